@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# `make help` lists the targets. V=1 shows the commands; WERROR= lets warnings pass.
+
+ARCH := $(shell uname -m)
+ifneq ($(ARCH),x86_64)
+ifneq ($(MAKECMDGOALS),help)
+$(error tmbpf knows x86-64 only; this machine is $(ARCH). There is nothing to build for it yet)
+endif
+endif
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= cc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PROTOC_C ?= protoc-c
+WERROR ?= -Werror
+
+WARNINGS := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
+INCLUDES := -Iuser -Ibpf -Ivmlinux -I$(BUILD)
+ifeq ($(SANITIZE),)
+CFLAGS ?= -O2 -g -D_FORTIFY_SOURCE=2
+else
+CFLAGS ?= -O1 -g -fno-omit-frame-pointer
+override CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+override LDFLAGS += -fsanitize=$(SANITIZE)
+endif
+OWN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -pthread -fPIE -fstack-protector-strong \
+	$(WARNINGS) $(INCLUDES)
+OWN_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
+LDLIBS := -lbpf -ldw -lelf -lZydis -lprotobuf-c -lz -ljson-c -lncursesw -ltinfo
+# Every kernel that tmbpf supports has the v3 instruction set (5.1 on).
+BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -std=gnu11 -g -O2 \
+	-Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ibpf
+
+BPF_SRC := $(wildcard bpf/*.bpf.c)
+SKELS := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+PROTO := $(wildcard user/format/profile.proto)
+PROTO_H := $(PROTO:user/format/%.proto=$(BUILD)/%.pb-c.h)
+MAIN := $(wildcard user/command/main.c)
+USER_SRC := $(filter-out $(MAIN),$(wildcard user/*/*.c))
+USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o)
+MAIN_OBJ := $(MAIN:%.c=$(BUILD)/%.o)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
+UNIT_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
+LIB := $(BUILD)/libtmbpf.a
+TMBPF := $(MAIN:user/command/main.c=$(BUILD)/tmbpf)
+
+ifeq ($(V),1)
+Q :=
+say =
+else
+Q := @
+say = @printf '  %-8s %s\n' '$(1)' '$(2)';
+MAKEFLAGS += --no-print-directory
+endif
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.PHONY: all demo check unit bats parity asan bench lint install clean help unit-programs
+
+all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
+
+demo: ## install what is missing, build, and find a leak in a bundled program (root)
+	$(Q)scripts/demo
+
+check: ## install what is missing, build, and run every test (root)
+	$(Q)scripts/check
+
+unit: ## run the unit tests
+	$(Q)tests/run unit
+
+bats: ## run the command tests (root)
+	$(Q)tests/run bats
+
+parity: ## hold tmbpf against tracemalloc on every interpreter found (root)
+	$(Q)tests/run parity workloads
+
+asan: ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(Q)tests/run asan
+
+bench: all ## measure rates, traps and memory beside tracemalloc (root)
+	$(Q)tests/bench/run
+
+lint: ## formatting, static analysis, layout borders
+	$(Q)scripts/lint
+
+install: all ## install under PREFIX (/usr/local), into DESTDIR
+	$(Q)install -D -m 755 $(BUILD)/tmbpf $(DESTDIR)$(PREFIX)/bin/tmbpf
+	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tmbpf LICENSE LICENSE.*
+
+clean: ## remove what was built
+	$(Q)rm -rf build build-asan
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+# What tests/run builds before it runs the unit tests.
+unit-programs: $(UNIT)
+
+$(LIB): $(USER_OBJ)
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(USER_OBJ)
+
+$(BUILD)/tmbpf: $(MAIN_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OWN_LDFLAGS) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(LDLIBS)
+
+$(UNIT): %: %.o $(UNIT_SUPPORT) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OWN_LDFLAGS) $(LDFLAGS) -o $@ $< $(UNIT_SUPPORT) $(LIB) -lcmocka $(LDLIBS)
+
+$(BUILD)/%.o: %.c Makefile | $(SKELS) $(PROTO_H)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OWN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h &: user/format/%.proto
+	$(call say,PROTOC,$<)
+	$(Q)mkdir -p $(BUILD)
+	$(Q)$(PROTOC_C) --c_out=$(BUILD) -Iuser/format $<
+
+$(BUILD)/%.pb-c.o: $(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OWN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/%.linked.o: $(BUILD)/bpf/%.bpf.o
+	$(Q)$(BPFTOOL) gen object $@ $<
+	@readelf -sW $@ | awk '$$4 == "FUNC" { print $$3, $$8 }' | while read -r bytes name; do \
+		printf '  INSNS    %6d %s\n' $$((bytes / 8)) "$$name"; done
+
+$(BUILD)/%.skel.h: $(BUILD)/bpf/%.linked.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+-include $(wildcard $(USER_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT:=.d) $(UNIT_SUPPORT:.o=.d) \
+	$(BPF_SRC:%.c=$(BUILD)/%.d))
