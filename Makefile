@@ -136,7 +136,7 @@ $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 
 $(BUILD)/bpf/%.linked.o: $(BUILD)/bpf/%.bpf.o
 	$(Q)$(BPFTOOL) gen object $@ $<
-	@readelf -sW $@ | awk '$$4 == "FUNC" { print $$3, $$8 }' | while read -r bytes name; do \
+	@readelf -sW $< | awk '$$4 == "FUNC" { print $$3, $$8 }' | while read -r bytes name; do \
 		printf '  INSNS    %6d %s\n' $$((bytes / 8)) "$$name"; done
 
 $(BUILD)/%.skel.h: $(BUILD)/bpf/%.linked.o
