@@ -61,7 +61,8 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check unit bats parity asan bench lint install clean help unit-programs
+.PHONY: all demo check unit bats parity asan bench lint install clean help
+.PHONY: unit-programs asan-programs
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
 
@@ -71,16 +72,16 @@ demo: ## install what is missing, build, and find a leak in a bundled program (r
 check: ## install what is missing, build, and run every test (root)
 	$(Q)scripts/check
 
-unit: ## run the unit tests
+unit: unit-programs ## run the unit tests
 	$(Q)tests/run unit
 
-bats: ## run the command tests (root)
+bats: all ## run the command tests (root)
 	$(Q)tests/run bats
 
-parity: ## hold tmbpf against tracemalloc on every interpreter found (root)
+parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
 	$(Q)tests/run parity workloads
 
-asan: ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
 
 bench: all ## measure rates, traps and memory beside tracemalloc (root)
@@ -99,8 +100,11 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
-# What tests/run builds before it runs the unit tests.
+# What tests/run runs.
 unit-programs: $(UNIT)
+
+asan-programs:
+	$(Q)$(MAKE) BUILD=build-asan SANITIZE=address,undefined unit-programs
 
 $(LIB): $(USER_OBJ)
 	$(call say,AR,$@)

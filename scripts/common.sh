@@ -1,9 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# What scripts/roots and scripts/pythons share; sourced, never run. Everything they make is kept
+# What the scripts share; sourced, never run. What they make that is not tmbpf itself is kept
 # outside the repository, in $TMBPF_CACHE.
 
+# bpftool and debootstrap lie where a plain user's PATH does not look.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# shellcheck disable=SC2034 # for the scripts
+top=$(cd "$(dirname "$0")/.." && pwd)
 cache=${TMBPF_CACHE:-/var/cache/tmbpf}
 prog=${0##*/}
 
@@ -21,6 +25,25 @@ say()
 need_root()
 {
 	[ "$(id -u)" -eq 0 ] || die "needs root: run it as root or with sudo"
+}
+
+# as_root COMMAND...: with sudo where this is not root
+as_root()
+{
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null 2>&1; then
+		sudo "$@"
+	else
+		die "not root, and there is no sudo; run it as root"
+	fi
+}
+
+# Builds with as many jobs as there are processors, also when make itself called the script.
+build()
+{
+	(unset MAKEFLAGS MFLAGS MAKELEVEL &&
+		make --no-print-directory -C "$top" -j "$(nproc)" "$@")
 }
 
 # need_command NAME PACKAGE
