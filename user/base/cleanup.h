@@ -41,32 +41,32 @@ static inline void cleanup_closedir(DIR **dir)
 }
 
 #define cleanup_free cleanup(cleanup_free_pointer)
-#define cleanup_fd cleanup(cleanup_close)
+#define cleanup_fd   cleanup(cleanup_close)
 #define cleanup_file cleanup(cleanup_fclose)
-#define cleanup_dir cleanup(cleanup_closedir)
+#define cleanup_dir  cleanup(cleanup_closedir)
 
 /* The pointer's value; the pointer is NULL afterwards and its cleanup does nothing. */
-#define take(pointer)                          \
-	({                                     \
-		__typeof__(pointer) taken_ = (pointer); \
-		(pointer) = NULL;              \
-		taken_;                        \
+#define take(pointer)                                                                              \
+	({                                                                                         \
+		__typeof__(pointer) taken_ = (pointer);                                            \
+		(pointer) = NULL;                                                                  \
+		taken_;                                                                            \
 	})
 
 /* The same for a file descriptor. */
-#define take_fd(fd)              \
-	({                       \
-		int taken_ = (fd); \
-		(fd) = -1;       \
-		taken_;          \
+#define take_fd(fd)                                                                                \
+	({                                                                                         \
+		int taken_ = (fd);                                                                 \
+		(fd) = -1;                                                                         \
+		taken_;                                                                            \
 	})
 
 /* Leaves the function with the error that EXPRESSION returned, if it returned one. */
-#define try(expression)                                \
-	do {                                           \
-		struct error *error_ = (expression);   \
-		if (error_)                            \
-			return error_;                 \
+#define try(expression)                                                                            \
+	do {                                                                                       \
+		struct error *error_ = (expression);                                               \
+		if (error_)                                                                        \
+			return error_;                                                             \
 	} while (0)
 
 #define array_size(array) (sizeof(array) / sizeof((array)[0]))

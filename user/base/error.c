@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/error.h"
 #include "base/cleanup.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct error {
 /* What stands in for an error that there was no memory to describe: never changed, never freed. */
 static struct error no_memory = {
 	.kind = ERROR_FAILED,
-	.number = 12, /* ENOMEM on every Linux */
+	.number = ENOMEM,
 	.message = (char[]){"out of memory"},
 };
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "base/lookup.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/random.h>
+
+static uint64_t process_seed;
+
+static void process_seed_init(void)
+{
+	/* At an early boot there may be no entropy yet: any seed is then as good. */
+	if (getrandom(&process_seed, sizeof(process_seed), GRND_NONBLOCK) != sizeof(process_seed))
+		process_seed = (uintptr_t)&process_seed ^ (uint64_t)getpid() << 32;
+}
+
+static uint64_t process_seed_get(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, process_seed_init);
+	return process_seed;
+}
+
+/* Both halves of the 128-bit product: each bit of the input reaches each of the result. */
+static uint64_t mix(uint64_t left, uint64_t right)
+{
+	unsigned __int128 product = (unsigned __int128)left * right;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t lookup_hash_number(uint64_t seed, uint64_t number)
+{
+	return mix(number ^ process_seed_get() ^ 0x9e3779b97f4a7c15, seed ^ 0xd6e8feb86659fd93);
+}
+
+uint64_t lookup_hash(uint64_t seed, const void *data, size_t size)
+{
+	const char *bytes = data;
+	uint64_t hash = lookup_hash_number(seed, size);
+	uint64_t word;
+
+	for (; size >= sizeof(word); size -= sizeof(word), bytes += sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		hash = lookup_hash_number(hash, word);
+	}
+	word = 0;
+	if (size > 0)
+		memcpy(&word, bytes, size);
+	return lookup_hash_number(hash, word);
+}
+
+static uint32_t fold(uint64_t hash)
+{
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+uint32_t lookup_find(const struct lookup *lookup, uint64_t hash, lookup_equal equal,
+		     const void *context, const void *key)
+{
+	uint32_t folded = fold(hash);
+
+	if (lookup->size == 0)
+		return LOOKUP_NONE;
+	for (size_t i = folded & (lookup->size - 1);; i = (i + 1) & (lookup->size - 1)) {
+		const struct lookup_slot *slot = &lookup->slots[i];
+
+		if (slot->position == LOOKUP_NONE)
+			return LOOKUP_NONE;
+		if (slot->hash == folded && equal(context, slot->position, key))
+			return slot->position;
+	}
+}
+
+static void slots_put(struct lookup_slot *slots, size_t size, struct lookup_slot slot)
+{
+	size_t i = slot.hash & (size - 1);
+
+	while (slots[i].position != LOOKUP_NONE)
+		i = (i + 1) & (size - 1);
+	slots[i] = slot;
+}
+
+static struct error *lookup_grow(struct lookup *lookup)
+{
+	size_t size = lookup->size ? lookup->size * 2 : 64;
+	struct lookup_slot *slots = reallocarray(NULL, size, sizeof(*slots));
+
+	if (!slots)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a table of %zu slots", size);
+	memset(slots, 0xff, size * sizeof(*slots));
+	for (size_t i = 0; i < lookup->size; i++) {
+		if (lookup->slots[i].position != LOOKUP_NONE)
+			slots_put(slots, size, lookup->slots[i]);
+	}
+	free(lookup->slots);
+	lookup->slots = slots;
+	lookup->size = size;
+	return NULL;
+}
+
+struct error *lookup_add(struct lookup *lookup, uint64_t hash, uint32_t position)
+{
+	/* At most three quarters full, so that a search ends soon. */
+	if (lookup->used >= lookup->size / 4 * 3)
+		try(lookup_grow(lookup));
+	slots_put(lookup->slots, lookup->size, (struct lookup_slot){fold(hash), position});
+	lookup->used++;
+	return NULL;
+}
+
+void lookup_deinit(struct lookup *lookup)
+{
+	free(lookup->slots);
+	*lookup = (struct lookup){0};
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Finds an element of an array by its content: an open-addressing table of 32-bit positions.
+ *
+ * uthash keeps a handle of 56 bytes in each element and pointers between them, so elements may
+ * not move; here a million tracebacks lie in arrays that grow, and a slot costs 8 bytes.
+ *
+ * Hashes are seeded at random in each process: names that a hostile target chose cannot be made
+ * to collide. The order of the elements never depends on the seed.
+ */
+#ifndef TMBPF_BASE_LOOKUP_H
+#define TMBPF_BASE_LOOKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+#define LOOKUP_NONE UINT32_MAX
+
+struct lookup_slot {
+	uint32_t hash;
+	uint32_t position; /* LOOKUP_NONE: free */
+};
+
+/* All zero is an empty one. */
+struct lookup {
+	struct lookup_slot *slots;
+	size_t size; /* a power of two, or 0 */
+	size_t used;
+};
+
+/* Whether the element at POSITION of what CONTEXT names equals KEY. */
+typedef bool (*lookup_equal)(const void *context, uint32_t position, const void *key);
+
+/* The position that was added with HASH and for which EQUAL holds, or LOOKUP_NONE. */
+uint32_t lookup_find(const struct lookup *lookup, uint64_t hash, lookup_equal equal,
+		     const void *context, const void *key);
+
+/* Adds POSITION (not LOOKUP_NONE), which lookup_find() did not find. Fails without memory. */
+struct error *lookup_add(struct lookup *lookup, uint64_t hash, uint32_t position);
+
+/* Frees the table; it is an empty one afterwards. */
+void lookup_deinit(struct lookup *lookup);
+
+/* A seeded hash of SIZE bytes, to be continued with another piece by passing it as SEED. */
+uint64_t lookup_hash(uint64_t seed, const void *data, size_t size);
+/* The same for one number. */
+uint64_t lookup_hash_number(uint64_t seed, uint64_t number);
+
+#endif
