@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "target/process.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#define COMMAND_LINE_MAX 4096
+#define KERNEL_THREAD	 0x00200000 /* PF_KTHREAD, include/linux/sched.h */
+#define MAPS_MAX	 (1u << 20) /* vm.max_map_count is 65530 by default */
+
+static struct error *process_gone(pid_t pid)
+{
+	return error_create(ERROR_NOTHING, "no process %d", (int)pid);
+}
+
+static struct error *process_denied(pid_t pid, int number, const char *what)
+{
+	struct error *error = error_create_errno(ERROR_FAILED, number, "process %d: cannot %s",
+						 (int)pid, what);
+
+	return error_advise(error, "Run tmbpf as root, or with CAP_SYS_PTRACE.");
+}
+
+/* ESRCH, or ENOENT below /proc: the process went. Else NUMBER tells why it cannot be looked at. */
+static struct error *process_failed(pid_t pid, int number, const char *what)
+{
+	if (number == ESRCH || number == ENOENT)
+		return process_gone(pid);
+	if (number == EACCES || number == EPERM)
+		return process_denied(pid, number, what);
+	return error_create_errno(ERROR_FAILED, number, "process %d: cannot %s", (int)pid, what);
+}
+
+/* Up to SIZE - 1 bytes of /proc/PID/NAME, NUL-terminated; RET_LENGTH may be NULL. */
+static struct error *proc_read(pid_t pid, const char *name, char *ret, size_t size,
+			       size_t *ret_length)
+{
+	cleanup_fd int fd = -1;
+	size_t length = 0;
+	char path[64], what[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	snprintf(what, sizeof(what), "read /proc/%d/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return process_failed(pid, errno, what);
+	while (length < size - 1) {
+		ssize_t got = read(fd, ret + length, size - 1 - length);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return process_failed(pid, errno, what);
+		if (!got)
+			break;
+		length += got;
+	}
+	ret[length] = 0;
+	if (ret_length)
+		*ret_length = length;
+	return NULL;
+}
+
+struct stat_fields {
+	char comm[64];
+	char state;
+	unsigned long flags;
+	uint64_t start_time, start_code, start_stack;
+};
+
+/* proc(5): the comm may hold spaces and parentheses, so that fields count from the last ')'. */
+static struct error *stat_read(pid_t pid, struct stat_fields *ret)
+{
+	char text[2048], *comm, *end, *save = NULL, *word;
+	unsigned field = 3;
+
+	try(proc_read(pid, "stat", text, sizeof(text), NULL));
+	comm = strchr(text, '(');
+	end = strrchr(text, ')');
+	memset(ret, 0, sizeof(*ret));
+	if (!comm || !end || end < comm)
+		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
+	*end = 0;
+	snprintf(ret->comm, sizeof(ret->comm), "%s", comm + 1);
+	for (word = strtok_r(end + 1, " \n", &save); word;
+	     word = strtok_r(NULL, " \n", &save), field++) {
+		if (field == 3)
+			ret->state = *word;
+		else if (field == 9)
+			ret->flags = strtoul(word, NULL, 10);
+		else if (field == 22)
+			ret->start_time = strtoull(word, NULL, 10);
+		else if (field == 26)
+			ret->start_code = strtoull(word, NULL, 10);
+		else if (field == 28)
+			ret->start_stack = strtoull(word, NULL, 10);
+	}
+	if (field < 29)
+		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
+	return NULL;
+}
+
+/*
+ * The text of NAME's line in /proc/PID/status, behind the colon. The name of the process cannot
+ * forge a line: the kernel escapes newlines.
+ */
+static struct error *status_read(pid_t pid, const char *name, char *ret, size_t size)
+{
+	char text[16384], *line, *save = NULL;
+	size_t length = strlen(name);
+
+	try(proc_read(pid, "status", text, sizeof(text), NULL));
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, name, length) || line[length] != ':')
+			continue;
+		line += length + 1;
+		snprintf(ret, size, "%s", line + strspn(line, " \t"));
+		return NULL;
+	}
+	return error_create(ERROR_FAILED, "/proc/%d/status does not say %s", (int)pid, name);
+}
+
+/* The length of a printable UTF-8 character at TEXT, 0 if there is none. */
+static size_t printable_length(const unsigned char *text, size_t size)
+{
+	size_t length, i;
+
+	if (text[0] < 0x80)
+		return text[0] >= 0x20 && text[0] < 0x7f;
+	if (text[0] >= 0xc2 && text[0] <= 0xdf)
+		length = 2;
+	else if (text[0] >= 0xe0 && text[0] <= 0xef)
+		length = 3;
+	else if (text[0] >= 0xf0 && text[0] <= 0xf4)
+		length = 4;
+	else
+		return 0;
+	if (length > size)
+		return 0;
+	for (i = 1; i < length; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	/* C1 controls, overlong forms, surrogates, beyond U+10FFFF. */
+	if ((text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0) ||
+	    (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf0 && text[1] < 0x90) ||
+	    (text[0] == 0xf4 && text[1] >= 0x90))
+		return 0;
+	return length;
+}
+
+static void text_make_printable(char *text, size_t size)
+{
+	size_t i = 0;
+
+	while (i < size) {
+		size_t length = printable_length((unsigned char *)text + i, size - i);
+
+		if (!length)
+			text[i] = '?';
+		i += length ? length : 1;
+	}
+}
+
+static struct error *command_line_read(pid_t pid, const char *comm, char **ret)
+{
+	char text[COMMAND_LINE_MAX + 1];
+	size_t length, i;
+
+	try(proc_read(pid, "cmdline", text, sizeof(text), &length));
+	while (length && !text[length - 1])
+		length--;
+	if (!length)
+		length = snprintf(text, sizeof(text), "[%s]", comm);
+	for (i = 0; i < length; i++)
+		if (!text[i])
+			text[i] = ' ';
+	text[length] = 0;
+	text_make_printable(text, length);
+	*ret = strdup(text);
+	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
+}
+
+/* 64-bit x86 by the header of the program that it runs. */
+static struct error *architecture_check(pid_t pid)
+{
+	cleanup_fd int fd = -1;
+	Elf64_Ehdr header;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return process_failed(pid, errno, "open its executable");
+	if (pread(fd, &header, sizeof(header), 0) < (ssize_t)sizeof(Elf32_Ehdr) ||
+	    memcmp(header.e_ident, ELFMAG, SELFMAG))
+		return error_create(ERROR_FAILED, "process %d: its executable is not an ELF file",
+				    (int)pid);
+	/* e_machine lies at the same offset in both classes. */
+	if (header.e_ident[EI_CLASS] != ELFCLASS64)
+		return error_create(ERROR_FAILED,
+				    "process %d is a 32-bit program; tmbpf knows 64-bit x86 only",
+				    (int)pid);
+	if (header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_X86_64)
+		return error_create(ERROR_FAILED,
+				    "process %d is a program for another architecture (ELF machine "
+				    "%u); tmbpf knows x86-64 only",
+				    (int)pid, header.e_machine);
+	return NULL;
+}
+
+static struct error *executable_read(pid_t pid, char **ret)
+{
+	char path[64], target[4097];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return process_failed(pid, errno, "see its executable");
+	target[length] = 0;
+	*ret = strdup(target);
+	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
+}
+
+static struct error *inner_pid_read(pid_t pid, pid_t *ret)
+{
+	char text[512], *last;
+	long value;
+
+	try(status_read(pid, "NSpid", text, sizeof(text)));
+	last = strrchr(text, '\t');
+	value = strtol(last ? last + 1 : text, NULL, 10);
+	if (value <= 0 || value > INT32_MAX)
+		return error_create(ERROR_FAILED, "/proc/%d/status: NSpid is not understood",
+				    (int)pid);
+	*ret = value;
+	return NULL;
+}
+
+/* Can process_vm_readv read it? The kernel asks the same of PTRACE_MODE_ATTACH_REALCREDS. */
+static struct error *permission_check(pid_t pid)
+{
+	char byte;
+	/* An address that nothing is mapped at: EFAULT means that we were let in. */
+	struct iovec local = {&byte, 1}, remote = {NULL, 1};
+
+	if (process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 && errno != EFAULT)
+		return process_failed(pid, errno, "read its memory");
+	return NULL;
+}
+
+static struct error *pidfd_create(pid_t pid, int *ret)
+{
+	int fd = syscall(SYS_pidfd_open, pid, 0), number = errno;
+	char text[64];
+
+	if (fd >= 0) {
+		*ret = fd;
+		return NULL;
+	}
+	if (number == ESRCH)
+		return process_gone(pid);
+	/* EINVAL, on newer kernels ENOENT: the id of a thread that is not its process' first. */
+	if (number == EINVAL || number == ENOENT) {
+		try(status_read(pid, "Tgid", text, sizeof(text)));
+		if (atoi(text) != pid)
+			return error_create(ERROR_FAILED, "%d is a thread of process %s", (int)pid,
+					    text);
+	}
+	return error_create_errno(ERROR_FAILED, number, "process %d: cannot open a pidfd",
+				  (int)pid);
+}
+
+static struct error *process_read(struct memory *memory, uint64_t address, void *ret, size_t size)
+{
+	struct process *process = (struct process *)memory;
+	size_t done = 0;
+
+	while (done < size) {
+		struct iovec local = {(char *)ret + done, size - done};
+		struct iovec remote = {(void *)(address + done), size - done};
+		ssize_t got = process_vm_readv(process->pid, &local, 1, &remote, 1, 0);
+
+		if (got < 0 && errno == EFAULT)
+			return error_create_errno(ERROR_FAILED, errno,
+						  "process %d: cannot read %zu bytes at 0x%" PRIx64,
+						  (int)process->pid, size - done, address + done);
+		if (got < 0)
+			return process_failed(process->pid, errno, "read its memory");
+		if (!got)
+			return error_create(ERROR_FAILED,
+					    "process %d: nothing to read at 0x%" PRIx64,
+					    (int)process->pid, address + done);
+		done += got;
+	}
+	return NULL;
+}
+
+static struct error *state_check(pid_t pid, const struct stat_fields *stat)
+{
+	if (stat->flags & KERNEL_THREAD)
+		return error_create(ERROR_FAILED, "process %d is a kernel thread", (int)pid);
+	if (stat->state == 'Z')
+		return error_create(ERROR_FAILED, "process %d is a zombie: it has ended", (int)pid);
+	if (stat->state == 'X' || stat->state == 'x')
+		return process_gone(pid);
+	return NULL;
+}
+
+static struct error *process_init(struct process *process, pid_t pid)
+{
+	struct stat_fields stat;
+
+	process->memory.read = process_read;
+	process->pid = pid;
+	try(pidfd_create(pid, &process->pidfd));
+	try(stat_read(pid, &stat));
+	try(state_check(pid, &stat));
+	text_make_printable(stat.comm, strlen(stat.comm));
+	try(architecture_check(pid));
+	try(permission_check(pid));
+	try(inner_pid_read(pid, &process->inner_pid));
+	try(executable_read(pid, &process->executable));
+	try(command_line_read(pid, stat.comm, &process->command_line));
+	process->start_time = stat.start_time;
+	process->start_code = stat.start_code;
+	process->start_stack = stat.start_stack;
+	/* What was read belongs together if it is the same process still. */
+	return process_check(process);
+}
+
+struct error *process_create(pid_t pid, struct process **ret)
+{
+	struct process *process;
+	struct error *error;
+
+	if (pid <= 0)
+		return error_create(ERROR_USAGE, "%d is no process id", (int)pid);
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
+	process->pidfd = -1;
+	error = process_init(process, pid);
+	if (error) {
+		process_destroy(process);
+		return error;
+	}
+	*ret = process;
+	return NULL;
+}
+
+void process_destroy(struct process *process)
+{
+	if (!process)
+		return;
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	free(process->command_line);
+	free(process->executable);
+	free(process);
+}
+
+struct error *process_check(const struct process *process)
+{
+	struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
+	struct stat_fields stat;
+
+	if (poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLIN))
+		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
+	try(stat_read(process->pid, &stat));
+	if (stat.start_time != process->start_time)
+		return error_create(ERROR_NOTHING, "process %d has ended; its id is another's now",
+				    (int)process->pid);
+	if (stat.start_code != process->start_code || stat.start_stack != process->start_stack)
+		return error_create(ERROR_NOTHING, "process %d runs another program now (execve)",
+				    (int)process->pid);
+	return NULL;
+}
+
+/* In place: \012 is how the kernel prints a newline in a path. */
+static void path_unescape(char *path)
+{
+	char *to = path;
+
+	for (; *path; path++) {
+		if (!strncmp(path, "\\012", 4)) {
+			*to++ = '\n';
+			path += 3;
+		} else {
+			*to++ = *path;
+		}
+	}
+	*to = 0;
+}
+
+static bool map_parse(char *line, struct process_map *ret)
+{
+	static const char deleted[] = " (deleted)";
+	char permissions[5] = "";
+	unsigned major_number, minor_number;
+	size_t length;
+	int path = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n",
+		   &ret->start, &ret->end, permissions, &ret->offset, &major_number, &minor_number,
+		   (uint64_t *)&ret->inode, &path) < 7)
+		return false;
+	if (!path || strlen(permissions) != 4 || ret->start >= ret->end)
+		return false;
+	ret->readable = permissions[0] == 'r';
+	ret->writable = permissions[1] == 'w';
+	ret->executable = permissions[2] == 'x';
+	ret->shared = permissions[3] == 's';
+	ret->device = makedev(major_number, minor_number);
+	line += path;
+	length = strcspn(line, "\n");
+	line[length] = 0;
+	ret->deleted = ret->inode && length > sizeof(deleted) - 1 &&
+		       !strcmp(line + length - (sizeof(deleted) - 1), deleted);
+	if (ret->deleted)
+		line[length - (sizeof(deleted) - 1)] = 0;
+	path_unescape(line);
+	ret->path = strdup(line);
+	return ret->path != NULL;
+}
+
+struct maps {
+	struct process_map *list;
+	size_t count, capacity;
+};
+
+static void maps_cleanup(struct maps *maps)
+{
+	process_maps_destroy(maps->list, maps->count);
+}
+
+static struct error *maps_append(struct maps *maps, pid_t pid, char *line)
+{
+	if (maps->count == maps->capacity) {
+		size_t capacity = maps->capacity ? maps->capacity * 2 : 256;
+		struct process_map *list;
+
+		if (capacity > MAPS_MAX)
+			return error_create(ERROR_FAILED, "process %d has over %u mappings",
+					    (int)pid, MAPS_MAX);
+		list = reallocarray(maps->list, capacity, sizeof(*list));
+		if (!list)
+			return error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
+		maps->list = list;
+		maps->capacity = capacity;
+	}
+	memset(&maps->list[maps->count], 0, sizeof(*maps->list));
+	if (!map_parse(line, &maps->list[maps->count]))
+		return error_create(ERROR_FAILED, "/proc/%d/maps is not understood", (int)pid);
+	maps->count++;
+	return NULL;
+}
+
+struct error *process_maps(const struct process *process, struct process_map **ret,
+			   size_t *ret_count)
+{
+	cleanup(maps_cleanup) struct maps maps = {0};
+	cleanup_file FILE *file = NULL;
+	cleanup_free char *line = NULL;
+	size_t size = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)process->pid);
+	file = fopen(path, "re");
+	if (!file)
+		return process_failed(process->pid, errno, "read its maps");
+	while (errno = 0, getline(&line, &size, file) > 0)
+		try(maps_append(&maps, process->pid, line));
+	if (ferror(file))
+		return process_failed(process->pid, errno ? errno : EIO, "read its maps");
+	/* A zombie's maps are empty. */
+	if (!maps.count)
+		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
+	*ret_count = maps.count;
+	*ret = take(maps.list);
+	maps.count = 0;
+	return NULL;
+}
+
+void process_maps_destroy(struct process_map *maps, size_t count)
+{
+	size_t i;
+
+	if (!maps)
+		return;
+	for (i = 0; i < count; i++)
+		free(maps[i].path);
+	free(maps);
+}
+
+/* Opens PATH below DIRECTORY as the root of all links, so that no link of the target leads out. */
+static int open_in_root(int directory, const char *path)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+static bool file_is_mapped(int fd, const struct process_map *map, bool compare_device)
+{
+	struct stat stat;
+
+	return !fstat(fd, &stat) && S_ISREG(stat.st_mode) && stat.st_ino == map->inode &&
+	       (!compare_device || stat.st_dev == map->device);
+}
+
+static int open_by_root(const struct process *process, const struct process_map *map)
+{
+	cleanup_fd int root = -1, fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)process->pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -1;
+	fd = open_in_root(root, map->path);
+	if (fd < 0 || !file_is_mapped(fd, map, true))
+		return -1;
+	return take_fd(fd);
+}
+
+/*
+ * /proc/PID/exe opens the very file that was executed. It needs less than map_files does, and on
+ * an overlay its device may differ from what the maps say: the path and the inode must agree.
+ */
+static int open_by_exe(const struct process *process, const struct process_map *map)
+{
+	cleanup_fd int fd = -1;
+	char path[64];
+
+	if (strcmp(process->executable, map->path))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)process->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || !file_is_mapped(fd, map, false))
+		return -1;
+	return take_fd(fd);
+}
+
+struct error *process_open_map(const struct process *process, const struct process_map *map,
+			       int *ret_fd)
+{
+	struct error *error;
+	char path[128];
+	int fd, number;
+
+	if (!map->inode)
+		return error_create(ERROR_FAILED, "process %d: no file is mapped at 0x%" PRIx64,
+				    (int)process->pid, map->start);
+	/* Without the leading zeros that maps prints. */
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)process->pid,
+		 map->start, map->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	number = errno;
+	if (fd < 0)
+		fd = open_by_exe(process, map);
+	if (fd < 0)
+		fd = open_by_root(process, map);
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return NULL;
+	}
+	try(process_check(process));
+	error = error_create_errno(ERROR_FAILED, number,
+				   "process %d: cannot open %s as it is mapped", (int)process->pid,
+				   map->path);
+	return error_advise(error, "Run tmbpf as root, or with CAP_SYS_PTRACE and "
+				   "CAP_CHECKPOINT_RESTORE.");
+}
+
+static struct error *resident_read(pid_t pid, const char *name, uint64_t *ret)
+{
+	char text[64];
+
+	try(status_read(pid, name, text, sizeof(text)));
+	*ret = strtoull(text, NULL, 10) * 1024; /* the kernel's "kB" are KiB */
+	return NULL;
+}
+
+struct error *process_resident(const struct process *process, uint64_t *ret_rss, uint64_t *ret_anon)
+{
+	uint64_t rss, anon;
+
+	try(resident_read(process->pid, "VmRSS", &rss));
+	try(resident_read(process->pid, "RssAnon", &anon));
+	*ret_rss = rss;
+	*ret_anon = anon;
+	return NULL;
+}
+
+struct error *process_seccomp(const struct process *process, int *ret)
+{
+	char text[64];
+
+	try(status_read(process->pid, "Seccomp", text, sizeof(text)));
+	*ret = atoi(text);
+	return NULL;
+}

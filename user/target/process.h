@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A process from outside: who it is, what it maps, its memory. Nothing here changes the
+ * process, stops it or writes to it.
+ *
+ * Identity is the pid and the start time (field 22 of /proc/PID/stat, in clock ticks since
+ * boot), so that a pid that was given to another process is noticed; a pidfd is held as well.
+ */
+#ifndef TMBPF_TARGET_PROCESS_H
+#define TMBPF_TARGET_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "target/memory.h"
+
+struct error;
+
+struct process_map {
+	uint64_t start, end; /* addresses */
+	uint64_t offset;     /* in the file, bytes */
+	bool readable, writable, executable, shared;
+	dev_t device; /* as /proc/PID/maps prints them */
+	ino_t inode;
+	char *path; /* as the process sees it, without " (deleted)"; "" where anonymous; "[heap]", "[stack]" as printed */
+	bool deleted;
+};
+
+struct process {
+	struct memory memory; /* process_vm_readv; first, so that a memory is its process */
+	pid_t pid;	      /* in our pid namespace */
+	pid_t inner_pid;      /* in its own pid namespace (NSpid's last) */
+	uint64_t start_time;  /* clock ticks since boot */
+	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
+	int pidfd;
+	char *command_line; /* arguments joined by spaces, at most 4 KiB, printable UTF-8; "[comm]" if empty */
+	char *executable; /* link target of /proc/PID/exe as the process sees it */
+};
+
+/*
+ * Opens the process PID. Errors: ERROR_NOTHING if there is none; ERROR_FAILED without
+ * permission, for a kernel thread or a zombie, for a 32-bit process or one of another architecture.
+ */
+struct error *process_create(pid_t pid, struct process **ret);
+void process_destroy(struct process *process);
+
+/*
+ * ERROR_NOTHING if the process has gone, if its pid belongs to another by now, or if it runs
+ * another program since (execve).
+ */
+struct error *process_check(const struct process *process);
+
+/* The maps now, in address order; COUNT of them. process_maps_destroy() frees them. */
+struct error *process_maps(const struct process *process, struct process_map **ret,
+			   size_t *ret_count);
+void process_maps_destroy(struct process_map *maps, size_t count);
+
+/*
+ * Opens the file behind MAP read-only, the very inode that is mapped (map_files, else the
+ * process's own root checked by device and inode), never another file of that name.
+ */
+struct error *process_open_map(const struct process *process, const struct process_map *map,
+			       int *ret_fd);
+
+/* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */
+struct error *process_resident(const struct process *process, uint64_t *ret_rss,
+			       uint64_t *ret_anon);
+
+/* 0 no seccomp, 1 strict, 2 filter (/proc/PID/status Seccomp). */
+struct error *process_seccomp(const struct process *process, int *ret);
+
+#endif
