@@ -145,7 +145,8 @@ $(BUILD)/bpf/%.linked.o: $(BUILD)/bpf/%.bpf.o
 
 $(BUILD)/%.skel.h: $(BUILD)/bpf/%.linked.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+	$(Q){ echo '/* NOLINTBEGIN: generated */' && $(BPFTOOL) gen skeleton $< name $*_bpf && \
+		echo '/* NOLINTEND */'; } >$@
 
 -include $(wildcard $(USER_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT:=.d) $(UNIT_SUPPORT:.o=.d) \
 	$(BPF_SRC:%.c=$(BUILD)/%.d))
