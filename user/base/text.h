@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Strings as Python has them, in UTF-8: lone surrogates are allowed (three bytes each, as
+ * Python's "surrogatepass" writes them), NUL is c0 80, and none of it is trusted: names come
+ * from a target or a file and may hold anything.
+ */
+#ifndef TMBPF_BASE_TEXT_H
+#define TMBPF_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+/* Added to a byte that is no part of such a string. */
+#define TEXT_INVALID 0x80000000u
+
+/*
+ * The first code point of the NUL-terminated TEXT, which is not empty; how many bytes it takes is
+ * returned. A byte that does not belong is TEXT_INVALID + byte, and takes one.
+ */
+size_t text_decode(const char *text, uint32_t *ret);
+
+/* The bytes of CODE (below 0x110000, surrogates included) to BUFFER; how many is returned. */
+size_t text_encode(uint32_t code, char buffer[4]);
+
+/*
+ * TEXT as it may be shown: what would steer a terminal, what the locale's character set lacks, and
+ * what is no text at all is written as \x1b, \u202e, \U0010ffff as Python's "backslashreplace" does.
+ * The result is the caller's to free, or NULL without memory.
+ */
+char *text_display(const char *text);
+
+/* TEXT as strict UTF-8: surrogates and bytes that do not belong become U+FFFD. As text_display(). */
+char *text_strict(const char *text);
+
+/* Columns that SHOWN, from text_display(), takes on a terminal. */
+size_t text_width(const char *shown);
+
+/* Enough for text_size() and text_share(). */
+#define TEXT_NUMBER_MAX 32
+
+/* "17 B", "1234 B", "12.1 KiB": bytes as tracemalloc writes them. Returns BUFFER. */
+char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX]);
+/* "12.3 %" of WHOLE, "-" where that is 0. Returns BUFFER. */
+char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX]);
+
+/*
+ * Chooses the character set from the environment; in the C locale UTF-8, as Python does (PEP 538).
+ * Numbers stay as in the C locale.
+ */
+void text_locale_init(void);
+
+#endif
