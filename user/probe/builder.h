@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A plan in the making: what the parts of probe/ that find sites hand to each other. */
+#ifndef TMBPF_PROBE_BUILDER_H
+#define TMBPF_PROBE_BUILDER_H
+
+#include "probe/plan.h"
+#include "probe/allocators.h"
+#include "probe/listing.h"
+
+struct error;
+
+/* A guard: `cmp table-slot, implementation` and the conditional jump behind it. */
+struct guard {
+	uint64_t compare, jump;
+	uint64_t fast,
+		slow;  /* where the jump's two edges lead: the implementation inlined; the call */
+	uint64_t call; /* the indirect call or jump that the slow edge ends in */
+	uint64_t returns; /* the address behind it; 0 for a jump */
+	bool raw;
+	enum site_operation operation;
+	struct site_value a[2];
+};
+
+struct builder {
+	const struct image *image;
+	struct listing *listing;
+	struct tables tables;
+	uint32_t version;
+	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
+	struct guard *guards; /* sorted by jump, unique */
+	size_t guard_count, guard_capacity;
+	struct plan *plan;
+	size_t site_capacity;
+};
+
+/* A line for plan->warnings; where it does not fit or there is no memory it is only counted. */
+void builder_warn(struct builder *builder, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Adds a site of KIND at ADDRESS; its bytes, offset and length are filled in. Fails without memory
+ * or where ADDRESS is no instruction of the file.
+ */
+struct error *builder_site(struct builder *builder, const struct site *site);
+
+/* The site at ADDRESS so far, or NULL. */
+struct site *builder_site_at(struct builder *builder, uint64_t address);
+
+/* "malloc", "calloc", "realloc", "free". */
+const char *operation_name(enum site_operation operation);
+
+struct error *guards_find(struct builder *builder);
+/* The guard whose conditional jump stands at JUMP, or NULL. */
+const struct guard *guard_at(const struct builder *builder, uint64_t jump);
+/* Adds the object domain's guards to the sites. */
+struct error *guards_sites(struct builder *builder);
+
+struct error *entries_sites(struct builder *builder);
+
+#endif

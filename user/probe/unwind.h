@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Function boundaries from .eh_frame, which survives stripping. */
+#ifndef TMBPF_PROBE_UNWIND_H
+#define TMBPF_PROBE_UNWIND_H
+
+#include "probe/listing.h"
+
+/*
+ * The functions that IMAGE's .eh_frame describes, sorted, without overlap; to be freed. COUNT is 0
+ * without .eh_frame; what cannot be read is left out. Fails without memory only.
+ */
+struct error *unwind_functions(const struct image *image, struct listing_function **ret,
+			       size_t *ret_count);
+
+#endif
