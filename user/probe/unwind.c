@@ -51,22 +51,22 @@ static uint8_t cie_encoding(const Dwarf_CIE *cie)
 	size_t left = cie->augmentation_data_size;
 	const char *text = cie->augmentation;
 
-	if (*listing != 'z')
-		return *listing ? DW_EH_PE_omit : DW_EH_PE_absptr;
+	if (*text != 'z')
+		return *text ? DW_EH_PE_omit : DW_EH_PE_absptr;
 	for (text++; *text; text++) {
 		size_t size = 1;
 
-		if (*listing == 'S' || *listing == 'B')
+		if (*text == 'S' || *text == 'B')
 			continue;
 		if (!left || !data)
 			return DW_EH_PE_omit;
-		if (*listing == 'R')
+		if (*text == 'R')
 			return *data;
-		if (*listing == 'P') {
+		if (*text == 'P') {
 			if (!encoding_size(*data))
 				return DW_EH_PE_omit;
 			size += encoding_size(*data);
-		} else if (*listing != 'L') {
+		} else if (*text != 'L') {
 			return DW_EH_PE_omit;
 		}
 		if (size > left)
