@@ -320,6 +320,11 @@ void snapshot_destroy(struct snapshot *snapshot)
 	free(snapshot);
 }
 
+const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame)
+{
+	return frame && frame->filename ? snapshot->strings[frame->filename] : "<unknown>";
+}
+
 struct snapshot_totals snapshot_totals(const struct snapshot *snapshot)
 {
 	struct snapshot_totals totals = {0};

@@ -113,6 +113,9 @@ static inline void snapshot_builder_cleanup(struct snapshot_builder **builder)
 struct error *snapshot_info_loss(struct snapshot_info *info, const char *name, const char *text,
 				 uint64_t count);
 
+/* FRAME's file name; "<unknown>", as tracemalloc has it, where there is none. NULL is no frame. */
+const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame);
+
 /* Sums over all traces; none exceeds INT64_MAX. */
 struct snapshot_totals {
 	uint64_t count, size;

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Snapshot.statistics() of CPython's Lib/tracemalloc.py (3.7 to 3.15): the same groups, the same
+ * sums, the same order. Grouping by function is tmbpf's own.
+ */
+#ifndef TMBPF_SNAPSHOT_STATISTICS_H
+#define TMBPF_SNAPSHOT_STATISTICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct filter;
+struct snapshot;
+
+enum group_by {
+	GROUP_BY_LINENO,
+	GROUP_BY_FILENAME,
+	GROUP_BY_FUNCTION,
+	GROUP_BY_TRACEBACK,
+};
+
+struct statistics_options {
+	enum group_by group_by;
+	/*
+	 * Each frame of a traceback counts, not the most recent one alone; a function that calls
+	 * itself counts several times, as it does in Python. Not with GROUP_BY_TRACEBACK.
+	 */
+	bool cumulative;
+	const struct filter *filters;
+	size_t filter_count;
+	bool has_domain; /* only the traces of DOMAIN, before the filters */
+	uint32_t domain;
+};
+
+/* One group. It stands for what it groups by: look at frame's or traceback's members for that. */
+struct statistic {
+	uint32_t frame;			  /* index of a frame of the group; STATISTIC_NO_FRAME */
+	uint32_t traceback;		  /* index of a traceback of the group */
+	uint64_t count, size;		  /* held now */
+	uint64_t total_count, total_size; /* allocated since start */
+};
+
+/* Of traces that have no frame: file "<unknown>", line 0. */
+#define STATISTIC_NO_FRAME UINT32_MAX
+
+struct statistics {
+	enum group_by group_by;
+	struct statistic *items; /* the largest first, then by count and by place, descending */
+	size_t count;
+	/* Over the traces that passed the filters. With cumulative, less than the items' sum. */
+	uint64_t trace_count, trace_size;
+};
+
+/* The result refers to SNAPSHOT's indexes. */
+struct error *statistics_create(const struct snapshot *snapshot,
+				const struct statistics_options *options, struct statistics **ret);
+/* NULL is accepted. */
+void statistics_destroy(struct statistics *statistics);
+
+static inline void statistics_cleanup(struct statistics **statistics)
+{
+	statistics_destroy(*statistics);
+}
+
+/* "lineno", "filename", "function", "traceback"; false if NAME is none of these. */
+bool group_by_parse(const char *name, enum group_by *ret);
+const char *group_by_name(enum group_by group_by);
+
+#endif
