@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What the drivers of this folder share: interpreters, targets that wait for a word, tmbpf, and the sum at the end."""
+import argparse
+import glob
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+TARGETS = os.path.join(TOP, "tests", "targets")
+PARITY = os.environ.get("TMBPF_PARITY") or os.path.join(TOP, "..", "shared", "oracle", "parity")
+ORACLE = os.path.dirname(os.path.abspath(PARITY))
+PATIENCE = 120
+
+
+class Failed(Exception):
+    """What was to be shown does not hold; the text says how."""
+
+
+def roots():
+    done = subprocess.run([os.path.join(TOP, "scripts", "roots"), "--list"], stdout=subprocess.PIPE, universal_newlines=True)
+    return done.stdout.split()
+
+
+def interpreters():
+    """(root, python) of every interpreter found: this system's, pyenv's, the roots'."""
+    found = [("", "/usr/bin/python3")] if os.path.exists("/usr/bin/python3") else []
+    try:
+        pyenv = subprocess.run(["pyenv", "root"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True).stdout.strip()
+    except OSError:
+        pyenv = ""
+    if pyenv:
+        found += [("", path) for path in sorted(glob.glob(os.path.join(pyenv, "versions", "3.*", "bin", "python3")))]
+    return found + [split_root(name) for name in roots()]
+
+
+def split_root(name):
+    """DIR:PY as (root, python)."""
+    root, _, python = name.rpartition(":")
+    return root, python
+
+
+def find(*wanted):
+    """The interpreters of interpreters() whose label ends in one of WANTED."""
+    return [(root, python) for root, python in interpreters() if ("%s:%s" % (root, python)).endswith(wanted)]
+
+
+class Python:
+    """An interpreter to run, and a folder that it sees."""
+
+    def __init__(self, root, python):
+        self.root = root.rstrip("/")
+        self.command = (["chroot", self.root] if root else []) + [python]
+        self.label = (self.root + ":" if root else "") + python
+        self.folder = tempfile.mkdtemp(prefix="oracle-", dir=self.root + "/tmp")
+        self.env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+        for name in ("PYTHONMALLOC", "PYTHONTRACEMALLOC", "TMPDIR"):
+            self.env.pop(name, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put(self, *files):
+        """Copies FILES into the folder; the last one's name there, as the interpreter sees it."""
+        for file in files:
+            shutil.copy(file, self.folder)
+        return self.inside(os.path.basename(files[-1]))
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def inside(self, name):
+        return self.path(name)[len(self.root):]
+
+    def run(self, *arguments, **env):
+        done = subprocess.run(self.command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                              timeout=PATIENCE, env=dict(self.env, **env))
+        if done.returncode not in (0, 1):
+            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, done.stderr.strip()[-300:]))
+        return done
+
+    def must(self, *arguments, **env):
+        done = self.run(*arguments, **env)
+        if done.returncode:
+            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, done.stderr.strip()[-300:]))
+        return done.stdout
+
+
+class Target:
+    """A program under a Python that says words on its output and waits for lines on its input."""
+
+    def __init__(self, python, *arguments, **env):
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(python.command + list(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.errors, bufsize=0, env=dict(python.env, **env))
+        self.pid = self.process.pid
+        self.held = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def line(self, patience=PATIENCE):
+        """The next line that it prints."""
+        end = time.monotonic() + patience
+        while b"\n" not in self.held:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                raise Failed("the target said nothing for %d s" % patience)
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                self.errors.seek(0)
+                raise Failed("the target ended with %s: %s" % (self.process.wait(), self.errors.read().decode(errors="replace")[-300:]))
+            self.held += data
+        line, _, self.held = self.held.partition(b"\n")
+        return line.decode()
+
+    def expect(self, word):
+        line = self.line()
+        if line != word:
+            raise Failed("the target said %r, not %s" % (line, word))
+
+    def tell(self, text=""):
+        self.process.stdin.write(text.encode() + b"\n")
+
+    def finish(self):
+        """Lets it end by itself."""
+        self.process.stdin.close()
+        try:
+            if self.process.wait(timeout=PATIENCE):
+                self.errors.seek(0)
+                raise Failed("the target ended with %d: %s" % (self.process.returncode, self.errors.read().decode(errors="replace")[-300:]))
+        except subprocess.TimeoutExpired:
+            raise Failed("the target does not end")
+
+
+class Tmbpf:
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *arguments):
+        return subprocess.run([self.path] + [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True, timeout=PATIENCE)
+
+    def must(self, *arguments):
+        done = self.run(*arguments)
+        if done.returncode:
+            raise Failed("tmbpf %s: exit %d: %s" % (" ".join(str(a) for a in arguments), done.returncode,
+                                                    (done.stderr or done.stdout).strip()[-300:]))
+        return done.stdout
+
+    def start(self, pid, nframe=25):
+        self.must("start", "-p", pid, "--exact", "--nframe", nframe)
+
+    def status(self, pid):
+        return json.loads(self.must("status", "-p", pid, "--json"))
+
+    def snapshot(self, pid, python, name):
+        """The session's snapshot as a tracemalloc file NAME in PYTHON's folder."""
+        self.must("snapshot", "-p", pid, "-o", python.path(name + ".pb.gz"))
+        self.must("export", python.path(name + ".pb.gz"), "--format", "tracemalloc", "-o", python.path(name))
+
+    def stop(self, pid):
+        self.must("stop", "-p", pid)
+
+
+def lost(status):
+    """What STATUS says was lost, by cause; nothing where nothing was."""
+    return {cause: count for cause, count in status["losses"].items() if count}
+
+
+class Tally:
+    """Prints a line for each comparison and, last, the sum."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, label, function, *arguments):
+        try:
+            detail = function(*arguments)
+            self.passed += 1
+            print("ok   %s: %s" % (label, detail), flush=True)
+        except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
+            self.failed += 1
+            text = str(error) if isinstance(error, Failed) else repr(error)
+            print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+
+    def finish(self):
+        print("%d passed, %d failed" % (self.passed, self.failed))
+        sys.exit(1 if self.failed or not self.passed else 0)
+
+
+def arguments(doc, **extra):
+    """The options that every driver has: --tmbpf, --python, --root."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tmbpf", default=os.path.join(TOP, "build", "tmbpf"))
+    parser.add_argument("--python", action="append", default=[])
+    parser.add_argument("--root", action="append", default=[], metavar="DIR:PY")
+    for name, settings in extra.items():
+        parser.add_argument("--" + name, **settings)
+    args = parser.parse_args()
+    args.chosen = [("", python) for python in args.python] + [split_root(name) for name in args.root]
+    return args
