@@ -266,6 +266,33 @@ static struct error *groups_choose(const struct image *image, const struct tuple
 	return NULL;
 }
 
+static bool is_copy(const struct tables *tables, bool raw, uint64_t address)
+{
+	for (unsigned i = 0; i < tables->copy_count[raw]; i++) {
+		if (tables->copies[raw][i] == address)
+			return true;
+	}
+	return false;
+}
+
+/* From 3.12 the live tables stand in _PyRuntime, raw, mem and obj in a row. */
+static void runtime_tables(const struct image *image, struct tables *tables)
+{
+	const struct image_symbol *runtime = image_symbol(image, "_PyRuntime");
+
+	for (unsigned i = 0; runtime && i < tables->copy_count[1]; i++) {
+		uint64_t raw = tables->copies[1][i], size = 8 * TABLE_WORDS;
+
+		if (raw < runtime->address || raw - runtime->address >= runtime->size ||
+		    !is_copy(tables, false, raw + size) || !is_copy(tables, false, raw + 2 * size))
+			continue;
+		tables->live[TABLES_RAW] = raw;
+		tables->live[TABLES_MEM] = raw + size;
+		tables->live[TABLES_OBJ] = raw + 2 * size;
+		return;
+	}
+}
+
 struct error *tables_find(const struct image *image, const uint64_t *live, struct tables *ret)
 {
 	cleanup_free struct tuple *tuples = NULL;
@@ -276,6 +303,8 @@ struct error *tables_find(const struct image *image, const uint64_t *live, struc
 	try(groups_choose(image, tuples, count, live, &tables));
 	if (live)
 		memcpy(tables.live, live, sizeof(tables.live));
+	else
+		runtime_tables(image, &tables);
 	*ret = tables;
 	return NULL;
 }

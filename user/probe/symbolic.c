@@ -82,48 +82,84 @@ static struct value memory_address(const struct state *state, const struct x86_o
 	return address;
 }
 
-/* Whether VALUE is an address on the stack, and which. */
+/* Whether ADDRESS is a register's value or nothing, plus a distance. */
+static bool is_place(const struct value *address, uint8_t *ret_base, int64_t *ret_slot)
+{
+	if (!address->known || address->is.dereference ||
+	    (address->is.has_base && address->is.shift))
+		return false;
+	*ret_base = address->is.has_base ? address->is.base : X86_NONE;
+	*ret_slot = address->is.displacement;
+	return true;
+}
+
 static bool is_stack(const struct value *address, int64_t *ret_slot)
 {
-	if (!address->known || !address->is.has_base || address->is.dereference ||
-	    address->is.shift || address->is.base != X86_RSP)
+	uint8_t base;
+
+	return is_place(address, &base, ret_slot) && base == X86_RSP;
+}
+
+/*
+ * Whether a store at one base may have hit what is loaded from another. Spill slots are reached
+ * through rsp, or through rbp in functions with a frame pointer, and no other way; what was pushed
+ * since lies below all of them; static variables are not on the stack.
+ */
+static bool may_alias(uint8_t loaded, uint8_t stored, int64_t stored_slot)
+{
+	if (stored == X86_RSP && stored_slot < 0)
 		return false;
-	*ret_slot = address->is.displacement;
+	if (loaded == X86_NONE)
+		return stored != X86_RSP && stored != X86_RBP;
+	if (loaded == X86_RSP)
+		return stored == X86_RBP;
 	return true;
 }
 
 static struct value load(const struct state *state, const struct x86_operand *operand)
 {
 	struct value address = memory_address(state, operand);
+	uint8_t base;
 	int64_t slot;
 
-	if (!address.known || address.is.dereference || operand->width != 64)
+	if (operand->width != 64 || !is_place(&address, &base, &slot))
 		return unknown;
-	if (is_stack(&address, &slot)) {
-		for (unsigned i = 0; i < state->store_count; i++) {
-			int64_t distance = slot - state->stores[i].slot;
+	for (unsigned i = 0; i < state->store_count; i++) {
+		int64_t distance = slot - state->stores[i].slot;
 
-			if (distance == 0)
-				return state->stores[i].value;
-			if (distance > -8 && distance < 8)
+		if (state->stores[i].base != base) {
+			if (may_alias(base, state->stores[i].base, state->stores[i].slot))
 				return unknown;
+			continue;
 		}
-		if (state->stack_forgotten)
+		if (distance == 0)
+			return state->stores[i].value;
+		if (distance > -8 && distance < 8)
 			return unknown;
-	} else if (state->memory_written) {
-		return unknown;
 	}
+	if (base == X86_RSP ? state->stack_forgotten : state->memory_written)
+		return unknown;
 	address.is.dereference = true;
 	return address;
 }
 
-static void store(struct state *state, int64_t slot, unsigned bytes, struct value value)
+/* Memory was written at a place that is not known at all. */
+static void forget(struct state *state)
+{
+	state->memory_written = state->stack_forgotten = true;
+	for (unsigned i = 0; i < state->store_count; i++)
+		state->stores[i].value = unknown;
+}
+
+/* A store of BYTES: one of other than eight spoils the eight-byte slots that it touches. */
+static void store(struct state *state, uint8_t base, int64_t slot, unsigned bytes,
+		  struct value value)
 {
 	unsigned kept = 0;
 
-	/* What it overlaps is no longer what it was. */
 	for (unsigned i = 0; i < state->store_count; i++) {
-		if (state->stores[i].slot < slot + bytes && slot < state->stores[i].slot + 8) {
+		if (state->stores[i].base == base && state->stores[i].slot < slot + bytes &&
+		    slot < state->stores[i].slot + 8) {
 			if (state->stores[i].slot == slot && bytes == 8)
 				continue;
 			state->stores[i].value = unknown;
@@ -131,13 +167,12 @@ static void store(struct state *state, int64_t slot, unsigned bytes, struct valu
 		state->stores[kept++] = state->stores[i];
 	}
 	state->store_count = kept;
-	if (bytes > 8)
-		bytes = (bytes + 7) / 8 * 8;
 	for (unsigned at = 0; at < bytes; at += 8) {
 		if (state->store_count == STATE_STORES_MAX) {
-			state->stack_forgotten = true;
+			state->memory_written = state->stack_forgotten = true;
 			return;
 		}
+		state->stores[state->store_count].base = base;
 		state->stores[state->store_count].slot = slot + at;
 		state->stores[state->store_count++].value = bytes == 8 ? value : unknown;
 	}
@@ -148,17 +183,15 @@ static void store_operand(struct state *state, const struct x86_operand *operand
 {
 	struct value address = memory_address(state, operand);
 	unsigned bytes = operand->width / 8;
+	uint8_t base;
 	int64_t slot;
 
-	if (is_stack(&address, &slot) && bytes && bytes <= 64) {
-		/*
-		 * A narrower store spoils the slots that it touches: recorded as one of eight bytes
-		 * of no known value.
-		 */
-		store(state, slot, bytes, bytes == 8 ? value : unknown);
-		return;
-	}
-	state->memory_written = true;
+	if (is_place(&address, &base, &slot) && bytes && bytes <= 64)
+		store(state, base, slot, bytes, bytes == 8 ? value : unknown);
+	else if (operand->base == X86_RSP)
+		forget(state);
+	else
+		state->memory_written = true;
 }
 
 struct value state_operand(const struct state *state, const struct x86_operand *operand)
@@ -229,14 +262,6 @@ static struct value result(const struct state *state, const struct x86_instructi
 	}
 }
 
-/* Memory was written at a place that is not known at all. */
-static void forget(struct state *state)
-{
-	state->memory_written = state->stack_forgotten = true;
-	for (unsigned i = 0; i < state->store_count; i++)
-		state->stores[i].value = unknown;
-}
-
 static void push(struct state *state, struct value value)
 {
 	struct value *stack = &state->registers[X86_RSP];
@@ -244,7 +269,7 @@ static void push(struct state *state, struct value value)
 
 	*stack = value_scale(*stack, 0, -8);
 	if (is_stack(stack, &slot))
-		store(state, slot, 8, value);
+		store(state, X86_RSP, slot, 8, value);
 	else
 		forget(state);
 }
@@ -337,15 +362,22 @@ bool state_whereabouts(const struct state *state, uint8_t number, struct site_va
 			return true;
 		}
 	}
-	if (!state_stack_delta(state, &delta))
-		return false;
 	for (unsigned i = 0; i < state->store_count; i++) {
-		/* What lies below the stack pointer may be overwritten at any time. */
-		if (!value_is_register(&state->stores[i].value, number) ||
-		    state->stores[i].slot < delta)
+		uint8_t base = state->stores[i].base;
+
+		if (!value_is_register(&state->stores[i].value, number))
 			continue;
+		if (base == X86_RSP) {
+			/* What lies below the stack pointer may be overwritten at any time. */
+			if (!state_stack_delta(state, &delta) || state->stores[i].slot < delta)
+				continue;
+		} else if (base == X86_RBP && value_is_register(&state->registers[base], base)) {
+			delta = 0;
+		} else {
+			continue;
+		}
 		*ret = (struct site_value){.has_base = true,
-					   .base = X86_RSP,
+					   .base = base,
 					   .dereference = true,
 					   .displacement = state->stores[i].slot - delta};
 		return true;

@@ -12,7 +12,7 @@
 #include "probe/plan.h"
 #include "probe/x86.h"
 
-#define STATE_STORES_MAX 16
+#define STATE_STORES_MAX 24
 
 struct value {
 	bool known;
@@ -21,14 +21,18 @@ struct value {
 
 struct state {
 	struct value registers[X86_REGISTERS];
-	/* 8-byte stores to the stack since, by distance from rsp at the beginning. */
+	/*
+	 * 8-byte stores since, at a register's value at the beginning (X86_NONE: at an absolute
+	 * address) plus a distance.
+	 */
 	struct {
+		uint8_t base;
 		int64_t slot;
 		struct value value;
 	} stores[STATE_STORES_MAX];
 	unsigned store_count;
-	bool memory_written;  /* other than the stack: loads from elsewhere mean nothing now */
-	bool stack_forgotten; /* more stores than fit, or one of unknown place on the stack */
+	bool memory_written;  /* also at an unknown place: spill slots apart, loads mean nothing */
+	bool stack_forgotten; /* more stores than fit, or one that may have hit a spill slot */
 };
 
 /* Each register holds what it holds. */
