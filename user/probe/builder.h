@@ -3,6 +3,8 @@
 #ifndef TMBPF_PROBE_BUILDER_H
 #define TMBPF_PROBE_BUILDER_H
 
+#include "probe/imports.h"
+#include "probe/listing.h"
 #include "probe/plan.h"
 #include "probe/allocators.h"
 #include "probe/listing.h"
@@ -25,6 +27,7 @@ struct builder {
 	const struct image *image;
 	struct listing *listing;
 	struct tables tables;
+	struct imports libc;
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
 	struct guard *guards; /* sorted by jump, unique */
@@ -56,5 +59,6 @@ const struct guard *guard_at(const struct builder *builder, uint64_t jump);
 struct error *guards_sites(struct builder *builder);
 
 struct error *entries_sites(struct builder *builder);
+struct error *raw_sites(struct builder *builder);
 
 #endif

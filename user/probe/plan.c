@@ -68,6 +68,17 @@ struct error *builder_site(struct builder *builder, const struct site *site)
 	return NULL;
 }
 
+struct site *builder_site_at(struct builder *builder, uint64_t address)
+{
+	struct plan *plan = builder->plan;
+
+	for (size_t i = 0; i < plan->site_count; i++) {
+		if (plan->sites[i].address == address)
+			return &plan->sites[i];
+	}
+	return NULL;
+}
+
 static int site_compare(const void *a, const void *b)
 {
 	const struct site *left = a, *right = b;
@@ -88,6 +99,7 @@ static struct error *builder_run(struct builder *builder)
 	try(guards_find(builder));
 	try(guards_sites(builder));
 	try(entries_sites(builder));
+	try(raw_sites(builder));
 	if (builder->listing->decodes >= LISTING_DECODES_MAX)
 		return error_create(ERROR_FAILED, "%s: too much code to look at closely",
 				    builder->image->path);

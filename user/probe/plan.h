@@ -62,6 +62,8 @@ struct site {
 struct plan_audit {
 	uint32_t guards[2][4]; /* [raw][operation] promoted sites found */
 	uint32_t entries[2][4];
+	uint32_t raw_guards_lost; /* raw guards behind which no call of libc's was found */
+	uint32_t raw_shared;	  /* RAW sites that other code may share */
 	uint32_t raw_calls, raw_tails, results, results_single_step, results_missing;
 	uint32_t rejected_compares; /* compares with an implementation that are no sites */
 	uint32_t refill_callers,

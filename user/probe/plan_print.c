@@ -106,6 +106,8 @@ void plan_print(const struct plan *plan, FILE *out)
 	fprintf(out, "tables: raw %#llx, mem %#llx, obj %#llx\n",
 		(unsigned long long)plan->tables[0], (unsigned long long)plan->tables[1],
 		(unsigned long long)plan->tables[2]);
+	fprintf(out, "raw: %u calls, %u tail jumps, %u shared; %u guards without\n",
+		audit->raw_calls, audit->raw_tails, audit->raw_shared, audit->raw_guards_lost);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);
 	fprintf(out, "bad instructions: %u\n", audit->bad_instructions);
 	for (size_t i = 0; i < plan->warning_count; i++)
