@@ -320,6 +320,21 @@ void snapshot_destroy(struct snapshot *snapshot)
 	free(snapshot);
 }
 
+void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size)
+{
+	unsigned int major = hexversion >> 24, minor = hexversion >> 16 & 0xff;
+	unsigned int micro = hexversion >> 8 & 0xff, level = hexversion >> 4 & 0xf;
+	const char *suffix = level == 0xa ? "a" : level == 0xb ? "b" : level == 0xc ? "rc" : "";
+
+	if (hexversion == 0)
+		snprintf(buffer, size, "%s", "");
+	else if (*suffix)
+		snprintf(buffer, size, "%u.%u.%u%s%u", major, minor, micro, suffix,
+			 hexversion & 0xf);
+	else
+		snprintf(buffer, size, "%u.%u.%u", major, minor, micro);
+}
+
 const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame)
 {
 	return frame && frame->filename ? snapshot->strings[frame->filename] : "<unknown>";

@@ -113,6 +113,9 @@ static inline void snapshot_builder_cleanup(struct snapshot_builder **builder)
 struct error *snapshot_info_loss(struct snapshot_info *info, const char *name, const char *text,
 				 uint64_t count);
 
+/* "3.11.2", "3.14.0rc1", "" for 0: a hexversion (CPython's Include/patchlevel.h). */
+void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size);
+
 /* FRAME's file name; "<unknown>", as tracemalloc has it, where there is none. NULL is no frame. */
 const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame);
 

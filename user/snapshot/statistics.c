@@ -272,6 +272,7 @@ static struct error *grouping_init(struct grouping *grouping)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "statistics");
 	memset(grouping->groups, 0xff, (frames + 1) * sizeof(*grouping->groups));
 	grouping->statistics->group_by = grouping->options->group_by;
+	grouping->statistics->cumulative = grouping->options->cumulative;
 	return NULL;
 }
 

@@ -47,6 +47,7 @@ struct statistic {
 
 struct statistics {
 	enum group_by group_by;
+	bool cumulative;
 	struct statistic *items; /* the largest first, then by count and by place, descending */
 	size_t count;
 	/* Over the traces that passed the filters. With cumulative, less than the items' sum. */
