@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash
+#
+# What the tests of sessions share; loaded after helpers.bash.
+
+# status_field FIELD: a field of the session on TARGET_PID, as jq writes it raw
+status_field()
+{
+	tmbpf status -p "$TARGET_PID" --json | jq -er "$1"
+}
+
+# field_at_least FIELD NUMBER
+field_at_least()
+{
+	local value
+	value=$(status_field "$1") && ((value >= $2))
+}
+
+# statistic_count FILE NAME: blocks that the snapshot FILE has at lines of files called NAME
+statistic_count()
+{
+	tmbpf export "$1" --format tracemalloc -o "$1.pickle" &&
+		/usr/bin/python3 - "$1.pickle" "$2" <<-'CODE'
+			import os, sys, tracemalloc
+			traces = tracemalloc.Snapshot.load(sys.argv[1]).traces
+			print(sum(os.path.basename(t.traceback[-1].filename) == sys.argv[2] for t in traces))
+		CODE
+}
+
+# tracer_pid: the process that traces TARGET_PID: it holds the session's socket under /run/tmbpf
+tracer_pid()
+{
+	local pid
+	for pid in $(pgrep -x "$(basename "$TMBPF")"); do
+		if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "-p $TARGET_PID "; then
+			echo "$pid"
+			return 0
+		fi
+	done
+	echo "no process traces $TARGET_PID" >&2
+	return 1
+}
+
+# bpf_objects PID: ids of the links and programs that the process PID holds, `link N` and `prog N`
+bpf_objects()
+{
+	local descriptor
+	for descriptor in /proc/"$1"/fdinfo/*; do
+		awk '$1 == "link_id:" { print "link", $2 } $1 == "prog_id:" { print "prog", $2 }' \
+			"$descriptor" 2>/dev/null || true
+	done | sort -u
+}
+
+# none_left FILE: whether none of the links and programs that FILE lists is in the kernel any more
+none_left()
+{
+	local kind id
+	while read -r kind id; do
+		if bpftool "$kind" show id "$id" >/dev/null 2>&1; then
+			return 1
+		fi
+	done <"$1"
+}

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# A session from start to stop, and what the commands say of it.
+
+load ../helpers
+load session
+
+setup()
+{
+	requires root command:jq command:bpftool
+	cd "$BATS_TEST_TMPDIR"
+}
+
+teardown()
+{
+	local pid
+	for pid in "${TARGET_PIDS[@]}"; do
+		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
+	done
+	stop_targets
+}
+
+@test "start, status, stop" {
+	start_target "$TARGETS/busy.py"
+	run -0 --separate-stderr tmbpf start -p "$TARGET_PID" --exact
+	[[ $output == *"$TARGET_PID"* ]]
+	wait_until field_at_least .allocations 1000
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *"$TARGET_PID"* ]]
+	[[ $output == *coverage* ]]
+	run -0 tmbpf stop -p "$TARGET_PID"
+	run -3 --separate-stderr tmbpf status -p "$TARGET_PID"
+	[[ -n $stderr ]]
+	run -3 --separate-stderr tmbpf stop -p "$TARGET_PID"
+	target_alive
+}
+
+@test "status --json has what programs need" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact --nframe 7
+	tell_target keep
+	wait_target kept
+	tmbpf status -p "$TARGET_PID" --json >status.json
+	jq -e ".pid == $TARGET_PID and .nframe == 7 and .mode == \"exact\"" status.json
+	jq -e '[.current, .peak, .blocks, .rss, .allocations, .frees, .tracebacks] | all(type == "number" and . > 0)' status.json
+	jq -e '.peak >= .current and .allocations >= .blocks' status.json
+	jq -e '.since and (.coverage_basis | type == "string") and (.coverage | type == "number")' status.json
+	jq -e '(.losses | type == "object") and ([.losses[]] | add // 0) == 0' status.json
+	jq -e '[.events[]] | add >= 10000' status.json
+	jq -e '.memory.tracer_rss > 0 and .memory.maps > 0' status.json
+	tmbpf status --json | jq -e "type == \"array\" and any(.pid == $TARGET_PID)"
+}
+
+@test "clear forgets what was traced, clear --peak the peak alone" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target keep
+	wait_target kept
+	field_at_least .blocks 10000
+	tell_target drop
+	wait_target dropped
+	field_at_least .peak 900000
+	run -0 tmbpf clear -p "$TARGET_PID" --peak
+	(( $(status_field .peak) < 900000 ))
+	tell_target keep
+	wait_target kept
+	field_at_least .blocks 10000
+	run -0 tmbpf clear -p "$TARGET_PID"
+	(( $(status_field .blocks) < 10000 ))
+	# What is freed now was forgotten: it must not be subtracted.
+	tell_target drop
+	wait_target dropped
+	jq -e '.current >= 0 and .blocks >= 0 and .blocks < 100000' <<<"$(tmbpf status -p "$TARGET_PID" --json)"
+}
+
+@test "a snapshot is a gzipped profile, and stats and export read it" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target keep
+	wait_target kept
+	run -0 tmbpf snapshot -p "$TARGET_PID" -o out.pb.gz
+	gzip -t out.pb.gz
+	run -0 tmbpf stats out.pb.gz --limit 5
+	[[ $output == *busy.py:* ]]
+	tmbpf stats out.pb.gz --format json | jq -e .
+	(( $(statistic_count out.pb.gz busy.py) >= 10103 ))
+}
+
+@test "where names the traceback of a block" {
+	start_target "$TARGETS/address.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target
+	read -r -t "$PATIENCE" -u "$TARGET_OUT" address
+	run -0 tmbpf where -p "$TARGET_PID" "$address"
+	[[ $output == *'address.py", line 12'* ]]
+	[[ $output == *'address.py", line 16'* ]]
+	# Oldest first, and the source line under each frame, as traceback.format() has it.
+	(( $(grep -n 'line 16' <<<"$output" | cut -d: -f1) < $(grep -n 'line 12' <<<"$output" | cut -d: -f1) ))
+	run -3 --separate-stderr tmbpf where -p "$TARGET_PID" 0x10
+	[[ -n $stderr ]]
+	run -2 tmbpf where -p "$TARGET_PID" nonsense
+}
+
+@test "run traces from the first allocation on" {
+	cat >program.py <<-'CODE'
+		import os, sys
+		kept = [bytes(2000) for _ in range(500)]
+		os.write(1, b"line of the program's own\n")
+	CODE
+	run -0 --separate-stderr tmbpf run -o run.pb.gz -- /usr/bin/python3 program.py
+	[[ $output == *"line of the program's own"* ]]
+	tmbpf stats run.pb.gz --limit 100 | grep 'program.py:2'
+	# What the interpreter itself allocated before the first line of Python.
+	tmbpf stats run.pb.gz --limit 100 | grep '<unknown>:0'
+}
+
+@test "without a command and a terminal, the live view prints lines" {
+	start_target "$TARGETS/busy.py"
+	tell_target keep
+	wait_target kept
+	"$TMBPF" -p "$TARGET_PID" --exact >live.txt 2>live.err 3>&- &
+	live=$!
+	wait_until grep -q 'busy.py:' live.txt
+	kill -INT "$live"
+	wait "$live"
+	grep -qi peak live.txt
+	grep -qi coverage live.txt
+	! grep -q $'\033' live.txt
+	run -3 tmbpf status -p "$TARGET_PID"
+	target_alive
+}
+
+@test "several sessions on different targets at once" {
+	start_target "$TARGETS/busy.py"
+	first=$TARGET_PID
+	start_target "$TARGETS/busy.py"
+	second=$TARGET_PID
+	tmbpf start -p "$first" --exact
+	tmbpf start -p "$second" --exact --nframe 3
+	tell_target keep
+	wait_target kept
+	tmbpf status --json | jq -e "any(.pid == $first and .nframe == 25) and any(.pid == $second and .nframe == 3)"
+	tmbpf status | grep "$first"
+	tmbpf status | grep "$second"
+	field_at_least .blocks 10000
+	tmbpf stop -p "$first"
+	run -3 tmbpf status -p "$first"
+	run -0 tmbpf status -p "$second"
+}
+
+@test "a second session on the same target is refused" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	run -1 --separate-stderr tmbpf start -p "$TARGET_PID" --exact
+	[[ -z $output ]]
+	[[ $stderr == *"$TARGET_PID"* ]]
+	run -0 tmbpf status -p "$TARGET_PID"
+}
+
+@test "each command's help has an example and the exit statuses" {
+	for command in start status clear snapshot stop where run; do
+		run -0 tmbpf "$command" --help
+		[[ $output == *"tmbpf $command"* ]]
+		[[ $output == *"xit status"* ]]
+	done
+}
+
+@test "wrong usage is status 2, no such process or session is 3" {
+	for command in start clear snapshot stop where; do
+		run -2 tmbpf "$command"
+		run -2 tmbpf "$command" --no-such-option
+		run -2 tmbpf "$command" -p abc
+	done
+	start_target "$TARGETS/busy.py"
+	run -2 tmbpf start -p "$TARGET_PID" --exact --nframe 0
+	run -2 tmbpf start -p "$TARGET_PID" --exact --nframe 65536
+	for command in status clear stop "snapshot -o x.pb.gz"; do
+		# shellcheck disable=SC2086 # a command and its options
+		run -3 tmbpf $command -p "$TARGET_PID"
+	done
+	gone=$TARGET_PID
+	stop_targets
+	run -3 --separate-stderr tmbpf start -p "$gone" --exact
+	[[ $stderr == *"$gone"* ]]
+	[[ ! -e x.pb.gz ]]
+}
+
+@test "a million code objects made and dropped: each block by its own traceback, in bounded memory" {
+	start_target "$TARGETS/code_churn.py" 1000000
+	tmbpf start -p "$TARGET_PID" --exact
+	before=$(status_field .memory.tracer_rss)
+	tell_target
+	PATIENCE=240
+	read -r -t "$PATIENCE" -u "$TARGET_OUT" expected
+	tmbpf status -p "$TARGET_PID" --json >status.json
+	jq -e '([.losses[]] | add // 0) == 0' status.json
+	(( $(jq .memory.tracer_rss status.json) < before + 64 * 1024 * 1024 ))
+	tmbpf snapshot -p "$TARGET_PID" -o churn.pb.gz
+	tmbpf export churn.pb.gz --format tracemalloc -o churn.pickle
+	/usr/bin/python3 - churn.pickle "$expected" <<-'CODE'
+		import collections, json, sys, tracemalloc
+		expected = {(f, line): n for f, line, n in json.loads(sys.argv[2])["expected"]}
+		found = collections.Counter()
+		for trace in tracemalloc.Snapshot.load(sys.argv[1]).traces:
+		    frames = list(trace.traceback)[::-1]
+		    if len(frames) > 1 and frames[1].filename.startswith("<churned-") and trace.size < 100:
+		        found[frames[1].filename, frames[1].lineno] += 1
+		wrong = [(at, expected.get(at), found.get(at)) for at in set(expected) | set(found) if expected.get(at) != found.get(at)]
+		print(len(expected), "places,", sum(expected.values()), "blocks; wrong:", wrong[:5])
+		sys.exit(1 if wrong or not expected else 0)
+	CODE
+}
