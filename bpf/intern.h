@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stacks and code objects get ids, and are announced to user space once, when they are new.
+ *
+ * A stack is known by a 64-bit hash of (code object, instruction) for each frame. Code objects die, and their
+ * addresses are handed out again. So each address has a generation (of its hash), raised when a tracked code object
+ * there is freed, and each stack remembers the hash of its generations. That is compared only when any code object
+ * died since the stack was last seen (state.epoch), so programs that drop no code pay nothing for it.
+ *
+ * A code object is copied out whole (names and line table) the moment the first stack with it is seen: it may be gone
+ * before user space gets to run.
+ */
+#ifndef TMBPF_INTERN_H
+#define TMBPF_INTERN_H
+
+#include "state.h"
+#include "walk.h"
+
+#define ALIGN8(size) (((size) + 7) & ~7u)
+
+static __always_inline __u32 *generation_of(__u64 code)
+{
+	return &generations[(code >> 4 ^ code >> 20) & (GENERATIONS - 1)];
+}
+
+struct capture_cursor {
+	__u8 *bytes;
+	__u32 position;
+};
+
+/* Appends SIZE bytes at ADDRESS; what was captured, 0 if they cannot be read. */
+static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 address, __u64 size, __u32 most)
+{
+	__u32 length = size < most ? size : most;
+	__u32 position = cursor->position;
+
+	if (position > CAPTURE_MAX - TMBPF_TABLE_MAX || length > most || !length)
+		return 0;
+	if (!read_user(cursor->bytes + position, length, address))
+		return 0;
+	cursor->position = position + ALIGN8(length);
+	return length;
+}
+
+/* PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h). */
+static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret, __u64 object)
+{
+	__u64 length;
+	__u32 flags, kind, offset;
+
+	ret->kind = ret->length = ret->captured = 0;
+	if (!object || !read_word(object + cfg.unicode_length, &length) ||
+	    !read_user(&flags, sizeof(flags), object + cfg.unicode_state))
+		return;
+	kind = flags >> cfg.unicode_kind_shift & 7;
+	if ((kind != 1 && kind != 2 && kind != 4) || !(flags >> cfg.unicode_kind_shift & 8) || length > 1u << 30)
+		return;
+	offset = flags >> cfg.unicode_kind_shift & 16 ? cfg.unicode_ascii_data : cfg.unicode_compact_data;
+	ret->length = length;
+	ret->captured = capture_bytes(cursor, object + offset, length * kind, TMBPF_STRING_MAX);
+	if (ret->captured || !length)
+		ret->kind = kind;
+}
+
+static __always_inline __u64 code_word(__u64 code, __u32 offset)
+{
+	__u64 word;
+
+	if (offset == NO_OFFSET || !read_word(code + offset, &word))
+		return 0;
+	return word;
+}
+
+/* Copies the code object at CODE out to user space under the new id ID. */
+static __noinline int code_capture(__u64 code, __u32 id)
+{
+	struct capture *capture;
+	struct capture_cursor cursor;
+	struct tmbpf_record_code *record;
+	__u64 table, size = 0;
+	__u32 total;
+
+	capture = bpf_task_storage_get(&captures, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!capture) {
+		count_loss(TMBPF_LOSS_THREAD_STORAGE);
+		return -1;
+	}
+	record = (struct tmbpf_record_code *)capture->bytes;
+	cursor.bytes = capture->bytes;
+	cursor.position = sizeof(*record);
+	record->record.type = TMBPF_RECORD_CODE;
+	record->id = id;
+	record->address = code;
+	record->firstlineno = 0;
+	record->firsttraceable = 0;
+	read_user(&record->firstlineno, sizeof(record->firstlineno), code + cfg.code_firstlineno);
+	if (cfg.code_firsttraceable != NO_OFFSET)
+		read_user(&record->firsttraceable, sizeof(record->firsttraceable), code + cfg.code_firsttraceable);
+	capture_string(&cursor, &record->filename, code_word(code, cfg.code_filename));
+	capture_string(&cursor, &record->name, code_word(code, cfg.code_name));
+	capture_string(&cursor, &record->qualname, code_word(code, cfg.code_qualname));
+	table = code_word(code, cfg.code_linetable);
+	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30)
+		size = 0;
+	record->table_size = size;
+	record->table_captured = size ? capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX) : 0;
+	total = cursor.position;
+	if (total > CAPTURE_MAX)
+		total = CAPTURE_MAX;
+	record->record.size = total;
+	if (bpf_ringbuf_output(&ring, record, total, ring_flags())) {
+		count_loss(TMBPF_LOSS_RING_FULL);
+		return -1;
+	}
+	return 0;
+}
+
+/* Marks the block that holds a code object, so that its free is noticed; see shadow.h. */
+static __always_inline void code_mark(__u64 code);
+
+/* The id of the code object at CODE, 0 if it could not be announced. */
+static __always_inline __u32 code_id(__u64 code)
+{
+	__u32 *known = bpf_map_lookup_elem(&codes, &code);
+	__u32 id;
+
+	if (known)
+		return *known;
+	/*
+	 * Announced before it is entered: who finds it in the table can rely on user space knowing it. Of two threads that
+	 * announce one object the second is told so by the table and takes the first one's id.
+	 */
+	id = __sync_fetch_and_add(&state.next_code, 1) + 1;
+	if (code_capture(code, id))
+		return 0;
+	if (bpf_map_update_elem(&codes, &code, &id, BPF_NOEXIST)) {
+		known = bpf_map_lookup_elem(&codes, &code);
+		if (known)
+			return *known;
+		count_loss(TMBPF_LOSS_CODE_TABLE_FULL);
+		return 0;
+	}
+	code_mark(code);
+	return id;
+}
+
+/* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
+static __noinline int code_end(__u64 code)
+{
+	struct tmbpf_record_code_end record = {
+		.record = { TMBPF_RECORD_CODE_END, sizeof(record) },
+		.address = code,
+	};
+	__u32 *known = bpf_map_lookup_elem(&codes, &code);
+
+	if (!known)
+		return 0;
+	record.id = *known;
+	bpf_map_delete_elem(&codes, &code);
+	__sync_fetch_and_add(generation_of(code), 1);
+	__sync_fetch_and_add(&state.epoch, 1);
+	/* If the ring is full, user space misses one end; it looks at the table of code objects then (the counter tells). */
+	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
+		__sync_fetch_and_add(&state.missed_code_ends, 1);
+	return 0;
+}
+
+struct generation_walk {
+	struct thread *thread;
+	__u32 hash;
+};
+
+static long generation_step(__u32 index, struct generation_walk *w)
+{
+	if (index >= TMBPF_WALK_MAX || index >= w->thread->nframe)
+		return 1;
+	w->hash = w->hash * 31 + *generation_of(w->thread->frames[index].code);
+	return 0;
+}
+
+static __always_inline __u32 generations_hash(struct thread *thread)
+{
+	struct generation_walk w = { .thread = thread };
+
+	bpf_loop(TMBPF_WALK_MAX, generation_step, &w, 0);
+	return w.hash;
+}
+
+struct announce {
+	struct thread *thread;
+	__u32 failed;
+};
+
+static long announce_step(__u32 index, struct announce *a)
+{
+	struct tmbpf_record_stack *record = (struct tmbpf_record_stack *)a->thread->record;
+	__u64 id;
+
+	if (index >= TMBPF_WALK_MAX || index >= a->thread->nframe)
+		return 1;
+	id = code_id(a->thread->frames[index].code);
+	if (!id) {
+		a->failed = 1;
+		return 1;
+	}
+	record->frames[index].code = id;
+	record->frames[index].instruction = a->thread->frames[index].instruction;
+	return 0;
+}
+
+/* An id for a new stack: a fresh one, or one that user space gave back. 0: the table is full. */
+static __always_inline __u32 stack_id_take(void)
+{
+	__u32 head = state.recycled_head, index = state.returned_stack;
+	__u64 *entry;
+
+	if (index && __sync_val_compare_and_swap(&state.returned_stack, index, 0) == index)
+		return index;
+	if (head != state.recycled_tail &&
+	    __sync_val_compare_and_swap(&state.recycled_head, head, head + 1) == head) {
+		index = head & cfg.recycled_mask;
+		entry = bpf_map_lookup_elem(&recycled, &index);
+		if (entry && *entry < cfg.stack_limit)
+			return *entry;
+	}
+	if (state.next_stack >= cfg.stack_limit)
+		return 0;
+	index = __sync_fetch_and_add(&state.next_stack, 1);
+	return index < cfg.stack_limit ? index : 0;
+}
+
+/* ID was taken and could not be used. One such id is kept; a second one at the same moment is lost and counted. */
+static __always_inline void stack_id_return(__u32 id)
+{
+	if (__sync_val_compare_and_swap(&state.returned_stack, 0, id))
+		__sync_fetch_and_add(&state.leaked_stacks, 1);
+}
+
+/* Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed. */
+static __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
+{
+	struct tmbpf_record_stack *record;
+	struct announce a = { .thread = thread };
+	__u32 size;
+
+	if (!thread)
+		return -1;
+	record = (struct tmbpf_record_stack *)thread->record;
+	bpf_loop(TMBPF_WALK_MAX, announce_step, &a, 0);
+	if (a.failed)
+		return -1;
+	if (thread->nframe > TMBPF_WALK_MAX)
+		return -1;
+	size = sizeof(*record) + thread->nframe * sizeof(struct tmbpf_frame);
+	if (size > sizeof(thread->record))
+		return -1;
+	record->record.type = TMBPF_RECORD_STACK;
+	record->record.size = size;
+	record->id = id;
+	record->nframe = thread->nframe;
+	record->total_nframe = thread->total_nframe;
+	record->bucket_slot = place;
+	if (bpf_ringbuf_output(&ring, record, size, ring_flags())) {
+		count_loss(TMBPF_LOSS_RING_FULL);
+		return -1;
+	}
+	return 0;
+}
+
+#define SLOT_BUSY 0xffffffffu /* as an id: a thread is filling this slot */
+
+static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bucket *bucket, __u32 place, __u32 slot,
+					  __u64 hash)
+{
+	__u32 epoch = state.epoch, id;
+	__u64 before;
+
+	slot &= TMBPF_BUCKET_SLOTS - 1;
+	before = bucket->id_epoch[slot];
+	if ((__u32)before == SLOT_BUSY ||
+	    __sync_val_compare_and_swap(&bucket->id_epoch[slot], before, SLOT_BUSY) != before) {
+		count_loss(TMBPF_LOSS_STACK_BUSY);
+		return TMBPF_STACK_LOST;
+	}
+	id = stack_id_take();
+	if (!id) {
+		count_loss(TMBPF_LOSS_STACK_TABLE_FULL);
+	} else if (stack_announce(thread, id, place * TMBPF_BUCKET_SLOTS + slot)) {
+		stack_id_return(id);
+		id = 0;
+	}
+	if (!id) {
+		*(volatile __u64 *)&bucket->id_epoch[slot] = 0;
+		return TMBPF_STACK_LOST;
+	}
+	*(volatile __u32 *)&bucket->generations[slot] = generations_hash(thread);
+	*(volatile __u64 *)&bucket->hash[slot] = hash;
+	*(volatile __u64 *)&bucket->id_epoch[slot] = (__u64)epoch << 32 | id;
+	return id;
+}
+
+/* The id of the stack in thread->frames, whose hash is HASH. */
+static __noinline int stack_intern(struct thread *thread, __u64 hash)
+{
+	__u32 place = hash >> 20 & cfg.bucket_mask, free = TMBPF_BUCKET_SLOTS, slot;
+	struct tmbpf_bucket *bucket = bpf_map_lookup_elem(&stacks, &place);
+	__u32 epoch = state.epoch;
+
+	if (!bucket || !thread)
+		return TMBPF_STACK_LOST;
+	for (slot = 0; slot < TMBPF_BUCKET_SLOTS; slot++) {
+		__u64 id_epoch = *(volatile __u64 *)&bucket->id_epoch[slot];
+		__u32 id = id_epoch;
+
+		if (!id && free == TMBPF_BUCKET_SLOTS)
+			free = slot;
+		if (!id || *(volatile __u64 *)&bucket->hash[slot] != hash || id == SLOT_BUSY)
+			continue;
+		if (id_epoch >> 32 == epoch)
+			return id;
+		if (generations_hash(thread) == bucket->generations[slot]) {
+			/* Fails only if user space is just taking the stack out: the id stays good for a while. */
+			__sync_val_compare_and_swap(&bucket->id_epoch[slot], id_epoch, (__u64)epoch << 32 | id);
+			return id;
+		}
+		free = slot; /* a stack of dead code: its place is taken over */
+		break;
+	}
+	if (free == TMBPF_BUCKET_SLOTS) {
+		count_loss(TMBPF_LOSS_STACK_TABLE_FULL);
+		return TMBPF_STACK_LOST;
+	}
+	return stack_insert(thread, bucket, place, free, hash);
+}
+
+/* The stack id of the current thread, whose thread state is TSTATE (0: none). */
+static __always_inline __u32 stack_of(struct thread *thread, __u64 tstate)
+{
+	__u64 frame, hash;
+
+	if (!tstate)
+		return TMBPF_STACK_UNKNOWN;
+	if (!thread_frame(tstate, &frame)) {
+		count_loss(TMBPF_LOSS_THREAD_STATE);
+		return TMBPF_STACK_LOST;
+	}
+	if (!frame)
+		return TMBPF_STACK_UNKNOWN;
+	if (!walk_frames(thread, frame, &hash)) {
+		count_loss(TMBPF_LOSS_FRAME_UNREADABLE);
+		return TMBPF_STACK_LOST;
+	}
+	if (!thread->nframe)
+		return TMBPF_STACK_UNKNOWN;
+	return stack_intern(thread, hash);
+}
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All state of the BPF programs: configuration, counters, maps. Sizes of maps that user space
+ * chooses are set before loading (max_entries 1 here).
+ */
+#ifndef TMBPF_STATE_H
+#define TMBPF_STATE_H
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "tmbpf.h"
+
+#define WINDOW 1024	/* bytes of frame memory read at once */
+#define GENERATIONS 65536
+
+const volatile struct tmbpf_config cfg;
+
+/* Totals and counters; user space reads them, and opens and closes the window. */
+struct {
+	__u32 window; /* 1: events count */
+	__u32 epoch;  /* of code objects: raised when one that stacks refer to dies */
+	__u32 next_stack, recycled_head, recycled_tail;
+	__u32 next_code;
+	__u32 next_slab, ready_slabs;
+	__u64 current, peak;
+	__u64 events[TMBPF_EVENT_COUNT];
+	__u64 losses[TMBPF_LOSS_COUNT];
+	__u64 unknown_frees;   /* of blocks from before tracing began */
+	__u64 missed_code_ends; /* ends of code objects that user space was not told of */
+	__u32 returned_stack;  /* an id whose announcement failed, to be taken again */
+	__u32 leaked_stacks;
+} state;
+
+/* By address of a code object: raised when it dies, so that what takes its address is told from it. */
+__u32 generations[GENERATIONS];
+
+/* A pool of a fresh arena is on its way: its address is known only at the next event of its interpreter. */
+struct {
+	__u32 active, index;
+	__u64 usedpools, size;
+	__u32 stack;
+} refill;
+
+struct pending { /* a raw allocation whose result is awaited */
+	__u64 stack_pointer; /* rsp right after the return */
+	__u64 returns;       /* the return address; 0: none is awaited */
+	__u64 size;
+	__u64 old;           /* realloc: what was given up for it */
+	struct tmbpf_large old_block;
+};
+
+struct thread {
+	struct pending pending;
+	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
+	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
+	__u64 hook_request;   /* an outer raw hook was entered for this size, plus 1; 0 none */
+	__u32 refill_class;   /* a probed allocation announced a refill of this class, plus 1; 0 none */
+	__u32 nframe, total_nframe;
+	struct tmbpf_frame frames[TMBPF_WALK_MAX];
+	__u8 window[WINDOW];
+	__u8 record[sizeof(struct tmbpf_record_stack) + sizeof(struct tmbpf_frame) * TMBPF_WALK_MAX];
+};
+
+#define CAPTURE_MAX (sizeof(struct tmbpf_record_code) + 3 * TMBPF_STRING_MAX + TMBPF_TABLE_MAX)
+
+struct capture {
+	__u8 bytes[CAPTURE_MAX + 8];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct capture);
+} captures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tmbpf_site);
+} sites SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} returns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tmbpf_chunk);
+} chunks SEC(".maps");
+
+struct slab {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, TMBPF_SLAB_ENTRIES * sizeof(__u32));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct slab);
+} slabs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct tmbpf_large);
+} large SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tmbpf_bucket);
+} stacks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tmbpf_stack_stats);
+} stats SEC(".maps");
+
+/* Stack ids that user space gives back, taken from recycled_head up to recycled_tail (modulo its size). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} recycled SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} codes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring SEC(".maps");
+
+static __always_inline void count_loss(enum tmbpf_loss loss)
+{
+	__sync_fetch_and_add(&state.losses[loss], 1);
+}
+
+static __always_inline void count_event(enum tmbpf_event event)
+{
+	__sync_fetch_and_add(&state.events[event], 1);
+}
+
+static __always_inline bool read_user(void *ret, __u32 size, __u64 address)
+{
+	return bpf_probe_read_user(ret, size, (const void *)address) == 0;
+}
+
+static __always_inline bool read_word(__u64 address, __u64 *ret)
+{
+	return read_user(ret, sizeof(*ret), address);
+}
+
+/* Wakes user space only when a quarter of the ring waits: it comes by itself often enough. */
+static __always_inline __u64 ring_flags(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > cfg.ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP :
+									     BPF_RB_NO_WAKEUP;
+}
+
+#endif

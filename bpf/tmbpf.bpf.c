@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What happens at a probe. Each probe's cookie is the index of its record in `sites`, which says what the instruction
+ * there means and where its arguments are.
+ *
+ * Object domain: the GIL is held, so pymalloc's answer is predicted at the call, and nothing need be probed on the way
+ * out. Requests of 0 and of more than 512 bytes go on to the raw domain, which sees them itself.
+ *
+ * Raw domain: the arguments are seen at the call of libc's function, the pointer at the first probe-able instruction
+ * after the return (RESULT), known by return address and stack pointer. A tail jump returns to a caller that need
+ * not be known: then the return probe of the second program catches it, where user space allowed that.
+ */
+#include "vmlinux.h"
+
+#include "heap.h"
+#include "shadow.h"
+#include "state.h"
+#include "walk.h"
+#include "x86.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline __u64 saturated_product(__u64 a, __u64 b)
+{
+	__u64 most = a ? ~0ULL / a : ~0ULL;
+
+	/* Kept apart, or clang makes a 128-bit product of it, which BPF has not. */
+	asm volatile("" : "+r"(most));
+	return b > most ? ~0ULL : a * b; /* a call that overflows fails */
+}
+
+/* Object domain: SIZE bytes are about to be allocated. */
+static __always_inline void object_malloc(struct thread *thread, __u64 tstate, const struct heap *heap, __u64 size)
+{
+	enum prediction prediction;
+	__u64 address;
+	__u32 stack;
+
+	if (!size || size > TMBPF_SIZE_MAX) {
+		thread->object_request = size + 1;
+		return;
+	}
+	prediction = predict(thread, heap, size, &address);
+	if (prediction == PREDICTION_FAILED) {
+		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
+		return;
+	}
+	stack = stack_of(thread, tstate);
+	size = size > cfg.hook_extra ? size - cfg.hook_extra : 0;
+	if (prediction == PREDICTED) {
+		shadow_add(address, size, stack);
+		return;
+	}
+	if (refill.active) {
+		count_loss(TMBPF_LOSS_REFILL_PENDING);
+		return;
+	}
+	refill.usedpools = heap->usedpools;
+	refill.index = thread->refill_class - 1;
+	refill.size = size;
+	refill.stack = stack;
+	refill.active = 1;
+}
+
+static __always_inline void object_free(__u64 address)
+{
+	/* A block of the raw domain is unknown here too; it is seen again where libc frees it. */
+	if (address && !shadow_remove(address))
+		unknown_free(address);
+}
+
+/* pymalloc_realloc, Objects/obmalloc.c: a block stays where it is if it fits and wastes less than a quarter. */
+static __always_inline void object_realloc(struct thread *thread, __u64 tstate, const struct heap *heap, __u64 old,
+					   __u64 size)
+{
+	__u32 bytes, stack;
+
+	if (!old) {
+		object_malloc(thread, tstate, heap, size);
+		return;
+	}
+	if (!pool_class(old, &bytes)) {
+		thread->object_request = size + 1;
+		return; /* the raw domain's */
+	}
+	if (size <= bytes && 4 * size > 3 * (__u64)bytes) {
+		stack = stack_of(thread, tstate);
+		shadow_remove(old);
+		shadow_add(old, size > cfg.hook_extra ? size - cfg.hook_extra : 0, stack);
+		return;
+	}
+	shadow_remove(old);
+	object_malloc(thread, tstate, heap, size);
+}
+
+static __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+{
+	struct heap heap;
+	__u64 tstate;
+
+	if (!thread)
+		return 0;
+	if (action == TMBPF_OBJ_FREE && cfg.heap_kind == TMBPF_HEAP_STATIC && !refill.active) {
+		object_free(a);
+		return 0;
+	}
+	if (!thread_state_holder(&tstate) || (cfg.heap_kind != TMBPF_HEAP_STATIC && !tstate) ||
+	    !heap_of(tstate, &heap)) {
+		count_loss(TMBPF_LOSS_THREAD_STATE);
+		if (action == TMBPF_OBJ_FREE)
+			object_free(a);
+		return 0;
+	}
+	refill_settle(&heap);
+	switch (action) {
+	case TMBPF_OBJ_MALLOC:
+		object_malloc(thread, tstate, &heap, a);
+		break;
+	case TMBPF_OBJ_CALLOC:
+		object_malloc(thread, tstate, &heap, saturated_product(a, b));
+		break;
+	case TMBPF_OBJ_REALLOC:
+		object_realloc(thread, tstate, &heap, a, b);
+		break;
+	case TMBPF_OBJ_FREE:
+		object_free(a);
+		break;
+	}
+	return 0;
+}
+
+/* The size that the caller asked for, where a request of SIZE bytes reached libc. */
+static __always_inline __u64 raw_requested(struct thread *thread, __u64 size)
+{
+	__u64 object = thread->object_request;
+
+	thread->object_request = 0;
+	/* _PyMem_RawMalloc makes 1 of 0; then the object domain's request says 0. */
+	if (object && (object - 1 + cfg.hook_extra == size || (object == 1 && size <= 1)))
+		size = object - 1;
+	return size > cfg.hook_extra ? size - cfg.hook_extra : 0;
+}
+
+static __always_inline bool raw_awaited(struct thread *thread)
+{
+	bool announced = thread->hook_request;
+
+	thread->hook_request = 0;
+	return announced || !cfg.hooked_raw;
+}
+
+/* A raw allocation of SIZE bytes, which gives up OLD (0: none), begins; thread->call_* say where it will return. */
+static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 old)
+{
+	struct pending *pending = &thread->pending;
+
+	if (pending->returns)
+		count_loss(TMBPF_LOSS_RESULT_MISSED);
+	pending->size = raw_requested(thread, size);
+	pending->returns = thread->call_returns;
+	pending->stack_pointer = thread->call_stack_pointer;
+	pending->old = old;
+	/* Another thread may be given the old address before we see the result, so it goes first. */
+	if (old && !large_remove(old, &pending->old_block))
+		pending->old = 0;
+}
+
+static __always_inline void raw_end(struct thread *thread, __u64 address)
+{
+	struct pending *pending = &thread->pending;
+	__u64 tstate;
+	__u32 stack;
+
+	pending->returns = 0;
+	if (!address) { /* it failed: a realloc has left the old block alone */
+		if (pending->old)
+			large_add(pending->old, pending->old_block.size, pending->old_block.stack);
+		return;
+	}
+	if (thread_state_own(&tstate)) {
+		stack = stack_of(thread, tstate);
+	} else {
+		count_loss(TMBPF_LOSS_THREAD_STATE);
+		stack = TMBPF_STACK_LOST;
+	}
+	large_add(address, pending->size, stack);
+}
+
+static __always_inline bool raw_return_known(__u64 address)
+{
+	return bpf_map_lookup_elem(&returns, &address);
+}
+
+static __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+{
+	struct tmbpf_large block;
+
+	if (!thread)
+		return 0;
+	switch (action) {
+	case TMBPF_RAW_FREE:
+		if (a && !large_remove(a, &block))
+			unknown_free(a);
+		return 0;
+	case TMBPF_RAW_MALLOC:
+		if (raw_awaited(thread))
+			raw_begin(thread, a, 0);
+		return 0;
+	case TMBPF_RAW_CALLOC:
+		if (raw_awaited(thread))
+			raw_begin(thread, saturated_product(a, b), 0);
+		return 0;
+	case TMBPF_RAW_REALLOC:
+		if (raw_awaited(thread))
+			raw_begin(thread, b, a);
+		return 0;
+	}
+	return 0;
+}
+
+static __always_inline struct thread *thread_current(void)
+{
+	struct thread *thread =
+		bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!thread)
+		count_loss(TMBPF_LOSS_THREAD_STORAGE);
+	return thread;
+}
+
+static __always_inline void result_event(struct pt_regs *regs, const struct tmbpf_site *site, struct thread *thread)
+{
+	__u64 address;
+
+	if (!thread->pending.returns || regs->sp - site->stack_delta != thread->pending.stack_pointer ||
+	    (site->returns && site->returns != thread->pending.returns))
+		return;
+	count_event(TMBPF_EVENT_RESULT);
+	if (!value_read(regs, &site->a[0], &address)) {
+		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+		thread->pending.returns = 0;
+		return;
+	}
+	raw_end(thread, address);
+}
+
+/* Where a raw call or tail jump will return, and with what stack pointer. */
+static __always_inline bool raw_return(struct pt_regs *regs, const struct tmbpf_site *site, struct thread *thread)
+{
+	thread->call_returns = site->returns;
+	thread->call_stack_pointer = regs->sp;
+	if (!(site->flags & TMBPF_SITE_TAIL))
+		return true;
+	thread->call_stack_pointer += 8;
+	return read_word(regs->sp, &thread->call_returns);
+}
+
+static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_site *site)
+{
+	__u64 a = 0, b = 0;
+	__u32 action = site->action;
+	struct thread *thread;
+
+	if (site->flags & TMBPF_SITE_GUARD && !(regs->flags & FLAG_ZF)) {
+		count_event(TMBPF_EVENT_INACTIVE);
+		return 0;
+	}
+	thread = thread_current();
+	if (!thread)
+		return 0;
+	if (action == TMBPF_RESULT) {
+		result_event(regs, site, thread);
+		return 0;
+	}
+	if (action == TMBPF_REFILL) {
+		count_event(TMBPF_EVENT_REFILL);
+		if (!thread->refill_class)
+			count_loss(TMBPF_LOSS_REFILL_UNANNOUNCED);
+		thread->refill_class = 0;
+		return 0;
+	}
+	if (!value_read(regs, &site->a[0], &a) || !value_read(regs, &site->a[1], &b)) {
+		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+		return 0;
+	}
+	if (action == TMBPF_HOOK) {
+		count_event(TMBPF_EVENT_HOOK);
+		thread->hook_request = 1;
+		return 0;
+	}
+	if (action > TMBPF_RAW_FREE)
+		return 0;
+	__sync_fetch_and_add(&state.events[action], 1);
+	if (action <= TMBPF_OBJ_FREE)
+		return object_event(thread, action, a, b);
+	if (action != TMBPF_RAW_FREE && !raw_return(regs, site, thread)) {
+		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+		return 0;
+	}
+	raw_event(thread, action, a, b);
+	if (action != TMBPF_RAW_FREE && site->flags & TMBPF_SITE_TAIL && !raw_return_known(thread->call_returns)) {
+		if (cfg.return_probes)
+			return 1; /* wanted: the return probe sees it */
+		thread->pending.returns = 0;
+		count_loss(TMBPF_LOSS_RESULT_UNKNOWN);
+	}
+	return 0;
+}
+
+static __always_inline const struct tmbpf_site *site_at(void *ctx)
+{
+	__u32 index = bpf_get_attach_cookie(ctx);
+
+	return bpf_map_lookup_elem(&sites, &index);
+}
+
+SEC("uprobe")
+int probe(struct pt_regs *regs)
+{
+	const struct tmbpf_site *site;
+
+	if (!state.window)
+		return 0;
+	site = site_at(regs);
+	if (site)
+		site_event(regs, site);
+	return 0;
+}
+
+/*
+ * The raw domain's tail jumps, as a session: at the jump it says whether the return is wanted (0) or not (1), at the
+ * return it takes the result. Which of the two a call is shows in ip: at the return it is the awaited address.
+ */
+SEC("uprobe")
+int probe_session(struct pt_regs *regs)
+{
+	const struct tmbpf_site *site;
+	struct thread *thread;
+
+	if (!state.window)
+		return 1;
+	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	if (thread && thread->pending.returns && thread->pending.returns == regs->ip &&
+	    thread->pending.stack_pointer == regs->sp) {
+		count_event(TMBPF_EVENT_RETURN);
+		raw_end(thread, regs->ax);
+		return 0;
+	}
+	site = site_at(regs);
+	return site && site_event(regs, site) ? 0 : 1;
+}
+
+/* The target becomes another program: what was traced is gone, and nothing of the new one is understood. */
+SEC("raw_tp/sched_process_exec")
+int process_exec(void *context)
+{
+	struct tmbpf_record record = { TMBPF_RECORD_EXEC, sizeof(record) };
+
+	(void)context;
+	if (bpf_get_current_pid_tgid() >> 32 != cfg.pid)
+		return 0;
+	state.window = 0;
+	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
+	return 0;
+}

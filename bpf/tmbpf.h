@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs and user space share: the records of the maps and of the ring buffer.
+ * Includable on both sides: the fixed-width kernel types must be defined before (vmlinux.h or
+ * linux/types.h). All sizes are asserted below, so a side that packs differently does not build.
+ */
+#ifndef TMBPF_H
+#define TMBPF_H
+
+/* Frames kept of a traceback at most, and frames walked beyond because the topmost may be incomplete ones. */
+#define TMBPF_NFRAME_MAX 128
+#define TMBPF_NFRAME_SPARE 2
+#define TMBPF_WALK_MAX (TMBPF_NFRAME_MAX + TMBPF_NFRAME_SPARE)
+/* tracemalloc keeps total_nframe in 16 bits (Modules/_tracemalloc.c: UINT16_MAX). */
+#define TMBPF_TOTAL_NFRAME_MAX 65535
+
+/*
+ * A block's entry in the shadow of the arenas: stack id and requested size in 32 bits, for each granule
+ * (pymalloc's alignment) at which a block starts. 0: no traced block starts here.
+ */
+#define TMBPF_STACK_BITS 22
+#define TMBPF_STACK_MAX (1u << TMBPF_STACK_BITS)
+#define TMBPF_SIZE_MAX 512 /* SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c */
+/*
+ * A size above 512 marks a block that holds a code object that stacks refer to; code objects are larger than
+ * TMBPF_CODE_BASE, so both fit into 10 bits: marked = size - TMBPF_CODE_BASE + 512.
+ */
+#define TMBPF_CODE_BASE 64
+/* Entries of one slab of the shadow: a slab covers 64 Ki granules. */
+#define TMBPF_SLAB_BITS 16
+#define TMBPF_SLAB_ENTRIES (1u << TMBPF_SLAB_BITS)
+
+/* Stack ids with a meaning of their own; the first that is handed out is TMBPF_STACK_FIRST. */
+enum tmbpf_stack {
+	TMBPF_STACK_NONE = 0,    /* no block */
+	TMBPF_STACK_UNKNOWN = 1, /* the thread ran no Python code: tracemalloc's <unknown> */
+	TMBPF_STACK_LOST = 2,    /* there was one, but it could not be kept or read; a loss says why */
+	TMBPF_STACK_FIRST = 8,
+};
+
+/* What is not seen, by cause. One list makes the enum and the words for it. */
+#define TMBPF_LOSSES(X)                                                                            \
+	X(STACK_TABLE_FULL, stack_table_full, "stacks not kept: the stack table was full")         \
+	X(STACK_BUSY, stack_busy, "stacks not kept: another thread was just adding to the table")  \
+	X(RING_FULL, ring_full, "stacks not kept: the ring buffer was full")                       \
+	X(CODE_TABLE_FULL, code_table_full, "stacks not kept: the table of code objects was full") \
+	X(FRAME_UNREADABLE, frame_unreadable, "stacks not kept: a frame could not be read")        \
+	X(THREAD_STATE, thread_state_unreadable, "stacks not kept: no thread state could be read") \
+	X(SHADOW_FULL, shadow_full, "blocks not kept: no shadow memory left for a new arena")      \
+	X(LARGE_FULL, large_full, "blocks not kept: the table of large blocks was full")           \
+	X(HEAP_UNREADABLE, heap_unreadable, "blocks not kept: pymalloc's state could not be read") \
+	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")    \
+	X(RESULT_MISSED, result_missed, "blocks not kept: malloc's result was not seen")           \
+	X(RESULT_UNKNOWN, result_unknown, "blocks not kept: malloc returned to an unknown place")  \
+	X(ARGUMENT_UNREADABLE, argument_unreadable, "events not counted: an argument on the stack could not be read") \
+	X(STALE_BLOCK, stale_block, "blocks whose free was not seen (their address was handed out again)") \
+	X(REFILL_UNANNOUNCED, refill_unannounced, "refills of a pool that no probed allocation announced") \
+	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
+
+#define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,
+enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
+#undef TMBPF_LOSS_ENUM
+
+/* Probe hits that were acted upon, by kind. */
+#define TMBPF_EVENTS(X)       \
+	X(OBJ_MALLOC, obj_malloc)   \
+	X(OBJ_CALLOC, obj_calloc)   \
+	X(OBJ_REALLOC, obj_realloc) \
+	X(OBJ_FREE, obj_free)       \
+	X(RAW_MALLOC, raw_malloc)   \
+	X(RAW_CALLOC, raw_calloc)   \
+	X(RAW_REALLOC, raw_realloc) \
+	X(RAW_FREE, raw_free)       \
+	X(RESULT, result)           \
+	X(RETURN, return)           \
+	X(REFILL, refill)           \
+	X(HOOK, hook)               \
+	X(INACTIVE, inactive)
+
+#define TMBPF_EVENT_ENUM(upper, lower) TMBPF_EVENT_##upper,
+enum tmbpf_event { TMBPF_EVENTS(TMBPF_EVENT_ENUM) TMBPF_EVENT_COUNT };
+#undef TMBPF_EVENT_ENUM
+
+/* What a probe does. OBJ_* and RAW_* have the same order as tmbpf_event. */
+enum tmbpf_action {
+	TMBPF_OBJ_MALLOC,
+	TMBPF_OBJ_CALLOC,
+	TMBPF_OBJ_REALLOC,
+	TMBPF_OBJ_FREE,
+	TMBPF_RAW_MALLOC,
+	TMBPF_RAW_CALLOC,
+	TMBPF_RAW_REALLOC,
+	TMBPF_RAW_FREE,
+	TMBPF_RESULT,
+	TMBPF_REFILL,
+	TMBPF_HOOK, /* an outer raw allocator (tracemalloc's): the next raw event of this thread is a caller's */
+};
+
+#define TMBPF_SITE_GUARD 1    /* acts only when ZF is set */
+#define TMBPF_SITE_TAIL 2     /* a jump: the return address is at the top of the stack */
+#define TMBPF_SITE_NO_GIL 4   /* the GIL may not be held */
+
+#define TMBPF_NO_REGISTER 255
+
+struct tmbpf_value { /* (R[base] << shift) + displacement, then what lies there if dereference */
+	__s64 displacement;
+	__u8 base; /* hardware number or TMBPF_NO_REGISTER */
+	__u8 shift;
+	__u8 dereference;
+	__u8 unused[5];
+};
+
+struct tmbpf_site {
+	__u8 action; /* enum tmbpf_action */
+	__u8 flags;  /* TMBPF_SITE_* */
+	__u8 unused[2];
+	__s32 stack_delta; /* RESULT: rsp here minus rsp after the return */
+	__u64 returns; /* RAW call, RESULT: the return address in the process; RESULT: 0 for any */
+	struct tmbpf_value a[2];
+};
+
+/* The interpreter's layout, written before loading; PYTHON_* of user/python/python.h say what each means. */
+struct tmbpf_config {
+	__u32 frames; /* enum python_frames */
+	__u32 nframe; /* frames to keep, without the spare */
+	__u32 tstate_frame, tstate_interp, tstate_thread_id, cframe_current;
+	__u32 frame_back, frame_code, frame_lasti, frame_owner, frame_size, frame_owner_max, code_tag_mask;
+	__u32 code_filename, code_name, code_qualname, code_firstlineno, code_linetable, code_firsttraceable;
+	__u32 code_adaptive;
+	__u32 unicode_length, unicode_state, unicode_ascii_data, unicode_compact_data;
+	__u32 bytes_size, bytes_data;
+	__u32 thread_source; /* enum python_thread_source */
+	__u32 specific_offset;
+	__u32 granule_shift; /* log2 of pymalloc's alignment */
+	__u32 pool_size;
+	__u32 heap_kind; /* enum tmbpf_heap */
+	__u32 interp_obmalloc, obmalloc_usedpools, obmalloc_usable_arenas;
+	__u32 hook_extra; /* bytes that debug hooks add to a request */
+	__u32 hook_delta; /* and where their block starts before the caller's */
+	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
+	__u32 return_probes; /* unknown return addresses are caught by return probes */
+	__u32 unicode_kind_shift;
+	__u32 stack_limit, bucket_mask, recycled_mask, slab_limit, chunk_mask;
+	__u32 ring_bytes;
+	__u32 pid; /* thread group, in the first pid namespace */
+	__u64 thread_address, tls_module;
+	__s64 tls_offset;
+	__u64 usedpools, usable_arenas; /* static state, up to 3.11 */
+	__u64 seed[2];
+};
+
+enum tmbpf_heap {
+	TMBPF_HEAP_STATIC,  /* up to 3.11 */
+	TMBPF_HEAP_INLINE,  /* 3.12: inside the interpreter */
+	TMBPF_HEAP_POINTER, /* 3.13 on */
+	TMBPF_HEAP_NONE,    /* no pymalloc (PYTHONMALLOC=malloc) */
+};
+
+struct tmbpf_stack_stats { /* cumulative; live is the difference */
+	__u64 allocated_count, allocated_size;
+	__u64 freed_count, freed_size;
+};
+
+struct tmbpf_large {
+	__u64 size;
+	__u32 stack;
+	__u32 code; /* holds a code object that stacks refer to */
+};
+
+#define TMBPF_BUCKET_SLOTS 8
+
+struct tmbpf_bucket { /* of the stack table; a slot with id 0 is free */
+	__u64 hash[TMBPF_BUCKET_SLOTS];
+	__u64 id_epoch[TMBPF_BUCKET_SLOTS]; /* id in the low half, epoch of the last check in the high one */
+	__u32 generations[TMBPF_BUCKET_SLOTS];
+};
+
+struct tmbpf_chunk { /* of the shadow's directory: 64 Ki granules of address space */
+	__u64 chunk; /* address >> (16 + granule_shift), plus 1; 0: free */
+	__u32 slab;
+	__u32 unused;
+};
+
+/* Ring buffer records. */
+enum tmbpf_record_type {
+	TMBPF_RECORD_CODE = 1,
+	TMBPF_RECORD_CODE_END = 2,
+	TMBPF_RECORD_STACK = 3,
+	TMBPF_RECORD_EXEC = 4,
+	TMBPF_RECORD_SLAB = 5, /* the shadow grew: only wakes user space */
+	TMBPF_RECORD_RETURN = 6, /* a return address that no plan knew */
+};
+
+struct tmbpf_record {
+	__u32 type;
+	__u32 size; /* of the whole record, bytes */
+};
+
+#define TMBPF_STRING_MAX 1024 /* bytes captured of a file name, a name, a qualified name */
+#define TMBPF_TABLE_MAX 16384 /* bytes captured of a line table */
+
+struct tmbpf_string {
+	__u32 kind;     /* bytes a character: 1, 2, 4; 0: not readable */
+	__u32 length;   /* characters it has */
+	__u32 captured; /* bytes captured */
+};
+
+struct tmbpf_record_code {
+	struct tmbpf_record record;
+	__u32 id;
+	__s32 firstlineno;
+	__u64 address;
+	__u32 firsttraceable;
+	struct tmbpf_string filename, name, qualname;
+	__u32 table_size, table_captured;
+	/* The bytes of filename, name, qualname and the table follow, each padded to 8. */
+};
+
+struct tmbpf_record_code_end {
+	struct tmbpf_record record;
+	__u64 address;
+	__u32 id;
+	__u32 unused;
+};
+
+struct tmbpf_frame {
+	__u64 code;        /* address; in a stack record the code's id */
+	__u64 instruction; /* f_lasti, prev_instr or instr_ptr as it stood there */
+};
+
+struct tmbpf_record_stack {
+	struct tmbpf_record record;
+	__u32 id;
+	__u32 nframe;       /* frames that follow, most recent first */
+	__u32 total_nframe; /* frames there were */
+	__u32 bucket_slot;  /* bucket * TMBPF_BUCKET_SLOTS + slot, where it stands in the stack table */
+	__u32 unused[2];
+	struct tmbpf_frame frames[];
+};
+
+struct tmbpf_record_return {
+	struct tmbpf_record record;
+	__u64 address;
+};
+
+_Static_assert(sizeof(struct tmbpf_value) == 16, "value");
+_Static_assert(sizeof(struct tmbpf_site) == 48, "site");
+_Static_assert(sizeof(struct tmbpf_stack_stats) == 32, "stats");
+_Static_assert(sizeof(struct tmbpf_large) == 16, "large");
+_Static_assert(sizeof(struct tmbpf_bucket) == 160, "bucket");
+_Static_assert(sizeof(struct tmbpf_chunk) == 16, "chunk");
+_Static_assert(sizeof(struct tmbpf_record_code) == 72, "code record");
+_Static_assert(sizeof(struct tmbpf_record_stack) == 32, "stack record");
+
+#endif

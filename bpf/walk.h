@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The Python stack of the current thread, read out of interpreter memory: its thread state, then the chain of its
+ * frames. What a frame's fields mean is left to user space, but for one thing: a topmost frame that has not yet
+ * reached its first traceable instruction is no frame to tracemalloc (_PyFrame_IsIncomplete,
+ * Include/internal/pycore_frame.h), nor are frames that belong to the C stack.
+ */
+#ifndef TMBPF_WALK_H
+#define TMBPF_WALK_H
+
+#include "state.h"
+#include "x86.h"
+
+/* enum python_frames, enum python_thread_source */
+#define FRAMES_OBJECT 0
+#define FRAMES_CFRAME 1
+#define FRAMES_INTERNAL 2
+#define THREAD_GLOBAL 0
+#define THREAD_STATIC_TLS 1
+#define THREAD_DTV 2
+
+#define FRAME_SPAN 128 /* frame_size is at most this */
+#define OWNED_BY_GENERATOR 1
+#define NO_OFFSET 0xffffffff
+/* Code units that are looked at for incompleteness; a function has its prologue there. */
+#define PROLOGUE_BYTES 512
+
+struct walk {
+	struct thread *thread;
+	__u64 frame; /* address of the next one, 0 at the end */
+	__u64 base;  /* address of window[0] */
+	__u64 limit; /* greatest offset at which a whole frame lies in the window */
+	__u64 hash;
+	__u32 count, total, keep;
+	__u32 failed;
+};
+
+static __always_inline __u64 hash_mix(__u64 hash, __u64 a, __u64 b)
+{
+	hash = (hash ^ a) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ (hash >> 29) ^ b) * 0xbf58476d1ce4e5b9ULL;
+	return hash;
+}
+
+/* The state of the thread that holds the GIL, which this one does. */
+static __always_inline bool thread_state_holder(__u64 *ret)
+{
+	__u64 pointer = thread_pointer(), dtv, block;
+
+	if (cfg.thread_source == THREAD_GLOBAL)
+		return read_word(cfg.thread_address, ret);
+	if (cfg.thread_source == THREAD_STATIC_TLS)
+		return read_word(pointer + cfg.tls_offset, ret);
+	/* glibc's dtv: entries of 16 bytes by module id; an entry of -1 is not allocated yet (dl-dtv.h). */
+	if (!read_word(pointer + 8, &dtv) || !read_word(dtv + 16 * cfg.tls_module, &block))
+		return false;
+	if (block == (__u64)-1) {
+		*ret = 0;
+		return true;
+	}
+	return read_word(block + cfg.tls_offset, ret);
+}
+
+/* This thread's own state, whether it holds the GIL or not; 0 if it has none. */
+static __always_inline bool thread_state_own(__u64 *ret)
+{
+	__u64 pointer = thread_pointer(), owner;
+
+	if (cfg.specific_offset)
+		return read_word(pointer + cfg.specific_offset, ret);
+	if (!thread_state_holder(ret))
+		return false;
+	if (cfg.thread_source != THREAD_GLOBAL || !*ret)
+		return true;
+	if (!read_word(*ret + cfg.tstate_thread_id, &owner))
+		return false;
+	if (owner != pointer)
+		*ret = 0;
+	return true;
+}
+
+static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
+{
+	if (!read_word(tstate + cfg.tstate_frame, ret))
+		return false;
+	if (cfg.frames == FRAMES_CFRAME && *ret)
+		return read_word(*ret + cfg.cframe_current, ret);
+	return true;
+}
+
+/* Makes the window hold the frame at w->frame; its offset there, or -1. */
+static __always_inline __s64 window_offset(struct walk *w)
+{
+	__u64 offset = w->frame - w->base;
+
+	if (offset <= w->limit)
+		return offset;
+	/*
+	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk, Python/pystate.c): read
+	 * downward. Where that crosses the piece's start, and for frames on the heap, the frame alone.
+	 */
+	if (cfg.frames != FRAMES_OBJECT) {
+		w->base = w->frame + cfg.frame_size - WINDOW;
+		w->limit = WINDOW - cfg.frame_size;
+		if (read_user(w->thread->window, WINDOW, w->base))
+			return w->frame - w->base;
+	}
+	w->base = w->frame;
+	w->limit = 0;
+	if (!read_user(w->thread->window, cfg.frame_size & (WINDOW - 1), w->frame))
+		return -1;
+	return 0;
+}
+
+/* _PyFrame_IsIncomplete, for the topmost frame: it stands before the instruction that makes it a frame. */
+static __always_inline bool frame_incomplete(__u64 code, __u64 instruction, __u8 owner)
+{
+	__s64 distance = instruction - code - cfg.code_adaptive;
+	__u32 first;
+
+	if (owner == OWNED_BY_GENERATOR || distance >= PROLOGUE_BYTES)
+		return false;
+	if (!read_user(&first, sizeof(first), code + cfg.code_firsttraceable))
+		return false;
+	return distance < 2 * (__s64)first;
+}
+
+static long walk_step(__u32 index, struct walk *w)
+{
+	__u64 code, instruction, back;
+	__u8 owner = 0;
+	__s64 offset;
+	__u8 *frame;
+
+	if (!w->frame)
+		return 1;
+	offset = window_offset(w);
+	if (offset < 0 || offset > WINDOW - FRAME_SPAN + (FRAME_SPAN - cfg.frame_size)) {
+		w->failed = 1;
+		return 1;
+	}
+	frame = w->thread->window + offset;
+	code = *(__u64 *)(frame + cfg.frame_code);
+	back = *(__u64 *)(frame + cfg.frame_back);
+	if (cfg.frames == FRAMES_OBJECT) {
+		instruction = *(__u32 *)(frame + cfg.frame_lasti);
+	} else {
+		instruction = *(__u64 *)(frame + cfg.frame_lasti);
+		owner = *(frame + cfg.frame_owner);
+	}
+	(void)index;
+	w->frame = back;
+	code &= ~(__u64)cfg.code_tag_mask;
+	if (cfg.frames != FRAMES_OBJECT) {
+		if (owner > cfg.frame_owner_max || !code)
+			return 0;
+		if (!w->total && frame_incomplete(code, instruction, owner))
+			return 0;
+	}
+	if (w->count < w->keep && w->count < TMBPF_WALK_MAX) {
+		struct tmbpf_frame *kept = &w->thread->frames[w->count];
+
+		kept->code = code;
+		kept->instruction = instruction;
+		w->hash = hash_mix(w->hash, code, instruction);
+		w->count++;
+	}
+	w->total++;
+	return 0;
+}
+
+/*
+ * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The hash says which
+ * stack it is, the code objects' addresses standing for themselves.
+ */
+static __always_inline bool walk_frames(struct thread *thread, __u64 frame, __u64 *ret_hash)
+{
+	struct walk w = {
+		.thread = thread,
+		.frame = frame,
+		.base = frame + 1, /* nothing is in the window */
+		.hash = cfg.seed[0],
+		.keep = cfg.nframe,
+	};
+
+	bpf_loop(TMBPF_TOTAL_NFRAME_MAX, walk_step, &w, 0);
+	if (w.failed)
+		return false;
+	thread->nframe = w.count;
+	thread->total_nframe = w.total;
+	*ret_hash = hash_mix(w.hash, w.total, cfg.seed[1]);
+	return true;
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The control socket: how other commands reach a session. A root-only Unix socket for each target under /run/tmbpf
+ * (or $TMBPF_RUN); a request is one line of JSON, {"command": NAME, ...}; the reply one line of JSON, followed by as many
+ * bytes as its "payload" says, where it has one. A failed request's reply has "error", "kind" and "advice".
+ */
+#ifndef TMBPF_TRACE_CONTROL_H
+#define TMBPF_TRACE_CONTROL_H
+
+#include <json-c/json.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+
+/* Where sockets and what ended sessions leave behind are; made if missing, for root alone. */
+struct error *control_folder(const char **ret);
+
+/*
+ * Takes the place of the one session of PID: a lock that lives as long as the descriptor RET_LOCK is open. Fails with
+ * ERROR_FAILED if another session has it.
+ */
+struct error *control_lock(pid_t pid, int *ret_lock);
+
+/* A socket that listens for PID's session; any stale one is replaced. Needs the lock. */
+struct error *control_listen(pid_t pid, int *ret);
+void control_unlisten(pid_t pid, int fd);
+
+/*
+ * Server side: reads one request from the connection FD (at most 64 KiB, within a second). Only root's are taken.
+ */
+struct error *control_receive(int fd, json_object **ret);
+struct error *control_reply(int fd, json_object *reply, const void *payload, size_t size);
+struct error *control_reply_error(int fd, const struct error *error);
+
+/*
+ * Client side: sends REQUEST to the session of PID and returns its reply, and its payload if RET_PAYLOAD is not NULL (malloc'd).
+ * ERROR_NOTHING if there is no session; an error that the session replied comes back as it was.
+ */
+struct error *control_request(pid_t pid, json_object *request, json_object **ret, void **ret_payload, size_t *ret_size);
+
+/* The pids that have a session, ascending; malloc'd. */
+struct error *control_sessions(pid_t **ret, size_t *ret_count);
+
+/* What an ended session left: FOLDER/PID.KIND. Returns a malloc'd path. */
+char *control_path(pid_t pid, const char *kind);
+
+static inline void json_cleanup(json_object **object)
+{
+	if (*object)
+		json_object_put(*object);
+}
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "trace/control.h"
+
+/* How long records may wait in the ring if nothing wakes us. */
+#define TICK_MS 100
+#define SWEEP_NANOSECONDS 1000000000ull
+
+uint64_t session_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static void session_begin(struct session *session)
+{
+	clock_gettime(CLOCK_REALTIME, &session->since);
+	session->since_monotonic = session_now();
+	tracer_open(session->tracer);
+}
+
+static struct error *session_start(struct session *session, pid_t pid)
+{
+	uint64_t anonymous;
+
+	try(control_lock(pid, &session->lock));
+	try(process_create(pid, &session->process));
+	try(tracer_create(session->process, &session->options, &session->tracer));
+	try(symbols_create(session->tracer, session->process, &session->symbols));
+	try(control_listen(pid, &session->listener));
+	/* The pid may have changed hands while we looked at it. */
+	try(process_check(session->process));
+	try(process_resident(session->process, &session->rss_at_start, &anonymous));
+	session->last_rss = session->rss_at_start;
+	session_begin(session);
+	return NULL;
+}
+
+struct error *session_create(pid_t pid, const struct tracer_options *options, struct session **ret)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	struct error *error;
+
+	if (!session)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d", pid);
+	session->lock = session->listener = -1;
+	session->options = *options;
+	error = session_start(session, pid);
+	if (error) {
+		session_destroy(session);
+		return error;
+	}
+	*ret = session;
+	return NULL;
+}
+
+void session_destroy(struct session *session)
+{
+	if (!session)
+		return;
+	if (session->lock >= 0 && session->process)
+		control_unlisten(session->process->pid, session->listener);
+	symbols_destroy(session->symbols);
+	tracer_destroy(session->tracer);
+	process_destroy(session->process);
+	free(session->warning);
+	if (session->lock >= 0)
+		close(session->lock);
+	free(session);
+}
+
+static void session_warn(struct session *session, struct error *error)
+{
+	if (!error)
+		return;
+	free(session->warning);
+	session->warning = strdup(error_message(error));
+	error_destroy(error);
+}
+
+static void record_handle(void *context, const struct tmbpf_record *record, size_t size)
+{
+	struct session *session = context;
+
+	if (record->type == TMBPF_RECORD_EXEC)
+		session->state = SESSION_EXECED;
+	else if (record->type == TMBPF_RECORD_SLAB)
+		session_warn(session, tracer_grow(session->tracer));
+	else
+		symbols_record(session->symbols, record, size);
+}
+
+void session_drain(struct session *session)
+{
+	tracer_ring_consume(session->tracer, record_handle, session);
+}
+
+static void record_ignore(void *context, const struct tmbpf_record *record, size_t size)
+{
+	(void)context;
+	(void)record;
+	(void)size;
+}
+
+struct error *session_clear(struct session *session)
+{
+	tracer_close(session->tracer);
+	try(tracer_clear(session->tracer));
+	tracer_ring_consume(session->tracer, record_ignore, NULL);
+	symbols_clear(session->symbols);
+	session_begin(session);
+	return NULL;
+}
+
+static void connection_serve(struct session *session, const struct session_request *requests, int fd)
+{
+	cleanup(json_cleanup) json_object *request = NULL, *reply = json_object_new_object();
+	cleanup_free void *payload = NULL;
+	const char *name = "";
+	json_object *command;
+	struct error *error;
+	size_t size = 0;
+
+	error = control_receive(fd, &request);
+	if (!error) {
+		if (json_object_object_get_ex(request, "command", &command))
+			name = json_object_get_string(command);
+		while (requests->name && strcmp(requests->name, name))
+			requests++;
+		session_drain(session);
+		error = requests->name ? requests->run(session, request, reply, &payload, &size) :
+					 error_create(ERROR_FAILED, "this session does not know the request \"%s\"", name);
+	}
+	/* If even the answer fails, the asker has gone: it knows. */
+	error_destroy(error ? control_reply_error(fd, error) : control_reply(fd, reply, payload, size));
+	error_destroy(error);
+}
+
+static void listener_serve(struct session *session, const struct session_request *requests)
+{
+	cleanup_fd int fd = accept4(session->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		connection_serve(session, requests, fd);
+}
+
+static void session_tick(struct session *session, uint64_t *swept)
+{
+	uint64_t now = session_now(), rss, anonymous;
+	struct error *error;
+
+	session_drain(session);
+	session_warn(session, tracer_grow(session->tracer));
+	if (now - *swept < SWEEP_NANOSECONDS)
+		return;
+	*swept = now;
+	symbols_sweep(session->symbols, now);
+	error = process_resident(session->process, &rss, &anonymous);
+	if (!error && rss)
+		session->last_rss = rss;
+	error_destroy(error);
+}
+
+struct error *session_serve(struct session *session, const struct session_request *requests, int signals)
+{
+	uint64_t swept = session_now();
+
+	while (session->state == SESSION_RUNNING) {
+		struct pollfd waits[] = {
+			{ .fd = session->listener, .events = POLLIN },
+			{ .fd = tracer_ring_fd(session->tracer), .events = POLLIN },
+			{ .fd = session->process->pidfd, .events = POLLIN },
+			{ .fd = signals, .events = POLLIN },
+		};
+
+		if (poll(waits, array_size(waits), TICK_MS) < 0 && errno != EINTR)
+			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d", session->process->pid);
+		session_tick(session, &swept);
+		if (waits[0].revents)
+			listener_serve(session, requests);
+		if (waits[3].revents && session->state == SESSION_RUNNING)
+			session->state = SESSION_STOPPED;
+		if (waits[2].revents && session->state == SESSION_RUNNING)
+			session->state = SESSION_EXITED;
+	}
+	tracer_detach(session->tracer);
+	session_drain(session);
+	return NULL;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A session: one target being traced by this process, from the opening of the window until it is stopped or the
+ * target is gone, and the loop that serves what others ask of it. What a request means is the caller's table.
+ */
+#ifndef TMBPF_TRACE_SESSION_H
+#define TMBPF_TRACE_SESSION_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "target/process.h"
+#include "trace/symbols.h"
+#include "trace/tracer.h"
+
+struct error;
+
+enum session_state {
+	SESSION_RUNNING,
+	SESSION_STOPPED, /* asked to end */
+	SESSION_EXITED,  /* the target is gone */
+	SESSION_EXECED,  /* the target has become another program */
+};
+
+struct session {
+	struct process *process;
+	struct tracer *tracer;
+	struct symbols *symbols;
+	struct tracer_options options;
+	enum session_state state;
+	struct timespec since;    /* real time: tracing began, or was cleared */
+	uint64_t since_monotonic; /* the same, nanoseconds */
+	uint64_t rss_at_start;    /* bytes */
+	uint64_t last_rss;        /* the last that could be read */
+	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
+	int lock, listener;
+};
+
+struct session_request {
+	const char *name;
+	/* Fills REPLY; a payload is malloc'd and freed by the loop. */
+	struct error *(*run)(struct session *session, json_object *request, json_object *reply, void **ret_payload,
+			     size_t *ret_size);
+};
+
+/*
+ * Starts tracing PID: takes its lock, attaches, opens the window. RET is to be destroyed in any case once created.
+ */
+struct error *session_create(pid_t pid, const struct tracer_options *options, struct session **ret);
+/* Removes the probes and the socket. Accepts NULL. */
+void session_destroy(struct session *session);
+
+/*
+ * Serves REQUESTS (ended by a NULL name) until the session ends; session->state says why. The totals
+ * are still there afterwards. SIGTERM and SIGINT, if blocked and given as a signalfd in SIGNALS (else -1), end it as well.
+ */
+struct error *session_serve(struct session *session, const struct session_request *requests, int signals);
+
+/* Takes in what the programs have announced. */
+void session_drain(struct session *session);
+
+/* Forgets what was traced; the window is closed meanwhile. */
+struct error *session_clear(struct session *session);
+
+uint64_t session_now(void);
+
+#endif

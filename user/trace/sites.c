@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/sites.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/types.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "tmbpf.h"
+
+struct group {
+	int fd;        /* the file, by the very inode that is mapped */
+	char path[40]; /* /proc/self/fd/FD */
+	bool tails;
+	size_t first, count;
+};
+
+struct sites {
+	struct tmbpf_site *records; /* index: the cookie */
+	uint64_t *offsets, *cookies;
+	size_t count, capacity;
+	struct group *groups;
+	size_t group_count;
+	bool want_returns, pymalloc;
+	enum sites_hooks hooks;
+};
+
+static struct error *no_memory(void)
+{
+	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot list the probe sites");
+}
+
+static struct error *group_add(struct sites *sites, int fd, bool tails)
+{
+	struct group *groups = realloc(sites->groups, (sites->group_count + 1) * sizeof(*groups));
+	struct group *group;
+
+	if (!groups)
+		return no_memory();
+	sites->groups = groups;
+	group = &groups[sites->group_count];
+	memset(group, 0, sizeof(*group));
+	group->fd = dup(fd);
+	if (group->fd < 0)
+		return error_create_errno(ERROR_FAILED, errno, "cannot keep the interpreter's file open");
+	snprintf(group->path, sizeof(group->path), "/proc/self/fd/%d", group->fd);
+	group->tails = tails;
+	group->first = sites->count;
+	sites->group_count++;
+	return NULL;
+}
+
+static struct error *record_add(struct sites *sites, const struct tmbpf_site *record, uint64_t offset)
+{
+	if (sites->count == sites->capacity) {
+		size_t capacity = sites->capacity ? 2 * sites->capacity : 1024;
+		struct tmbpf_site *records = realloc(sites->records, capacity * sizeof(*records));
+		uint64_t *offsets, *cookies;
+
+		if (!records)
+			return no_memory();
+		sites->records = records;
+		offsets = realloc(sites->offsets, capacity * sizeof(*offsets));
+		if (!offsets)
+			return no_memory();
+		sites->offsets = offsets;
+		cookies = realloc(sites->cookies, capacity * sizeof(*cookies));
+		if (!cookies)
+			return no_memory();
+		sites->cookies = cookies;
+		sites->capacity = capacity;
+	}
+	sites->records[sites->count] = *record;
+	sites->offsets[sites->count] = offset;
+	sites->cookies[sites->count] = sites->count;
+	sites->count++;
+	sites->groups[sites->group_count - 1].count++;
+	return NULL;
+}
+
+static struct tmbpf_value value_record(const struct site_value *value)
+{
+	return (struct tmbpf_value){
+		.displacement = value->displacement,
+		.base = value->has_base ? value->base : TMBPF_NO_REGISTER,
+		.shift = value->shift,
+		.dereference = value->dereference,
+	};
+}
+
+static uint8_t site_action(const struct site *site)
+{
+	switch (site->kind) {
+	case SITE_GUARD:
+		return TMBPF_OBJ_MALLOC + site->operation;
+	case SITE_ENTRY:
+		return site->raw ? TMBPF_HOOK : TMBPF_OBJ_MALLOC + site->operation;
+	case SITE_RAW:
+		return TMBPF_RAW_MALLOC + site->operation;
+	case SITE_RESULT:
+		return TMBPF_RESULT;
+	case SITE_REFILL:
+		return TMBPF_REFILL;
+	}
+	return TMBPF_RESULT;
+}
+
+static struct error *site_add(struct sites *sites, const struct site *site, uint64_t bias)
+{
+	struct tmbpf_site record = {
+		.action = site_action(site),
+		.flags = (site->kind == SITE_GUARD ? TMBPF_SITE_GUARD : 0) |
+			 (site->kind == SITE_RAW && site->tail ? TMBPF_SITE_TAIL : 0),
+		.stack_delta = site->stack_delta,
+		.returns = site->returns ? site->returns + bias : 0,
+		.a = { value_record(&site->a[0]), value_record(&site->a[1]) },
+	};
+
+	return record_add(sites, &record, site->offset);
+}
+
+/* Whether SITE serves, given what the allocator tables hold. */
+static bool site_wanted(const struct sites *sites, const struct site *site)
+{
+	if (site->kind == SITE_ENTRY && site->raw)
+		return false; /* raw events are seen at libc's call */
+	(void)sites;
+	return true;
+}
+
+/* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
+static struct error *plan_add(struct sites *sites, const struct python *python, const struct plan *plan)
+{
+	for (int tails = 0; tails < 2; tails++) {
+		try(group_add(sites, python->image->fd, tails));
+		for (size_t i = 0; i < plan->site_count; i++) {
+			const struct site *site = &plan->sites[i];
+			bool tail = site->kind == SITE_RAW && site->tail && site->operation != SITE_FREE;
+
+			if (tail == tails && site_wanted(sites, site))
+				try(site_add(sites, site, python->bias));
+		}
+		if (!sites->groups[sites->group_count - 1].count)
+			close(sites->groups[--sites->group_count].fd);
+	}
+	return NULL;
+}
+
+static void image_release(struct image **image)
+{
+	image_destroy(*image);
+}
+
+static struct error *module_add(struct sites *sites, const struct python *python, const struct process_map *map)
+{
+	cleanup(image_release) struct image *image = NULL;
+	cleanup_free struct site *found = NULL;
+	size_t count = 0;
+	uint64_t bias;
+	int fd;
+
+	try(process_open_map(python->process, map, &fd));
+	try(image_create(fd, map->path, &image));
+	try(plan_module_results(image, &found, &count));
+	if (!count)
+		return NULL;
+	bias = image_bias(image, map->start, map->offset);
+	try(group_add(sites, image->fd, false));
+	for (size_t i = 0; i < count; i++)
+		if (site_wanted(sites, &found[i]))
+			try(site_add(sites, &found[i], bias));
+	if (!sites->groups[sites->group_count - 1].count)
+		close(sites->groups[--sites->group_count].fd);
+	return NULL;
+}
+
+/*
+ * Other modules only help to see results without a return probe: one that cannot be read is left out, and
+ * what returns into it is caught by return probes or counted.
+ */
+static struct error *modules_add(struct sites *sites, const struct python *python)
+{
+	struct process_map *maps;
+	size_t count;
+
+	try(process_maps(python->process, &maps, &count));
+	for (size_t i = 0; i < count; i++) {
+		struct process_map *map = &maps[i];
+
+		if (!map->executable || map->path[0] != '/' || map->inode == python->map.inode)
+			continue;
+		error_destroy(module_add(sites, python, map));
+	}
+	process_maps_destroy(maps, count);
+	return NULL;
+}
+
+static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip, uint64_t ret[5])
+{
+	if (!context)
+		return error_create(ERROR_FAILED, "no context");
+	return memory_read(&python->process->memory, context + skip, ret, 5 * sizeof(uint64_t));
+}
+
+/*
+ * What stands in an allocator table: OWN (the implementation itself), or a hook in front of it. Debug hooks have a
+ * context {char api_id; PyMemAllocatorEx}, (_PyMem_DebugMalloc, Objects/obmalloc.c), tracemalloc's is the allocator
+ * that it replaced (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
+ */
+static struct error *table_follow(const struct python *python, const struct python_allocator *table,
+				  const uint64_t own[2], int depth, enum sites_hooks *hooks, uint64_t *ret_function)
+{
+	uint64_t inner[5], context = table->context;
+
+	if (table->malloc == own[0] || table->malloc == own[1]) {
+		*ret_function = table->malloc;
+		return NULL;
+	}
+	for (uint32_t skip = 0; depth && skip <= 8; skip += 8) {
+		struct python_allocator next;
+
+		uint8_t letter = 0;
+
+		error_destroy(memory_read_u8(&python->process->memory, context, &letter));
+		if (skip && letter != 'r' && letter != 'm' && letter != 'o')
+			break;
+		struct error *error = read_inner(python, context, skip, inner);
+
+		if (error) {
+			error_destroy(error);
+			break;
+		}
+		next = (struct python_allocator){ inner[0], inner[1], inner[2], inner[3], inner[4] };
+		error = table_follow(python, &next, own, depth - 1, hooks, ret_function);
+		if (!error) {
+			if (skip)
+				*hooks = SITES_DEBUG;
+			else if (*hooks == SITES_PLAIN)
+				*hooks = SITES_TRACEMALLOC;
+			return NULL;
+		}
+		error_destroy(error);
+	}
+	return error_advise(error_create(ERROR_FAILED, "process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
+					 python->process->pid, (unsigned long long)table->malloc),
+			    "What a hook does to sizes and addresses is not known, so nothing is traced.");
+}
+
+static struct error *hooks_find(struct sites *sites, const struct python *python, const struct plan *plan)
+{
+	const uint64_t *object = plan->functions[0], *raw = plan->functions[1];
+	const uint64_t own[2] = { object[SITE_MALLOC] + python->bias, raw[SITE_MALLOC] + python->bias };
+	struct python_allocator tables[3];
+	uint64_t address[3], function = 0;
+
+	for (int i = 0; i < 3; i++)
+		address[i] = plan->tables[i] ? plan->tables[i] + python->bias : 0;
+	try(python_allocators(python, address[0], address[1], address[2], tables));
+	try(table_follow(python, &tables[0], own, 4, &sites->hooks, &function));
+	if (function != own[1])
+		return error_create(ERROR_FAILED, "process %d does not use malloc for its raw domain", python->process->pid);
+	try(table_follow(python, &tables[2], own, 4, &sites->hooks, &function));
+	sites->pymalloc = function == own[0];
+	return NULL;
+}
+
+struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret)
+{
+	struct sites *sites = calloc(1, sizeof(*sites));
+	struct error *error;
+	int seccomp = 2;
+
+	if (!sites)
+		return no_memory();
+	error = hooks_find(sites, python, plan);
+	if (!error)
+		error = plan_add(sites, python, plan);
+	if (!error)
+		error = modules_add(sites, python);
+	/*
+	 * Linux 6.11 and later return through a system call, which a seccomp filter may answer by killing the process: no
+	 * return probe where there is one.
+	 */
+	if (!error)
+		error = process_seccomp(python->process, &seccomp);
+	sites->want_returns = !seccomp;
+	if (error) {
+		sites_destroy(sites);
+		return error;
+	}
+	*ret = sites;
+	return NULL;
+}
+
+void sites_destroy(struct sites *sites)
+{
+	if (!sites)
+		return;
+	for (size_t i = 0; i < sites->group_count; i++)
+		close(sites->groups[i].fd);
+	free(sites->groups);
+	free(sites->records);
+	free(sites->offsets);
+	free(sites->cookies);
+	free(sites);
+}
+
+uint32_t sites_count(const struct sites *sites)
+{
+	return sites->count;
+}
+
+uint32_t sites_return_count(const struct sites *sites)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < sites->count; i++)
+		count += sites->records[i].action == TMBPF_RESULT && sites->records[i].returns;
+	return count;
+}
+
+bool sites_want_returns(const struct sites *sites)
+{
+	return sites->want_returns;
+}
+
+enum sites_hooks sites_hooks(const struct sites *sites)
+{
+	return sites->hooks;
+}
+
+bool sites_pymalloc(const struct sites *sites)
+{
+	return sites->pymalloc;
+}
+
+size_t sites_group_count(const struct sites *sites)
+{
+	return sites->group_count;
+}
+
+void sites_group(const struct sites *sites, size_t index, struct probes *ret)
+{
+	const struct group *group = &sites->groups[index];
+
+	ret->path = group->path;
+	ret->offsets = sites->offsets + group->first;
+	ret->cookies = sites->cookies + group->first;
+	ret->count = group->count;
+	ret->session = group->tails;
+}
+
+struct error *sites_store(const struct sites *sites, int sites_map, int returns_map)
+{
+	for (uint32_t i = 0; i < sites->count; i++) {
+		const struct tmbpf_site *record = &sites->records[i];
+		uint32_t yes = 1;
+
+		if (bpf_map_update_elem(sites_map, &i, record, BPF_ANY) ||
+		    (record->action == TMBPF_RESULT && record->returns &&
+		     bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY)))
+			return error_create_errno(ERROR_FAILED, errno, "cannot store the probe sites");
+	}
+	return NULL;
+}

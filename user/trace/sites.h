@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The plan turned into what the BPF programs read: a record for each site, grouped by file for attaching. Besides the
+ * interpreter's own sites there are the results behind calls in other modules of the process.
+ */
+#ifndef TMBPF_TRACE_SITES_H
+#define TMBPF_TRACE_SITES_H
+
+#include <stdint.h>
+
+#include "probe/plan.h"
+#include "python/python.h"
+#include "trace/kernel.h"
+
+struct error;
+struct sites;
+
+/* What the allocator tables of the process name. */
+enum sites_hooks {
+	SITES_PLAIN,       /* pymalloc, or malloc alone */
+	SITES_DEBUG,       /* PYTHONMALLOC=debug: debug hooks around either */
+	SITES_TRACEMALLOC, /* tracemalloc or another hook that passes sizes and pointers through */
+};
+
+struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret);
+void sites_destroy(struct sites *sites);
+
+uint32_t sites_count(const struct sites *sites);
+uint32_t sites_return_count(const struct sites *sites);
+/* Whether there are tail jumps whose callers may be unknown, and return probes are safe in this process. */
+bool sites_want_returns(const struct sites *sites);
+enum sites_hooks sites_hooks(const struct sites *sites);
+/* Whether the object domain is pymalloc's, behind whatever hooks. */
+bool sites_pymalloc(const struct sites *sites);
+
+/* Groups: sites of one file, of one program. The path in RET lives as long as SITES. */
+size_t sites_group_count(const struct sites *sites);
+void sites_group(const struct sites *sites, size_t index, struct probes *ret);
+
+/* Writes the records and the known return addresses into the BPF maps. */
+struct error *sites_store(const struct sites *sites, int sites_map, int returns_map);
+
+#endif

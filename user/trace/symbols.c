@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/symbols.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory uthash would end the process; what is added then is left out instead. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/code.h"
+#include "trace/texts.h"
+
+/* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
+#define GRACE_NANOSECONDS 1000000000ull
+/* Tracebacks that hold nothing and have no stack any more, kept for their totals; beyond that the sum alone. */
+#define PAST_TRACEBACKS_MAX 65536
+
+struct symbol_frame {
+	struct text *filename, *name;
+	uint32_t lineno, firstlineno;
+};
+
+struct row { /* a traceback: what one or more stacks mean */
+	UT_hash_handle hh;
+	uint32_t stacks;                 /* that mean it */
+	uint32_t nframe, total_nframe;
+	uint64_t past_count, past_size;  /* allocated by stacks that were given back */
+	struct symbol_frame frames[];    /* the key, with the two numbers */
+};
+
+struct reference { /* to a stack, valid while its serial is the same */
+	uint32_t stack;
+	uint32_t serial;
+};
+
+struct code {
+	UT_hash_handle hh;
+	uint32_t id;
+	uint64_t address;
+	int firstlineno;
+	struct text *filename, *name;
+	uint8_t *table;
+	size_t table_size;
+	bool table_whole;
+	struct reference *stacks; /* that refer to it */
+	size_t stack_count, stack_capacity, stack_compact; /* compacted when there are that many */
+};
+
+struct stack {
+	struct row *row;  /* NULL: the id is not in use */
+	uint32_t serial;
+	uint32_t place;   /* in the stack table */
+	bool retired;
+	uint64_t retired_at;
+};
+
+struct symbols {
+	struct tracer *tracer;
+	struct process *process;
+	struct texts *texts;
+	struct code *codes;
+	struct row *rows;
+	struct stack *stacks; /* by id */
+	uint32_t *retired;
+	size_t retired_count, retired_capacity;
+	uint32_t past_rows;   /* rows without a stack */
+	uint64_t dropped_count, dropped_size;
+	uint64_t now;
+	struct symbols_counters counters;
+};
+
+struct error *symbols_create(struct tracer *tracer, struct process *process, struct symbols **ret)
+{
+	struct symbols *symbols = calloc(1, sizeof(*symbols));
+
+	if (symbols) {
+		symbols->tracer = tracer;
+		symbols->process = process;
+		symbols->stacks = calloc(tracer_stack_limit(tracer), sizeof(*symbols->stacks));
+		symbols->texts = texts_create();
+	}
+	if (!symbols || !symbols->stacks || !symbols->texts) {
+		symbols_destroy(symbols);
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the stacks");
+	}
+	*ret = symbols;
+	return NULL;
+}
+
+static void code_destroy(struct symbols *symbols, struct code *code)
+{
+	HASH_DEL(symbols->codes, code);
+	texts_release(symbols->texts, code->filename);
+	texts_release(symbols->texts, code->name);
+	free(code->table);
+	free(code->stacks);
+	free(code);
+}
+
+static void row_destroy(struct symbols *symbols, struct row *row)
+{
+	HASH_DEL(symbols->rows, row);
+	for (uint32_t i = 0; i < row->nframe; i++) {
+		texts_release(symbols->texts, row->frames[i].filename);
+		texts_release(symbols->texts, row->frames[i].name);
+	}
+	free(row);
+}
+
+void symbols_clear(struct symbols *symbols)
+{
+	struct code *code, *next_code;
+	struct row *row, *next_row;
+
+	HASH_ITER(hh, symbols->codes, code, next_code)
+		code_destroy(symbols, code);
+	HASH_ITER(hh, symbols->rows, row, next_row)
+		row_destroy(symbols, row);
+	for (uint32_t i = 0; i < tracer_stack_limit(symbols->tracer); i++)
+		symbols->stacks[i] = (struct stack){ .serial = symbols->stacks[i].serial };
+	symbols->retired_count = 0;
+	symbols->past_rows = 0;
+	symbols->dropped_count = symbols->dropped_size = 0;
+	memset(&symbols->counters, 0, sizeof(symbols->counters));
+}
+
+void symbols_destroy(struct symbols *symbols)
+{
+	if (!symbols)
+		return;
+	if (symbols->stacks)
+		symbols_clear(symbols);
+	texts_destroy(symbols->texts);
+	free(symbols->stacks);
+	free(symbols->retired);
+	free(symbols);
+}
+
+/* The captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
+static char *string_take(struct symbols *symbols, const struct tmbpf_string *string, const uint8_t **cursor,
+			 const uint8_t *end)
+{
+	const uint8_t *characters = *cursor;
+
+	if (!string->kind || string->captured > (size_t)(end - *cursor) ||
+	    (uint64_t)string->length * string->kind < string->captured)
+		return NULL;
+	*cursor += (string->captured + 7) & ~7u;
+	if (*cursor > end)
+		*cursor = end;
+	if ((uint64_t)string->length * string->kind > string->captured)
+		symbols->counters.shortened_strings++;
+	return python_string_decode(string->kind, characters, string->captured / string->kind);
+}
+
+/*
+ * What BPF could not copy (a page that was not there, a table too large) is read from the target now. The
+ * object is the same one if what was captured agrees with what is found.
+ */
+static void code_complete(struct symbols *symbols, struct code *code, char **filename, char **name,
+			  const uint8_t *captured, size_t captured_size)
+{
+	const struct python_layout *layout = &tracer_python(symbols->tracer)->layout;
+	struct python_code live = { 0 };
+	struct error *error = python_code_read(&symbols->process->memory, layout, code->address, &live);
+
+	if (error) {
+		error_destroy(error);
+		return;
+	}
+	if (live.firstlineno == code->firstlineno && live.table_size >= captured_size &&
+	    !memcmp(live.table, captured, captured_size) && (!*filename || !strcmp(*filename, live.filename))) {
+		if (!*filename)
+			*filename = take(live.filename);
+		if (!*name)
+			*name = live.qualname ? take(live.qualname) : take(live.name);
+		free(code->table);
+		code->table = take(live.table);
+		code->table_size = live.table_size;
+		code->table_whole = true;
+	}
+	python_code_deinit(&live);
+}
+
+static void code_record(struct symbols *symbols, const struct tmbpf_record_code *record, size_t size)
+{
+	const uint8_t *cursor = (const uint8_t *)(record + 1), *end = (const uint8_t *)record + size;
+	cleanup_free char *filename = NULL, *name = NULL, *qualname = NULL;
+	struct code *code;
+
+	if (size < sizeof(*record))
+		return;
+	code = calloc(1, sizeof(*code));
+	if (!code)
+		return; /* its frames will be unresolved, and counted */
+	code->id = record->id;
+	code->address = record->address;
+	code->firstlineno = record->firstlineno;
+	code->stack_compact = 16;
+	filename = string_take(symbols, &record->filename, &cursor, end);
+	name = string_take(symbols, &record->name, &cursor, end);
+	qualname = string_take(symbols, &record->qualname, &cursor, end);
+	if (qualname) {
+		free(name);
+		name = take(qualname);
+	}
+	if (record->table_captured <= (size_t)(end - cursor)) {
+		code->table = malloc(record->table_captured + 1);
+		code->table_size = code->table ? record->table_captured : 0;
+		if (code->table)
+			memcpy(code->table, cursor, code->table_size);
+		code->table_whole = code->table && record->table_captured == record->table_size;
+	}
+	if (!filename || !name || !code->table_whole)
+		code_complete(symbols, code, &filename, &name, cursor, code->table_size);
+	code->filename = texts_take(symbols->texts, filename ? filename : "<unreadable>");
+	code->name = texts_take(symbols->texts, name ? name : "<unreadable>");
+	HASH_ADD_INT(symbols->codes, id, code);
+}
+
+static struct stack *reference_stack(struct symbols *symbols, const struct reference *reference)
+{
+	struct stack *stack = &symbols->stacks[reference->stack];
+
+	return stack->row && stack->serial == reference->serial ? stack : NULL;
+}
+
+/* Remembers that STACK refers to CODE. References to stacks that are gone are dropped now and then. */
+static void code_refer(struct symbols *symbols, struct code *code, uint32_t stack)
+{
+	struct error *error;
+
+	if (code->stack_count && code->stacks[code->stack_count - 1].stack == stack &&
+	    code->stacks[code->stack_count - 1].serial == symbols->stacks[stack].serial)
+		return;
+	if (code->stack_count >= code->stack_compact) {
+		size_t kept = 0;
+
+		for (size_t i = 0; i < code->stack_count; i++)
+			if (reference_stack(symbols, &code->stacks[i]))
+				code->stacks[kept++] = code->stacks[i];
+		code->stack_count = kept;
+		code->stack_compact = 2 * kept + 16;
+	}
+	error = array_reserve(&code->stacks, &code->stack_capacity, code->stack_count, 1, sizeof(*code->stacks));
+	if (error) {
+		/* The stack stays until the table is under pressure; it can match no more, so nothing goes wrong. */
+		error_destroy(error);
+		return;
+	}
+	code->stacks[code->stack_count++] = (struct reference){ stack, symbols->stacks[stack].serial };
+}
+
+static void stack_retire(struct symbols *symbols, uint32_t id)
+{
+	struct stack *stack = &symbols->stacks[id];
+	struct error *error;
+
+	if (stack->retired)
+		return;
+	error = array_reserve(&symbols->retired, &symbols->retired_capacity, symbols->retired_count, 1,
+			      sizeof(*symbols->retired));
+	if (error) {
+		error_destroy(error);
+		return;
+	}
+	tracer_stack_retire(symbols->tracer, id, stack->place);
+	stack->retired = true;
+	stack->retired_at = symbols->now;
+	symbols->retired[symbols->retired_count++] = id;
+}
+
+static void code_end_record(struct symbols *symbols, const struct tmbpf_record_code_end *record, size_t size)
+{
+	struct code *code;
+
+	if (size < sizeof(*record))
+		return;
+	HASH_FIND_INT(symbols->codes, &record->id, code);
+	if (!code)
+		return;
+	for (size_t i = 0; i < code->stack_count; i++)
+		if (reference_stack(symbols, &code->stacks[i]))
+			stack_retire(symbols, code->stacks[i].stack);
+	code_destroy(symbols, code);
+}
+
+static int64_t instruction_index(const struct python_layout *layout, const struct code *code, uint64_t instruction)
+{
+	if (layout->frames == PYTHON_FRAMES_OBJECT)
+		return (int32_t)instruction;
+	return instruction - code->address - layout->code.adaptive;
+}
+
+static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *frame, struct symbol_frame *ret)
+{
+	const struct python *python = tracer_python(symbols->tracer);
+	uint32_t id = frame->code;
+	struct code *code;
+	int line = -1;
+
+	HASH_FIND_INT(symbols->codes, &id, code);
+	if (!code) {
+		symbols->counters.unresolved_frames++;
+		*ret = (struct symbol_frame){ texts_take(symbols->texts, "<unknown>"), texts_take(symbols->texts, ""), 0, 0 };
+		return;
+	}
+	if (code->table_whole)
+		line = python_line(python->layout.lines, python->version, code->table, code->table_size, code->firstlineno,
+				   instruction_index(&python->layout, code, frame->instruction));
+	else
+		symbols->counters.unresolved_frames++;
+	texts_hold(code->filename);
+	texts_hold(code->name);
+	*ret = (struct symbol_frame){
+		.filename = code->filename,
+		.name = code->name,
+		/* tracemalloc has 0 where Python has no line (Modules/_tracemalloc.c, tracemalloc_get_frame). */
+		.lineno = line < 0 ? 0 : line,
+		.firstlineno = code->firstlineno < 0 ? 0 : code->firstlineno,
+	};
+}
+
+static size_t row_key_size(uint32_t nframe)
+{
+	return nframe * sizeof(struct symbol_frame);
+}
+
+/* The row that ROW equals, which ROW becomes if there is none: it is taken over or destroyed. */
+static struct row *row_intern(struct symbols *symbols, struct row *row)
+{
+	struct row *known;
+	unsigned int hash;
+
+	HASH_VALUE(row->frames, row_key_size(row->nframe), hash);
+	hash ^= row->total_nframe * 0x9e3779b1u;
+	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash, known);
+	/* Rows of equal frames and hash have equal total_nframe but for a collision, which only shares the row. */
+	if (known && known->total_nframe == row->total_nframe) {
+		for (uint32_t i = 0; i < row->nframe; i++) {
+			texts_release(symbols->texts, row->frames[i].filename);
+			texts_release(symbols->texts, row->frames[i].name);
+		}
+		free(row);
+		return known;
+	}
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash, row);
+	symbols->past_rows++; /* until a stack is added */
+	return row;
+}
+
+static void stack_record(struct symbols *symbols, const struct tmbpf_record_stack *record, size_t size)
+{
+	struct stack *stack;
+	struct row *row;
+
+	if (size < sizeof(*record) || record->nframe > TMBPF_WALK_MAX ||
+	    size < sizeof(*record) + record->nframe * sizeof(record->frames[0]) ||
+	    record->id >= tracer_stack_limit(symbols->tracer))
+		return;
+	row = calloc(1, sizeof(*row) + row_key_size(record->nframe));
+	if (!row)
+		return;
+	row->nframe = record->nframe;
+	row->total_nframe = record->total_nframe;
+	for (uint32_t i = 0; i < record->nframe; i++)
+		frame_resolve(symbols, &record->frames[i], &row->frames[i]);
+	row = row_intern(symbols, row);
+	stack = &symbols->stacks[record->id];
+	stack->row = row;
+	stack->serial++;
+	stack->place = record->bucket_slot;
+	stack->retired = false;
+	if (!row->stacks++)
+		symbols->past_rows--;
+	symbols->counters.stacks++;
+	for (uint32_t i = 0; i < record->nframe; i++) {
+		uint32_t id = record->frames[i].code;
+		struct code *code;
+
+		HASH_FIND_INT(symbols->codes, &id, code);
+		if (code)
+			code_refer(symbols, code, record->id);
+	}
+}
+
+void symbols_record(void *context, const struct tmbpf_record *record, size_t size)
+{
+	struct symbols *symbols = context;
+
+	switch (record->type) {
+	case TMBPF_RECORD_CODE:
+		code_record(symbols, (const struct tmbpf_record_code *)record, size);
+		break;
+	case TMBPF_RECORD_CODE_END:
+		code_end_record(symbols, (const struct tmbpf_record_code_end *)record, size);
+		break;
+	case TMBPF_RECORD_STACK:
+		stack_record(symbols, (const struct tmbpf_record_stack *)record, size);
+		break;
+	}
+}
+
+static uint64_t live_count(const struct tmbpf_stack_stats *stats)
+{
+	return stats->allocated_count > stats->freed_count ? stats->allocated_count - stats->freed_count : 0;
+}
+
+static uint64_t live_size(const struct tmbpf_stack_stats *stats)
+{
+	return stats->allocated_size > stats->freed_size ? stats->allocated_size - stats->freed_size : 0;
+}
+
+static void row_drop(struct symbols *symbols, struct row *row)
+{
+	symbols->dropped_count += row->past_count;
+	symbols->dropped_size += row->past_size;
+	symbols->counters.dropped_tracebacks++;
+	symbols->past_rows--;
+	row_destroy(symbols, row);
+}
+
+/* True if the retired stack ID holds nothing: its totals go to its row, its id is given back. */
+static bool stack_recycle(struct symbols *symbols, uint32_t id)
+{
+	struct stack *stack = &symbols->stacks[id];
+	struct tmbpf_stack_stats stats;
+	struct row *row = stack->row;
+
+	if (symbols->now - stack->retired_at < GRACE_NANOSECONDS)
+		return false;
+	tracer_stack_stats(symbols->tracer, id, &stats);
+	if (live_count(&stats))
+		return false;
+	row->past_count += stats.allocated_count;
+	row->past_size += stats.allocated_size;
+	stack->row = NULL;
+	stack->retired = false;
+	tracer_stack_recycle(symbols->tracer, id);
+	symbols->counters.recycled++;
+	symbols->counters.stacks--;
+	if (--row->stacks)
+		return true;
+	symbols->past_rows++;
+	if (symbols->past_rows > PAST_TRACEBACKS_MAX)
+		row_drop(symbols, row);
+	return true;
+}
+
+void symbols_sweep(struct symbols *symbols, uint64_t now)
+{
+	uint32_t limit = tracer_stack_limit(symbols->tracer), count = tracer_stack_count(symbols->tracer);
+	size_t kept = 0;
+
+	symbols->now = now;
+	for (size_t i = 0; i < symbols->retired_count; i++)
+		if (!stack_recycle(symbols, symbols->retired[i]))
+			symbols->retired[kept++] = symbols->retired[i];
+	symbols->retired_count = kept;
+	/* Stacks that hold nothing make room when it gets tight; if they come again, they are new ones. */
+	if (symbols->counters.stacks - kept < limit - limit / 4)
+		return;
+	for (uint32_t id = TMBPF_STACK_FIRST; id < count; id++) {
+		struct tmbpf_stack_stats stats;
+
+		if (!symbols->stacks[id].row)
+			continue;
+		tracer_stack_stats(symbols->tracer, id, &stats);
+		if (!live_count(&stats))
+			stack_retire(symbols, id);
+	}
+}
+
+static struct error *row_visit(const struct row *row, struct symbols_row *visited, symbols_visitor visit, void *context)
+{
+	struct symbols_frame frames[TMBPF_WALK_MAX];
+
+	for (uint32_t i = 0; i < row->nframe; i++) {
+		const struct symbol_frame *frame = &row->frames[i];
+
+		frames[i] = (struct symbols_frame){
+			.filename = text_data(frame->filename),
+			.name = text_data(frame->name),
+			.filename_length = text_length(frame->filename),
+			.name_length = text_length(frame->name),
+			.lineno = frame->lineno,
+			.firstlineno = frame->firstlineno,
+		};
+	}
+	visited->frames = frames;
+	visited->nframe = row->nframe;
+	visited->total_nframe = row->total_nframe;
+	return visit(context, visited);
+}
+
+/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
+static struct error *special_visit(const char *filename, struct symbols_row *visited, symbols_visitor visit,
+				   void *context)
+{
+	struct symbols_frame frame = { .filename = filename, .filename_length = strlen(filename), .name = "" };
+
+	visited->frames = &frame;
+	visited->nframe = visited->total_nframe = 1;
+	return visit(context, visited);
+}
+
+static struct error *stack_visit(struct symbols *symbols, uint32_t id, struct symbols_row *visited,
+				 symbols_visitor visit, void *context)
+{
+	if (id == TMBPF_STACK_UNKNOWN)
+		return special_visit("<unknown>", visited, visit, context);
+	if (id < TMBPF_STACK_FIRST || id >= tracer_stack_limit(symbols->tracer) || !symbols->stacks[id].row)
+		return special_visit("<lost>", visited, visit, context);
+	return row_visit(symbols->stacks[id].row, visited, visit, context);
+}
+
+struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context)
+{
+	uint32_t count = tracer_stack_count(symbols->tracer);
+	struct row *row, *next;
+
+	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
+		struct tmbpf_stack_stats stats;
+		struct symbols_row visited;
+
+		tracer_stack_stats(symbols->tracer, id, &stats);
+		if (!stats.allocated_count)
+			continue;
+		visited = (struct symbols_row){
+			.count = live_count(&stats),
+			.size = live_size(&stats),
+			.total_count = stats.allocated_count,
+			.total_size = stats.allocated_size,
+		};
+		try(stack_visit(symbols, id, &visited, visit, context));
+	}
+	HASH_ITER(hh, symbols->rows, row, next) {
+		struct symbols_row visited = { .total_count = row->past_count, .total_size = row->past_size };
+
+		if (row->past_count)
+			try(row_visit(row, &visited, visit, context));
+	}
+	if (symbols->dropped_count) {
+		struct symbols_row visited = {
+			.total_count = symbols->dropped_count,
+			.total_size = symbols->dropped_size,
+		};
+
+		try(special_visit("<dropped>", &visited, visit, context));
+	}
+	return NULL;
+}
+
+struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size, symbols_visitor visit, void *context)
+{
+	struct symbols_row visited = { .count = 1, .size = size, .total_count = 1, .total_size = size };
+
+	return stack_visit(symbols, stack, &visited, visit, context);
+}
+
+uint64_t symbols_blocks(const struct symbols *symbols)
+{
+	uint32_t count = tracer_stack_count(symbols->tracer);
+	uint64_t blocks = 0;
+
+	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
+		struct tmbpf_stack_stats stats;
+
+		tracer_stack_stats(symbols->tracer, id, &stats);
+		blocks += live_count(&stats);
+	}
+	return blocks;
+}
+
+void symbols_counters(const struct symbols *symbols, struct symbols_counters *ret)
+{
+	*ret = symbols->counters;
+	ret->tracebacks = HASH_COUNT(symbols->rows);
+	ret->codes = HASH_COUNT(symbols->codes);
+}

@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/tracer.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "tmbpf.skel.h"
+#include "trace/config.h"
+#include "trace/kernel.h"
+#include "trace/sites.h"
+
+/* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
+#define SPARE_SLABS 64
+#define RING_BYTES (8u << 20)
+
+struct table { /* a map that is ours to read and write directly */
+	void *data;
+	size_t size;
+};
+
+struct tracer {
+	struct process *process;
+	struct python *python;
+	struct plan *plan;
+	struct sites *sites;
+	struct tmbpf_bpf *skeleton;
+	struct ring_buffer *ring;
+	tracer_handler handle;
+	void *handle_context;
+	struct table stacks, stats, recycled;
+	struct tracer_options options;
+	uint64_t initial_slabs;
+	int *links; /* descriptors of the uprobe links */
+	size_t link_count;
+	struct bpf_link *exec_link;
+};
+
+static struct error *table_map(struct bpf_map *map, struct table *ret)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	size_t size = ((size_t)bpf_map__value_size(map) + 7) / 8 * 8 * bpf_map__max_entries(map);
+	void *data;
+
+	size = (size + page - 1) / page * page;
+	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (data == MAP_FAILED)
+		return error_create_errno(ERROR_FAILED, errno, "cannot map the BPF map %s", bpf_map__name(map));
+	ret->data = data;
+	ret->size = size;
+	return NULL;
+}
+
+static void table_unmap(struct table *table)
+{
+	if (table->data)
+		munmap(table->data, table->size);
+}
+
+static uint32_t power_of_two(uint64_t least)
+{
+	uint32_t power = 8;
+
+	while (power < least)
+		power *= 2;
+	return power;
+}
+
+static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *config)
+{
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+	const struct tracer_options *options = &tracer->options;
+	/* Twice as many slots as stacks, so that hardly a bucket fills before the table does. */
+	uint32_t buckets = power_of_two(2ull * options->stack_limit / TMBPF_BUCKET_SLOTS);
+	uint32_t chunks = power_of_two(2ull * options->slab_limit);
+	uint32_t recycled = power_of_two(options->stack_limit);
+	uint32_t returns = sites_return_count(tracer->sites);
+	int failed = 0;
+
+	config->stack_limit = options->stack_limit;
+	config->bucket_mask = buckets - 1;
+	config->chunk_mask = chunks - 1;
+	config->recycled_mask = recycled - 1;
+	config->slab_limit = options->slab_limit;
+	config->ring_bytes = RING_BYTES;
+	failed |= bpf_map__set_max_entries(skeleton->maps.sites, sites_count(tracer->sites));
+	failed |= bpf_map__set_max_entries(skeleton->maps.returns, returns ? returns : 1);
+	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
+	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, options->slab_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.large, options->large_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.codes, options->code_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.stacks, buckets);
+	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.recycled, recycled);
+	failed |= bpf_map__set_max_entries(skeleton->maps.ring, RING_BYTES);
+	return failed ? error_create(ERROR_FAILED, "cannot set the sizes of the BPF maps") : NULL;
+}
+
+/* libbpf's words, kept for the error message when a load fails. */
+static char load_log[4096];
+
+static int load_log_print(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	size_t used = strlen(load_log);
+
+	if (level == LIBBPF_WARN && used < sizeof(load_log) - 1)
+		vsnprintf(load_log + used, sizeof(load_log) - used, format, arguments);
+	return 0;
+}
+
+static struct error *programs_load(struct tracer *tracer)
+{
+	struct kernel_features features;
+	struct tmbpf_bpf *skeleton;
+	struct tmbpf_config *config;
+
+	kernel_features_probe(&features);
+	if (!features.uprobe_multi)
+		return error_advise(error_create_errno(ERROR_FAILED, features.bpf ? features.uprobe_multi_errno : features.bpf_errno,
+						       "cannot use %s on this kernel or with these privileges",
+						       features.bpf ? "uprobe_multi links" : "BPF programs"),
+				    "Run as root on Linux 6.6 or later; `tmbpf doctor` shows what is missing.");
+	load_log[0] = 0;
+	libbpf_set_print(load_log_print);
+	tracer->skeleton = skeleton = tmbpf_bpf__open();
+	if (!skeleton)
+		return error_create_errno(ERROR_FAILED, errno, "cannot open the BPF programs");
+	config = (struct tmbpf_config *)&skeleton->rodata->cfg;
+	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
+	config->nframe = tracer->options.nframe;
+	config->return_probes = features.uprobe_session && sites_want_returns(tracer->sites);
+	try(maps_size(tracer, config));
+	bpf_program__set_expected_attach_type(skeleton->progs.probe, 48);
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_session, 57);
+	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
+	if (tmbpf_bpf__load(skeleton)) {
+		int number = errno;
+
+		return error_advise(error_create_errno(ERROR_FAILED, number, "cannot load the BPF programs: %s", load_log),
+				    "`tmbpf doctor` shows what this kernel and these privileges allow.");
+	}
+	return NULL;
+}
+
+static struct error *maps_fill(struct tracer *tracer)
+{
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+
+	skeleton->bss->state.next_stack = TMBPF_STACK_FIRST;
+	try(table_map(skeleton->maps.stacks, &tracer->stacks));
+	try(table_map(skeleton->maps.stats, &tracer->stats));
+	try(table_map(skeleton->maps.recycled, &tracer->recycled));
+	try(sites_store(tracer->sites, bpf_map__fd(skeleton->maps.sites), bpf_map__fd(skeleton->maps.returns)));
+	return tracer_grow(tracer);
+}
+
+static struct error *attach(struct tracer *tracer)
+{
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+	bool session = skeleton->rodata->cfg.return_probes;
+	size_t count = sites_group_count(tracer->sites);
+
+	tracer->links = calloc(count, sizeof(*tracer->links));
+	if (!tracer->links)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
+	for (size_t i = 0; i < count; i++) {
+		struct probes probes;
+		int program;
+
+		sites_group(tracer->sites, i, &probes);
+		/* Tail jumps go to the session program where there is one. */
+		probes.session &= session;
+		program = bpf_program__fd(probes.session ? skeleton->progs.probe_session : skeleton->progs.probe);
+		try(probes_attach(program, &probes, tracer->process->pid, &tracer->links[tracer->link_count]));
+		tracer->link_count++;
+	}
+	tracer->exec_link = bpf_program__attach(skeleton->progs.process_exec);
+	if (!tracer->exec_link)
+		return error_create_errno(ERROR_FAILED, errno, "cannot watch for exec");
+	return NULL;
+}
+
+static int ring_handle(void *context, void *data, size_t size)
+{
+	struct tracer *tracer = context;
+	const struct tmbpf_record *record = data;
+
+	if (size >= sizeof(*record) && record->size <= size && tracer->handle)
+		tracer->handle(tracer->handle_context, record, size);
+	return 0;
+}
+
+static struct error *tracer_start(struct tracer *tracer)
+{
+	uint64_t rss, anonymous = 0;
+
+	try(python_create(tracer->process, &tracer->python));
+	try(plan_load(tracer->python, &tracer->plan));
+	try(sites_create(tracer->python, tracer->plan, &tracer->sites));
+	try(process_resident(tracer->process, &rss, &anonymous));
+	/* A heap that is there already is handed out again wherever it has room. */
+	tracer->initial_slabs = anonymous >> 22;
+	try(programs_load(tracer));
+	try(maps_fill(tracer));
+	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->skeleton->maps.ring), ring_handle, tracer, NULL);
+	if (!tracer->ring)
+		return error_create_errno(ERROR_FAILED, errno, "cannot read the ring buffer");
+	return attach(tracer);
+}
+
+struct error *tracer_create(struct process *process, const struct tracer_options *options, struct tracer **ret)
+{
+	struct tracer *tracer = calloc(1, sizeof(*tracer));
+	/* Before Linux 5.11 maps count as locked memory. */
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct error *error;
+
+	if (!tracer)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d", process->pid);
+	tracer->process = process;
+	tracer->options = *options;
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	error = tracer_start(tracer);
+	if (error) {
+		tracer_destroy(tracer);
+		return error;
+	}
+	*ret = tracer;
+	return NULL;
+}
+
+void tracer_detach(struct tracer *tracer)
+{
+	if (tracer->skeleton && tracer->skeleton->bss)
+		tracer_close(tracer);
+	for (size_t i = 0; i < tracer->link_count; i++)
+		close(tracer->links[i]);
+	tracer->link_count = 0;
+	bpf_link__destroy(tracer->exec_link);
+	tracer->exec_link = NULL;
+}
+
+void tracer_destroy(struct tracer *tracer)
+{
+	if (!tracer)
+		return;
+	tracer_detach(tracer);
+	free(tracer->links);
+	ring_buffer__free(tracer->ring);
+	table_unmap(&tracer->stacks);
+	table_unmap(&tracer->stats);
+	table_unmap(&tracer->recycled);
+	tmbpf_bpf__destroy(tracer->skeleton);
+	sites_destroy(tracer->sites);
+	plan_destroy(tracer->plan);
+	python_destroy(tracer->python);
+	free(tracer);
+}
+
+void tracer_open(struct tracer *tracer)
+{
+	__atomic_store_n(&tracer->skeleton->bss->state.window, 1, __ATOMIC_SEQ_CST);
+}
+
+void tracer_close(struct tracer *tracer)
+{
+	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
+}
+
+bool tracer_is_open(const struct tracer *tracer)
+{
+	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
+}
+
+/* Puts COUNT new slabs at FIRST and after; one update for all, as each waits for an RCU grace period. */
+static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	cleanup_free uint32_t *keys = calloc(count, sizeof(*keys));
+	cleanup_free int *fds = calloc(count, sizeof(*fds));
+	uint32_t made, stored;
+	int failed = 0;
+
+	if (!keys || !fds)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot add shadow memory");
+	for (made = 0; made < count; made++) {
+		keys[made] = first + made;
+		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slab", sizeof(uint32_t),
+					   TMBPF_SLAB_ENTRIES * sizeof(uint32_t), 1, NULL);
+		if (fds[made] < 0) {
+			failed = fds[made];
+			break;
+		}
+	}
+	stored = made;
+	if (!failed && bpf_map_update_batch(bpf_map__fd(tracer->skeleton->maps.slabs), keys, fds, &stored, &options))
+		failed = -errno;
+	while (made--)
+		close(fds[made]);
+	return failed ? error_create_errno(ERROR_FAILED, failed, "cannot add shadow memory") : NULL;
+}
+
+struct error *tracer_grow(struct tracer *tracer)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	uint32_t used = __atomic_load_n(&state->next_slab, __ATOMIC_SEQ_CST), ready = state->ready_slabs;
+	uint64_t want = used + SPARE_SLABS + (ready ? 0 : tracer->initial_slabs);
+
+	if (want > tracer->options.slab_limit)
+		want = tracer->options.slab_limit;
+	if (ready >= used + SPARE_SLABS / 2 || want <= ready)
+		return NULL;
+	try(slabs_add(tracer, ready, want - ready));
+	__atomic_store_n(&state->ready_slabs, (uint32_t)want, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void hash_clear(int map, size_t key_size)
+{
+	uint64_t key;
+
+	(void)key_size;
+	while (!bpf_map_get_next_key(map, NULL, &key))
+		bpf_map_delete_elem(map, &key);
+}
+
+/* Calls for each slab that is in use; the descriptor is closed afterwards. */
+static int slab_open(const struct tracer *tracer, uint32_t index)
+{
+	uint32_t id;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.slabs), &index, &id))
+		return -errno;
+	return bpf_map_get_fd_by_id(id);
+}
+
+struct error *tracer_clear(struct tracer *tracer)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	cleanup_free void *zeros = calloc(TMBPF_SLAB_ENTRIES, sizeof(uint32_t));
+	uint32_t zero = 0;
+
+	if (!zeros)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot clear");
+	/* An update of the map of maps waits until no program runs that saw the window open. */
+	if (state->ready_slabs < tracer->options.slab_limit) {
+		try(slabs_add(tracer, state->ready_slabs, 1));
+		state->ready_slabs++;
+	} else {
+		usleep(100000);
+	}
+	for (uint32_t i = 0; i < state->next_slab; i++) {
+		cleanup_fd int slab = slab_open(tracer, i);
+
+		if (slab < 0 || bpf_map_update_elem(slab, &zero, zeros, BPF_ANY))
+			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno, "cannot clear the shadow");
+	}
+	hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
+	hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
+	memset(tracer->stacks.data, 0, tracer->stacks.size);
+	memset(tracer->stats.data, 0, tracer->stats.size);
+	tracer->skeleton->bss->refill.active = 0;
+	state->next_stack = TMBPF_STACK_FIRST;
+	state->recycled_head = state->recycled_tail = 0;
+	state->current = state->peak = state->unknown_frees = state->missed_code_ends = 0;
+	state->returned_stack = state->leaked_stacks = 0;
+	memset(state->events, 0, sizeof(state->events));
+	memset(state->losses, 0, sizeof(state->losses));
+	return NULL;
+}
+
+void tracer_reset_peak(struct tracer *tracer)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+
+	__atomic_store_n(&state->peak, __atomic_load_n(&state->current, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+}
+
+const struct python *tracer_python(const struct tracer *tracer)
+{
+	return tracer->python;
+}
+
+const struct plan *tracer_plan(const struct tracer *tracer)
+{
+	return tracer->plan;
+}
+
+static void program_stats(const struct bpf_program *program, struct tracer_counters *ret)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int fd = bpf_program__fd(program);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return;
+	ret->run_ns += info.run_time_ns;
+	ret->run_count += info.run_cnt;
+}
+
+/* What the kernel charges for a map, from its fdinfo ("memlock"), bytes. */
+static uint64_t map_memory(int fd)
+{
+	cleanup_file FILE *file = NULL;
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	return bytes;
+}
+
+void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	struct bpf_map *map;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->current = __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
+	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
+	memcpy(ret->events, state->events, sizeof(ret->events));
+	memcpy(ret->losses, state->losses, sizeof(ret->losses));
+	ret->unknown_frees = state->unknown_frees;
+	ret->missed_code_ends = state->missed_code_ends;
+	ret->slabs = state->ready_slabs;
+	ret->stacks_taken = tracer_stack_count(tracer);
+	ret->codes_seen = state->next_code;
+	ret->sites = sites_count(tracer->sites);
+	program_stats(tracer->skeleton->progs.probe, ret);
+	if (tracer->skeleton->rodata->cfg.return_probes)
+		program_stats(tracer->skeleton->progs.probe_session, ret);
+	bpf_object__for_each_map(map, tracer->skeleton->obj)
+		ret->map_bytes += map_memory(bpf_map__fd(map));
+	ret->map_bytes += (uint64_t)ret->slabs * TMBPF_SLAB_ENTRIES * sizeof(uint32_t);
+}
+
+void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbpf_stack_stats *ret)
+{
+	const struct tmbpf_stack_stats *row = (const struct tmbpf_stack_stats *)tracer->stats.data + stack;
+	struct tmbpf_stack_stats before;
+
+	/* Counts first and once more at the end: the same means nothing happened in between. */
+	for (int i = 0; i < 100; i++) {
+		before = *(const volatile struct tmbpf_stack_stats *)row;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		*ret = *(const volatile struct tmbpf_stack_stats *)row;
+		if (!memcmp(&before, ret, sizeof(before)))
+			return;
+	}
+}
+
+uint32_t tracer_stack_count(const struct tracer *tracer)
+{
+	uint32_t next = __atomic_load_n(&tracer->skeleton->bss->state.next_stack, __ATOMIC_SEQ_CST);
+
+	return next < tracer->options.stack_limit ? next : tracer->options.stack_limit;
+}
+
+uint32_t tracer_stack_limit(const struct tracer *tracer)
+{
+	return tracer->options.stack_limit;
+}
+
+void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place)
+{
+	struct tmbpf_bucket *buckets = tracer->stacks.data;
+	__u64 *entry, before;
+
+	if (place / TMBPF_BUCKET_SLOTS >= bpf_map__max_entries(tracer->skeleton->maps.stacks))
+		return;
+	entry = &buckets[place / TMBPF_BUCKET_SLOTS].id_epoch[place % TMBPF_BUCKET_SLOTS];
+	before = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
+	while ((uint32_t)before == id &&
+	       !__atomic_compare_exchange_n(entry, &before, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+}
+
+void tracer_stack_recycle(struct tracer *tracer, uint32_t id)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	__u64 *ids = tracer->recycled.data;
+	uint32_t tail = state->recycled_tail;
+
+	memset((struct tmbpf_stack_stats *)tracer->stats.data + id, 0, sizeof(struct tmbpf_stack_stats));
+	ids[tail & tracer->skeleton->rodata->cfg.recycled_mask] = id;
+	__atomic_store_n(&state->recycled_tail, tail + 1, __ATOMIC_SEQ_CST);
+}
+
+static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size)
+{
+	const volatile struct tmbpf_config *config = &tracer->skeleton->rodata->cfg;
+	uint64_t chunk = (address >> (TMBPF_SLAB_BITS + config->granule_shift)) + 1;
+	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, zero = 0, entry, coded;
+	int chunks = bpf_map__fd(tracer->skeleton->maps.chunks);
+
+	for (uint32_t i = 0; i < 8; i++) {
+		uint32_t index = (place + i) & config->chunk_mask;
+		cleanup_free uint32_t *values = NULL;
+		cleanup_fd int slab = -1;
+		struct tmbpf_chunk found;
+
+		if (bpf_map_lookup_elem(chunks, &index, &found) || !found.chunk)
+			return false;
+		if (found.chunk != chunk)
+			continue;
+		slab = slab_open(tracer, found.slab - 1);
+		values = malloc(TMBPF_SLAB_ENTRIES * sizeof(*values));
+		if (slab < 0 || !values || bpf_map_lookup_elem(slab, &zero, values))
+			return false;
+		entry = values[address >> config->granule_shift & (TMBPF_SLAB_ENTRIES - 1)];
+		if (!entry || address & ((1u << config->granule_shift) - 1))
+			return false;
+		coded = entry >> TMBPF_STACK_BITS;
+		*ret_stack = entry & (TMBPF_STACK_MAX - 1);
+		*ret_size = coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE : coded;
+		return true;
+	}
+	return false;
+}
+
+struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size)
+{
+	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
+
+	/* Debug hooks put one or, around large blocks, two headers before the caller's block. */
+	for (int i = 0; i < 3; i++) {
+		uint64_t block = address - i * delta;
+		struct tmbpf_large found;
+
+		if (shadow_block(tracer, block, ret_stack, ret_size))
+			return NULL;
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block, &found)) {
+			*ret_stack = found.stack;
+			*ret_size = found.size;
+			return NULL;
+		}
+	}
+	return error_create(ERROR_NOTHING, "no traced block starts at 0x%llx", (unsigned long long)address);
+}
+
+int tracer_ring_fd(const struct tracer *tracer)
+{
+	return ring_buffer__epoll_fd(tracer->ring);
+}
+
+void tracer_ring_consume(struct tracer *tracer, tracer_handler handle, void *context)
+{
+	tracer->handle = handle;
+	tracer->handle_context = context;
+	ring_buffer__consume(tracer->ring);
+}

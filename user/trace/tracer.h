@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tracing of one process: BPF programs and maps loaded for its interpreter, probes attached, the window open or
+ * closed, and the counters and tables that the programs fill. One thread uses a tracer.
+ */
+#ifndef TMBPF_TRACE_TRACER_H
+#define TMBPF_TRACE_TRACER_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probe/plan.h"
+#include "python/python.h"
+#include "tmbpf.h"
+
+struct error;
+
+struct tracer_options {
+	uint32_t nframe;      /* 1 to TMBPF_NFRAME_MAX */
+	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
+	uint32_t large_limit; /* live blocks of the raw domain */
+	uint32_t code_limit;  /* code objects at a time that stacks refer to */
+	uint32_t slab_limit;  /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
+};
+
+#define TRACER_OPTIONS_DEFAULT                                                                    \
+	{                                                                                         \
+		.nframe = 25, .stack_limit = 1 << 18, .large_limit = 1 << 21, .code_limit = 1 << 18, \
+		.slab_limit = 1 << 16,                                                            \
+	}
+
+struct tracer;
+
+/*
+ * Understands PROCESS, loads, attaches everything, and leaves the window closed. The process must outlive the tracer.
+ * Takes about as long as the kernel needs for the probes (and, for an interpreter never seen, for making its plan).
+ */
+struct error *tracer_create(struct process *process, const struct tracer_options *options, struct tracer **ret);
+/* Closes the window and removes the probes. Accepts NULL. */
+void tracer_destroy(struct tracer *tracer);
+
+/* Events count from now on, until they do no more. */
+void tracer_open(struct tracer *tracer);
+void tracer_close(struct tracer *tracer);
+bool tracer_is_open(const struct tracer *tracer);
+
+/* Removes the probes from the process; maps and totals stay. */
+void tracer_detach(struct tracer *tracer);
+
+/* Forgets every block, stack and total; counters of losses and events start anew. The window must be closed. */
+struct error *tracer_clear(struct tracer *tracer);
+void tracer_reset_peak(struct tracer *tracer);
+
+/* Keeps spare slabs ready; to be called often, and when a SLAB record arrives. */
+struct error *tracer_grow(struct tracer *tracer);
+
+const struct python *tracer_python(const struct tracer *tracer);
+const struct plan *tracer_plan(const struct tracer *tracer);
+
+struct tracer_counters {
+	uint64_t current, peak; /* bytes */
+	uint64_t events[TMBPF_EVENT_COUNT];
+	uint64_t losses[TMBPF_LOSS_COUNT];
+	uint64_t unknown_frees;
+	uint64_t missed_code_ends;
+	uint64_t run_ns, run_count; /* of the programs, while kernel.bpf_stats_enabled is set */
+	uint64_t map_bytes;         /* memory of the maps */
+	uint32_t slabs, stacks_taken, codes_seen;
+	uint32_t sites;
+};
+
+void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret);
+
+/* A consistent copy of a stack's row. */
+void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbpf_stack_stats *ret);
+/* Ids below this may have been handed out. */
+uint32_t tracer_stack_count(const struct tracer *tracer);
+uint32_t tracer_stack_limit(const struct tracer *tracer);
+
+/* Takes stack ID out of the stack table (it stands at PLACE, from its record) so that no new block gets it. */
+void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place);
+/* Zeroes the row of a retired stack without live blocks and gives its id back. */
+void tracer_stack_recycle(struct tracer *tracer, uint32_t id);
+
+/* The stack that allocated the block at ADDRESS, and its size; ERROR_NOTHING if none is traced there. */
+struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size);
+
+/* Ring buffer: a descriptor to wait for, and the records that are there, handed to HANDLE in order. */
+int tracer_ring_fd(const struct tracer *tracer);
+typedef void (*tracer_handler)(void *context, const struct tmbpf_record *record, size_t size);
+void tracer_ring_consume(struct tracer *tracer, tracer_handler handle, void *context);
+
+#endif
