@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "target/process.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -116,15 +117,17 @@ static struct error *stat_read(pid_t pid, struct stat_fields *ret)
 }
 
 /*
- * The text of NAME's line in /proc/PID/status, behind the colon. The name of the process cannot
+ * The text of NAME's line in /proc/PID/status, or its thread TASK's, behind the colon. The name of the process cannot
  * forge a line: the kernel escapes newlines.
  */
-static struct error *status_read(pid_t pid, const char *name, char *ret, size_t size)
+static struct error *status_read(pid_t pid, pid_t task, const char *name, char *ret, size_t size)
 {
-	char text[16384], *line, *save = NULL;
+	char text[16384], path[64] = "status", *line, *save = NULL;
 	size_t length = strlen(name);
 
-	try(proc_read(pid, "status", text, sizeof(text), NULL));
+	if (task)
+		snprintf(path, sizeof(path), "task/%d/status", (int)task);
+	try(proc_read(pid, path, text, sizeof(text), NULL));
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (strncmp(line, name, length) || line[length] != ':')
 			continue;
@@ -237,12 +240,13 @@ static struct error *executable_read(pid_t pid, char **ret)
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
 }
 
-static struct error *inner_pid_read(pid_t pid, pid_t *ret)
+/* The id in its own pid namespace of a process (TASK 0) or of one of its threads. */
+static struct error *inner_pid_read(pid_t pid, pid_t task, pid_t *ret)
 {
 	char text[512], *last;
 	long value;
 
-	try(status_read(pid, "NSpid", text, sizeof(text)));
+	try(status_read(pid, task, "NSpid", text, sizeof(text)));
 	last = strrchr(text, '\t');
 	value = strtol(last ? last + 1 : text, NULL, 10);
 	if (value <= 0 || value > INT32_MAX)
@@ -277,7 +281,7 @@ static struct error *pidfd_create(pid_t pid, int *ret)
 		return process_gone(pid);
 	/* EINVAL, on newer kernels ENOENT: the id of a thread that is not its process' first. */
 	if (number == EINVAL || number == ENOENT) {
-		try(status_read(pid, "Tgid", text, sizeof(text)));
+		try(status_read(pid, 0, "Tgid", text, sizeof(text)));
 		if (atoi(text) != pid)
 			return error_create(ERROR_FAILED, "%d is a thread of process %s", (int)pid,
 					    text);
@@ -334,7 +338,7 @@ static struct error *process_init(struct process *process, pid_t pid)
 	text_make_printable(stat.comm, strlen(stat.comm));
 	try(architecture_check(pid));
 	try(permission_check(pid));
-	try(inner_pid_read(pid, &process->inner_pid));
+	try(inner_pid_read(pid, 0, &process->inner_pid));
 	try(executable_read(pid, &process->executable));
 	try(command_line_read(pid, stat.comm, &process->command_line));
 	process->start_time = stat.start_time;
@@ -591,11 +595,65 @@ struct error *process_open_map(const struct process *process, const struct proce
 				   "CAP_CHECKPOINT_RESTORE.");
 }
 
+static bool is_task(const struct dirent *entry)
+{
+	return entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
+}
+
+static struct error *threads_read(const struct process *process, DIR *directory, pid_t **ret,
+				  size_t *ret_count)
+{
+	cleanup_free pid_t *list = NULL;
+	size_t count = 0, capacity = 0;
+	struct dirent *entry;
+
+	while ((entry = readdir(directory))) {
+		struct error *error = NULL;
+		pid_t task;
+
+		if (!is_task(entry))
+			continue;
+		if (count == capacity) {
+			pid_t *grown = reallocarray(list, capacity = capacity * 2 + 16,
+						    sizeof(*list));
+
+			if (!grown)
+				return error_create_errno(ERROR_FAILED, ENOMEM, "threads");
+			list = grown;
+		}
+		task = atoi(entry->d_name);
+		/* In our own namespace the ids are the same. */
+		if (process->inner_pid != process->pid)
+			error = inner_pid_read(process->pid, task, &task);
+		/* A thread may end while we look. */
+		if (error && error_kind(error) != ERROR_NOTHING)
+			return error;
+		if (!error)
+			list[count++] = task;
+		error_destroy(error);
+	}
+	*ret = take(list);
+	*ret_count = count;
+	return NULL;
+}
+
+struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count)
+{
+	cleanup_dir DIR *directory = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)process->pid);
+	directory = opendir(path);
+	if (!directory)
+		return process_failed(process->pid, errno, "see its threads");
+	return threads_read(process, directory, ret, ret_count);
+}
+
 static struct error *resident_read(pid_t pid, const char *name, uint64_t *ret)
 {
 	char text[64];
 
-	try(status_read(pid, name, text, sizeof(text)));
+	try(status_read(pid, 0, name, text, sizeof(text)));
 	*ret = strtoull(text, NULL, 10) * 1024; /* the kernel's "kB" are KiB */
 	return NULL;
 }
@@ -615,7 +673,7 @@ struct error *process_seccomp(const struct process *process, int *ret)
 {
 	char text[64];
 
-	try(status_read(process->pid, "Seccomp", text, sizeof(text)));
+	try(status_read(process->pid, 0, "Seccomp", text, sizeof(text)));
 	*ret = atoi(text);
 	return NULL;
 }

@@ -64,6 +64,9 @@ void process_maps_destroy(struct process_map *maps, size_t count);
 struct error *process_open_map(const struct process *process, const struct process_map *map,
 			       int *ret_fd);
 
+/* The ids of its threads now, as its own pid namespace has them; COUNT of them, to be freed. */
+struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count);
+
 /* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */
 struct error *process_resident(const struct process *process, uint64_t *ret_rss,
 			       uint64_t *ret_anon);

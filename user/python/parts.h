@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The steps of python_create(), in their order. Each fills its part of struct python from what
+ * the steps before it found, and refuses what does not check out.
+ */
+#ifndef TMBPF_PYTHON_PARTS_H
+#define TMBPF_PYTHON_PARTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+#include "python/python.h"
+
+/* python.c: the address in the process of a symbol of the interpreter's file, 0 for none. */
+uint64_t python_symbol(const struct python *python, const char *name);
+
+/* version.c: version, debug_build. Refuses versions out of 3.6 to 3.15 and debug builds. */
+struct error *python_identify(struct python *python);
+/* "3.8.18", "3.9.0rc1+" to a hexversion; false if it is none. */
+bool python_version_parse(const char *text, uint32_t *ret);
+
+/* layout.c: runtime, layout, layout_source, free_threaded. Refuses free-threaded builds. */
+struct error *python_layout_find(struct python *python);
+
+/* A PyThreadState as it was read, at ADDRESS. */
+struct python_state {
+	uint64_t address, interpreter;
+	uint64_t
+		thread_id; /* pthread_self(): with glibc and musl the thread pointer; 0: not bound yet */
+	uint64_t native_id; /* thread id in the process's own pid namespace; 0 unknown */
+	uint64_t frame;	    /* the current frame, 0: none */
+};
+
+struct python_states {
+	struct python_state *list;
+	size_t count;
+	uint64_t *interpreters;
+	size_t interpreter_count;
+};
+
+/*
+ * states.c: all thread states of all interpreters. Fails where a list does not hold together,
+ * which may also be because it changed meanwhile: try again.
+ */
+struct error *python_states_read(const struct python *python, struct python_states *ret);
+void python_states_deinit(struct python_states *states);
+
+/*
+ * check.c: the layout against the living: threads, frames, code objects. Fills interpreter,
+ * thread_states and frames_checked.
+ */
+struct error *python_check(struct python *python);
+
+/* thread.c: thread; and layout.runtime.tstate_current where a patch release differs. */
+struct error *python_thread_find(struct python *python);
+
+/* heap.c: heap. Roots that are not found stay 0; no error for that. */
+struct error *python_heap_find(struct python *python);
+
+/*
+ * python.c: how often and how long to try again what a running target may have changed while it
+ * was read. True after a pause if TRIES, which counts up, is not used up.
+ */
+bool python_try_again(unsigned *tries);
+
+#endif
