@@ -13,7 +13,7 @@
 /* No release's is larger; what lies behind the part that is known is not looked at. */
 #define DEBUG_SIZE_MAX 4096
 
-static const struct layout_entry *layout_entry(uint32_t version)
+const struct layout_entry *python_layout_entry(uint32_t version)
 {
 	size_t i;
 
@@ -176,7 +176,7 @@ static struct error *debug_offsets_read(struct python *python, const struct layo
 
 struct error *python_layout_find(struct python *python)
 {
-	const struct layout_entry *entry = layout_entry(python->version);
+	const struct layout_entry *entry = python_layout_entry(python->version);
 	char text[24];
 
 	python_version_text(python->version, text);

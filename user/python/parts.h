@@ -23,6 +23,10 @@ bool python_version_parse(const char *text, uint32_t *ret);
 /* layout.c: runtime, layout, layout_source, free_threaded. Refuses free-threaded builds. */
 struct error *python_layout_find(struct python *python);
 
+/* The entry of layout_table for VERSION, NULL for none. */
+struct layout_entry;
+const struct layout_entry *python_layout_entry(uint32_t version);
+
 /* A PyThreadState as it was read, at ADDRESS. */
 struct python_state {
 	uint64_t address, interpreter;
