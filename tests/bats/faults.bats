@@ -8,7 +8,7 @@ load session
 setup()
 {
 	requires root command:jq command:bpftool
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 }
 
 teardown()
@@ -23,16 +23,6 @@ teardown()
 	fi
 }
 
-target_gone()
-{
-	! target_alive
-}
-
-session_ended()
-{
-	[[ $(status_field '.ended // false') != false ]]
-}
-
 @test "a target that exits: the last totals are kept" {
 	start_target "$TARGETS/replaced.py" true
 	tmbpf start -p "$TARGET_PID" --exact
@@ -43,6 +33,7 @@ session_ended()
 	kill -KILL "$TARGET_PID"
 	wait "$TARGET_PID" 2>/dev/null || true
 	wait_until session_ended
+	[[ $(status_field .state) == exited ]]
 	run -0 tmbpf status -p "$TARGET_PID"
 	(( $(status_field .blocks) >= 10000 ))
 	run -0 tmbpf snapshot -p "$TARGET_PID" -o last.pb.gz
@@ -52,6 +43,7 @@ session_ended()
 }
 
 @test "a target that exec()s something else: the session ends with its totals, the program runs on" {
+	# shellcheck disable=SC2016 # for the shell that replaces the target
 	start_target "$TARGETS/replaced.py" sh -c 'echo CHANGED; read line; echo "$line"'
 	tmbpf start -p "$TARGET_PID" --exact
 	tell_target
@@ -59,6 +51,7 @@ session_ended()
 	tell_target
 	wait_target CHANGED
 	wait_until session_ended
+	[[ $(status_field .state) == exec ]]
 	(( $(status_field .blocks) >= 10000 ))
 	run -0 tmbpf snapshot -p "$TARGET_PID" -o last.pb.gz
 	(( $(statistic_count last.pb.gz replaced.py) >= 10000 ))

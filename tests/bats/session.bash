@@ -27,18 +27,17 @@ statistic_count()
 		CODE
 }
 
-# tracer_pid: the process that traces TARGET_PID: it holds the session's socket under /run/tmbpf
+# tracer_pid: the process that traces TARGET_PID
 tracer_pid()
 {
-	local pid
-	for pid in $(pgrep -x "$(basename "$TMBPF")"); do
-		if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "-p $TARGET_PID "; then
-			echo "$pid"
-			return 0
-		fi
-	done
-	echo "no process traces $TARGET_PID" >&2
-	return 1
+	status_field .tracer_pid
+}
+
+# session_ended: whether the session on TARGET_PID has ended by itself
+session_ended()
+{
+	local state
+	state=$(status_field .state) && [[ $state != running ]]
 }
 
 # bpf_objects PID: ids of the links and programs that the process PID holds, `link N` and `prog N`

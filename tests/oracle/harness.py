@@ -181,8 +181,8 @@ class Tmbpf:
 
 
 def lost(status):
-    """What STATUS says was lost, by cause; nothing where nothing was."""
-    return {cause: count for cause, count in status["losses"].items() if count}
+    """What STATUS says was lost of what is live, by cause; nothing where nothing was."""
+    return {cause: count for cause, count in status["losses"].items() if count and cause != "dropped_tracebacks"}
 
 
 class Tally:
