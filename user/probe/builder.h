@@ -3,11 +3,11 @@
 #ifndef TMBPF_PROBE_BUILDER_H
 #define TMBPF_PROBE_BUILDER_H
 
+#include "base/lookup.h"
+#include "probe/allocators.h"
 #include "probe/imports.h"
 #include "probe/listing.h"
 #include "probe/plan.h"
-#include "probe/allocators.h"
-#include "probe/listing.h"
 
 struct error;
 
@@ -28,11 +28,15 @@ struct builder {
 	struct listing *listing;
 	struct tables tables;
 	struct imports libc;
+	struct imports exports;	      /* return_exports, by its indices */
+	struct imports runtime_words; /* GOT words that hold the address of _PyRuntime */
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
+	bool runtime_tables;  /* the live tables stand in it */
 	struct guard *guards; /* sorted by jump, unique */
 	size_t guard_count, guard_capacity;
 	struct plan *plan;
+	struct lookup by_address; /* plan->sites */
 	size_t site_capacity;
 };
 
@@ -60,5 +64,6 @@ struct error *guards_sites(struct builder *builder);
 
 struct error *entries_sites(struct builder *builder);
 struct error *raw_sites(struct builder *builder);
+struct error *results_sites(struct builder *builder);
 
 #endif

@@ -91,7 +91,7 @@ static struct error *mention_add(struct listing *listing, uint64_t named, uint64
 }
 
 static struct error *outline_record(struct listing *listing, const struct x86_outline *outline,
-				    uint64_t address, const uint64_t *watched, size_t watched_count)
+				    uint64_t address, const struct listing_watch *watch)
 {
 	uint64_t source = address - listing->start, target = outline->target - listing->start;
 	bool inside = outline->target >= listing->start && outline->target < listing->end;
@@ -102,10 +102,18 @@ static struct error *outline_record(struct listing *listing, const struct x86_ou
 	if (inside && (outline->kind == X86_JUMP || outline->kind == X86_BRANCH))
 		return edge_add(&listing->jumps, &listing->jump_count, &listing->jump_capacity,
 				target, source);
-	if (outline->has_address && is_watched(watched, watched_count, outline->named))
+	if (outline->has_address &&
+	    is_watched(watch->addresses, watch->address_count, outline->named))
 		try(mention_add(listing, outline->named, address));
-	if (outline->has_constant && is_watched(watched, watched_count, outline->constant))
+	if (outline->has_constant &&
+	    is_watched(watch->addresses, watch->address_count, outline->constant))
 		try(mention_add(listing, outline->constant, address));
+	if (outline->has_displacement &&
+	    is_watched(watch->displacements, watch->displacement_count, outline->displacement)) {
+		try(array_reserve(&listing->displaced, &listing->displaced_capacity,
+				  listing->displaced_count, 1, sizeof(*listing->displaced)));
+		listing->displaced[listing->displaced_count++] = address;
+	}
 	return NULL;
 }
 
@@ -114,7 +122,7 @@ static struct error *outline_record(struct listing *listing, const struct x86_ou
  * data in hand-written code) cannot put it out of step for longer than to the next one.
  */
 static struct error *section_sweep(struct listing *listing, const struct listing_section *section,
-				   const uint64_t *watched, size_t watched_count)
+				   const struct listing_watch *watch)
 {
 	uint64_t address = section->start;
 	size_t next = 0;
@@ -135,7 +143,7 @@ static struct error *section_sweep(struct listing *listing, const struct listing
 		}
 		listing->lengths[address - listing->start] = outline.length;
 		listing->instruction_count++;
-		try(outline_record(listing, &outline, address, watched, watched_count));
+		try(outline_record(listing, &outline, address, watch));
 		address += outline.length;
 	}
 	return NULL;
@@ -159,8 +167,8 @@ static int mention_compare(const void *a, const void *b)
 	return left->address < right->address ? -1 : left->address > right->address;
 }
 
-struct error *listing_create(const struct image *image, const uint64_t *watched,
-			     size_t watched_count, struct listing **ret)
+struct error *listing_create(const struct image *image, const struct listing_watch *watch,
+			     struct listing **ret)
 {
 	cleanup(listing_cleanup) struct listing *listing = calloc(1, sizeof(*listing));
 
@@ -173,7 +181,7 @@ struct error *listing_create(const struct image *image, const uint64_t *watched,
 		return error_create(ERROR_FAILED, "%s: no memory to look through it", image->path);
 	try(unwind_functions(image, &listing->functions, &listing->function_count));
 	for (size_t i = 0; i < listing->section_count; i++)
-		try(section_sweep(listing, &listing->sections[i], watched, watched_count));
+		try(section_sweep(listing, &listing->sections[i], watch));
 	if (listing->jump_count)
 		qsort(listing->jumps, listing->jump_count, sizeof(*listing->jumps), edge_compare);
 	if (listing->call_count)
@@ -195,6 +203,7 @@ void listing_destroy(struct listing *listing)
 	free(listing->jumps);
 	free(listing->calls);
 	free(listing->mentions);
+	free(listing->displaced);
 	free(listing);
 }
 

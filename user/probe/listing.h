@@ -62,17 +62,28 @@ struct listing {
 	size_t call_count, call_capacity;
 	struct listing_mention *mentions; /* sorted by named, then address */
 	size_t mention_count, mention_capacity;
+	uint64_t *
+		displaced; /* instructions that load, call or jump through a watched displacement */
+	size_t displaced_count, displaced_capacity;
 	size_t instruction_count;
 	uint32_t bad_instructions;
 	uint64_t decodes; /* by listing_decode(), which gives up at LISTING_DECODES_MAX */
 };
 
+/* What a sweep takes note of; both sorted. */
+struct listing_watch {
+	const uint64_t *addresses;
+	size_t address_count;
+	const uint64_t *displacements; /* from a register; sign-extended */
+	size_t displacement_count;
+};
+
 /*
- * Sweeps IMAGE, which must outlive the listing. WATCHED: the addresses whose mentions are to be
- * collected, sorted. Fails without code, with more than LISTING_SPAN_MAX of it, without memory.
+ * Sweeps IMAGE, which must outlive the listing. Fails without code, with more than LISTING_SPAN_MAX
+ * of it, without memory.
  */
-struct error *listing_create(const struct image *image, const uint64_t *watched,
-			     size_t watched_count, struct listing **ret);
+struct error *listing_create(const struct image *image, const struct listing_watch *watch,
+			     struct listing **ret);
 void listing_destroy(struct listing *listing);
 
 static inline void listing_cleanup(struct listing **listing)

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/builder.h"
+#include "probe/returns.h"
 
 #define SITES_MAX    65536
 #define WARNINGS_MAX 200
@@ -44,6 +45,16 @@ void builder_warn(struct builder *builder, const char *format, ...)
 	plan->warnings[plan->warning_count++] = line;
 }
 
+static struct error *builder_check(const struct builder *builder)
+{
+	if (builder->listing->decodes >= LISTING_DECODES_MAX)
+		return error_create(ERROR_FAILED, "%s: too much code to look at closely",
+				    builder->image->path);
+	return NULL;
+}
+
+static bool site_equal(const void *context, uint32_t position, const void *key);
+
 struct error *builder_site(struct builder *builder, const struct site *site)
 {
 	struct plan *plan = builder->plan;
@@ -52,9 +63,13 @@ struct error *builder_site(struct builder *builder, const struct site *site)
 	const uint8_t *bytes;
 	size_t size;
 
+	try(builder_check(builder));
 	if (!listing_decode(builder->listing, site->address, &instruction) ||
 	    !image_offset(builder->image, site->address, &complete.offset))
 		return error_create(ERROR_FAILED, "%s: %#llx is no instruction in the file",
+				    builder->image->path, (unsigned long long)site->address);
+	if (builder_site_at(builder, site->address))
+		return error_create(ERROR_FAILED, "%s: two reasons to probe %#llx",
 				    builder->image->path, (unsigned long long)site->address);
 	if (plan->site_count == SITES_MAX)
 		return error_create(ERROR_FAILED, "%s: more than %u places to probe",
@@ -64,19 +79,26 @@ struct error *builder_site(struct builder *builder, const struct site *site)
 	memcpy(complete.bytes, bytes, instruction.length);
 	try(array_reserve(&plan->sites, &builder->site_capacity, plan->site_count, 1,
 			  sizeof(*plan->sites)));
+	try(lookup_add(&builder->by_address, lookup_hash_number(0, complete.address),
+		       plan->site_count));
 	plan->sites[plan->site_count++] = complete;
 	return NULL;
+}
+
+static bool site_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct plan *plan = context;
+
+	return plan->sites[position].address == *(const uint64_t *)key;
 }
 
 struct site *builder_site_at(struct builder *builder, uint64_t address)
 {
 	struct plan *plan = builder->plan;
+	uint32_t position = lookup_find(&builder->by_address, lookup_hash_number(0, address),
+					site_equal, plan, &address);
 
-	for (size_t i = 0; i < plan->site_count; i++) {
-		if (plan->sites[i].address == address)
-			return &plan->sites[i];
-	}
-	return NULL;
+	return position == LOOKUP_NONE ? NULL : &plan->sites[position];
 }
 
 static int site_compare(const void *a, const void *b)
@@ -86,6 +108,12 @@ static int site_compare(const void *a, const void *b)
 	if (left->offset != right->offset)
 		return left->offset < right->offset ? -1 : 1;
 	return (int)left->kind - (int)right->kind;
+}
+
+static void plan_sort(struct plan *plan)
+{
+	if (plan->site_count)
+		qsort(plan->sites, plan->site_count, sizeof(*plan->sites), site_compare);
 }
 
 static struct error *builder_run(struct builder *builder)
@@ -100,10 +128,9 @@ static struct error *builder_run(struct builder *builder)
 	try(guards_sites(builder));
 	try(entries_sites(builder));
 	try(raw_sites(builder));
-	if (builder->listing->decodes >= LISTING_DECODES_MAX)
-		return error_create(ERROR_FAILED, "%s: too much code to look at closely",
-				    builder->image->path);
-	qsort(plan->sites, plan->site_count, sizeof(*plan->sites), site_compare);
+	try(results_sites(builder));
+	try(builder_check(builder));
+	plan_sort(plan);
 	return NULL;
 }
 
@@ -114,52 +141,101 @@ static int address_compare(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* What the sweep is to take note of: the implementations, and every slot of every table. */
-static struct error *watched_collect(const struct builder *builder, uint64_t **ret,
-				     size_t *ret_count)
+static uint64_t *words_add(const struct imports *imports, uint64_t *at)
+{
+	for (unsigned i = 0; i < imports->count; i++)
+		*at++ = imports->slots[i].slot;
+	return at;
+}
+
+/*
+ * What the sweep is to take note of: the implementations, every slot of every table, _PyRuntime and the words
+ * that lead to it, and those that lead to the exported functions.
+ */
+static struct error *builder_sweep(struct builder *builder)
 {
 	const struct tables *tables = &builder->tables;
-	cleanup_free uint64_t *watched = NULL;
-	size_t count = 0, capacity = 0;
+	uint64_t addresses[8 + TABLE_WORDS * 2 * TABLES_COPIES_MAX + 1 + 2 * IMPORT_SLOTS_MAX];
+	uint64_t displacements[3 * 4], *at = addresses, *to = displacements;
+	struct listing_watch watch = {.addresses = addresses, .displacements = displacements};
 
-	try(array_reserve(&watched, &capacity, 0, 8 + 5 * (2 * TABLES_COPIES_MAX + 3),
-			  sizeof(*watched)));
-	for (unsigned i = 0; i < 8; i++)
-		watched[count++] = tables->functions[i / 4][i % 4];
+	for (unsigned i = 0; i < 8 && tables->functions[0][0]; i++)
+		*at++ = tables->functions[i / 4][i % 4];
 	for (unsigned raw = 0; raw < 2; raw++) {
 		for (unsigned i = 0; i < tables->copy_count[raw]; i++) {
 			for (unsigned word = 0; word < TABLE_WORDS; word++)
-				watched[count++] = tables->copies[raw][i] + 8 * word;
+				*at++ = tables->copies[raw][i] + 8 * word;
 		}
 	}
-	qsort(watched, count, sizeof(*watched), address_compare);
-	*ret = take(watched);
-	*ret_count = count;
+	if (builder->runtime)
+		*at++ = builder->runtime;
+	at = words_add(&builder->runtime_words, at);
+	at = words_add(&builder->exports, at);
+	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
+	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
+		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
+	watch.address_count = at - addresses;
+	watch.displacement_count = to - displacements;
+	qsort(addresses, watch.address_count, sizeof(*addresses), address_compare);
+	qsort(displacements, watch.displacement_count, sizeof(*displacements), address_compare);
+	return listing_create(builder->image, &watch, &builder->listing);
+}
+
+static struct error *builder_prepare(struct builder *builder, const uint64_t *live)
+{
+	const struct image_symbol *runtime = image_symbol(builder->image, "_PyRuntime");
+
+	try(tables_find(builder->image, live, &builder->tables));
+	builder->runtime_tables = builder->runtime && builder->tables.live[0] > builder->runtime &&
+				  runtime && runtime->address == builder->runtime &&
+				  builder->tables.live[0] - builder->runtime < runtime->size;
+	imports_add(&builder->runtime_words, builder->image, "_PyRuntime", 0);
+	for (unsigned i = 0; i < return_export_count; i++)
+		imports_add(&builder->exports, builder->image, return_exports[i].name, i);
 	return NULL;
+}
+
+static void builder_deinit(struct builder *builder)
+{
+	listing_destroy(builder->listing);
+	free(builder->guards);
+	lookup_deinit(&builder->by_address);
 }
 
 struct error *plan_create_image(const struct image *image, uint32_t version, uint64_t runtime,
 				const uint64_t *live, struct plan **ret)
 {
 	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));
-	cleanup(listing_cleanup) struct listing *listing = NULL;
-	struct builder builder = {
+	cleanup(builder_deinit) struct builder builder = {
 		.image = image, .version = version, .runtime = runtime, .plan = plan};
-	cleanup_free uint64_t *watched = NULL;
-	size_t watched_count;
-	struct error *error;
 
 	if (!plan)
 		return error_create(ERROR_FAILED, "no memory for a plan");
-	try(tables_find(image, live, &builder.tables));
-	try(watched_collect(&builder, &watched, &watched_count));
-	try(listing_create(image, watched, watched_count, &listing));
-	builder.listing = listing;
-	error = builder_run(&builder);
-	free(builder.guards);
-	if (error)
-		return error;
+	try(builder_prepare(&builder, live));
+	try(builder_sweep(&builder));
+	try(builder_run(&builder));
 	*ret = take(plan);
+	return NULL;
+}
+
+/* No probed code leads out of a module: its sites are those behind its calls into the interpreter. */
+struct error *plan_module_results(const struct image *image, struct site **ret, size_t *ret_count)
+{
+	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));
+	cleanup(builder_deinit) struct builder builder = {.image = image, .plan = plan};
+
+	if (!plan)
+		return error_create(ERROR_FAILED, "no memory for a plan");
+	for (unsigned i = 0; i < return_export_count; i++)
+		imports_add(&builder.exports, image, return_exports[i].name, i);
+	if (builder.exports.count) {
+		try(builder_sweep(&builder));
+		try(results_sites(&builder));
+		try(builder_check(&builder));
+		plan_sort(plan);
+	}
+	*ret = take(plan->sites);
+	*ret_count = plan->site_count;
 	return NULL;
 }
 

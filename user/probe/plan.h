@@ -48,6 +48,11 @@ struct site {
 	bool single_step; /* no emulated instruction could be had: costs more */
 	bool tail;	  /* RAW: a jump; the return address is at [rsp] */
 	/*
+	 * RESULT: reached from libc only where the tables do not hold the functions that they held
+	 * at first (PYTHONMALLOC=malloc, hooks): not needed otherwise.
+	 */
+	bool malloc_only;
+	/*
 	 * GUARD and ENTRY: malloc size; calloc nelem, elsize; realloc pointer, size; free pointer.
 	 * RAW: rdi, rsi likewise. RESULT: a[0] is the pointer.
 	 */
@@ -65,6 +70,10 @@ struct plan_audit {
 	uint32_t raw_guards_lost; /* raw guards behind which no call of libc's was found */
 	uint32_t raw_shared;	  /* RAW sites that other code may share */
 	uint32_t raw_calls, raw_tails, results, results_single_step, results_missing;
+	uint32_t results_shared; /* returns that share another's site */
+	uint32_t results_hot;	 /* RESULT sites that other, frequent paths pass as well */
+	uint32_t
+		exports_unknown; /* exported functions that may leave to libc and that plan_module_results() does not know */
 	uint32_t rejected_compares; /* compares with an implementation that are no sites */
 	uint32_t refill_callers,
 		refill_attributed; /* callers of allocate_from_new_pool; those within understood code */

@@ -70,6 +70,8 @@ static void site_print(const struct site *site, FILE *out)
 		kind_name(site->kind), allocates ? (site->raw ? "raw" : "obj") : "-",
 		allocates ? operation_name(site->operation) : "-", arguments, instruction,
 		site->single_step ? "  single-stepped" : "", site->tail ? "  tail" : "");
+	if (site->malloc_only)
+		fputs("  malloc-only", out);
 	if (site->returns)
 		fprintf(out, "  returns=%#llx", (unsigned long long)site->returns);
 	if (site->stack_delta)
@@ -108,6 +110,11 @@ void plan_print(const struct plan *plan, FILE *out)
 		(unsigned long long)plan->tables[2]);
 	fprintf(out, "raw: %u calls, %u tail jumps, %u shared; %u guards without\n",
 		audit->raw_calls, audit->raw_tails, audit->raw_shared, audit->raw_guards_lost);
+	fprintf(out,
+		"results: %u (%u single-stepped, %u on frequent paths), %u returns share one, %u "
+		"without\n",
+		audit->results, audit->results_single_step, audit->results_hot,
+		audit->results_shared, audit->results_missing);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);
 	fprintf(out, "bad instructions: %u\n", audit->bad_instructions);
 	for (size_t i = 0; i < plan->warning_count; i++)

@@ -275,7 +275,16 @@ bool x86_outline(const uint8_t *code, size_t size, uint64_t address, struct x86_
 		result.has_constant = true;
 		result.constant = decoded.raw.imm[0].value.u;
 	}
-	if (decoded.attributes & ZYDIS_ATTRIB_HAS_MODRM && decoded.raw.disp.size == 32 &&
+	if ((decoded.attributes & ZYDIS_ATTRIB_HAS_MODRM) &&
+	    (decoded.raw.modrm.mod == 1 || decoded.raw.modrm.mod == 2) &&
+	    decoded.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    decoded.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	    (decoded.opcode == 0x8b || result.kind == X86_CALL_INDIRECT ||
+	     result.kind == X86_JUMP_INDIRECT)) {
+		result.has_displacement = true;
+		result.displacement = decoded.raw.disp.value;
+	}
+	if ((decoded.attributes & ZYDIS_ATTRIB_HAS_MODRM) && decoded.raw.disp.size == 32 &&
 	    decoded.raw.modrm.mod == 0) {
 		result.has_address = true;
 		result.named = decoded.raw.disp.value;

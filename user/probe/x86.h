@@ -95,8 +95,10 @@ struct x86_outline {
 	uint64_t target;    /* of those direct ones */
 	bool has_address;   /* names an address: rip-relative, or an absolute displacement alone */
 	bool has_constant;  /* has an immediate of four bytes */
-	uint64_t named;	    /* that address */
-	uint64_t constant;  /* that immediate */
+	bool has_displacement; /* loads from, calls or jumps through a register plus a displacement */
+	uint64_t named;	       /* that address */
+	uint64_t constant;     /* that immediate */
+	int64_t displacement; /* that displacement */
 };
 
 bool x86_outline(const uint8_t *code, size_t size, uint64_t address, struct x86_outline *ret);
