@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 
 static const struct command *const commands[] = {
-	&command_stats,
-	&command_export,
+	&command_start,	&command_status, &command_clear, &command_snapshot, &command_stop,
+	&command_where, &command_stats,	 &command_export,
 };
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;
@@ -22,6 +22,7 @@ static const char usage_head[] =
 	"CPython allocates the memory it holds.\n"
 	"\n"
 	"Usage: tmbpf COMMAND [OPTION...]\n"
+	"  or:  tmbpf -p PID [OPTION...]    watch a process\n"
 	"\n";
 
 static const char usage_tail[] =
@@ -110,6 +111,9 @@ static struct error *tmbpf_run(int argc, char **argv)
 		printf("%s\n", argp_program_version);
 		return NULL;
 	}
+	/* Options without a word before them watch a process. */
+	if (argv[1][0] == '-')
+		return command_execute(&command_live, argc, argv);
 	command = command_find(argv[1]);
 	if (!command)
 		return error_advise(error_create(ERROR_USAGE, "%s: no such command", argv[1]),

@@ -56,6 +56,7 @@ struct error *session_create(pid_t pid, const struct tracer_options *options, st
 	if (!session)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d", pid);
 	session->lock = session->listener = -1;
+	session->pid = pid;
 	session->options = *options;
 	error = session_start(session, pid);
 	if (error) {
@@ -66,18 +67,27 @@ struct error *session_create(pid_t pid, const struct tracer_options *options, st
 	return NULL;
 }
 
+void session_end(struct session *session)
+{
+	if (session->tracer)
+		tracer_detach(session->tracer);
+	if (session->lock < 0)
+		return;
+	/* Behind the lock another session may begin at once: nothing of it is to be touched later. */
+	control_unlisten(session->pid, session->listener);
+	close(session->lock);
+	session->lock = session->listener = -1;
+}
+
 void session_destroy(struct session *session)
 {
 	if (!session)
 		return;
-	if (session->lock >= 0 && session->process)
-		control_unlisten(session->process->pid, session->listener);
+	session_end(session);
 	symbols_destroy(session->symbols);
 	tracer_destroy(session->tracer);
 	process_destroy(session->process);
 	free(session->warning);
-	if (session->lock >= 0)
-		close(session->lock);
 	free(session);
 }
 

@@ -25,6 +25,7 @@ enum session_state {
 };
 
 struct session {
+	pid_t pid;
 	struct process *process;
 	struct tracer *tracer;
 	struct symbols *symbols;
@@ -49,8 +50,11 @@ struct session_request {
  * Starts tracing PID: takes its lock, attaches, opens the window. RET is to be destroyed in any case once created.
  */
 struct error *session_create(pid_t pid, const struct tracer_options *options, struct session **ret);
-/* Removes the probes and the socket. Accepts NULL. */
+/* Ends it, then frees all. Accepts NULL. */
 void session_destroy(struct session *session);
+
+/* Removes the probes, the socket and the lock; what was traced stays to be read. */
+void session_end(struct session *session);
 
 /*
  * Serves REQUESTS (ended by a NULL name) until the session ends; session->state says why. The totals

@@ -204,7 +204,7 @@ static struct error *tracer_start(struct tracer *tracer)
 	uint64_t rss, anonymous = 0;
 
 	try(python_create(tracer->process, &tracer->python));
-	try(plan_load(tracer->python, &tracer->plan));
+	try(plan_create(tracer->python, &tracer->plan));
 	try(sites_create(tracer->python, tracer->plan, &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
 	/* A heap that is there already is handed out again wherever it has room. */

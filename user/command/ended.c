@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/ended.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/output.h"
+#include "trace/control.h"
+
+#define FILE_MAX (1ll << 30)
+
+static struct error *file_write(pid_t pid, const char *kind, const void *data, size_t size)
+{
+	cleanup(output_cleanup) struct output *output = NULL;
+	cleanup_free char *path = control_path(pid, kind);
+
+	if (!path)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the last totals of process %d", pid);
+	try(output_create(path, &output));
+	try(output_write(output, data, size));
+	return output_commit(output);
+}
+
+static struct error *file_read(pid_t pid, const char *kind, void **ret, size_t *ret_size)
+{
+	cleanup_free char *path = control_path(pid, kind), *data = NULL;
+	cleanup_file FILE *file = path ? fopen(path, "re") : NULL;
+	struct stat found;
+
+	if (!file)
+		return error_create(ERROR_NOTHING, "process %d is not traced", pid);
+	if (fstat(fileno(file), &found) || found.st_size > FILE_MAX)
+		return error_create(ERROR_FAILED, "cannot read %s", path);
+	data = malloc(found.st_size + 1);
+	if (!data || fread(data, 1, found.st_size, file) != (size_t)found.st_size)
+		return error_create_errno(ERROR_FAILED, data ? errno : ENOMEM, "cannot read %s", path);
+	data[found.st_size] = 0;
+	*ret = take(data);
+	*ret_size = found.st_size;
+	return NULL;
+}
+
+/* The pid of the session that ended first of all that are kept; 0 if there are few. */
+static pid_t ended_oldest(const char *folder)
+{
+	cleanup_dir DIR *entries = opendir(folder);
+	struct dirent *entry;
+	struct timespec oldest = { 0 };
+	pid_t pid = 0;
+	int count = 0;
+
+	while (entries && (entry = readdir(entries))) {
+		cleanup_free char *path = NULL;
+		struct stat found;
+		char *end;
+		long number = strtol(entry->d_name, &end, 10);
+
+		if (number <= 0 || number > INT_MAX || strcmp(end, ".status"))
+			continue;
+		path = control_path(number, "status");
+		if (!path || stat(path, &found))
+			continue;
+		if (!count++ || found.st_mtim.tv_sec < oldest.tv_sec ||
+		    (found.st_mtim.tv_sec == oldest.tv_sec && found.st_mtim.tv_nsec < oldest.tv_nsec)) {
+			oldest = found.st_mtim;
+			pid = number;
+		}
+	}
+	return count > ENDED_MAX ? pid : 0;
+}
+
+struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size)
+{
+	const char *text = json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN);
+	const char *folder;
+	pid_t oldest;
+
+	if (!text)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the last totals of process %d", pid);
+	try(control_folder(&folder));
+	try(file_write(pid, "snapshot", snapshot, size));
+	try(file_write(pid, "status", text, strlen(text)));
+	while ((oldest = ended_oldest(folder)) > 0)
+		if (!ended_forget(oldest))
+			break;
+	return NULL;
+}
+
+struct error *ended_status(pid_t pid, json_object **ret)
+{
+	cleanup_free void *data = NULL;
+	json_object *status;
+	size_t size;
+
+	try(file_read(pid, "status", &data, &size));
+	status = json_tokener_parse(data);
+	if (!json_object_is_type(status, json_type_object)) {
+		json_object_put(status);
+		return error_create(ERROR_FAILED, "what process %d's session left is damaged", pid);
+	}
+	*ret = status;
+	return NULL;
+}
+
+struct error *ended_snapshot(pid_t pid, void **ret, size_t *ret_size)
+{
+	return file_read(pid, "snapshot", ret, ret_size);
+}
+
+bool ended_forget(pid_t pid)
+{
+	cleanup_free char *status = control_path(pid, "status"), *snapshot = control_path(pid, "snapshot");
+	bool found = false;
+
+	if (status)
+		found |= !unlink(status);
+	if (snapshot)
+		found |= !unlink(snapshot);
+	return found;
+}

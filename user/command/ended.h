@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What sessions leave that ended because their target did: the last status and the last snapshot, as files beside the
+ * control sockets. The newest ENDED_MAX are kept.
+ */
+#ifndef TMBPF_COMMAND_ENDED_H
+#define TMBPF_COMMAND_ENDED_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct error;
+
+#define ENDED_MAX 32
+
+struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size);
+/* ERROR_NOTHING if PID's session left none. */
+struct error *ended_status(pid_t pid, json_object **ret);
+struct error *ended_snapshot(pid_t pid, void **ret, size_t *ret_size);
+/* Removes both; false if there was nothing. */
+bool ended_forget(pid_t pid);
+
+#endif

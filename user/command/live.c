@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "command/command.h"
+#include "command/serve.h"
+#include "command/session_options.h"
+#include "command/status.h"
+#include "command/target.h"
+#include "trace/control.h"
+#include "view/table.h"
+
+enum { OPTION_COUNT = 256 };
+
+struct arguments {
+	struct target_options target;
+	struct session_options session;
+	const char *interval, *limit, *count;
+};
+
+struct live {
+	pid_t pid;
+	uint64_t interval, limit, count;
+	bool terminal, started;
+	json_object *before; /* the previous answer, for what changed */
+};
+
+static const struct argp_child children[] = {
+	{ &target_argp, 0, NULL, 0 },
+	{ &session_argp, 0, NULL, 0 },
+	{ 0 },
+};
+
+static const struct argp_option options[] = {
+	{ "interval", 'i', "SECONDS", 0, "How often to look (default 2)", 0 },
+	{ "limit", 'n', "N", 0, "Lines to show (default 20)", 0 },
+	{ "count", OPTION_COUNT, "N", 0, "Look N times, then end (default: until interrupted)", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->target;
+		state->child_inputs[1] = &arguments->session;
+		return 0;
+	case 'i':
+		arguments->interval = value;
+		return 0;
+	case 'n':
+		arguments->limit = value;
+		return 0;
+	case OPTION_COUNT:
+		arguments->count = value;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const char doc[] =
+	"Watches a process: the lines that hold most of what was allocated since tracing began, totals, and what is not seen. "
+	"Uses the process's session if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal "
+	"it prints plain lines.\v"
+	"Example:\n"
+	"  tmbpf -p 1234 --exact\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+static struct error *arguments_check(const struct arguments *arguments, struct live *live)
+{
+	live->interval = 2;
+	live->limit = 20;
+	live->count = UINT64_MAX;
+	live->terminal = isatty(STDOUT_FILENO);
+	try(target_pid(&arguments->target, &live->pid));
+	if (arguments->interval)
+		try(option_number("--interval", arguments->interval, 1, 3600, &live->interval));
+	if (arguments->limit)
+		try(option_number("--limit", arguments->limit, 1, 10000, &live->limit));
+	if (arguments->count)
+		try(option_number("--count", arguments->count, 1, UINT32_MAX, &live->count));
+	return NULL;
+}
+
+/* What the site at PLACE held when we looked last. */
+static uint64_t size_before(const struct live *live, const char *place)
+{
+	json_object *sites;
+
+	if (!live->before || !json_object_object_get_ex(live->before, "sites", &sites))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(sites); i++) {
+		json_object *site = json_object_array_get_idx(sites, i);
+
+		if (!strcmp(status_text(site, "place"), place))
+			return status_number(site, "size");
+	}
+	return 0;
+}
+
+static char *signed_size(int64_t size, char buffer[TEXT_NUMBER_MAX + 1])
+{
+	buffer[0] = size < 0 ? '-' : '+';
+	text_size(size < 0 ? -size : size, buffer + 1);
+	return buffer;
+}
+
+static struct error *sites_print(const struct live *live, json_object *reply, FILE *out)
+{
+	static const struct table_column columns[] = {
+		{ "held", true }, { "blocks", true }, { "share", true }, { "since last", true }, { "line", false },
+	};
+	cleanup(table_cleanup) struct table *table = NULL;
+	uint64_t current = status_number(reply, "current"), count = status_number(reply, "site_count");
+	json_object *sites;
+
+	if (!json_object_object_get_ex(reply, "sites", &sites))
+		return error_create(ERROR_FAILED, "the session sent no sites");
+	try(table_create(columns, array_size(columns), &table));
+	for (size_t i = 0; i < json_object_array_length(sites) && i < live->limit; i++) {
+		json_object *site = json_object_array_get_idx(sites, i);
+		uint64_t size = status_number(site, "size");
+		const char *place = status_text(site, "place");
+		cleanup_free char *shown = text_display(place);
+		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX + 1], blocks[24];
+
+		snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)status_number(site, "count"));
+		try(table_row(table, (const char *const[]){ text_size(size, held), blocks,
+							     text_share(size, current, share),
+							     signed_size((int64_t)(size - size_before(live, place)), change),
+							     shown ? shown : "" }));
+	}
+	table_print(table, out, terminal_has_colour(out));
+	if (count > live->limit)
+		fprintf(out, "and %llu more lines\n", (unsigned long long)(count - live->limit));
+	return NULL;
+}
+
+static struct error *view_print(const struct live *live, json_object *reply, FILE *out)
+{
+	cleanup_free char *command = text_display(status_text(reply, "command_line"));
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX], growth[TEXT_NUMBER_MAX + 1];
+
+	if (live->terminal)
+		fputs("\033[H\033[J", out);
+	fprintf(out, "%d %s: python %s, %s, %llu frames, %llu s\n", live->pid, command ? command : "",
+		status_text(reply, "python"), status_text(reply, "mode"),
+		(unsigned long long)status_number(reply, "nframe"), (unsigned long long)status_number(reply, "seconds"));
+	fprintf(out, "current %s in %llu blocks, peak %s, rss %s (%s since start)\n",
+		text_size(status_number(reply, "current"), current), (unsigned long long)status_number(reply, "blocks"),
+		text_size(status_number(reply, "peak"), peak), text_size(status_number(reply, "rss"), rss),
+		signed_size((int64_t)(status_number(reply, "rss") - status_number(reply, "rss_at_start")), growth));
+	status_print_losses(reply, out);
+	try(sites_print(live, reply, out));
+	if (!live->terminal)
+		fputc('\n', out);
+	fflush(out);
+	return NULL;
+}
+
+/* True if it was interrupted. */
+static bool wait_interval(const struct live *live, int signals)
+{
+	struct pollfd wait = { .fd = signals, .events = POLLIN };
+
+	return poll(&wait, 1, live->interval * 1000) > 0;
+}
+
+static struct error *view_loop(struct live *live, int signals)
+{
+	for (uint64_t i = 0; i < live->count; i++) {
+		json_object *request = json_object_new_object(), *reply = NULL;
+		struct error *error;
+
+		if (wait_interval(live, signals))
+			return NULL;
+		json_object_object_add(request, "limit", json_object_new_uint64(4 * live->limit));
+		error = target_request(live->pid, "top", request, &reply, NULL, NULL);
+		if (error && i && error_kind(error) == ERROR_NOTHING) {
+			error_destroy(error);
+			printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n", live->pid, live->pid);
+			return NULL;
+		}
+		try(error);
+		error = view_print(live, reply, stdout);
+		json_object_put(live->before);
+		live->before = reply;
+		try(error);
+	}
+	return NULL;
+}
+
+static int signals_take(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Starts a session if there is none. */
+static struct error *session_have(struct live *live, const struct arguments *arguments)
+{
+	cleanup(json_cleanup) json_object *status = NULL;
+	struct error *error = target_request(live->pid, "status", NULL, &status, NULL, NULL);
+	struct tracer_options tracing;
+
+	if (!error || error_kind(error) != ERROR_NOTHING)
+		return error;
+	error_destroy(error);
+	try(session_options_check(&arguments->session, &tracing));
+	try(serve_start(live->pid, &tracing));
+	live->started = true;
+	return NULL;
+}
+
+static struct error *live_run(int argc, char **argv)
+{
+	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc, .children = children };
+	struct arguments arguments = { 0 };
+	struct live live = { 0 };
+	struct error *error;
+	cleanup_fd int signals = -1;
+
+	try(command_parse(&argp, argc, argv, &arguments));
+	try(arguments_check(&arguments, &live));
+	try(session_have(&live, &arguments));
+	signals = signals_take();
+	error = view_loop(&live, signals);
+	if (live.started) {
+		json_object *reply = NULL;
+
+		error_destroy(target_request(live.pid, "stop", NULL, &reply, NULL, NULL));
+		json_object_put(reply);
+	}
+	json_object_put(live.before);
+	return error;
+}
+
+const struct command command_live = {
+	.name = "-p",
+	.summary = "watch a process: `tmbpf -p PID --exact`",
+	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.run = live_run,
+};

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+static const char *const loss_names[] = {
+#define LOSS_NAME(upper, lower, text) #lower,
+	TMBPF_LOSSES(LOSS_NAME)
+#undef LOSS_NAME
+};
+
+static const char *const loss_texts[] = {
+#define LOSS_TEXT(upper, lower, text) text,
+	TMBPF_LOSSES(LOSS_TEXT)
+#undef LOSS_TEXT
+};
+
+static const char *const event_names[] = {
+#define EVENT_NAME(upper, lower) #lower,
+	TMBPF_EVENTS(EVENT_NAME)
+#undef EVENT_NAME
+};
+
+struct coverage {
+	double share; /* negative: not known */
+	char basis[200];
+};
+
+/*
+ * pymalloc refills a size class by one function that is never inlined apart from its callers, about once in 200
+ * allocations. Each probed allocation that finds its class empty announces such a refill; one that comes
+ * unannounced was made by an allocation that no probe saw. So the share of announced refills samples the share of
+ * allocations seen.
+ */
+static void coverage_measure(const struct session *session, const struct tracer_counters *counters,
+			     struct coverage *ret)
+{
+	const struct plan *plan = tracer_plan(session->tracer);
+	uint64_t refills = counters->events[TMBPF_EVENT_REFILL];
+	uint64_t missed = counters->losses[TMBPF_LOSS_REFILL_UNANNOUNCED];
+
+	ret->share = -1;
+	if (refills) {
+		ret->share = missed < refills ? (double)(refills - missed) / refills : 0;
+		snprintf(ret->basis, sizeof(ret->basis),
+			 "%llu of %llu refills of a size class were announced by a probed allocation",
+			 (unsigned long long)(refills - missed), (unsigned long long)refills);
+	} else if (plan->audit.refill_callers) {
+		ret->share = (double)plan->audit.refill_attributed / plan->audit.refill_callers;
+		snprintf(ret->basis, sizeof(ret->basis),
+			 "%u of %u callers of the refill function are in code that is probed (no refill yet)",
+			 plan->audit.refill_attributed, plan->audit.refill_callers);
+	} else {
+		snprintf(ret->basis, sizeof(ret->basis),
+			 "not measured: this interpreter has no refill function of its own to count");
+	}
+}
+
+static struct error *row_add(void *context, const struct symbols_row *row)
+{
+	struct snapshot_builder *builder = context;
+	struct frame frames[TMBPF_WALK_MAX];
+	struct trace trace = {
+		.count = row->count,
+		.size = row->size,
+		.total_count = row->total_count,
+		.total_size = row->total_size,
+	};
+
+	for (uint32_t i = 0; i < row->nframe; i++) {
+		const struct symbols_frame *frame = &row->frames[i];
+
+		frames[i].lineno = frame->lineno;
+		frames[i].firstlineno = frame->firstlineno;
+		try(snapshot_builder_string(builder, frame->filename, frame->filename_length, &frames[i].filename));
+		try(snapshot_builder_string(builder, frame->name, frame->name_length, &frames[i].name));
+	}
+	try(snapshot_builder_traceback(builder, frames, row->nframe, row->total_nframe, &trace.traceback));
+	return snapshot_builder_trace(builder, &trace);
+}
+
+static struct error *losses_add(const struct tracer_counters *counters, const struct symbols_counters *symbols,
+				struct snapshot_info *info)
+{
+	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
+		if (counters->losses[i])
+			try(snapshot_info_loss(info, loss_names[i], loss_texts[i], counters->losses[i]));
+	if (symbols->unresolved_frames)
+		try(snapshot_info_loss(info, "unresolved_frames", "frames without a line: their code object could not be read whole",
+				       symbols->unresolved_frames));
+	if (symbols->shortened_strings)
+		try(snapshot_info_loss(info, "shortened_strings", "names cut short: longer than what is copied",
+				       symbols->shortened_strings));
+	if (symbols->dropped_tracebacks)
+		try(snapshot_info_loss(info, "dropped_tracebacks",
+				       "tracebacks that hold nothing any more, summed up as <dropped>",
+				       symbols->dropped_tracebacks));
+	return NULL;
+}
+
+static char *host_name(void)
+{
+	char name[256] = "";
+
+	gethostname(name, sizeof(name) - 1);
+	return strdup(name);
+}
+
+static struct error *info_fill(struct session *session, struct snapshot_info *info)
+{
+	struct tracer_counters counters;
+	struct symbols_counters symbols;
+	struct coverage coverage;
+	struct timespec now;
+
+	tracer_counters(session->tracer, &counters);
+	symbols_counters(session->symbols, &symbols);
+	coverage_measure(session, &counters, &coverage);
+	clock_gettime(CLOCK_REALTIME, &now);
+	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
+	info->duration_nanos = session_now() - session->since_monotonic;
+	info->pid = session->process->pid;
+	info->command_line = strdup(session->process->command_line);
+	info->executable = strdup(session->process->executable);
+	info->host = host_name();
+	info->python_version = tracer_python(session->tracer)->version;
+	info->mode = strdup("exact");
+	info->traceback_limit = session->options.nframe;
+	info->current = counters.current;
+	info->peak = counters.peak;
+	info->rss = session->last_rss;
+	info->coverage = coverage.share;
+	info->coverage_basis = strdup(coverage.basis);
+	return losses_add(&counters, &symbols, info);
+}
+
+struct error *record_snapshot(struct session *session, struct snapshot **ret)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+
+	try(snapshot_builder_create(&builder));
+	try(info_fill(session, snapshot_builder_info(builder)));
+	try(symbols_each(session->symbols, row_add, builder));
+	return snapshot_builder_finish(take(builder), ret);
+}
+
+struct error *record_block(struct session *session, uint32_t stack, uint64_t size, struct snapshot **ret)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+
+	try(snapshot_builder_create(&builder));
+	try(symbols_stack(session->symbols, stack, size, row_add, builder));
+	return snapshot_builder_finish(take(builder), ret);
+}
+
+static void add_number(json_object *to, const char *key, uint64_t value)
+{
+	json_object_object_add(to, key, json_object_new_uint64(value));
+}
+
+static void add_text(json_object *to, const char *key, const char *value)
+{
+	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
+}
+
+static uint64_t tracer_rss(void)
+{
+	cleanup_file FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long long pages = 0;
+
+	if (!file || fscanf(file, "%*u %llu", &pages) != 1)
+		return 0;
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+static void status_counters(const struct session *session, json_object *reply)
+{
+	json_object *losses = json_object_new_object(), *events = json_object_new_object();
+	json_object *memory = json_object_new_object();
+	struct tracer_counters counters;
+	struct symbols_counters symbols;
+	struct coverage coverage;
+
+	tracer_counters(session->tracer, &counters);
+	symbols_counters(session->symbols, &symbols);
+	coverage_measure(session, &counters, &coverage);
+	add_number(reply, "current", counters.current);
+	add_number(reply, "peak", counters.peak);
+	json_object_object_add(reply, "coverage", coverage.share < 0 ? NULL : json_object_new_double(coverage.share));
+	add_text(reply, "coverage_basis", coverage.basis);
+	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
+		if (counters.losses[i])
+			add_number(losses, loss_names[i], counters.losses[i]);
+	if (symbols.unresolved_frames)
+		add_number(losses, "unresolved_frames", symbols.unresolved_frames);
+	if (symbols.shortened_strings)
+		add_number(losses, "shortened_strings", symbols.shortened_strings);
+	if (symbols.dropped_tracebacks)
+		add_number(losses, "dropped_tracebacks", symbols.dropped_tracebacks);
+	json_object_object_add(reply, "losses", losses);
+	for (size_t i = 0; i < TMBPF_EVENT_COUNT; i++)
+		add_number(events, event_names[i], counters.events[i]);
+	json_object_object_add(reply, "events", events);
+	add_number(reply, "unknown_frees", counters.unknown_frees);
+	add_number(reply, "sites", counters.sites);
+	add_number(reply, "tracebacks", symbols.tracebacks);
+	add_number(reply, "stacks", symbols.stacks);
+	add_number(reply, "stack_limit", session->options.stack_limit);
+	add_number(reply, "recycled_stacks", symbols.recycled);
+	add_number(reply, "code_objects", symbols.codes);
+	add_number(memory, "tracer_rss", tracer_rss());
+	add_number(memory, "maps", counters.map_bytes);
+	json_object_object_add(reply, "memory", memory);
+	add_number(reply, "bpf_run_ns", counters.run_ns);
+	add_number(reply, "bpf_run_count", counters.run_count);
+}
+
+static struct error *totals_add(void *context, const struct symbols_row *row)
+{
+	struct snapshot_totals *totals = context;
+
+	totals->count += row->count;
+	totals->size += row->size;
+	totals->total_count += row->total_count;
+	totals->total_size += row->total_size;
+	return NULL;
+}
+
+struct error *record_status(struct session *session, json_object *reply)
+{
+	static const char *const states[] = { "running", "stopped", "exited", "exec" };
+	struct snapshot_totals totals = { 0 };
+	char text[32];
+	struct tm utc;
+
+	try(symbols_each(session->symbols, totals_add, &totals));
+	add_number(reply, "pid", session->process->pid);
+	add_text(reply, "state", states[session->state]);
+	add_text(reply, "command_line", session->process->command_line);
+	add_text(reply, "executable", session->process->executable);
+	python_version_text(tracer_python(session->tracer)->version, text);
+	add_text(reply, "python", text);
+	add_text(reply, "mode", "exact");
+	gmtime_r(&session->since.tv_sec, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	add_text(reply, "since", text);
+	json_object_object_add(reply, "seconds",
+			       json_object_new_double((session_now() - session->since_monotonic) / 1e9));
+	add_number(reply, "nframe", session->options.nframe);
+	add_number(reply, "blocks", totals.count);
+	add_number(reply, "allocations", totals.total_count);
+	add_number(reply, "frees", totals.total_count - totals.count);
+	add_number(reply, "allocated_bytes", totals.total_size);
+	add_number(reply, "rss", session->last_rss);
+	add_number(reply, "rss_at_start", session->rss_at_start);
+	add_number(reply, "tracer_pid", getpid());
+	status_counters(session, reply);
+	if (session->warning)
+		add_text(reply, "warning", session->warning);
+	return NULL;
+}

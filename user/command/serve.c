@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/output.h"
+#include "command/ended.h"
+#include "command/record.h"
+#include "command/top.h"
+#include "format/pprof.h"
+#include "trace/control.h"
+#include "trace/session.h"
+
+static bool request_flag(json_object *request, const char *key)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(request, key, &value) && json_object_get_boolean(value);
+}
+
+static uint64_t request_number(json_object *request, const char *key)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(request, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+/* The snapshot's file as bytes. */
+static struct error *snapshot_pack(const struct snapshot *snapshot, void **ret, size_t *ret_size)
+{
+	cleanup(output_cleanup) struct output *output = NULL;
+	cleanup_fd int fd = memfd_create("snapshot", MFD_CLOEXEC);
+	cleanup_free char *data = NULL;
+	struct stat file;
+
+	if (fd < 0)
+		return error_create_errno(ERROR_FAILED, errno, "cannot write a snapshot");
+	try(output_create_descriptor(fd, "the snapshot", &output));
+	try(pprof_write(snapshot, output));
+	try(output_commit(output));
+	if (fstat(fd, &file))
+		return error_create_errno(ERROR_FAILED, errno, "cannot write a snapshot");
+	data = malloc(file.st_size + 1);
+	if (!data || pread(fd, data, file.st_size, 0) != file.st_size)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot write a snapshot");
+	*ret = take(data);
+	*ret_size = file.st_size;
+	return NULL;
+}
+
+static struct error *serve_status(struct session *session, json_object *request, json_object *reply, void **ret,
+				  size_t *ret_size)
+{
+	(void)request;
+	(void)ret;
+	(void)ret_size;
+	return record_status(session, reply);
+}
+
+static struct error *serve_snapshot(struct session *session, json_object *request, json_object *reply, void **ret,
+				    size_t *ret_size)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+
+	(void)request;
+	(void)reply;
+	try(record_snapshot(session, &snapshot));
+	return snapshot_pack(snapshot, ret, ret_size);
+}
+
+static struct error *serve_where(struct session *session, json_object *request, json_object *reply, void **ret,
+				 size_t *ret_size)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	uint32_t stack;
+	uint64_t size;
+
+	(void)reply;
+	try(tracer_block(session->tracer, request_number(request, "address"), &stack, &size));
+	try(record_block(session, stack, size, &snapshot));
+	return snapshot_pack(snapshot, ret, ret_size);
+}
+
+static struct error *serve_top(struct session *session, json_object *request, json_object *reply, void **ret,
+			       size_t *ret_size)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+
+	(void)ret;
+	(void)ret_size;
+	try(record_status(session, reply));
+	try(record_snapshot(session, &snapshot));
+	return top_fill(snapshot, request_number(request, "limit"), reply);
+}
+
+static struct error *serve_clear(struct session *session, json_object *request, json_object *reply, void **ret,
+				 size_t *ret_size)
+{
+	(void)reply;
+	(void)ret;
+	(void)ret_size;
+	if (request_flag(request, "peak")) {
+		tracer_reset_peak(session->tracer);
+		return NULL;
+	}
+	return session_clear(session);
+}
+
+static struct error *serve_stop(struct session *session, json_object *request, json_object *reply, void **ret,
+				size_t *ret_size)
+{
+	(void)request;
+	(void)reply;
+	(void)ret;
+	(void)ret_size;
+	/* The answer means that the probes are gone. */
+	session_end(session);
+	session->state = SESSION_STOPPED;
+	return NULL;
+}
+
+static const struct session_request requests[] = {
+	{ "status", serve_status }, { "snapshot", serve_snapshot }, { "where", serve_where }, { "top", serve_top },
+	{ "clear", serve_clear },   { "stop", serve_stop },	    { 0 },
+};
+
+/* The session ended by itself: its last totals are kept for whoever asks later. */
+static struct error *serve_end(struct session *session)
+{
+	cleanup(json_cleanup) json_object *status = json_object_new_object();
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	cleanup_free void *data = NULL;
+	size_t size;
+
+	try(record_status(session, status));
+	try(record_snapshot(session, &snapshot));
+	try(snapshot_pack(snapshot, &data, &size));
+	return ended_store(session->process->pid, status, data, size);
+}
+
+/* An error through a pipe: kind, message and advice, each ended by NUL. */
+static void error_send(int fd, const struct error *error)
+{
+	char kind = '0' + error_kind(error);
+	const char *advice = error_advice(error);
+	ssize_t sent = write(fd, &kind, 1);
+
+	sent += write(fd, error_message(error), strlen(error_message(error)) + 1);
+	if (advice)
+		sent += write(fd, advice, strlen(advice) + 1);
+	(void)sent; /* who waits for it sees a tracer that ended without a word */
+}
+
+static struct error *error_receive(int fd)
+{
+	char text[8192];
+	size_t size = 0;
+	struct error *error;
+	const char *advice;
+
+	for (ssize_t got = 1; got > 0 && size < sizeof(text) - 1; size += got > 0 ? got : 0)
+		got = read(fd, text + size, sizeof(text) - 1 - size);
+	text[size] = 0;
+	if (size == 1 && text[0] == '0')
+		return NULL;
+	if (size < 2)
+		return error_create(ERROR_FAILED, "the tracer ended before it said why");
+	error = error_create(text[0] - '0', "%s", text + 1);
+	advice = text + strlen(text) + 1;
+	if (advice < text + size && *advice)
+		error = error_advise(error, "%s", advice);
+	return error;
+}
+
+static void serve_detach(void)
+{
+	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (chdir("/"))
+		return; /* only keeps a file system busy */
+}
+
+static int signals_take(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void serve_run(pid_t pid, const struct tracer_options *options, int report)
+{
+	struct session *session = NULL;
+	struct error *error;
+	int signals = signals_take();
+
+	error = session_create(pid, options, &session);
+	if (error) {
+		error_send(report, error);
+		_exit(1);
+	}
+	ended_forget(pid);
+	serve_detach();
+	if (write(report, "0", 1) != 1)
+		session->state = SESSION_STOPPED;
+	close(report);
+	error = session_serve(session, requests, signals);
+	if (!error && session->state != SESSION_STOPPED)
+		error = serve_end(session);
+	session_destroy(session);
+	_exit(error ? 1 : 0);
+}
+
+struct error *serve_start(pid_t pid, const struct tracer_options *options)
+{
+	int ends[2];
+	struct error *error;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return error_create_errno(ERROR_FAILED, errno, "cannot start a tracer");
+	fflush(NULL);
+	child = fork();
+	if (child < 0) {
+		error = error_create_errno(ERROR_FAILED, errno, "cannot start a tracer");
+		close(ends[0]);
+		close(ends[1]);
+		return error;
+	}
+	if (!child) {
+		setsid();
+		/* Twice forked, it is nobody's zombie. */
+		if (fork())
+			_exit(0);
+		dup2(ends[1], 3);
+		close_range(4, ~0u, 0);
+		serve_run(pid, options, 3);
+	}
+	close(ends[1]);
+	waitpid(child, NULL, 0);
+	error = error_receive(ends[0]);
+	close(ends[0]);
+	return error;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The options that every command shares which starts a session. */
+#ifndef TMBPF_COMMAND_SESSION_OPTIONS_H
+#define TMBPF_COMMAND_SESSION_OPTIONS_H
+
+#include <argp.h>
+#include <stdbool.h>
+
+#include "trace/tracer.h"
+
+struct error;
+
+struct session_options { /* as they were given */
+	const char *nframe, *max_stacks, *max_large;
+	bool exact;
+};
+
+/* To be a child of the command's parser, whose input for it is a struct session_options. */
+extern const struct argp session_argp;
+
+struct error *session_options_check(const struct session_options *given, struct tracer_options *ret);
+
+#endif

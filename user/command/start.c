@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "command/command.h"
+#include "command/serve.h"
+#include "command/session_options.h"
+#include "command/target.h"
+#include "trace/control.h"
+
+struct arguments {
+	struct target_options target;
+	struct session_options session;
+};
+
+static const struct argp_child children[] = {
+	{ &target_argp, 0, NULL, 0 },
+	{ &session_argp, 0, NULL, 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	(void)value;
+	if (key == ARGP_KEY_INIT) {
+		state->child_inputs[0] = &arguments->target;
+		state->child_inputs[1] = &arguments->session;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const char doc[] =
+	"Traces a running CPython in the background. Returns when all probes are on: what is allocated from then on is "
+	"seen.\v"
+	"Example: trace process 1234 until it is stopped:\n"
+	"  tmbpf start -p 1234 --exact\n"
+	"  tmbpf snapshot -p 1234 -o app.snap\n"
+	"  tmbpf stop -p 1234\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+static struct error *start_run(int argc, char **argv)
+{
+	static const struct argp argp = { .parser = parse_option, .doc = doc, .children = children };
+	cleanup(json_cleanup) json_object *status = NULL;
+	struct arguments arguments = { 0 };
+	struct tracer_options options;
+	json_object *sites;
+	pid_t pid;
+
+	try(command_parse(&argp, argc, argv, &arguments));
+	try(target_pid(&arguments.target, &pid));
+	try(session_options_check(&arguments.session, &options));
+	try(serve_start(pid, &options));
+	try(target_request(pid, "status", NULL, &status, NULL, NULL));
+	json_object_object_get_ex(status, "sites", &sites);
+	printf("process %d is traced: %d probes are on, %u frames are kept\n", pid, json_object_get_int(sites),
+	       options.nframe);
+	return NULL;
+}
+
+const struct command command_start = {
+	.name = "start",
+	.summary = "trace a process in the background",
+	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.run = start_run,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A status object (record_status()) for people. */
+#ifndef TMBPF_COMMAND_STATUS_H
+#define TMBPF_COMMAND_STATUS_H
+
+#include <json-c/json.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Members; 0 or "" where there is none. */
+uint64_t status_number(json_object *status, const char *key);
+const char *status_text(json_object *status, const char *key);
+
+void status_print(json_object *status, FILE *out);
+void status_print_line(json_object *status, FILE *out);
+
+/* The lines about what is not seen: losses and coverage. */
+void status_print_losses(json_object *status, FILE *out);
+
+#endif

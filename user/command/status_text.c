@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "command/status.h"
+
+uint64_t status_number(json_object *status, const char *key)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(status, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+const char *status_text(json_object *status, const char *key)
+{
+	json_object *value;
+	const char *text = NULL;
+
+	if (json_object_object_get_ex(status, key, &value) && value)
+		text = json_object_get_string(value);
+	return text ? text : "";
+}
+
+static double status_real(json_object *status, const char *key, double without)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(status, key, &value) && value ? json_object_get_double(value) : without;
+}
+
+void status_print_losses(json_object *status, FILE *out)
+{
+	double coverage = status_real(status, "coverage", -1);
+	json_object *losses;
+
+	if (coverage >= 0)
+		fprintf(out, "coverage  %.2f %%: %s\n", coverage * 100, status_text(status, "coverage_basis"));
+	else
+		fprintf(out, "coverage  %s\n", status_text(status, "coverage_basis"));
+	if (!json_object_object_get_ex(status, "losses", &losses) || !json_object_object_length(losses)) {
+		fprintf(out, "losses    none\n");
+		return;
+	}
+	json_object_object_foreach(losses, name, count)
+		fprintf(out, "loss      %s: %llu\n", name, (unsigned long long)json_object_get_uint64(count));
+}
+
+static void state_print(json_object *status, FILE *out)
+{
+	const char *state = status_text(status, "state");
+
+	if (!strcmp(state, "exited"))
+		fprintf(out, "the process has exited; these are its last totals (`tmbpf stop` forgets them)\n");
+	if (!strcmp(state, "exec"))
+		fprintf(out, "the process became another program by exec; these are the totals until then (`tmbpf stop` forgets them)\n");
+	if (*status_text(status, "warning"))
+		fprintf(out, "warning   %s\n", status_text(status, "warning"));
+}
+
+void status_print(json_object *status, FILE *out)
+{
+	cleanup_free char *command = text_display(status_text(status, "command_line"));
+	char one[TEXT_NUMBER_MAX], two[TEXT_NUMBER_MAX];
+	json_object *memory = NULL;
+
+	json_object_object_get_ex(status, "memory", &memory);
+	fprintf(out, "process   %llu: %s\n", (unsigned long long)status_number(status, "pid"), command ? command : "");
+	fprintf(out, "python    %s, %s\n", status_text(status, "python"), status_text(status, "executable"));
+	fprintf(out, "traced    %s, %llu frames, since %s (%.0f s), %llu probes\n", status_text(status, "mode"),
+		(unsigned long long)status_number(status, "nframe"), status_text(status, "since"),
+		status_real(status, "seconds", 0), (unsigned long long)status_number(status, "sites"));
+	fprintf(out, "current   %s in %llu blocks\n", text_size(status_number(status, "current"), one),
+		(unsigned long long)status_number(status, "blocks"));
+	fprintf(out, "peak      %s\n", text_size(status_number(status, "peak"), one));
+	fprintf(out, "rss       %s, %s when tracing began\n", text_size(status_number(status, "rss"), one),
+		text_size(status_number(status, "rss_at_start"), two));
+	fprintf(out, "events    %llu allocations, %llu frees, %llu frees of blocks from before\n",
+		(unsigned long long)status_number(status, "allocations"),
+		(unsigned long long)status_number(status, "frees"),
+		(unsigned long long)status_number(status, "unknown_frees"));
+	fprintf(out, "memory    %s tracer, %s maps\n", text_size(status_number(memory, "tracer_rss"), one),
+		text_size(status_number(memory, "maps"), two));
+	status_print_losses(status, out);
+	state_print(status, out);
+}
+
+void status_print_line(json_object *status, FILE *out)
+{
+	cleanup_free char *command = text_display(status_text(status, "command_line"));
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
+
+	fprintf(out, "%-8llu %-6s %10s now %10s peak  %6.0f s  %.60s\n",
+		(unsigned long long)status_number(status, "pid"), status_text(status, "mode"),
+		text_size(status_number(status, "current"), current), text_size(status_number(status, "peak"), peak),
+		status_real(status, "seconds", 0), command ? command : "");
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "command/command.h"
+#include "command/ended.h"
+#include "command/target.h"
+#include "trace/control.h"
+
+static const struct argp_child children[] = { { &target_argp, 0, NULL, 0 }, { 0 } };
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	(void)value;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
+	return 0;
+}
+
+static const char doc[] =
+	"Ends the tracing of a process: its probes are gone when this returns. What was traced is forgotten; take a "
+	"snapshot before.\v"
+	"Example:\n"
+	"  tmbpf stop -p 1234\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+static struct error *stop_run(int argc, char **argv)
+{
+	static const struct argp argp = { .parser = parse_option, .doc = doc, .children = children };
+	cleanup(json_cleanup) json_object *reply = NULL;
+	struct target_options given = { 0 };
+	struct error *error;
+	pid_t pid;
+
+	try(command_parse(&argp, argc, argv, &given));
+	try(target_pid(&given, &pid));
+	error = target_request(pid, "stop", NULL, &reply, NULL, NULL);
+	if (error && error_kind(error) == ERROR_NOTHING && ended_forget(pid)) {
+		error_destroy(error);
+		printf("process %d is gone, and its last totals are forgotten\n", pid);
+		return NULL;
+	}
+	try(error);
+	printf("process %d is traced no more\n", pid);
+	return NULL;
+}
+
+const struct command command_stop = {
+	.name = "stop",
+	.summary = "end the tracing of a process",
+	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.run = stop_run,
+};

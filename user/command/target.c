@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "command/command.h"
+#include "format/pprof.h"
+#include "trace/control.h"
+
+static const struct argp_option options[] = {
+	{ "pid", 'p', "PID", 0, "The process", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct target_options *given = state->input;
+
+	if (key != 'p')
+		return ARGP_ERR_UNKNOWN;
+	given->pid = value;
+	return 0;
+}
+
+const struct argp target_argp = { .options = options, .parser = parse_option };
+
+struct error *target_pid(const struct target_options *given, pid_t *ret)
+{
+	if (!given->pid)
+		return error_create(ERROR_USAGE, "-p PID is missing");
+	return option_pid("-p", given->pid, ret);
+}
+
+struct error *target_request(pid_t pid, const char *command, json_object *arguments, json_object **ret,
+			     void **ret_payload, size_t *ret_size)
+{
+	cleanup(json_cleanup) json_object *request = arguments ? arguments : json_object_new_object();
+
+	json_object_object_add(request, "command", json_object_new_string(command));
+	return control_request(pid, request, ret, ret_payload, ret_size);
+}
+
+struct error *target_snapshot(const void *payload, size_t size, struct snapshot **ret)
+{
+	cleanup_fd int fd = memfd_create("snapshot", MFD_CLOEXEC);
+	char path[40];
+
+	if (fd < 0 || write(fd, payload, size) != (ssize_t)size)
+		return error_create_errno(ERROR_FAILED, errno, "cannot take in a snapshot");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return pprof_read(path, ret);
+}

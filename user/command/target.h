@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the commands share that ask the session of one process: -p PID, and the question. */
+#ifndef TMBPF_COMMAND_TARGET_H
+#define TMBPF_COMMAND_TARGET_H
+
+#include <argp.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct error;
+
+struct target_options { /* as they were given */
+	const char *pid;
+};
+
+/* To be a child of the command's parser, whose input for it is a struct target_options. */
+extern const struct argp target_argp;
+
+/* A usage error if -p is missing. */
+struct error *target_pid(const struct target_options *given, pid_t *ret);
+
+/* Asks PID's session COMMAND, with the members of ARGUMENTS (NULL none). See control_request(). */
+struct error *target_request(pid_t pid, const char *command, json_object *arguments, json_object **ret,
+			     void **ret_payload, size_t *ret_size);
+
+/* The snapshot that is packed in a reply's payload. */
+struct snapshot;
+struct error *target_snapshot(const void *payload, size_t size, struct snapshot **ret);
+
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/top.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "snapshot/snapshot.h"
+#include "snapshot/statistics.h"
+#include "view/report.h"
+
+struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply)
+{
+	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
+	const struct statistics_options options = { .group_by = GROUP_BY_LINENO };
+	json_object *sites = json_object_new_array();
+
+	json_object_object_add(reply, "sites", sites);
+	try(statistics_create(snapshot, &options, &statistics));
+	for (size_t i = 0; i < statistics->count && i < limit; i++) {
+		const struct statistic *item = &statistics->items[i];
+		cleanup_free char *place = report_place(snapshot, statistics, item);
+		json_object *site = json_object_new_object();
+
+		json_object_object_add(site, "place", json_object_new_string(place ? place : ""));
+		json_object_object_add(site, "size", json_object_new_uint64(item->size));
+		json_object_object_add(site, "count", json_object_new_uint64(item->count));
+		json_object_object_add(site, "allocations", json_object_new_uint64(item->total_count));
+		json_object_array_add(sites, site);
+	}
+	json_object_object_add(reply, "site_count", json_object_new_uint64(statistics->count));
+	return NULL;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The lines that hold most, as the live view asks for them. */
+#ifndef TMBPF_COMMAND_TOP_H
+#define TMBPF_COMMAND_TOP_H
+
+#include <json-c/json.h>
+#include <stdint.h>
+
+struct error;
+struct snapshot;
+
+/* Adds "sites" (an array of at most LIMIT objects: place, size, count, allocations) and "site_count" to REPLY. */
+struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply);
+
+#endif
