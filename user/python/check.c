@@ -115,8 +115,7 @@ static struct error *check_once(struct python *python)
 
 	try(python_states_read(python, &states));
 	if (!states.count)
-		return error_create(ERROR_FAILED, "%s: its interpreter has no threads (yet)",
-				    python->image->path);
+		return python_starting(python);
 	try(natives_check(python, &states));
 	for (i = 0; i < states.count && i < THREADS_MAX; i++) {
 		bool has_frames;
@@ -139,6 +138,6 @@ struct error *python_check(struct python *python)
 	do {
 		error_destroy(error);
 		error = check_once(python);
-	} while (error && error_kind(error) != ERROR_NOTHING && python_try_again(&tries));
+	} while (error && python_worth_trying(error) && python_try_again(&tries));
 	return error;
 }

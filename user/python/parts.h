@@ -62,6 +62,11 @@ struct error *python_thread_find(struct python *python);
 /* heap.c: heap. Roots that are not found stay 0; no error for that. */
 struct error *python_heap_find(struct python *python);
 
+/* states.c: the error (EAGAIN) for an interpreter that is not initialised yet. */
+struct error *python_starting(const struct python *python);
+
+/* python.c: might the next look at the process go without ERROR? Not once it has gone. */
+bool python_worth_trying(const struct error *error);
 /*
  * python.c: how often and how long to try again what a running target may have changed while it
  * was read. True after a pause if TRIES, which counts up, is not used up.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "python/python.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +14,11 @@
 /* A hot target is read torn now and then; over a tenth of a second of failures are no accident. */
 #define TRIES_MAX	25
 #define TRY_NANOSECONDS 5000000
+
+bool python_worth_trying(const struct error *error)
+{
+	return error_kind(error) != ERROR_NOTHING && error_number(error) != EAGAIN;
+}
 
 bool python_try_again(unsigned *tries)
 {

@@ -163,7 +163,7 @@ struct python {
 /*
  * Finds the interpreter in PROCESS and checks all of it. Refuses, with what was found: no Python there; a version
  * out of 3.6 to 3.15; a free-threaded build; a layout that does not hold for the living thread states and frames;
- * an interpreter that is not initialised yet.
+ * an interpreter that is not initialised yet (error_number() is EAGAIN: one may try again).
  */
 struct error *python_create(struct process *process, struct python **ret);
 void python_destroy(struct python *python);

@@ -31,6 +31,12 @@ static struct error *head_address(const struct python *python, uint64_t *ret)
 	return NULL;
 }
 
+struct error *python_starting(const struct python *python)
+{
+	return error_create_errno(ERROR_FAILED, EAGAIN, "%s: the interpreter is not initialised",
+				  python->image->path);
+}
+
 static struct error *list_broken(const struct python *python, const char *what, uint64_t address)
 {
 	return error_create(ERROR_FAILED,

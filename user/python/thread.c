@@ -378,6 +378,6 @@ struct error *python_thread_find(struct python *python)
 		error = find_once(python);
 		if (!error && python->thread.source == PYTHON_THREAD_GLOBAL)
 			error = global_check(python);
-	} while (error && error_kind(error) != ERROR_NOTHING && python_try_again(&tries));
+	} while (error && python_worth_trying(error) && python_try_again(&tries));
 	return error;
 }

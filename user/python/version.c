@@ -101,8 +101,7 @@ static struct error *version_from_buffer(const struct python *python, uint32_t *
 			sizeof(text)));
 	text[sizeof(text) - 1] = 0;
 	if (!text[0])
-		return error_create(ERROR_FAILED, "%s: this interpreter is not initialised (yet)",
-				    python->image->path);
+		return python_starting(python);
 	end = strchr(text, ' ');
 	if (end)
 		*end = 0;
@@ -163,7 +162,7 @@ struct error *python_identify(struct python *python)
 {
 	char text[24];
 	const char *name;
-	uint32_t version;
+	uint32_t version = 0;
 
 	try(version_read(python, &version));
 	python_version_text(version, text);
