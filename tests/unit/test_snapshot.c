@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support.h"
+#include "base/cleanup.h"
+#include "base/lookup.h"
+#include <string.h>
+
+static bool number_equal(const void *context, uint32_t position, const void *key)
+{
+	return ((const uint64_t *)context)[position] == *(const uint64_t *)key;
+}
+
+static void test_lookup(void **state)
+{
+	enum { COUNT = 20000 };
+	cleanup_free uint64_t *numbers = calloc(COUNT, sizeof(*numbers));
+	struct lookup lookup = {0};
+	uint64_t missing = 1;
+
+	(void)state;
+	assert_non_null(numbers);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		numbers[i] = (uint64_t)i * 4096; /* as addresses are: much the same low bits */
+		support_ok(lookup_add(&lookup, lookup_hash_number(0, numbers[i]), i));
+	}
+	for (uint32_t i = 0; i < COUNT; i++)
+		assert_int_equal(lookup_find(&lookup, lookup_hash_number(0, numbers[i]),
+					     number_equal, numbers, &numbers[i]),
+				 i);
+	assert_int_equal(lookup_find(&lookup, lookup_hash_number(0, missing), number_equal, numbers,
+				     &missing),
+			 LOOKUP_NONE);
+	lookup_deinit(&lookup);
+}
+
+/* A hash that is always the same: the table still has to tell elements apart, and to end. */
+static void test_lookup_collisions(void **state)
+{
+	uint64_t numbers[100];
+	struct lookup lookup = {0};
+	uint64_t missing = 1000;
+
+	(void)state;
+	for (uint32_t i = 0; i < array_size(numbers); i++) {
+		numbers[i] = i;
+		support_ok(lookup_add(&lookup, 7, i));
+	}
+	for (uint32_t i = 0; i < array_size(numbers); i++)
+		assert_int_equal(lookup_find(&lookup, 7, number_equal, numbers, &numbers[i]), i);
+	assert_int_equal(lookup_find(&lookup, 7, number_equal, numbers, &missing), LOOKUP_NONE);
+	lookup_deinit(&lookup);
+}
+
+static void test_hash_takes_each_byte(void **state)
+{
+	char bytes[33] = {0};
+	uint64_t hash = lookup_hash(0, bytes, 32);
+
+	(void)state;
+	for (size_t i = 0; i < 32; i++) {
+		bytes[i] = 1;
+		assert_true(lookup_hash(0, bytes, 32) != hash);
+		bytes[i] = 0;
+	}
+	assert_true(lookup_hash(0, bytes, 33) != hash);
+	assert_true(lookup_hash(1, bytes, 32) != hash);
+	assert_true(lookup_hash(0, bytes, 32) == hash);
+}
+
+static void test_strings(void **state)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	uint32_t one, other, part, with_nul;
+
+	(void)state;
+	support_ok(snapshot_builder_create(&builder));
+	assert_int_equal(support_string(builder, ""), 0);
+	one = support_string(builder, "app.py");
+	other = support_string(builder, "app.py");
+	assert_int_equal(one, other);
+	support_ok(snapshot_builder_string(builder, "app.pyc", 6, &other));
+	assert_int_equal(one, other);
+	support_ok(snapshot_builder_string(builder, "app.py", 3, &part));
+	assert_int_not_equal(one, part);
+	support_ok(snapshot_builder_string(builder, "a\0b", 3, &with_nul));
+	support_ok(snapshot_builder_string(builder, "a\0b", 3, &other));
+	assert_int_equal(with_nul, other);
+	support_ok(snapshot_builder_finish(take(builder), &snapshot));
+	assert_string_equal(snapshot->strings[one], "app.py");
+	assert_string_equal(snapshot->strings[part], "app");
+	assert_string_equal(snapshot->strings[with_nul], "a\xc0\x80"
+							 "b");
+	assert_int_equal(snapshot->string_count, 4);
+}
+
+static void test_tracebacks(void **state)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+	struct frame frames[3] = {{0, 0, 1, 0}, {0, 0, 2, 0}, {0, 0, 1, 0}};
+	uint32_t one, other;
+
+	(void)state;
+	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_traceback(builder, frames, 2, 2, &one));
+	support_ok(snapshot_builder_traceback(builder, frames, 2, 2, &other));
+	assert_int_equal(one, other);
+	support_ok(snapshot_builder_traceback(builder, frames, 2, 3, &other));
+	assert_int_not_equal(one, other);
+	support_ok(snapshot_builder_traceback(builder, frames, 1, 1, &one));
+	support_ok(snapshot_builder_traceback(builder, frames + 2, 1, 1, &other));
+	assert_int_equal(one, other);
+	support_ok(snapshot_builder_traceback(builder, NULL, 0, 0, &one));
+	support_ok(snapshot_builder_traceback(builder, NULL, 0, 0, &other));
+	assert_int_equal(one, other);
+}
+
+static void test_refused(void **state)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+	struct frame frame = {.filename = 1};
+	struct trace trace = {.traceback = 0};
+	uint32_t traceback = 77;
+
+	(void)state;
+	support_ok(snapshot_builder_create(&builder));
+	support_fails(snapshot_builder_traceback(builder, &frame, 1, 1, &traceback), ERROR_FAILED,
+		      "string that is not there");
+	support_fails(snapshot_builder_traceback(builder, &frame, 1, 0, &traceback), ERROR_FAILED,
+		      "1 frames with 0");
+	assert_int_equal(traceback, 77);
+	support_fails(snapshot_builder_trace(builder, &trace), ERROR_FAILED,
+		      "traceback that is not there");
+}
+
+static void test_traces_add_up(void **state)
+{
+	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	struct trace trace = {
+		.count = 1, .size = 10, .total_count = 3, .total_size = INT64_MAX / 2};
+	struct snapshot_totals totals;
+
+	(void)state;
+	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_traceback(builder, NULL, 0, 0, &trace.traceback));
+	support_ok(snapshot_builder_trace(builder, &trace));
+	support_ok(snapshot_builder_trace(builder, &trace));
+	trace.domain = 1;
+	support_fails(snapshot_builder_trace(builder, &trace), ERROR_FAILED, "exceed");
+	trace.total_size = 1;
+	support_ok(snapshot_builder_trace(builder, &trace));
+	support_ok(snapshot_builder_finish(take(builder), &snapshot));
+	assert_int_equal(snapshot->trace_count, 2);
+	assert_int_equal(snapshot->traces[0].count, 2);
+	assert_int_equal(snapshot->traces[0].size, 20);
+	assert_int_equal(snapshot->traces[0].total_count, 6);
+	assert_int_equal(snapshot->traces[1].domain, 1);
+	totals = snapshot_totals(snapshot);
+	assert_int_equal(totals.count, 3);
+	assert_int_equal(totals.size, 30);
+	assert_int_equal(totals.total_count, 9);
+	assert_int_equal(totals.total_size, INT64_MAX / 2 * 2 + 1);
+}
+
+static void test_losses_add_up(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
+	struct snapshot_info *info = &snapshot->info;
+
+	(void)state;
+	support_ok(snapshot_info_loss(info, "stack_table_full", "", 3));
+	assert_int_equal(info->loss_count, 2);
+	assert_int_equal(info->losses[0].count, 20);
+	support_ok(snapshot_info_loss(info, "stack_table_full", "", UINT64_MAX));
+	assert_true(info->losses[0].count == UINT64_MAX);
+}
+
+static void test_version(void **state)
+{
+	static const struct {
+		uint32_t hexversion;
+		const char *text;
+	} cases[] = {
+		{0x030b02f0, "3.11.2"}, {0x030f00a2, "3.15.0a2"}, {0x030e00c1, "3.14.0rc1"},
+		{0x03060ff0, "3.6.15"}, {0x030d00b3, "3.13.0b3"}, {0, ""},
+	};
+	char buffer[32];
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		snapshot_python_version(cases[i].hexversion, buffer, sizeof(buffer));
+		assert_string_equal(buffer, cases[i].text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_lookup_collisions),
+		cmocka_unit_test(test_hash_takes_each_byte),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_tracebacks),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_traces_add_up),
+		cmocka_unit_test(test_losses_add_up),
+		cmocka_unit_test(test_version),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What Python itself says to the same is compared in tests/bats/offline.bats. */
+#include "support.h"
+#include "base/cleanup.h"
+#include "snapshot/filter.h"
+#include "snapshot/statistics.h"
+
+static void test_pattern(void **state)
+{
+	/* The results are those of Python's fnmatch.fnmatchcase(text, pattern). */
+	static const struct {
+		const char *pattern, *text;
+		bool matches;
+	} cases[] = {
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "/a/.b", true},
+		{"a*c", "abcbc", true},
+		{"a*c", "abcb", false},
+		{"*a*b*", "xxaxxbxx", true},
+		{"*a*b*", "xxbxxaxx", false},
+		{"a**b", "ab", true},
+		{"?", "", false},
+		{"?", "\xe5\x87\xbd", true},
+		{"??", "\xe5\x87\xbd", false},
+		{"[abc]", "b", true},
+		{"[!abc]", "b", false},
+		{"[!abc]", "d", true},
+		{"[]]", "]", true},
+		{"[!]]", "]", false},
+		{"[!]]", "x", true},
+		{"[^a]", "^", true},
+		{"[^a]", "b", false},
+		{"[a-c]", "b", true},
+		{"[c-a]", "b", false},
+		{"[c-a]", "-", false},
+		{"[!c-a]", "b", true},
+		{"[a-]", "-", true},
+		{"[-a]", "-", true},
+		{"[a-c-e]", "-", true},
+		{"[a-c-e]", "d", false},
+		{"[a-c-e]", "e", true},
+		{"[--a]", "A", true},
+		{"[z-a-c]", "c", true},
+		{"[z-a-c]", "b", false},
+		{"[\xc3\xa0-\xc3\xbc]", "\xc3\xb6", true},
+		{"[", "[", true},
+		{"[abc", "[abc", true},
+		{"[!", "[!", true},
+		{"[]", "[]", true},
+		{"[!]", "[!]", true},
+		{"[]", "]", false},
+		{"a\\*", "a\\b", true},
+		{"a\\*", "a*", false},
+		{"[\\]", "\\", true},
+		{"[[:alpha:]]", "a]", true},
+		{"[[:alpha:]]", "a", false},
+		{"*.py", "/x/.hidden.py", true},
+		{"*.py", "/x/y.pyc", false},
+		{"*[!p]", "xp", false},
+		{"*[!p]", "px", true},
+		{"a\nb", "a\nb", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		if (pattern_match(cases[i].pattern, cases[i].text) != cases[i].matches)
+			fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
+	}
+}
+
+/* Many stars and a text that does not match: a backtracking matcher would take for ever. */
+static void test_pattern_is_quick(void **state)
+{
+	char text[2001];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = 'a';
+	text[sizeof(text) - 1] = '\0';
+	assert_false(pattern_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
+	assert_true(pattern_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a", text));
+}
+
+static struct snapshot *example(void)
+{
+	struct snapshot_builder *builder;
+	struct snapshot *snapshot;
+	struct frame frames[3];
+	struct trace trace = {.count = 1, .size = 100};
+
+	support_ok(snapshot_builder_create(&builder));
+	frames[0] = (struct frame){support_string(builder, "/a.py"), support_string(builder, "f"),
+				   1, 1};
+	frames[1] = (struct frame){support_string(builder, "/b.pyc"), support_string(builder, "g"),
+				   2, 1};
+	frames[2] = frames[0];
+	support_ok(snapshot_builder_traceback(builder, frames, 2, 2, &trace.traceback));
+	support_ok(snapshot_builder_trace(builder, &trace)); /* a:1 < b:2 */
+	support_ok(snapshot_builder_traceback(builder, frames + 1, 2, 2, &trace.traceback));
+	support_ok(snapshot_builder_trace(builder, &trace)); /* b:2 < a:1 */
+	frames[0].lineno = 3;
+	trace.domain = 5;
+	trace.size = 50;
+	support_ok(snapshot_builder_traceback(builder, frames, 3, 3, &trace.traceback));
+	support_ok(snapshot_builder_trace(builder, &trace)); /* a:3 < b:2 < a:1 */
+	support_ok(snapshot_builder_finish(builder, &snapshot));
+	return snapshot;
+}
+
+static struct statistics *statistics_of(const struct snapshot *snapshot,
+					struct statistics_options options)
+{
+	struct statistics *statistics;
+
+	support_ok(statistics_create(snapshot, &options, &statistics));
+	return statistics;
+}
+
+static void assert_item(const struct snapshot *snapshot, const struct statistics *statistics,
+			size_t i, const char *filename, uint32_t lineno, uint64_t size,
+			uint64_t count)
+{
+	const struct statistic *item = &statistics->items[i];
+
+	assert_true(i < statistics->count);
+	assert_string_equal(snapshot_filename(snapshot, &snapshot->frames[item->frame]), filename);
+	if (lineno)
+		assert_int_equal(snapshot->frames[item->frame].lineno, lineno);
+	assert_int_equal(item->size, size);
+	assert_int_equal(item->count, count);
+}
+
+static void test_group_by(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = example();
+	struct statistics *statistics;
+
+	(void)state;
+	/* Equal sizes and counts: the place that sorts last comes first. */
+	statistics = statistics_of(snapshot, (struct statistics_options){0});
+	assert_int_equal(statistics->count, 3);
+	assert_item(snapshot, statistics, 0, "/b.pyc", 2, 100, 1);
+	assert_item(snapshot, statistics, 1, "/a.py", 1, 100, 1);
+	assert_item(snapshot, statistics, 2, "/a.py", 3, 50, 1);
+	assert_int_equal(statistics->trace_size, 250);
+	statistics_destroy(statistics);
+
+	statistics = statistics_of(snapshot,
+				   (struct statistics_options){.group_by = GROUP_BY_FILENAME});
+	assert_int_equal(statistics->count, 2);
+	assert_item(snapshot, statistics, 0, "/a.py", 0, 150, 2);
+	assert_item(snapshot, statistics, 1, "/b.pyc", 0, 100, 1);
+	statistics_destroy(statistics);
+
+	statistics = statistics_of(snapshot,
+				   (struct statistics_options){.group_by = GROUP_BY_FUNCTION});
+	assert_int_equal(statistics->count, 2);
+	assert_item(snapshot, statistics, 0, "/a.py", 0, 150, 2);
+	statistics_destroy(statistics);
+
+	statistics = statistics_of(snapshot,
+				   (struct statistics_options){.group_by = GROUP_BY_TRACEBACK});
+	assert_int_equal(statistics->count, 3);
+	/* Compared from the oldest frame on: b:2 is the larger. */
+	assert_item(snapshot, statistics, 0, "/a.py", 1, 100, 1);
+	statistics_destroy(statistics);
+	statistics_destroy(NULL);
+}
+
+static void test_cumulative(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = example();
+	struct statistics_options options = {.group_by = GROUP_BY_FILENAME, .cumulative = true};
+	struct statistics *statistics = statistics_of(snapshot, options);
+
+	(void)state;
+	/* The third trace has /a.py twice, and counts twice. */
+	assert_item(snapshot, statistics, 0, "/a.py", 0, 300, 4);
+	assert_item(snapshot, statistics, 1, "/b.pyc", 0, 250, 3);
+	assert_int_equal(statistics->trace_size, 250);
+	statistics_destroy(statistics);
+	options.group_by = GROUP_BY_TRACEBACK;
+	support_fails(statistics_create(snapshot, &options, &statistics), ERROR_USAGE,
+		      "cumulatively");
+}
+
+static uint64_t filtered_size(const struct snapshot *snapshot, const struct filter *filters,
+			      size_t count)
+{
+	struct statistics_options options = {.filters = filters, .filter_count = count};
+	struct statistics *statistics = statistics_of(snapshot, options);
+	uint64_t size = statistics->trace_size;
+
+	statistics_destroy(statistics);
+	return size;
+}
+
+static void test_filters(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = example();
+	struct filter filters[2] = {{.inclusive = true, .pattern = "/a.py"}};
+
+	(void)state;
+	assert_int_equal(filtered_size(snapshot, filters, 0), 250);
+	assert_int_equal(filtered_size(snapshot, filters, 1), 150);
+	filters[0].lineno = 3;
+	filters[0].has_lineno = true;
+	assert_int_equal(filtered_size(snapshot, filters, 1), 50);
+	filters[0].inclusive = false;
+	assert_int_equal(filtered_size(snapshot, filters, 1), 200);
+	/* ".pyc" is ".py", in names and in patterns. */
+	filters[0] = (struct filter){.inclusive = true, .pattern = "/b.py"};
+	assert_int_equal(filtered_size(snapshot, filters, 1), 100);
+	filters[0].pattern = "/a.pyc";
+	assert_int_equal(filtered_size(snapshot, filters, 1), 150);
+	filters[0].all_frames = true;
+	filters[0].pattern = "/b*";
+	assert_int_equal(filtered_size(snapshot, filters, 1), 250);
+	filters[0].inclusive = false;
+	assert_int_equal(filtered_size(snapshot, filters, 1), 0);
+	/* Any inclusive one, and each exclusive one. */
+	filters[0] = (struct filter){.inclusive = true, .pattern = "/b.py"};
+	filters[1] = (struct filter){
+		.inclusive = true, .pattern = "/a.py", .lineno = 1, .has_lineno = true};
+	assert_int_equal(filtered_size(snapshot, filters, 2), 200);
+	filters[1].inclusive = false;
+	assert_int_equal(filtered_size(snapshot, filters, 2), 100);
+}
+
+static void test_domains(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = example();
+	struct filter filter = {.inclusive = true, .domain = 5, .has_domain = true};
+	struct statistics_options options = {.has_domain = true};
+	struct statistics *statistics;
+
+	(void)state;
+	assert_int_equal(filtered_size(snapshot, &filter, 1), 50);
+	filter.inclusive = false;
+	assert_int_equal(filtered_size(snapshot, &filter, 1), 200);
+	filter.pattern = "/a.py";
+	assert_int_equal(filtered_size(snapshot, &filter, 1), 200);
+	filter.inclusive = true;
+	assert_int_equal(filtered_size(snapshot, &filter, 1), 50);
+	statistics = statistics_of(snapshot, options);
+	assert_int_equal(statistics->trace_size, 200);
+	statistics_destroy(statistics);
+}
+
+static void test_nothing_held(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
+	struct statistics *statistics = statistics_of(snapshot, (struct statistics_options){0});
+
+	(void)state;
+	/*
+	 * The example has a trace of which nothing is held. Its frame is of a place not known, and
+	 * so is, to Python, the trace that has no frame at all: the two are one group.
+	 */
+	for (size_t i = 0; i < statistics->count; i++)
+		assert_true(statistics->items[i].count > 0);
+	assert_int_equal(statistics->count, 3);
+	assert_item(snapshot, statistics, 2, "<unknown>", 0, 9, 2);
+	assert_int_equal(statistics->trace_count, 7);
+	statistics_destroy(statistics);
+}
+
+static void test_names(void **state)
+{
+	enum group_by group_by;
+
+	(void)state;
+	for (group_by = GROUP_BY_LINENO; group_by <= GROUP_BY_TRACEBACK; group_by++) {
+		enum group_by parsed;
+
+		assert_true(group_by_parse(group_by_name(group_by), &parsed));
+		assert_int_equal(parsed, group_by);
+	}
+	assert_false(group_by_parse("line", &group_by));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pattern),	     cmocka_unit_test(test_pattern_is_quick),
+		cmocka_unit_test(test_group_by),     cmocka_unit_test(test_cumulative),
+		cmocka_unit_test(test_filters),	     cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_nothing_held), cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
