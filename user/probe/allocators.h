@@ -16,7 +16,7 @@
 struct error;
 
 #define TABLES_COPIES_MAX 32
-#define TABLE_WORDS	  5
+#define TABLE_WORDS       5
 
 enum tables_domain { TABLES_RAW, TABLES_MEM, TABLES_OBJ };
 

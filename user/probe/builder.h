@@ -28,7 +28,7 @@ struct builder {
 	struct listing *listing;
 	struct tables tables;
 	struct imports libc;
-	struct imports exports;	      /* return_exports, by its indices */
+	struct imports exports;       /* return_exports, by its indices */
 	struct imports runtime_words; /* GOT words that hold the address of _PyRuntime */
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */

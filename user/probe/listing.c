@@ -26,8 +26,8 @@ static struct error *sections_collect(struct listing *listing)
 {
 	const struct image *image = listing->image;
 
-	listing->sections = calloc(image->section_count ? image->section_count : 1,
-				   sizeof(*listing->sections));
+	listing->sections =
+		calloc(image->section_count ? image->section_count : 1, sizeof(*listing->sections));
 	if (!listing->sections)
 		return error_create(ERROR_FAILED, "%s: no memory for its sections", image->path);
 	for (size_t i = 0; i < image->section_count; i++) {
@@ -36,9 +36,9 @@ static struct error *sections_collect(struct listing *listing)
 		if (section->type != SHT_PROGBITS || !(section->flags & SHF_EXECINSTR) ||
 		    !section->data || !section->size)
 			continue;
-		listing->sections[listing->section_count++] = (struct listing_section){
-			section->address, section->address + section->size, section->data,
-			is_plt(section->name)};
+		listing->sections[listing->section_count++] =
+			(struct listing_section){section->address, section->address + section->size,
+						 section->data, is_plt(section->name)};
 	}
 	if (!listing->section_count)
 		return error_create(ERROR_FAILED, "%s: no section with code in it", image->path);

@@ -202,16 +202,16 @@ static void builder_deinit(struct builder *builder)
 	lookup_deinit(&builder->by_address);
 }
 
-struct error *plan_create_image(const struct image *image, uint32_t version, uint64_t runtime,
-				const uint64_t *live, struct plan **ret)
+struct error *plan_create_image(const struct image *image, const struct plan_input *input,
+				struct plan **ret)
 {
 	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));
 	cleanup(builder_deinit) struct builder builder = {
-		.image = image, .version = version, .runtime = runtime, .plan = plan};
+		.image = image, .version = input->version, .runtime = input->runtime, .plan = plan};
 
 	if (!plan)
 		return error_create(ERROR_FAILED, "no memory for a plan");
-	try(builder_prepare(&builder, live));
+	try(builder_prepare(&builder, input->live[0] ? input->live : NULL));
 	try(builder_sweep(&builder));
 	try(builder_run(&builder));
 	*ret = take(plan);
@@ -239,17 +239,26 @@ struct error *plan_module_results(const struct image *image, struct site **ret, 
 	return NULL;
 }
 
-struct error *plan_create(const struct python *python, struct plan **ret)
+struct plan_input plan_input(const struct python *python)
 {
 	const struct python_layout *layout = &python->layout;
-	uint64_t runtime = python->runtime ? python->runtime - python->bias : 0;
-	uint64_t live[3] = {runtime + layout->runtime.allocators_raw,
-			    runtime + layout->runtime.allocators_mem,
-			    runtime + layout->runtime.allocators_obj};
-	bool by_layout = runtime && layout->runtime.allocators_raw != PYTHON_NO_OFFSET;
+	struct plan_input input = {.version = python->version};
 
-	return plan_create_image(python->image, python->version, runtime, by_layout ? live : NULL,
-				 ret);
+	if (python->runtime)
+		input.runtime = python->runtime - python->bias;
+	if (python->runtime && layout->runtime.allocators_raw != PYTHON_NO_OFFSET) {
+		input.live[TABLES_RAW] = input.runtime + layout->runtime.allocators_raw;
+		input.live[TABLES_MEM] = input.runtime + layout->runtime.allocators_mem;
+		input.live[TABLES_OBJ] = input.runtime + layout->runtime.allocators_obj;
+	}
+	return input;
+}
+
+struct error *plan_create(const struct python *python, struct plan **ret)
+{
+	struct plan_input input = plan_input(python);
+
+	return plan_create_image(python->image, &input, ret);
 }
 
 void plan_destroy(struct plan *plan)

@@ -44,9 +44,9 @@ struct site {
 	uint64_t address; /* the image's own virtual address */
 	enum site_kind kind;
 	enum site_operation operation; /* of GUARD, ENTRY, RAW */
-	bool raw;	  /* raw domain: of ENTRY (table's raw functions, where hooked) and RAW */
+	bool raw;         /* raw domain: of ENTRY (table's raw functions, where hooked) and RAW */
 	bool single_step; /* no emulated instruction could be had: costs more */
-	bool tail;	  /* RAW: a jump; the return address is at [rsp] */
+	bool tail;        /* RAW: a jump; the return address is at [rsp] */
 	/*
 	 * RESULT: reached from libc only where the tables do not hold the functions that they held
 	 * at first (PYTHONMALLOC=malloc, hooks): not needed otherwise.
@@ -60,7 +60,7 @@ struct site {
 	uint64_t
 		returns; /* RAW call, RESULT: the return address (image's virtual address) that links the two */
 	int32_t stack_delta; /* RESULT: rsp at the site minus rsp right after the return, bytes (mostly 0) */
-	uint8_t length;	   /* of the instruction */
+	uint8_t length;    /* of the instruction */
 	uint8_t bytes[15]; /* the instruction, as in the file */
 };
 
@@ -68,10 +68,10 @@ struct plan_audit {
 	uint32_t guards[2][4]; /* [raw][operation] promoted sites found */
 	uint32_t entries[2][4];
 	uint32_t raw_guards_lost; /* raw guards behind which no call of libc's was found */
-	uint32_t raw_shared;	  /* RAW sites that other code may share */
+	uint32_t raw_shared;      /* RAW sites that other code may share */
 	uint32_t raw_calls, raw_tails, results, results_single_step, results_missing;
 	uint32_t results_shared; /* returns that share another's site */
-	uint32_t results_hot;	 /* RESULT sites that other, frequent paths pass as well */
+	uint32_t results_hot;    /* RESULT sites that other, frequent paths pass as well */
 	uint32_t
 		exports_unknown; /* exported functions that may leave to libc and that plan_module_results() does not know */
 	uint32_t rejected_compares; /* compares with an implementation that are no sites */
@@ -106,12 +106,19 @@ static inline void plan_cleanup(struct plan **plan)
 	plan_destroy(*plan);
 }
 
-/*
- * The same from what plan_create() needs of a python: its file, its version, the address of _PyRuntime in the
- * file (0 unknown), and the addresses in the file of the raw, mem and obj tables where a layout tells them (else NULL).
- */
-struct error *plan_create_image(const struct image *image, uint32_t version, uint64_t runtime,
-				const uint64_t *live, struct plan **ret);
+/* What a plan depends on besides the file. */
+struct plan_input {
+	uint32_t version;
+	uint64_t runtime; /* image address of _PyRuntime; 0 unknown */
+	uint64_t live
+		[3]; /* image addresses of the raw, mem and obj tables where a layout tells them; else 0 */
+};
+
+struct plan_input plan_input(const struct python *python);
+
+/* The same as plan_create(), from a file and INPUT alone. */
+struct error *plan_create_image(const struct image *image, const struct plan_input *input,
+				struct plan **ret);
 
 /*
  * The RESULT sites of another module of the process (an extension, a library) behind its calls of exported functions

@@ -15,9 +15,9 @@
  * `return PyMem_RawRealloc(...)` (Objects/obmalloc.c). The plan of an interpreter warns of others.
  */
 const struct return_export return_exports[] = {
-	{"PyMem_RawMalloc", false}, {"PyMem_RawCalloc", false},	 {"PyMem_RawRealloc", false},
+	{"PyMem_RawMalloc", false}, {"PyMem_RawCalloc", false},  {"PyMem_RawRealloc", false},
 	{"PyMem_Realloc", false},   {"PyObject_Realloc", false}, {"PyMem_Malloc", true},
-	{"PyMem_Calloc", true},	    {"PyObject_Malloc", true},	 {"PyObject_Calloc", true},
+	{"PyMem_Calloc", true},     {"PyObject_Malloc", true},   {"PyObject_Calloc", true},
 };
 
 const unsigned return_export_count = array_size(return_exports);
@@ -38,7 +38,7 @@ struct collector {
 	struct builder *builder;
 	struct return_point *points;
 	size_t point_count, point_capacity;
-	uint8_t *leaks;		    /* enum leak, by function of the listing */
+	uint8_t *leaks;             /* enum leak, by function of the listing */
 	struct runtime_load *loads; /* sorted by address */
 	size_t load_count, load_capacity;
 	uint32_t *queue; /* functions whose leak has risen */
@@ -51,8 +51,8 @@ static struct error *point_add(struct collector *collector, uint64_t address, en
 		return NULL;
 	try(array_reserve(&collector->points, &collector->point_capacity, collector->point_count, 1,
 			  sizeof(*collector->points)));
-	collector->points[collector->point_count++] = (struct return_point){
-		address, leak == LEAK_MALLOC_ONLY};
+	collector->points[collector->point_count++] =
+		(struct return_point){address, leak == LEAK_MALLOC_ONLY};
 	return NULL;
 }
 

@@ -45,8 +45,8 @@ static struct value value_scale(struct value value, unsigned shift, int64_t disp
 		return unknown;
 	if (value.is.has_base)
 		value.is.shift += shift;
-	value.is.displacement = (int64_t)(((uint64_t)value.is.displacement << shift) +
-					  (uint64_t)displacement);
+	value.is.displacement =
+		(int64_t)(((uint64_t)value.is.displacement << shift) + (uint64_t)displacement);
 	return value;
 }
 
@@ -77,8 +77,8 @@ static struct value memory_address(const struct state *state, const struct x86_o
 	if (operand->base != X86_NONE)
 		address = value_scale(state->registers[operand->base], 0, operand->constant);
 	if (operand->index != X86_NONE)
-		address = value_add(
-			address, value_scale(state->registers[operand->index], operand->shift, 0));
+		address = value_add(address, value_scale(state->registers[operand->index],
+							 operand->shift, 0));
 	return address;
 }
 

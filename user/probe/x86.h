@@ -33,11 +33,11 @@ enum x86_register {
 
 enum x86_kind {
 	X86_OTHER,
-	X86_CALL,	   /* direct */
+	X86_CALL,          /* direct */
 	X86_CALL_INDIRECT, /* operands[0] */
 	X86_JUMP,
 	X86_JUMP_INDIRECT, /* operands[0] */
-	X86_BRANCH,	   /* conditional jump */
+	X86_BRANCH,        /* conditional jump */
 	X86_RETURN,
 	X86_STOP, /* ud2, int3, hlt: nothing follows */
 	X86_COMPARE,
@@ -57,12 +57,12 @@ enum x86_operand_kind { X86_ABSENT, X86_REGISTER, X86_IMMEDIATE, X86_MEMORY };
 
 struct x86_operand {
 	enum x86_operand_kind kind;
-	uint16_t width;	  /* bits */
-	uint8_t number;	  /* REGISTER: hardware number, X86_NONE where it is no general register */
-	uint8_t base;	  /* MEMORY: X86_NONE without; rip is resolved into the displacement */
-	uint8_t index;	  /* MEMORY: X86_NONE without */
-	uint8_t shift;	  /* MEMORY: of the index, 0 to 3 */
-	bool segment;	  /* MEMORY: relative to fs or gs */
+	uint16_t width;   /* bits */
+	uint8_t number;   /* REGISTER: hardware number, X86_NONE where it is no general register */
+	uint8_t base;     /* MEMORY: X86_NONE without; rip is resolved into the displacement */
+	uint8_t index;    /* MEMORY: X86_NONE without */
+	uint8_t shift;    /* MEMORY: of the index, 0 to 3 */
+	bool segment;     /* MEMORY: relative to fs or gs */
 	int64_t constant; /* IMMEDIATE: the value, sign-extended; MEMORY: displacement or address */
 };
 
@@ -80,9 +80,9 @@ struct x86_instruction {
 	bool writes_flags;
 	bool writes_memory;
 	bool tests_equal, tests_unequal; /* BRANCH: je, jne */
-	uint16_t writes;		 /* general registers, a bit each */
-	uint64_t target;		 /* CALL, JUMP, BRANCH */
-	struct x86_operand operands[2];	 /* destination or left, source or right */
+	uint16_t writes;                 /* general registers, a bit each */
+	uint64_t target;                 /* CALL, JUMP, BRANCH */
+	struct x86_operand operands[2];  /* destination or left, source or right */
 };
 
 /* False for what is no instruction, or longer than SIZE. */
@@ -96,7 +96,7 @@ struct x86_outline {
 	bool has_address;   /* names an address: rip-relative, or an absolute displacement alone */
 	bool has_constant;  /* has an immediate of four bytes */
 	bool has_displacement; /* loads from, calls or jumps through a register plus a displacement */
-	uint64_t named;	       /* that address */
+	uint64_t named;        /* that address */
 	uint64_t constant;     /* that immediate */
 	int64_t displacement; /* that displacement */
 };
