@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/allocators.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#define TABLE_WORDS 5
+
+const char *python_allocator_name(enum python_allocator_kind kind)
+{
+	static const char *const names[] = {
+		[PYTHON_ALLOCATOR_PYMALLOC] = "pymalloc",
+		[PYTHON_ALLOCATOR_MALLOC] = "malloc",
+		[PYTHON_ALLOCATOR_DEBUG] = "debug",
+		[PYTHON_ALLOCATOR_TRACEMALLOC] = "tracemalloc",
+		[PYTHON_ALLOCATOR_OTHER] = "other",
+	};
+
+	return (unsigned)kind < array_size(names) ? names[kind] : "other";
+}
+
+/* Does the interpreter's own code stand at ADDRESS of the process? */
+static bool is_code(const struct python *python, uint64_t address)
+{
+	const struct image *image = python->image;
+	size_t i;
+
+	for (i = 0; i < image->segment_count; i++) {
+		const struct image_segment *segment = &image->segments[i];
+		uint64_t start = segment->address + python->bias;
+
+		if (segment->executable && address >= start &&
+		    address - start < segment->memory_size)
+			return true;
+	}
+	return false;
+}
+
+/* WORDS: ctx and four functions, of the interpreter's own or any (malloc's, another library's). */
+static bool is_table(const uint64_t *words)
+{
+	size_t i;
+
+	for (i = 1; i < TABLE_WORDS; i++)
+		if (words[i] < 4096 || words[i] >= 1ULL << 47)
+			return false;
+	return true;
+}
+
+enum python_allocator_kind python_allocator_kind(const struct python *python,
+						 const struct python_allocator *allocator,
+						 uint64_t pymalloc, uint64_t raw,
+						 struct python_allocator *ret_inner)
+{
+	uint64_t words[TABLE_WORDS + 1];
+	struct error *error;
+	unsigned domain;
+
+	if (pymalloc && allocator->malloc == pymalloc)
+		return PYTHON_ALLOCATOR_PYMALLOC;
+	if (raw && allocator->malloc == raw)
+		return PYTHON_ALLOCATOR_MALLOC;
+	if (!allocator->context || !is_code(python, allocator->malloc))
+		return PYTHON_ALLOCATOR_OTHER;
+	error = memory_read(&python->process->memory, allocator->context, words, sizeof(words));
+	if (error) {
+		/* Then its context is none of the two. */
+		error_destroy(error);
+		return PYTHON_ALLOCATOR_OTHER;
+	}
+	domain = words[0] & 0xff;
+	if ((domain == 'r' || domain == 'm' || domain == 'o') && is_table(words + 1)) {
+		memcpy(ret_inner, words + 1, sizeof(*ret_inner));
+		return PYTHON_ALLOCATOR_DEBUG;
+	}
+	if (is_table(words)) {
+		memcpy(ret_inner, words, sizeof(*ret_inner));
+		return PYTHON_ALLOCATOR_TRACEMALLOC;
+	}
+	return PYTHON_ALLOCATOR_OTHER;
+}

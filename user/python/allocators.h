@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whose functions an allocator table names. Hooks keep the table that they stand in front of, and
+ * how they keep it tells which they are:
+ *  - debug hooks (PYTHONMALLOC=debug, -X dev): ctx is a debug_alloc_api_t (Objects/obmalloc.c): a
+ *    char that names the domain, 'r', 'm' or 'o', then the table;
+ *  - tracemalloc (Modules/_tracemalloc.c, Python/tracemalloc.c): ctx is the table.
+ */
+#ifndef TMBPF_PYTHON_ALLOCATORS_H
+#define TMBPF_PYTHON_ALLOCATORS_H
+
+#include "python/python.h"
+
+enum python_allocator_kind {
+	PYTHON_ALLOCATOR_PYMALLOC,
+	PYTHON_ALLOCATOR_MALLOC,
+	PYTHON_ALLOCATOR_DEBUG,
+	PYTHON_ALLOCATOR_TRACEMALLOC,
+	PYTHON_ALLOCATOR_OTHER, /* of the interpreter's file (mimalloc) or of another one */
+};
+
+/* "pymalloc", "malloc", "debug", "tracemalloc", "other" */
+const char *python_allocator_name(enum python_allocator_kind kind);
+
+/*
+ * The kind of ALLOCATOR. PYMALLOC and RAW are the implementations' malloc functions (addresses in the process; 0
+ * unknown). RET_INNER is the table behind a hook, untouched for others.
+ */
+enum python_allocator_kind python_allocator_kind(const struct python *python,
+						 const struct python_allocator *allocator,
+						 uint64_t pymalloc, uint64_t raw,
+						 struct python_allocator *ret_inner);
+
+#endif
