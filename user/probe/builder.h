@@ -64,6 +64,7 @@ struct error *guards_sites(struct builder *builder);
 
 struct error *entries_sites(struct builder *builder);
 struct error *raw_sites(struct builder *builder);
+struct error *refill_sites(struct builder *builder);
 struct error *results_sites(struct builder *builder);
 
 #endif

@@ -128,6 +128,7 @@ static struct error *builder_run(struct builder *builder)
 	try(guards_sites(builder));
 	try(entries_sites(builder));
 	try(raw_sites(builder));
+	try(refill_sites(builder));
 	try(results_sites(builder));
 	try(builder_check(builder));
 	plan_sort(plan);

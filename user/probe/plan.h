@@ -77,6 +77,8 @@ struct plan_audit {
 	uint32_t rejected_compares; /* compares with an implementation that are no sites */
 	uint32_t refill_callers,
 		refill_attributed; /* callers of allocate_from_new_pool; those within understood code */
+	uint32_t
+		refill_in_realloc; /* of them, in a malloc that was inlined into realloc's fast path: not announced apart */
 	uint32_t bad_instructions;
 	uint32_t warnings; /* also those that did not fit in plan->warnings */
 };

@@ -115,6 +115,11 @@ void plan_print(const struct plan *plan, FILE *out)
 		"without\n",
 		audit->results, audit->results_single_step, audit->results_hot,
 		audit->results_shared, audit->results_missing);
+	fprintf(out, "refill: %#llx, %u callers, %u of them attributed (%u within realloc)\n",
+		(unsigned long long)plan->refill, audit->refill_callers, audit->refill_attributed,
+		audit->refill_in_realloc);
+	fprintf(out, "usedpools: %#llx, usable_arenas: %#llx\n",
+		(unsigned long long)plan->usedpools, (unsigned long long)plan->usable_arenas);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);
 	fprintf(out, "bad instructions: %u\n", audit->bad_instructions);
 	for (size_t i = 0; i < plan->warning_count; i++)

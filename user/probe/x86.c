@@ -84,10 +84,33 @@ static void operand_convert(const struct x86_instruction *instruction,
 	}
 }
 
+static bool has_prefix(const ZydisDecodedInstruction *decoded, uint8_t prefix)
+{
+	for (unsigned i = 0; i < decoded->raw.prefix_count; i++) {
+		if (decoded->raw.prefixes[i].value == prefix)
+			return true;
+	}
+	return false;
+}
+
+static bool is_probeable(const ZydisDecodedInstruction *decoded, enum x86_kind kind)
+{
+	static const uint8_t bad[] = {0x26, 0x2e, 0x36, 0x3e, 0xf0};
+
+	for (unsigned i = 0; i < sizeof(bad); i++) {
+		if (has_prefix(decoded, bad[i]))
+			return false;
+	}
+	if (kind == X86_STOP)
+		return false;
+	return !has_prefix(decoded, 0x66) ||
+	       (kind != X86_CALL && kind != X86_JUMP && kind != X86_BRANCH);
+}
+
 /* As the kernel looks at it; the opcode's prefixes do not matter but for operand size. */
 static bool is_emulated(const ZydisDecodedInstruction *decoded, const uint8_t *code)
 {
-	bool short_operands = decoded->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
+	bool short_operands = has_prefix(decoded, 0x66);
 
 	if (decoded->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
@@ -202,10 +225,11 @@ bool x86_decode(const uint8_t *code, size_t size, uint64_t address, struct x86_i
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, size, &decoded, operands)))
 		return false;
 	result.length = decoded.length;
-	result.emulated = is_emulated(&decoded, code);
 	result.kind = branch_kind(&decoded);
 	if (result.kind == X86_OTHER)
 		result.kind = mnemonic_kind(decoded.mnemonic);
+	result.probeable = is_probeable(&decoded, result.kind);
+	result.emulated = result.probeable && is_emulated(&decoded, code);
 	effects_collect(&decoded, operands, &result);
 	for (unsigned i = 0; i < 2; i++) {
 		if (i < decoded.operand_count_visible)

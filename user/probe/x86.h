@@ -77,6 +77,11 @@ struct x86_instruction {
 	 * single-stepped.
 	 */
 	bool emulated;
+	/*
+	 * The kernel takes a probe there at all: no es, cs, ss, ds or lock prefix (is_prefix_bad()), and
+	 * no branch with a 66 prefix. A guess for what is neither: CPython's code is ordinary.
+	 */
+	bool probeable;
 	bool writes_flags;
 	bool writes_memory;
 	bool tests_equal, tests_unequal; /* BRANCH: je, jne */
