@@ -57,7 +57,8 @@ static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 	if (info->traceback_limit > 0)
 		fprintf(file, ", up to %" PRIu32 " frame%s", info->traceback_limit,
 			info->traceback_limit == 1 ? "" : "s");
-	fprintf(file, ", traced for %.1f s", (double)info->duration_nanos / 1e9);
+	if (info->duration_nanos > 0)
+		fprintf(file, ", traced for %.1f s", (double)info->duration_nanos / 1e9);
 	if (info->time_nanos > 0 && gmtime_r(&seconds, &tm) &&
 	    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
 		fprintf(file, ", until %s", when);
