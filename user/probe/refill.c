@@ -19,6 +19,9 @@
 #define BODY_MAX     400
 #define BEGINNING    40
 #define BACKWARD_MAX 400
+/* Copies of implementations that are called from guards. */
+#define CLONE_CALLERS_MAX 200
+#define CLONE_DEPTH_MAX   2
 /* struct arena_object.freepools; offset of mgmt.usable_arenas in struct _obmalloc_state, 3.12 on. */
 #define ARENA_FREEPOOLS     24
 #define STATE_USABLE_ARENAS 536
@@ -170,9 +173,11 @@ static bool is_refill(struct listing *listing, uint64_t function, uint64_t *ret_
 	return false;
 }
 
-struct body { /* the instructions of pymalloc's malloc, each once */
+struct body { /* the instructions of a function, each once */
 	uint64_t pending[64], seen[BODY_MAX];
 	unsigned pending_count, seen_count;
+	uint64_t called[16]; /* functions that it calls in this image */
+	unsigned called_count;
 };
 
 static bool body_next(struct body *body, uint64_t *ret)
@@ -198,43 +203,60 @@ static void body_push(struct body *body, uint64_t address)
 		body->pending[body->pending_count++] = address;
 }
 
-/* Looks through pymalloc's malloc for the call of the refill function, or for its inlined body. */
-static void refill_find(struct builder *builder)
+/* Looks through FUNCTION for the call of the refill function, or for the latter's inlined body. */
+static bool refill_look(struct builder *builder, uint64_t function, struct body *body)
 {
-	struct body body = {.pending = {builder->tables.functions[0][SITE_MALLOC]},
-			    .pending_count = 1};
 	struct listing *listing = builder->listing;
 	struct plan *plan = builder->plan;
-	uint64_t address, inlined = 0;
+	uint64_t address;
 
-	while (body_next(&body, &address)) {
+	memset(body, 0, sizeof(*body));
+	body_push(body, function);
+	while (body_next(body, &address)) {
 		struct x86_instruction instruction;
 		uint64_t arenas;
 
 		if (!listing_decode(listing, address, &instruction))
 			continue;
-		if (instruction.kind == X86_CALL && listing_contains(listing, instruction.target) &&
-		    is_refill(listing, instruction.target, &arenas)) {
-			plan->refill = instruction.target;
-			plan->usable_arenas = arenas;
-			return;
+		if (instruction.kind == X86_CALL && listing_contains(listing, instruction.target)) {
+			if (is_refill(listing, instruction.target, &arenas)) {
+				plan->refill = instruction.target;
+				plan->usable_arenas = arenas;
+				return true;
+			}
+			if (body->called_count < array_size(body->called))
+				body->called[body->called_count++] = instruction.target;
 		}
-		if (!inlined && instruction.kind == X86_MOVE &&
+		if (!plan->usable_arenas && instruction.kind == X86_MOVE &&
 		    instruction.operands[0].kind == X86_REGISTER &&
 		    instruction.operands[1].width == 64 && is_absolute(&instruction.operands[1]) &&
 		    loads_usable_arenas(listing, &instruction))
-			inlined = instruction.operands[1].constant;
+			plan->usable_arenas = instruction.operands[1].constant;
 		if (instruction.kind == X86_BRANCH || instruction.kind == X86_JUMP)
-			body_push(&body, instruction.target);
+			body_push(body, instruction.target);
 		if (path_flows(&instruction))
-			body_push(&body, address + instruction.length);
+			body_push(body, address + instruction.length);
 	}
-	plan->usable_arenas = inlined;
+	return plan->usable_arenas != 0;
+}
+
+/* In pymalloc's malloc, or in what it calls: pymalloc_alloc() may be a function of its own. */
+static void refill_find(struct builder *builder)
+{
+	struct body body, inner;
+
+	if (refill_look(builder, builder->tables.functions[0][SITE_MALLOC], &body))
+		return;
+	for (unsigned i = 0; i < body.called_count; i++) {
+		if (refill_look(builder, body.called[i], &inner))
+			return;
+	}
 }
 
 struct caller { /* of the refill function */
 	struct builder *builder;
 	bool in_realloc;
+	unsigned depth;
 };
 
 static bool is_implementation(const struct builder *builder, uint64_t address)
@@ -246,13 +268,41 @@ static bool is_implementation(const struct builder *builder, uint64_t address)
 }
 
 static enum path_verdict caller_judge(void *context, const struct x86_instruction *before,
+				      uint64_t address);
+
+/*
+ * The paths come to the entry of a function: an implementation, or a copy of one that GCC made for
+ * certain arguments (_PyObject_Calloc.constprop), which only guards' fast edges may call.
+ */
+static enum path_verdict entry_judge(struct caller *caller, uint64_t function)
+{
+	struct listing *listing = caller->builder->listing;
+	const struct listing_edge *calls;
+	size_t count;
+
+	if (is_implementation(caller->builder, function))
+		return PATH_ENDS;
+	calls = listing_calls_to(listing, function, &count);
+	if (!count || count > CLONE_CALLERS_MAX || caller->depth == CLONE_DEPTH_MAX)
+		return PATH_FAILS;
+	caller->depth++;
+	for (size_t i = 0; i < count; i++) {
+		if (!paths_backward(listing, listing->start + calls[i].source, BACKWARD_MAX,
+				    caller_judge, caller))
+			return PATH_FAILS;
+	}
+	caller->depth--;
+	return PATH_ENDS;
+}
+
+static enum path_verdict caller_judge(void *context, const struct x86_instruction *before,
 				      uint64_t address)
 {
 	struct caller *caller = context;
 	const struct guard *guard;
 
 	if (!before)
-		return is_implementation(caller->builder, address) ? PATH_ENDS : PATH_FAILS;
+		return entry_judge(caller, address);
 	if (before->kind == X86_CALL || before->kind == X86_CALL_INDIRECT)
 		return PATH_FAILS;
 	guard = before->kind == X86_BRANCH ? guard_at(caller->builder, before->address) : NULL;
