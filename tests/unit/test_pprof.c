@@ -73,8 +73,8 @@ static void test_round_trip(void **state)
 static void test_round_trip_random(void **state)
 {
 	for (unsigned int seed = 0; seed < 5; seed++) {
-		cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot_random(
-			seed, seed * 300);
+		cleanup(snapshot_cleanup) struct snapshot *snapshot =
+			support_snapshot_random(seed, seed * 300);
 
 		round_trip(*state, snapshot);
 	}
@@ -186,9 +186,9 @@ struct foreign {
 
 static void foreign_init(struct foreign *foreign)
 {
-	static const char *const strings[] = {"",	"inuse_space",	 "bytes", "other",
-					      "count",	"inuse_objects", "f",	  "/f.c",
-					      "domain", "a comment",	 "label", "value"};
+	static const char *const strings[] = {"",       "inuse_space",   "bytes", "other",
+					      "count",  "inuse_objects", "f",     "/f.c",
+					      "domain", "a comment",     "label", "value"};
 
 	*foreign = (struct foreign){
 		.profile = TMBPF__PROFILE__INIT,
@@ -200,8 +200,8 @@ static void foreign_init(struct foreign *foreign)
 		.comments = {9},
 	};
 	for (size_t i = 0; i < array_size(strings); i++)
-		foreign->strings[i] = (ProtobufCBinaryData){strlen(strings[i]),
-							    (uint8_t *)strings[i]};
+		foreign->strings[i] =
+			(ProtobufCBinaryData){strlen(strings[i]), (uint8_t *)strings[i]};
 	for (size_t i = 0; i < 3; i++) {
 		tmbpf__value_type__init(&foreign->types[i]);
 		foreign->type_pointers[i] = &foreign->types[i];
@@ -547,14 +547,14 @@ static void test_full_device(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		in_place(test_round_trip),	in_place(test_round_trip_random),
-		in_place(test_empty),		in_place(test_fields),
-		in_place(test_foreign),		in_place(test_inconsistent),
+		in_place(test_round_trip),      in_place(test_round_trip_random),
+		in_place(test_empty),           in_place(test_fields),
+		in_place(test_foreign),         in_place(test_inconsistent),
 		in_place(test_unknown_comment), in_place(test_frames_are_bounded),
-		in_place(test_truncated),	in_place(test_flipped),
-		in_place(test_flipped_inside),	in_place(test_not_a_snapshot),
-		in_place(test_trailing),	in_place(test_bomb),
-		in_place(test_too_deep),	cmocka_unit_test(test_full_device),
+		in_place(test_truncated),       in_place(test_flipped),
+		in_place(test_flipped_inside),  in_place(test_not_a_snapshot),
+		in_place(test_trailing),        in_place(test_bomb),
+		in_place(test_too_deep),        cmocka_unit_test(test_full_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

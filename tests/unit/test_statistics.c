@@ -147,15 +147,15 @@ static void test_group_by(void **state)
 	assert_int_equal(statistics->trace_size, 250);
 	statistics_destroy(statistics);
 
-	statistics = statistics_of(snapshot,
-				   (struct statistics_options){.group_by = GROUP_BY_FILENAME});
+	statistics =
+		statistics_of(snapshot, (struct statistics_options){.group_by = GROUP_BY_FILENAME});
 	assert_int_equal(statistics->count, 2);
 	assert_item(snapshot, statistics, 0, "/a.py", 0, 150, 2);
 	assert_item(snapshot, statistics, 1, "/b.pyc", 0, 100, 1);
 	statistics_destroy(statistics);
 
-	statistics = statistics_of(snapshot,
-				   (struct statistics_options){.group_by = GROUP_BY_FUNCTION});
+	statistics =
+		statistics_of(snapshot, (struct statistics_options){.group_by = GROUP_BY_FUNCTION});
 	assert_int_equal(statistics->count, 2);
 	assert_item(snapshot, statistics, 0, "/a.py", 0, 150, 2);
 	statistics_destroy(statistics);
@@ -284,9 +284,9 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pattern),	     cmocka_unit_test(test_pattern_is_quick),
+		cmocka_unit_test(test_pattern),      cmocka_unit_test(test_pattern_is_quick),
 		cmocka_unit_test(test_group_by),     cmocka_unit_test(test_cumulative),
-		cmocka_unit_test(test_filters),	     cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_filters),      cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_nothing_held), cmocka_unit_test(test_names),
 	};
 

@@ -127,9 +127,9 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),	cmocka_unit_test(test_encode_is_the_inverse),
+		cmocka_unit_test(test_decode),  cmocka_unit_test(test_encode_is_the_inverse),
 		cmocka_unit_test(test_display), cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_width),	cmocka_unit_test(test_size),
+		cmocka_unit_test(test_width),   cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

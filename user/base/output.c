@@ -11,20 +11,20 @@
 #include <sys/stat.h>
 
 struct output {
-	char *path;	    /* for messages, and to be replaced */
+	char *path;         /* for messages, and to be replaced */
 	const char *base;   /* its last part */
 	char temporary[32]; /* the name in the folder, "" while there is none */
-	int fd, folder;	    /* folder: -1 if written to as it stands */
-	mode_t mode;	    /* of the file to be replaced, 0: there is none */
-	bool borrowed;	    /* fd is the caller's */
+	int fd, folder;     /* folder: -1 if written to as it stands */
+	mode_t mode;        /* of the file to be replaced, 0: there is none */
+	bool borrowed;      /* fd is the caller's */
 	size_t used;
 	char buffer[65536];
 };
 
 static struct error *output_failed(const struct output *output, int number)
 {
-	struct error *error = error_create_errno(ERROR_FAILED, number, "cannot write %s",
-						 output->path);
+	struct error *error =
+		error_create_errno(ERROR_FAILED, number, "cannot write %s", output->path);
 
 	if (output->folder < 0)
 		return error;

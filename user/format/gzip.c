@@ -12,7 +12,7 @@
 
 /* deflateInit2() and inflateInit2(): the largest window, with gzip's header and check sum. */
 #define GZIP_WINDOW (15 + 16)
-#define PIECE	    65536
+#define PIECE       65536
 
 /* Level 1 costs a snapshot a few percent of its size and saves most of the time. */
 #define GZIP_LEVEL 1

@@ -22,10 +22,10 @@ struct snapshot;
  * What a snapshot file may hold. Larger ones are refused, by the reader and by the writer: all
  * that a small but hostile file can make of memory stays below 3 GiB.
  */
-#define PPROF_SIZE_MAX	  ((size_t)512 << 20) /* bytes unpacked */
+#define PPROF_SIZE_MAX    ((size_t)512 << 20) /* bytes unpacked */
 #define PPROF_ELEMENT_MAX ((size_t)1 << 23)   /* samples, locations, functions, strings, each */
-#define PPROF_FRAME_MAX	  ((size_t)1 << 26)   /* frames of all tracebacks */
-#define PPROF_DEPTH_MAX	  ((size_t)65535)     /* frames of one: tracemalloc's own limit */
+#define PPROF_FRAME_MAX   ((size_t)1 << 26)   /* frames of all tracebacks */
+#define PPROF_DEPTH_MAX   ((size_t)65535)     /* frames of one: tracemalloc's own limit */
 
 /* OUTPUT is not committed. */
 struct error *pprof_write(const struct snapshot *snapshot, struct output *output);

@@ -35,12 +35,12 @@ struct info_field {
 	}
 
 static const struct info_field info_fields[] = {
-	FIELD(pid, VALUE_INT32),	   FIELD(command_line, VALUE_TEXT),
-	FIELD(executable, VALUE_TEXT),	   FIELD(host, VALUE_TEXT),
-	FIELD(container, VALUE_TEXT),	   FIELD(python_version, VALUE_UINT32),
-	FIELD(mode, VALUE_TEXT),	   FIELD(traceback_limit, VALUE_UINT32),
-	FIELD(current, VALUE_UINT64),	   FIELD(peak, VALUE_UINT64),
-	FIELD(rss, VALUE_UINT64),	   FIELD(coverage, VALUE_SHARE),
+	FIELD(pid, VALUE_INT32),           FIELD(command_line, VALUE_TEXT),
+	FIELD(executable, VALUE_TEXT),     FIELD(host, VALUE_TEXT),
+	FIELD(container, VALUE_TEXT),      FIELD(python_version, VALUE_UINT32),
+	FIELD(mode, VALUE_TEXT),           FIELD(traceback_limit, VALUE_UINT32),
+	FIELD(current, VALUE_UINT64),      FIELD(peak, VALUE_UINT64),
+	FIELD(rss, VALUE_UINT64),          FIELD(coverage, VALUE_SHARE),
 	FIELD(coverage_basis, VALUE_TEXT),
 };
 

@@ -28,7 +28,7 @@ enum profile_field {
 #define MESSAGE_MAX ((size_t)1 << 20)
 
 #define SAMPLE_TYPE_MAX 16
-#define COMMENT_MAX	((size_t)1024)
+#define COMMENT_MAX     ((size_t)1024)
 
 struct text {
 	const char *data; /* within the unpacked file */
@@ -129,8 +129,8 @@ static struct error *visit_string(struct reader *reader, const struct wire_field
 		return refuse_many("strings", PPROF_ELEMENT_MAX);
 	try(array_reserve(&reader->strings, &reader->string_capacity, reader->string_count, 1,
 			  sizeof(*reader->strings)));
-	reader->strings[reader->string_count++] = (struct text){(const char *)field->data,
-								(uint32_t)field->size};
+	reader->strings[reader->string_count++] =
+		(struct text){(const char *)field->data, (uint32_t)field->size};
 	return NULL;
 }
 

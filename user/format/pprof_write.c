@@ -47,8 +47,8 @@ struct writer {
 
 	struct gzip_writer *gzip;
 	ProtobufCBuffer buffer; /* hands what is packed to gzip */
-	struct error *error;	/* what went wrong there */
-	size_t size;		/* unpacked, so far */
+	struct error *error;    /* what went wrong there */
+	size_t size;            /* unpacked, so far */
 
 	const char **strings; /* of the profile, borrowed but for the comments */
 	size_t string_count, string_capacity;
@@ -288,8 +288,8 @@ static struct error *write_sample(struct writer *writer, const struct trace *tra
 	try(array_reserve(&writer->location_ids, &writer->location_ids_capacity, 0,
 			  traceback->nframe, sizeof(*writer->location_ids)));
 	for (uint32_t i = 0; i < traceback->nframe; i++)
-		writer->location_ids[i] = (uint64_t)writer->frame_locations[traceback->first + i] +
-					  1;
+		writer->location_ids[i] =
+			(uint64_t)writer->frame_locations[traceback->first + i] + 1;
 	sample.n_location_id = traceback->nframe;
 	sample.location_id = writer->location_ids;
 	sample.n_value = array_size(values);
@@ -377,10 +377,10 @@ static struct error *writer_init(struct writer *writer, const struct snapshot *s
 {
 	writer->snapshot = snapshot;
 	writer->string_ids = calloc(snapshot->string_count + 1, sizeof(*writer->string_ids));
-	writer->frame_locations = calloc(snapshot->frame_count + 1,
-					 sizeof(*writer->frame_locations));
-	writer->traceback_done = calloc(snapshot->traceback_count + 1,
-					sizeof(*writer->traceback_done));
+	writer->frame_locations =
+		calloc(snapshot->frame_count + 1, sizeof(*writer->frame_locations));
+	writer->traceback_done =
+		calloc(snapshot->traceback_count + 1, sizeof(*writer->traceback_done));
 	if (!writer->string_ids || !writer->frame_locations || !writer->traceback_done)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot file");
 	for (size_t i = 0; i < array_size(fixed_strings); i++)

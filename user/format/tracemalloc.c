@@ -175,8 +175,8 @@ static struct error *emit_frame(struct pickle *pickle, uint32_t index)
 {
 	const struct frame *frame = &pickle->snapshot->frames[index];
 	uint64_t hash = lookup_hash_number(frame->filename, frame->lineno);
-	uint32_t found = lookup_find(&pickle->frame_lookup, hash, frame_equal, pickle->snapshot,
-				     frame);
+	uint32_t found =
+		lookup_find(&pickle->frame_lookup, hash, frame_equal, pickle->snapshot, frame);
 
 	if (found != LOOKUP_NONE)
 		return emit_get(pickle, pickle->frame_memos[found]);

@@ -27,7 +27,7 @@ enum wire_type {
 struct wire_field {
 	uint32_t number;
 	enum wire_type type;
-	uint64_t value;	     /* of WIRE_VARINT */
+	uint64_t value;      /* of WIRE_VARINT */
 	const uint8_t *data; /* of WIRE_BYTES: within the message */
 	size_t size;
 };

@@ -112,9 +112,9 @@ static bool filter_match_frame(const struct filter *filter, const struct snapsho
 
 	if (filter->has_lineno && filter->lineno != (frame ? frame->lineno : 0))
 		return false;
-	return pattern_match(
-		filename_normalize(filter->pattern, pattern_buffer, sizeof(pattern_buffer)),
-		filename_normalize(name, name_buffer, sizeof(name_buffer)));
+	return pattern_match(filename_normalize(filter->pattern, pattern_buffer,
+						sizeof(pattern_buffer)),
+			     filename_normalize(name, name_buffer, sizeof(name_buffer)));
 }
 
 static bool filter_match_traceback(const struct filter *filter, const struct snapshot *snapshot,

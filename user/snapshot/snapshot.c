@@ -254,7 +254,7 @@ struct error *snapshot_builder_finish(struct snapshot_builder *builder, struct s
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *owned = builder;
 	struct snapshot_info *info = &builder->snapshot->info;
 	char **texts[] = {&info->command_line, &info->executable, &info->host,
-			  &info->container,    &info->mode,	  &info->coverage_basis};
+			  &info->container,    &info->mode,       &info->coverage_basis};
 
 	for (size_t i = 0; i < array_size(texts); i++) {
 		if (!*texts[i])

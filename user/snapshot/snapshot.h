@@ -17,40 +17,40 @@ struct error;
 
 struct frame {
 	uint32_t filename; /* string index */
-	uint32_t name;	   /* string index: the function (co_qualname, else co_name); 0 unknown */
+	uint32_t name;     /* string index: the function (co_qualname, else co_name); 0 unknown */
 	uint32_t lineno;
 	uint32_t firstlineno; /* of the function, 0 unknown */
 };
 
 struct traceback {
-	uint32_t first;	       /* index into frames of the most recent frame */
+	uint32_t first;        /* index into frames of the most recent frame */
 	uint32_t nframe;       /* frames kept, most recent first */
 	uint32_t total_nframe; /* frames there were */
 };
 
 struct trace {
 	uint32_t domain;
-	uint32_t traceback;		  /* index */
-	uint64_t count, size;		  /* held now */
+	uint32_t traceback;               /* index */
+	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since start */
 };
 
-struct loss {	    /* what was not seen, by cause */
+struct loss {       /* what was not seen, by cause */
 	char *name; /* an identifier: "stack_table_full" */
 	char *text; /* for people */
 	uint64_t count;
 };
 
 struct snapshot_info {
-	int64_t time_nanos;	/* when it was taken, since the epoch */
+	int64_t time_nanos;     /* when it was taken, since the epoch */
 	int64_t duration_nanos; /* since tracing began or was cleared */
 	int32_t pid;
 	char *command_line, *executable, *host, *container; /* "" unknown */
-	uint32_t python_version;			    /* hexversion */
-	char *mode;					    /* "exact" */
-	uint32_t traceback_limit;			    /* nframe */
-	uint64_t current, peak;				    /* bytes */
-	uint64_t rss;					    /* bytes, 0 unknown */
+	uint32_t python_version;                            /* hexversion */
+	char *mode;                                         /* "exact" */
+	uint32_t traceback_limit;                           /* nframe */
+	uint64_t current, peak;                             /* bytes */
+	uint64_t rss;                                       /* bytes, 0 unknown */
 	double coverage; /* share of allocations that the probes see, 0 to 1; negative: not known */
 	char *coverage_basis; /* how that was established */
 	struct loss *losses;

@@ -168,8 +168,8 @@ static struct error *print_callers(const struct snapshot *snapshot,
 	cleanup_free char *more = NULL;
 
 	for (uint32_t i = 1; i < traceback->nframe; i++) {
-		cleanup_free char *frame = report_frame(snapshot,
-							&snapshot->frames[traceback->first + i]);
+		cleanup_free char *frame =
+			report_frame(snapshot, &snapshot->frames[traceback->first + i]);
 		cleanup_free char *indented = NULL;
 
 		if (!frame || asprintf(&indented, "  %s", frame) < 0) {
@@ -232,7 +232,7 @@ struct error *report_print_groups(const struct snapshot *snapshot,
 				  const struct statistics *statistics, size_t limit, FILE *file)
 {
 	static const struct table_column columns[] = {
-		{"size", true},	   {"share", true},  {"count", true},
+		{"size", true},    {"share", true},  {"count", true},
 		{"average", true}, {"place", false},
 	};
 	cleanup(table_cleanup) struct table *table = NULL;

@@ -15,7 +15,7 @@ struct table;
 
 struct table_column {
 	const char *title; /* "" for none */
-	bool right;	   /* numbers; the last column is best left-aligned */
+	bool right;        /* numbers; the last column is best left-aligned */
 };
 
 /* COLUMNS are COUNT, copied; their titles are borrowed. */
