@@ -13,12 +13,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "target/image_parts.h"
 
-#ifndef SHT_RELR
-#define SHT_RELR 19
-#endif
-
-#define PAGE	     4096ULL
+#define PAGE         4096ULL
 #define SECTIONS_MAX 65536u
 #define SEGMENTS_MAX 4096u
 
@@ -28,12 +25,12 @@ static void elf_cleanup(Elf **elf)
 		elf_end(*elf);
 }
 
-static struct error *image_bad(const struct image *image, const char *what)
+struct error *image_bad(const struct image *image, const char *what)
 {
 	return error_create(ERROR_FAILED, "%s: %s", image->path, what);
 }
 
-static struct error *image_no_memory(const struct image *image)
+struct error *image_no_memory(const struct image *image)
 {
 	return error_create_errno(ERROR_FAILED, ENOMEM, "%s", image->path);
 }
@@ -46,11 +43,79 @@ static const uint8_t *file_bytes(const struct image *image, uint64_t offset, uin
 	return image->data + offset;
 }
 
+static struct error *copy_range(struct image *image, uint64_t start, uint64_t end)
+{
+	uint8_t *data = (uint8_t *)image->data;
+
+	while (start < end) {
+		ssize_t got = pread(image->fd, data + start, end - start, start);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_create_errno(ERROR_FAILED, errno, "cannot read %s",
+						  image->path);
+		if (!got)
+			return image_bad(image, "it was cut short while it was read");
+		start += got;
+	}
+	return NULL;
+}
+
+/* What is not loaded and is no table of ours: debugging information, five sixths of some files. */
+static bool section_unwanted(const Elf64_Shdr *header)
+{
+	return header->sh_type == SHT_PROGBITS && !(header->sh_flags & SHF_ALLOC);
+}
+
+static int range_compare(const void *a, const void *b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return (left[0] > right[0]) - (left[0] < right[0]);
+}
+
+/* The ranges {start, end} of the sections not to be copied, in the file's order. */
+static struct error *unwanted_find(struct image *image, uint64_t (**ret)[2], size_t *ret_count)
+{
+	cleanup_free uint64_t(*ranges)[2] = NULL;
+	size_t count = 0, i;
+	Elf64_Ehdr header;
+
+	try(copy_range(image, 0, sizeof(header)));
+	memcpy(&header, image->data, sizeof(header));
+	*ret_count = 0;
+	if (header.e_shentsize != sizeof(Elf64_Shdr) ||
+	    !file_bytes(image, header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr)))
+		return NULL;
+	try(copy_range(image, header.e_shoff,
+		       header.e_shoff + header.e_shnum * sizeof(Elf64_Shdr)));
+	ranges = calloc(header.e_shnum + 1u, sizeof(*ranges));
+	if (!ranges)
+		return image_no_memory(image);
+	for (i = 0; i < header.e_shnum; i++) {
+		Elf64_Shdr section;
+
+		memcpy(&section, image->data + header.e_shoff + i * sizeof(section),
+		       sizeof(section));
+		if (!section_unwanted(&section) || i == header.e_shstrndx ||
+		    !file_bytes(image, section.sh_offset, section.sh_size))
+			continue;
+		ranges[count][0] = section.sh_offset;
+		ranges[count++][1] = section.sh_offset + section.sh_size;
+	}
+	qsort(ranges, count, sizeof(*ranges), range_compare);
+	*ret = take(ranges);
+	*ret_count = count;
+	return NULL;
+}
+
 static struct error *image_copy(struct image *image)
 {
-	size_t done = 0;
+	cleanup_free uint64_t(*unwanted)[2] = NULL;
+	uint64_t at = 0;
+	size_t count, i;
 	struct stat stat;
-	uint8_t *data;
 
 	if (fstat(image->fd, &stat))
 		return error_create_errno(ERROR_FAILED, errno, "%s", image->path);
@@ -61,24 +126,20 @@ static struct error *image_copy(struct image *image)
 	if ((uint64_t)stat.st_size > IMAGE_SIZE_MAX)
 		return error_create(ERROR_FAILED, "%s: %lld bytes; tmbpf reads files of up to %llu",
 				    image->path, (long long)stat.st_size, IMAGE_SIZE_MAX);
-	data = mmap(NULL, stat.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (data == MAP_FAILED)
+	image->data = mmap(NULL, stat.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	if (image->data == MAP_FAILED) {
+		image->data = NULL;
 		return error_create_errno(ERROR_FAILED, errno, "%s", image->path);
-	image->data = data;
-	image->size = stat.st_size;
-	while (done < image->size) {
-		ssize_t got = pread(image->fd, data + done, image->size - done, done);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return error_create_errno(ERROR_FAILED, errno, "cannot read %s",
-						  image->path);
-		if (!got)
-			return image_bad(image, "it was cut short while it was read");
-		done += got;
 	}
-	return NULL;
+	image->size = stat.st_size;
+	try(unwanted_find(image, &unwanted, &count));
+	for (i = 0; i < count; i++) {
+		try(copy_range(image, at, unwanted[i][0]));
+		if (unwanted[i][1] > at)
+			at = unwanted[i][1];
+	}
+	return copy_range(image, at, image->size);
 }
 
 static struct error *header_check(const struct image *image, Elf *elf, GElf_Ehdr *ret)
@@ -162,230 +223,11 @@ static struct error *sections_read(struct image *image, Elf *elf)
 		section->type = header.sh_type;
 		section->flags = header.sh_flags;
 		section->link = header.sh_link;
-		if (header.sh_type != SHT_NOBITS && header.sh_type != SHT_NULL)
+		if (header.sh_type != SHT_NOBITS && header.sh_type != SHT_NULL &&
+		    ((header.sh_flags & SHF_ALLOC) || header.sh_type != SHT_PROGBITS))
 			section->data = file_bytes(image, header.sh_offset, header.sh_size);
 	}
 	image->section_count = count;
-	return NULL;
-}
-
-/* A string of the section at INDEX, "" if it is none: bounded, NUL-terminated. */
-static const char *section_string(const struct image *image, uint32_t index, uint64_t offset)
-{
-	const struct image_section *section;
-
-	if (index >= image->section_count)
-		return "";
-	section = &image->sections[index];
-	if (!section->data || offset >= section->size ||
-	    !memchr(section->data + offset, 0, section->size - offset))
-		return "";
-	return (const char *)section->data + offset;
-}
-
-static int symbol_compare(const void *a, const void *b)
-{
-	const struct image_symbol *left = a, *right = b;
-
-	if (left->address != right->address)
-		return left->address < right->address ? -1 : 1;
-	if (left->global != right->global)
-		return left->global ? -1 : 1;
-	return strcmp(left->name, right->name);
-}
-
-static size_t symbols_count(const struct image *image)
-{
-	size_t count = 0, i;
-
-	for (i = 0; i < image->section_count; i++) {
-		const struct image_section *section = &image->sections[i];
-
-		if ((section->type == SHT_DYNSYM || section->type == SHT_SYMTAB) && section->data)
-			count += section->size / sizeof(Elf64_Sym);
-	}
-	return count;
-}
-
-static void symbol_add(struct image *image, const struct image_section *section,
-		       const Elf64_Sym *raw)
-{
-	unsigned type = ELF64_ST_TYPE(raw->st_info);
-	struct image_symbol symbol = {
-		.name = section_string(image, section->link, raw->st_name),
-		.address = raw->st_value,
-		.size = raw->st_size,
-		.function = type == STT_FUNC || type == STT_GNU_IFUNC,
-		.global = ELF64_ST_BIND(raw->st_info) != STB_LOCAL,
-	};
-
-	if (!*symbol.name || raw->st_shndx == SHN_UNDEF || raw->st_shndx == SHN_ABS)
-		return;
-	if (type == STT_TLS)
-		image->tls_symbols[image->tls_symbol_count++] = symbol;
-	else if (type == STT_NOTYPE || type == STT_OBJECT || symbol.function)
-		image->symbols[image->symbol_count++] = symbol;
-}
-
-static struct error *symbols_read(struct image *image)
-{
-	size_t count = symbols_count(image), i, at;
-
-	if (!count)
-		return NULL;
-	image->symbols = calloc(count, sizeof(*image->symbols));
-	image->tls_symbols = calloc(count, sizeof(*image->tls_symbols));
-	if (!image->symbols || !image->tls_symbols)
-		return image_no_memory(image);
-	for (i = 0; i < image->section_count; i++) {
-		const struct image_section *section = &image->sections[i];
-
-		if ((section->type != SHT_DYNSYM && section->type != SHT_SYMTAB) || !section->data)
-			continue;
-		for (at = 0; at + sizeof(Elf64_Sym) <= section->size; at += sizeof(Elf64_Sym)) {
-			Elf64_Sym symbol;
-
-			memcpy(&symbol, section->data + at, sizeof(symbol));
-			symbol_add(image, section, &symbol);
-		}
-	}
-	qsort(image->symbols, image->symbol_count, sizeof(*image->symbols), symbol_compare);
-	return NULL;
-}
-
-static int relocation_compare(const void *a, const void *b)
-{
-	const struct image_relocation *left = a, *right = b;
-
-	return (left->address > right->address) - (left->address < right->address);
-}
-
-struct relocations {
-	struct image_relocation *list;
-	size_t count, capacity;
-};
-
-static bool relocations_append(struct relocations *relocations,
-			       const struct image_relocation *relocation)
-{
-	if (relocations->count == relocations->capacity) {
-		size_t capacity = relocations->capacity ? relocations->capacity * 2 : 4096;
-		void *list = reallocarray(relocations->list, capacity, sizeof(*relocation));
-
-		if (!list)
-			return false;
-		relocations->list = list;
-		relocations->capacity = capacity;
-	}
-	relocations->list[relocations->count++] = *relocation;
-	return true;
-}
-
-/* The name of symbol INDEX of the symbol table in section LINK. */
-static const char *relocation_symbol(const struct image *image, uint32_t link, uint64_t index)
-{
-	const struct image_section *section;
-	Elf64_Sym symbol;
-
-	if (!index || link >= image->section_count)
-		return "";
-	section = &image->sections[link];
-	if ((section->type != SHT_DYNSYM && section->type != SHT_SYMTAB) || !section->data ||
-	    index >= section->size / sizeof(symbol))
-		return "";
-	memcpy(&symbol, section->data + index * sizeof(symbol), sizeof(symbol));
-	return section_string(image, section->link, symbol.st_name);
-}
-
-static bool rela_read(const struct image *image, const struct image_section *section,
-		      struct relocations *relocations)
-{
-	uint64_t at;
-
-	for (at = 0; at + sizeof(Elf64_Rela) <= section->size; at += sizeof(Elf64_Rela)) {
-		struct image_relocation relocation;
-		Elf64_Rela raw;
-
-		memcpy(&raw, section->data + at, sizeof(raw));
-		relocation.address = raw.r_offset;
-		relocation.type = ELF64_R_TYPE(raw.r_info);
-		relocation.addend = raw.r_addend;
-		relocation.symbol = relocation_symbol(image, section->link,
-						      ELF64_R_SYM(raw.r_info));
-		if (!relocations_append(relocations, &relocation))
-			return false;
-	}
-	return true;
-}
-
-/* One relative relocation whose addend stands in the file. True if there is no such word. */
-static bool relr_add(const struct image *image, uint64_t address, struct relocations *relocations)
-{
-	const uint8_t *word = image_bytes(image, address, sizeof(uint64_t));
-	struct image_relocation relocation = {
-		.address = address,
-		.type = R_X86_64_RELATIVE,
-		.symbol = "",
-	};
-
-	if (!word)
-		return true;
-	memcpy(&relocation.addend, word, sizeof(relocation.addend));
-	return relocations_append(relocations, &relocation);
-}
-
-/* System V gABI, SHT_RELR: an address, then bitmaps (low bit set) for the 63 words that follow. */
-static bool relr_read(const struct image *image, const struct image_section *section,
-		      struct relocations *relocations)
-{
-	size_t limit = relocations->count + image->size / sizeof(uint64_t);
-	uint64_t at, entry, base = 0;
-
-	for (at = 0; at + sizeof(entry) <= section->size; at += sizeof(entry)) {
-		unsigned bit;
-
-		memcpy(&entry, section->data + at, sizeof(entry));
-		if (!(entry & 1)) {
-			if (!relr_add(image, entry, relocations))
-				return false;
-			base = entry + sizeof(entry);
-			continue;
-		}
-		for (bit = 1; bit < 64; bit++)
-			if ((entry >> bit & 1) &&
-			    !relr_add(image, base + (bit - 1) * sizeof(entry), relocations))
-				return false;
-		base += 63 * sizeof(entry);
-		/* More words than the file has room for: not a table that a linker wrote. */
-		if (relocations->count > limit)
-			return true;
-	}
-	return true;
-}
-
-static struct error *relocations_read(struct image *image)
-{
-	struct relocations relocations = {0};
-	bool ok = true;
-	size_t i;
-
-	for (i = 0; ok && i < image->section_count; i++) {
-		const struct image_section *section = &image->sections[i];
-
-		if (!(section->flags & SHF_ALLOC) || !section->data)
-			continue;
-		if (section->type == SHT_RELA)
-			ok = rela_read(image, section, &relocations);
-		else if (section->type == SHT_RELR)
-			ok = relr_read(image, section, &relocations);
-	}
-	image->relocations = relocations.list;
-	image->relocation_count = relocations.count;
-	if (!ok)
-		return image_no_memory(image);
-	if (relocations.count)
-		qsort(relocations.list, relocations.count, sizeof(*relocations.list),
-		      relocation_compare);
 	return NULL;
 }
 
@@ -439,8 +281,8 @@ static struct error *image_read(struct image *image)
 	image->position_independent = header.e_type == ET_DYN;
 	try(segments_read(image, elf));
 	try(sections_read(image, elf));
-	try(symbols_read(image));
-	try(relocations_read(image));
+	try(image_symbols_read(image));
+	try(image_relocations_read(image));
 	build_id_read(image);
 	return NULL;
 }
@@ -509,50 +351,6 @@ const struct image_section *image_section_at(const struct image *image, uint64_t
 	return NULL;
 }
 
-const struct image_symbol *image_symbol(const struct image *image, const char *name)
-{
-	const struct image_symbol *local = NULL;
-	size_t i;
-
-	for (i = 0; i < image->symbol_count; i++) {
-		if (strcmp(image->symbols[i].name, name))
-			continue;
-		if (image->symbols[i].global)
-			return &image->symbols[i];
-		if (!local)
-			local = &image->symbols[i];
-	}
-	return local;
-}
-
-bool image_tls_symbol(const struct image *image, const char *name, uint64_t *ret_offset)
-{
-	size_t i;
-
-	for (i = 0; i < image->tls_symbol_count; i++) {
-		if (strcmp(image->tls_symbols[i].name, name))
-			continue;
-		*ret_offset = image->tls_symbols[i].address;
-		return true;
-	}
-	return false;
-}
-
-const struct image_relocation *image_relocation_from(const struct image *image, uint64_t address)
-{
-	size_t low = 0, high = image->relocation_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (image->relocations[middle].address < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < image->relocation_count ? &image->relocations[low] : NULL;
-}
-
 bool image_offset(const struct image *image, uint64_t address, uint64_t *ret_offset)
 {
 	size_t i;
@@ -613,64 +411,4 @@ uint64_t image_bias(const struct image *image, uint64_t mapped_start, uint64_t m
 	if (!best)
 		return mapped_start - mapped_offset;
 	return mapped_start - mapped_offset + best->offset - best->address;
-}
-
-/*
- * Does the PLT entry of SIZE bytes at CODE, which runs at ADDRESS, jump through memory? These are
- * the forms of ld, gold and lld: [endbr64] [bnd] jmp *disp32(%rip).
- */
-static bool plt_slot(const uint8_t *code, size_t size, uint64_t address, uint64_t *ret_slot)
-{
-	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
-	int32_t displacement;
-	size_t at = 0;
-
-	if (size >= sizeof(endbr64) && !memcmp(code, endbr64, sizeof(endbr64)))
-		at += sizeof(endbr64);
-	if (at < size && code[at] == 0xf2)
-		at++;
-	if (size < at + 6 || code[at] != 0xff || code[at + 1] != 0x25)
-		return false;
-	memcpy(&displacement, code + at + 2, sizeof(displacement));
-	*ret_slot = address + at + 6 + (int64_t)displacement;
-	return true;
-}
-
-static uint64_t plt_find(const struct image *image, const struct image_section *section,
-			 const char *symbol)
-{
-	uint64_t at, slot;
-
-	for (at = 0; at < section->size; at += 8) {
-		const struct image_relocation *relocation, *end;
-
-		if (!plt_slot(section->data + at, section->size - at, section->address + at, &slot))
-			continue;
-		end = image->relocations + image->relocation_count;
-		relocation = image_relocation_from(image, slot);
-		for (; relocation && relocation < end && relocation->address == slot; relocation++)
-			if ((relocation->type == R_X86_64_JUMP_SLOT ||
-			     relocation->type == R_X86_64_GLOB_DAT) &&
-			    !strcmp(relocation->symbol, symbol))
-				return section->address + at;
-	}
-	return 0;
-}
-
-uint64_t image_plt(const struct image *image, const char *symbol)
-{
-	static const char *const names[] = {".plt.sec", ".plt", ".plt.got"};
-	size_t i;
-
-	for (i = 0; i < array_size(names); i++) {
-		const struct image_section *section = image_section(image, names[i]);
-		uint64_t address;
-
-		if (!section || !section->data)
-			continue;
-		address = plt_find(image, section, symbol);
-		if (address)
-			return address;
-	}
-	return 0;
 }

@@ -26,10 +26,11 @@ struct image_segment {
 struct image_section {
 	const char *name;
 	uint64_t address, size, offset; /* virtual address in the file's own terms */
-	const uint8_t *data;		/* NULL for NOBITS, and where the file is cut short */
-	uint32_t type;			/* SHT_* */
-	uint64_t flags;			/* SHF_* */
-	uint32_t link;			/* sh_link */
+	const uint8_t *
+		data; /* NULL for NOBITS, for what is not loaded, and where the file is cut short */
+	uint32_t type;  /* SHT_* */
+	uint64_t flags; /* SHF_* */
+	uint32_t link;  /* sh_link */
 };
 
 struct image_symbol {
@@ -41,7 +42,7 @@ struct image_symbol {
 
 struct image_relocation {
 	uint64_t address;   /* of the word that is relocated */
-	uint32_t type;	    /* R_X86_64_* */
+	uint32_t type;      /* R_X86_64_* */
 	const char *symbol; /* "" for none */
 	int64_t addend;
 };
@@ -50,9 +51,10 @@ struct image {
 	int fd;
 	char *path; /* for messages */
 	uint8_t build_id[64];
-	size_t build_id_size;	   /* 0: none */
+	size_t build_id_size;      /* 0: none */
 	bool position_independent; /* ET_DYN */
-	const uint8_t *data;	   /* a private copy of the whole file */
+	const uint8_t
+		*data; /* a private copy of the file, less debugging information (zeros there) */
 	size_t size;
 	struct image_segment *segments; /* PT_LOAD, in the file's order */
 	size_t segment_count;

@@ -30,7 +30,7 @@ struct process_map {
 
 struct process {
 	struct memory memory; /* process_vm_readv; first, so that a memory is its process */
-	pid_t pid;	      /* in our pid namespace */
+	pid_t pid;            /* in our pid namespace */
 	pid_t inner_pid;      /* in its own pid namespace (NSpid's last) */
 	uint64_t start_time;  /* clock ticks since boot */
 	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
