@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A program that keeps everything it allocates, and counts it by sys.getallocatedblocks().
 
-Prints READY, waits for a line, allocates, prints the growth of the count as one number, waits for
-another line. Between the two counts nothing older is freed, no garbage is collected, and nothing
-asks PyMem_RawMalloc itself (which the count leaves out): so the growth is the number of blocks
-that were allocated since, and are live.
+Prints READY, waits for a line, allocates, prints DONE, waits for a line, prints the growth of the
+count as one number. Between the two counts nothing older is freed, no garbage is collected, and
+nothing asks PyMem_RawMalloc itself (which the count leaves out): so the growth is the number of
+blocks that were allocated since, and are live. It makes nothing between a count and the line that
+it waits for, or what a free list would keep of that were counted on one side only.
 """
 import array
 import gc
@@ -57,7 +58,7 @@ def main():
     counts = array.array("q", [0, 0])
     box = bytearray(1)
     read = sys.stdin.buffer.raw.readinto
-    ready = b"READY\n"
+    ready, done = b"READY\n", b"DONE\n"
     gc.disable()
     for _ in range(2):
         fill(20), grow(20)
@@ -68,8 +69,10 @@ def main():
     read(box)
     kept = fill(20000), grow(3000)
     counts[1] = sys.getallocatedblocks()
-    os.write(1, b"%d\n" % (counts[1] - counts[0]))
+    counts[1] = sys.getallocatedblocks()
+    os.write(1, done)
     read(box)
+    os.write(1, b"%d\n" % (counts[1] - counts[0]))
     return kept
 
 

@@ -15,13 +15,15 @@ def inflaters(box, n):
     """Each keeps a window of 32 KiB that inflate allocated with the GIL released."""
     for i in range(n):
         d = zlib.decompressobj()
-        box.append((d, len(d.decompress(PACKED[:20000]))))
+        box.append(d)
+        box.append(len(d.decompress(PACKED[:20000])))
 
 
 def deflaters(box, n):
     for i in range(n):
         c = zlib.compressobj(1)
-        box.append((c, len(c.compress(BIG[:50000]))))
+        box.append(c)
+        box.append(len(c.compress(BIG[:50000])))
 
 
 def locks(box, n):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Exceptions with their tracebacks and frames kept, chained, from generators, swallowed and retried."""
+"""Exceptions with their tracebacks and frames kept, chained, from generators, swallowed and retried.
+
+The wrapping ones have no arguments: their tuple would come from the free list of the wrapped ones'.
+"""
 
 
 class Trouble(Exception):
@@ -36,7 +39,7 @@ def chained(n):
             try:
                 fail(i + 1000, 2)
             except Trouble as error:
-                raise RuntimeError("wrapped") from error
+                raise RuntimeError from error
         except RuntimeError as error:
             out.append(error)
     return out
