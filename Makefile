@@ -62,7 +62,7 @@ endif
 .SECONDARY:
 .SUFFIXES:
 .PHONY: all demo check unit bats parity asan bench lint install clean help
-.PHONY: unit-programs asan-programs
+.PHONY: unit-programs asan-programs generated
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
 
@@ -99,6 +99,9 @@ clean: ## remove what was built
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+# What scripts/lint needs.
+generated: $(SKELS) $(PROTO_H)
 
 # What tests/run runs.
 unit-programs: $(UNIT)
