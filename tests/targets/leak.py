@@ -30,25 +30,25 @@ class SessionCache:
     def lookup(self, token, user, body):
         session = self.sessions.get(token)
         if session is None:
-            session = Session(token, user, decode(body))
+            session = Session(token, user, parse_form(body))
             self.sessions[token] = session
         session.history.append("login of %s" % user)
         return session
 
 
-def decode(body):
-    return json.loads(body)
+def parse_form(body):
+    return dict(field.split("=", 1) for field in body.split("&"))
 
 
 def request(number):
     user = "user-%d" % (number % 50)
-    body = json.dumps({"user": user, "items": ["item-%d" % i for i in range(12)], "n": number})
+    body = "&".join("field%d=value %d of request %d" % (i, i, number) for i in range(12))
     return "token-%08d" % number, user, body
 
 
 def render_page(session):
-    rows = ["<li>%s of %s</li>" % (item, session.user) for item in session.payload["items"]]
-    return "<ul>%s</ul>" % "".join(rows)
+    rows = ["<li>%s: %s</li>" % pair for pair in sorted(session.payload.items())]
+    return json.dumps({"user": session.user, "page": "<ul>%s</ul>" % "".join(rows)})
 
 
 def audit(recent, session):
