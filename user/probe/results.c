@@ -174,7 +174,7 @@ static struct error *result_add(struct results *results, const struct return_poi
 		audit->results_single_step++;
 	} else if (found && join == JOIN_HOT) {
 		audit->results_hot++;
-		if (!site.malloc_only)
+		if (!site.malloc_only && !point->slow)
 			builder_warn(
 				builder,
 				"%#llx: the place to see what the call before %#llx allocated is "
@@ -182,6 +182,7 @@ static struct error *result_add(struct results *results, const struct return_poi
 				(unsigned long long)site.address,
 				(unsigned long long)point->address);
 	}
+	site.malloc_only |= point->slow && join == JOIN_HOT && !site.single_step;
 	if (!found) {
 		audit->results_missing++;
 		builder_warn(builder,

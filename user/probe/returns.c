@@ -27,7 +27,7 @@ const unsigned return_export_count = array_size(return_exports);
 /* Instructions looked back through for what a base register holds. */
 #define BASE_MAX 40
 
-enum leak { LEAK_NONE, LEAK_MALLOC_ONLY, LEAK_ALWAYS };
+enum leak { LEAK_NONE, LEAK_MALLOC_ONLY, LEAK_SLOW, LEAK_ALWAYS };
 
 struct runtime_load { /* an instruction that makes a register point to _PyRuntime */
 	uint64_t address;
@@ -52,7 +52,7 @@ static struct error *point_add(struct collector *collector, uint64_t address, en
 	try(array_reserve(&collector->points, &collector->point_capacity, collector->point_count, 1,
 			  sizeof(*collector->points)));
 	collector->points[collector->point_count++] =
-		(struct return_point){address, leak == LEAK_MALLOC_ONLY};
+		(struct return_point){address, leak == LEAK_MALLOC_ONLY, leak == LEAK_SLOW};
 	return NULL;
 }
 
@@ -118,7 +118,7 @@ static struct error *guard_uses(struct collector *collector)
 		if (guard->operation == SITE_FREE)
 			continue;
 		if (guard->returns)
-			try(point_add(collector, guard->returns, LEAK_MALLOC_ONLY));
+			try(point_add(collector, guard->returns, LEAK_SLOW));
 		else
 			try(leak_add(collector, guard->call, LEAK_MALLOC_ONLY));
 	}
@@ -507,7 +507,9 @@ static int point_compare(const void *a, const void *b)
 
 	if (left->address != right->address)
 		return left->address < right->address ? -1 : 1;
-	return (int)left->malloc_only - (int)right->malloc_only;
+	if (left->malloc_only != right->malloc_only)
+		return (int)left->malloc_only - (int)right->malloc_only;
+	return (int)left->slow - (int)right->slow;
 }
 
 static struct error *collector_run(struct collector *collector)

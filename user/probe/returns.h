@@ -12,6 +12,11 @@
 struct return_point {
 	uint64_t address;
 	bool malloc_only; /* see struct site */
+	/*
+	 * Behind a guard's slow edge: taken only with something else in the tables than at first, but
+	 * that may be a hook before pymalloc. Costs nothing while it is not taken.
+	 */
+	bool slow;
 };
 
 /* COUNT points in RET, sorted by address, unique; to be freed. */
