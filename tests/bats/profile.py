@@ -103,7 +103,7 @@ def to_profile(snapshot):
         if total_nframe != len(frames):
             labels["total_nframe"] = total_nframe
         profile.sample(frames, (2 * count, 3 * size, count, size), labels)
-    profile.comment("tmbpf.python_version=%d" % sys.hexversion)
+    profile.comment("tmbpf.python_version=0x%08x" % sys.hexversion)
     profile.comment("tmbpf.traceback_limit=%d" % snapshot.traceback_limit)
     profile.comment("tmbpf.current=%d" % sum(trace.size for trace in snapshot.traces))
     profile.comment("tmbpf.coverage=1")

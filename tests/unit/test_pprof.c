@@ -321,6 +321,9 @@ static void test_inconsistent(void **state)
 	       "tmbpf.pid has no valid value");
 	spoilt(foreign.strings[9] = ((ProtobufCBinaryData){18, (uint8_t *)"tmbpf.coverage=1.1"}),
 	       "tmbpf.coverage has no valid value");
+	spoilt(foreign.strings[9] =
+		       ((ProtobufCBinaryData){22, (uint8_t *)"tmbpf.python_version=3"}),
+	       "tmbpf.python_version has no valid value");
 	spoilt(foreign.strings[9] = ((ProtobufCBinaryData){14, (uint8_t *)"tmbpf.loss.a=x"}),
 	       "tmbpf.loss.a has no valid value");
 }

@@ -19,6 +19,7 @@ enum value_kind {
 	VALUE_TEXT,   /* char * */
 	VALUE_INT32,  /* int32_t, not negative */
 	VALUE_UINT32, /* uint32_t */
+	VALUE_HEX,    /* uint32_t, written as 0x... */
 	VALUE_UINT64, /* uint64_t */
 	VALUE_SHARE,  /* double: 0 to 1, negative not known */
 };
@@ -37,7 +38,7 @@ struct info_field {
 static const struct info_field info_fields[] = {
 	FIELD(pid, VALUE_INT32),           FIELD(command_line, VALUE_TEXT),
 	FIELD(executable, VALUE_TEXT),     FIELD(host, VALUE_TEXT),
-	FIELD(container, VALUE_TEXT),      FIELD(python_version, VALUE_UINT32),
+	FIELD(container, VALUE_TEXT),      FIELD(python_version, VALUE_HEX),
 	FIELD(mode, VALUE_TEXT),           FIELD(traceback_limit, VALUE_UINT32),
 	FIELD(current, VALUE_UINT64),      FIELD(peak, VALUE_UINT64),
 	FIELD(rss, VALUE_UINT64),          FIELD(coverage, VALUE_SHARE),
@@ -68,6 +69,11 @@ static char *value_format(const struct snapshot_info *info, const struct info_fi
 	case VALUE_UINT32:
 		if (*(const uint32_t *)value)
 			length = asprintf(&text, PREFIX "%s=%" PRIu32, field->key,
+					  *(const uint32_t *)value);
+		break;
+	case VALUE_HEX:
+		if (*(const uint32_t *)value)
+			length = asprintf(&text, PREFIX "%s=0x%08" PRIx32, field->key,
 					  *(const uint32_t *)value);
 		break;
 	case VALUE_UINT64:
@@ -149,6 +155,18 @@ static bool number_parse(const char *text, uint64_t limit, uint64_t *ret, const 
 	return true;
 }
 
+/* "0x" and one to eight digits. */
+static bool hex_parse(const char *text, uint64_t *ret)
+{
+	size_t digits = strncmp(text, "0x", 2) == 0 ? strspn(text + 2, "0123456789abcdefABCDEF")
+						    : 0;
+
+	if (digits == 0 || digits > 8 || text[2 + digits] != '\0')
+		return false;
+	*ret = strtoull(text + 2, NULL, 16);
+	return true;
+}
+
 static bool share_parse(const char *text, double *ret)
 {
 	char *end;
@@ -188,6 +206,11 @@ static bool value_parse(void *value, enum value_kind kind, const char *text, boo
 		return true;
 	case VALUE_UINT32:
 		if (!number_parse(text, UINT32_MAX, &number, &end) || *end)
+			return false;
+		*(uint32_t *)value = (uint32_t)number;
+		return true;
+	case VALUE_HEX:
+		if (!hex_parse(text, &number))
 			return false;
 		*(uint32_t *)value = (uint32_t)number;
 		return true;
