@@ -120,8 +120,7 @@ static struct error *states_read(const struct python *python, struct python_stat
 	try(head_address(python, &address));
 	try(memory_read_u64(memory, address, &address));
 	if (!address)
-		return error_create(ERROR_NOTHING, "%s: this interpreter is not initialised (yet)",
-				    python->image->path);
+		return python_starting(python);
 	while (address) {
 		uint64_t *list;
 
