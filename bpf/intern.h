@@ -72,7 +72,7 @@ static __always_inline __u64 code_word(__u64 code, __u32 offset)
 }
 
 /* Copies the code object at CODE out to user space under the new id ID. */
-static __noinline int code_capture(__u64 code, __u32 id)
+__noinline int code_capture(__u64 code, __u32 id)
 {
 	struct capture *capture;
 	struct capture_cursor cursor;
@@ -145,7 +145,7 @@ static __always_inline __u32 code_id(__u64 code)
 }
 
 /* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
-static __noinline int code_end(__u64 code)
+__noinline int code_end(__u64 code)
 {
 	struct tmbpf_record_code_end record = {
 		.record = { TMBPF_RECORD_CODE_END, sizeof(record) },
@@ -237,7 +237,7 @@ static __always_inline void stack_id_return(__u32 id)
 }
 
 /* Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed. */
-static __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
+__noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 {
 	struct tmbpf_record_stack *record;
 	struct announce a = { .thread = thread };
@@ -300,7 +300,7 @@ static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bu
 }
 
 /* The id of the stack in thread->frames, whose hash is HASH. */
-static __noinline int stack_intern(struct thread *thread, __u64 hash)
+__noinline int stack_intern(struct thread *thread, __u64 hash)
 {
 	__u32 place = hash >> 20 & cfg.bucket_mask, free = TMBPF_BUCKET_SLOTS, slot;
 	struct tmbpf_bucket *bucket = bpf_map_lookup_elem(&stacks, &place);

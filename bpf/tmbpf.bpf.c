@@ -51,6 +51,7 @@ static __always_inline void object_malloc(struct thread *thread, __u64 tstate, c
 		shadow_add(address, size, stack);
 		return;
 	}
+	thread->new_arena = 1;
 	if (refill.active) {
 		count_loss(TMBPF_LOSS_REFILL_PENDING);
 		return;
@@ -93,13 +94,14 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate, 
 	object_malloc(thread, tstate, heap, size);
 }
 
-static __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+__noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 {
 	struct heap heap;
 	__u64 tstate;
 
 	if (!thread)
 		return 0;
+	thread->new_arena = 0;
 	if (action == TMBPF_OBJ_FREE && cfg.heap_kind == TMBPF_HEAP_STATIC && !refill.active) {
 		object_free(a);
 		return 0;
@@ -186,16 +188,38 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 	large_add(address, pending->size, stack);
 }
 
+#define ARENA_OBJECT_SIZE 48
+#define INITIAL_ARENA_OBJECTS 16
+#define ARENA_MAP_NODE_MIN 65536 /* 2^14 entries and more, 8 bytes each (Include/internal/pycore_obmalloc.h) */
+
+/*
+ * Memory that pymalloc takes for its own tables while it adds an arena (new_arena, arena_map_get,
+ * Objects/obmalloc.c): the array of arena objects, doubled, and nodes of the arena map. These calls are nested in an
+ * allocation, so tracemalloc does not count them.
+ */
+static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a, __u64 b)
+{
+	__u64 objects = b / ARENA_OBJECT_SIZE;
+
+	if (!thread->new_arena)
+		return false;
+	if (action == TMBPF_RAW_REALLOC)
+		return b % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS && !(objects & (objects - 1));
+	return action == TMBPF_RAW_CALLOC && a == 1 && b >= ARENA_MAP_NODE_MIN;
+}
+
 static __always_inline bool raw_return_known(__u64 address)
 {
 	return bpf_map_lookup_elem(&returns, &address);
 }
 
-static __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+__noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 {
 	struct tmbpf_large block;
 
 	if (!thread)
+		return 0;
+	if (raw_is_arena_table(thread, action, a, b))
 		return 0;
 	switch (action) {
 	case TMBPF_RAW_FREE:

@@ -7,44 +7,40 @@
 
 #define FLAG_ZF 0x40
 
-/* The register NUMBER as the hardware counts them. A switch, because offsets into the context must be constant. */
+/*
+ * One case: the load must stay in it. Left to itself the compiler would choose an offset first and load
+ * once, and the verifier wants the offset into the context constant.
+ */
+#define REGISTER_CASE(number, name)                                     \
+	case number:                                                    \
+		value = regs->name;                                     \
+		asm volatile("" : "+r"(value) : "i"(number));           \
+		break
+
+/* The register NUMBER as the hardware counts them. */
 static __always_inline __u64 register_value(struct pt_regs *regs, __u32 number)
 {
+	__u64 value = 0;
+
 	switch (number) {
-	case 0:
-		return regs->ax;
-	case 1:
-		return regs->cx;
-	case 2:
-		return regs->dx;
-	case 3:
-		return regs->bx;
-	case 4:
-		return regs->sp;
-	case 5:
-		return regs->bp;
-	case 6:
-		return regs->si;
-	case 7:
-		return regs->di;
-	case 8:
-		return regs->r8;
-	case 9:
-		return regs->r9;
-	case 10:
-		return regs->r10;
-	case 11:
-		return regs->r11;
-	case 12:
-		return regs->r12;
-	case 13:
-		return regs->r13;
-	case 14:
-		return regs->r14;
-	case 15:
-		return regs->r15;
+		REGISTER_CASE(0, ax);
+		REGISTER_CASE(1, cx);
+		REGISTER_CASE(2, dx);
+		REGISTER_CASE(3, bx);
+		REGISTER_CASE(4, sp);
+		REGISTER_CASE(5, bp);
+		REGISTER_CASE(6, si);
+		REGISTER_CASE(7, di);
+		REGISTER_CASE(8, r8);
+		REGISTER_CASE(9, r9);
+		REGISTER_CASE(10, r10);
+		REGISTER_CASE(11, r11);
+		REGISTER_CASE(12, r12);
+		REGISTER_CASE(13, r13);
+		REGISTER_CASE(14, r14);
+		REGISTER_CASE(15, r15);
 	}
-	return 0;
+	return value;
 }
 
 static __always_inline bool value_read(struct pt_regs *regs, const struct tmbpf_value *value, __u64 *ret)

@@ -105,15 +105,28 @@ static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	return failed ? error_create(ERROR_FAILED, "cannot set the sizes of the BPF maps") : NULL;
 }
 
-/* libbpf's words, kept for the error message when a load fails. */
-static char load_log[4096];
+/* The end of libbpf's words, kept for the error message when a load fails: the verifier's verdict comes last. */
+static char load_log[2048];
 
 static int load_log_print(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	size_t used = strlen(load_log);
+	cleanup_free char *text = NULL;
+	size_t used = strlen(load_log), length, room;
 
-	if (level == LIBBPF_WARN && used < sizeof(load_log) - 1)
-		vsnprintf(load_log + used, sizeof(load_log) - used, format, arguments);
+	if (level != LIBBPF_WARN || vasprintf(&text, format, arguments) < 0)
+		return 0;
+	length = strlen(text);
+	if (length >= sizeof(load_log)) {
+		text[length] = 0;
+		memmove(load_log, text + length - (sizeof(load_log) - 1), sizeof(load_log));
+		return 0;
+	}
+	room = sizeof(load_log) - 1 - length;
+	if (used > room) {
+		memmove(load_log, load_log + used - room, room + 1);
+		used = room;
+	}
+	memcpy(load_log + used, text, length + 1);
 	return 0;
 }
 
