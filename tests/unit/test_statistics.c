@@ -249,6 +249,32 @@ static void test_domains(void **state)
 	statistics_destroy(statistics);
 }
 
+/* A line that is in two functions, as that of a generator expression is, is of neither. */
+static void test_several_functions(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
+	struct snapshot_builder *builder;
+	struct trace trace = {.count = 1, .size = 100};
+	struct frame frame = {.lineno = 1};
+
+	(void)state;
+	support_ok(snapshot_builder_create(&builder));
+	frame.filename = support_string(builder, "/a.py");
+	for (size_t i = 0; i < 3; i++) {
+		frame.lineno = i < 2 ? 1 : 2;
+		frame.name = support_string(builder, i == 0 ? "f" : "f.<locals>.<genexpr>");
+		support_ok(snapshot_builder_traceback(builder, &frame, 1, 1, &trace.traceback));
+		support_ok(snapshot_builder_trace(builder, &trace));
+	}
+	support_ok(snapshot_builder_finish(builder, &snapshot));
+	statistics = statistics_of(snapshot, (struct statistics_options){0});
+	assert_item(snapshot, statistics, 0, "/a.py", 1, 200, 2);
+	assert_true(statistics->items[0].several_functions);
+	assert_item(snapshot, statistics, 1, "/a.py", 2, 100, 1);
+	assert_false(statistics->items[1].several_functions);
+}
+
 static void test_nothing_held(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
@@ -284,10 +310,11 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pattern),      cmocka_unit_test(test_pattern_is_quick),
-		cmocka_unit_test(test_group_by),     cmocka_unit_test(test_cumulative),
-		cmocka_unit_test(test_filters),      cmocka_unit_test(test_domains),
-		cmocka_unit_test(test_nothing_held), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_pattern),           cmocka_unit_test(test_pattern_is_quick),
+		cmocka_unit_test(test_group_by),          cmocka_unit_test(test_cumulative),
+		cmocka_unit_test(test_filters),           cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_nothing_held),      cmocka_unit_test(test_names),
+		cmocka_unit_test(test_several_functions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,9 @@ static void test_size(void **state)
 	(void)state;
 	for (size_t i = 0; i < array_size(cases); i++)
 		assert_string_equal(text_size(cases[i].size, buffer), cases[i].text);
+	assert_string_equal(text_average(153, 2, buffer), "76 B"); /* half to even, as in Python */
+	assert_string_equal(text_average(155, 2, buffer), "78 B");
+	assert_string_equal(text_average(7, 0, buffer), "0 B");
 	assert_string_equal(text_share(1, 3, buffer), "33.3 %");
 	assert_string_equal(text_share(1, 0, buffer), "-");
 }

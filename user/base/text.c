@@ -174,10 +174,9 @@ size_t text_width(const char *shown)
 }
 
 /* As tracemalloc._format_size() of CPython's Lib/tracemalloc.py (3.6 to 3.15). */
-char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX])
+static char *text_bytes(double value, char buffer[TEXT_NUMBER_MAX])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)size;
 	size_t unit = 0;
 
 	for (; unit < array_size(units) - 1; unit++, value /= 1024) {
@@ -187,6 +186,16 @@ char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX])
 	snprintf(buffer, TEXT_NUMBER_MAX, value < 100 && unit > 0 ? "%.1f %s" : "%.0f %s", value,
 		 units[unit]);
 	return buffer;
+}
+
+char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX])
+{
+	return text_bytes((double)size, buffer);
+}
+
+char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX])
+{
+	return text_bytes(count ? (double)size / (double)count : 0, buffer);
 }
 
 char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX])

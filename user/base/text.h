@@ -42,6 +42,8 @@ size_t text_width(const char *shown);
 
 /* "17 B", "1234 B", "12.1 KiB": bytes as tracemalloc writes them. Returns BUFFER. */
 char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX]);
+/* The same of SIZE bytes divided among COUNT blocks; 0 B where there is none. */
+char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX]);
 /* "12.3 %" of WHOLE, "-" where that is 0. Returns BUFFER. */
 char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX]);
 

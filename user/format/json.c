@@ -131,9 +131,9 @@ void json_snapshot_info(struct json *json, struct json_object *to, const struct 
 	}
 }
 
-/* Only what the group is of has a meaning: a file's group has no line. */
+/* Only what the group is of has a meaning: a file's has no line, a line's may have no function. */
 static void json_frame(struct json *json, struct json_object *to, const struct snapshot *snapshot,
-		       const struct frame *frame, enum group_by group_by)
+		       const struct frame *frame, enum group_by group_by, bool named)
 {
 	struct json_object *object = json_new_object(json, to, NULL);
 
@@ -142,6 +142,8 @@ static void json_frame(struct json *json, struct json_object *to, const struct s
 		return;
 	if (group_by != GROUP_BY_FUNCTION)
 		json_number(json, object, "lineno", frame ? frame->lineno : 0);
+	if (!named)
+		return;
 	json_text(json, object, "function", frame ? snapshot->strings[frame->name] : "");
 	json_number(json, object, "firstlineno", frame ? frame->firstlineno : 0);
 }
@@ -160,13 +162,14 @@ static void json_statistic(struct json *json, struct json_object *to,
 	json_number(json, object, "total_count", statistic->total_count);
 	frames = json_new_array(json, object, "traceback");
 	if (statistic->frame == STATISTIC_NO_FRAME)
-		json_frame(json, frames, snapshot, NULL, group_by);
+		json_frame(json, frames, snapshot, NULL, group_by, true);
 	else if (group_by != GROUP_BY_TRACEBACK)
-		json_frame(json, frames, snapshot, &snapshot->frames[statistic->frame], group_by);
+		json_frame(json, frames, snapshot, &snapshot->frames[statistic->frame], group_by,
+			   !statistic->several_functions);
 	else
 		for (uint32_t i = 0; i < traceback->nframe; i++)
 			json_frame(json, frames, snapshot, &snapshot->frames[traceback->first + i],
-				   group_by);
+				   group_by, true);
 	if (group_by == GROUP_BY_TRACEBACK)
 		json_number(json, object, "total_nframe", traceback->total_nframe);
 }

@@ -147,6 +147,10 @@ static struct error *group_find(struct grouping *grouping, uint32_t traceback, u
 		try(lookup_add(&grouping->lookup, hash, found));
 		statistics->items[statistics->count++] = key;
 	}
+	if (grouping->options->group_by == GROUP_BY_LINENO &&
+	    frame_get(grouping->snapshot, statistics->items[found].frame)->name !=
+		    frame_get(grouping->snapshot, frame)->name)
+		statistics->items[found].several_functions = true;
 	*ret = found;
 	return NULL;
 }

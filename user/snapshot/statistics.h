@@ -36,8 +36,10 @@ struct statistics_options {
 
 /* One group. It stands for what it groups by: look at frame's or traceback's members for that. */
 struct statistic {
-	uint32_t frame;                   /* index of a frame of the group; STATISTIC_NO_FRAME */
-	uint32_t traceback;               /* index of a traceback of the group */
+	uint32_t frame;     /* index of a frame of the group; STATISTIC_NO_FRAME */
+	uint32_t traceback; /* index of a traceback of the group */
+	/* With GROUP_BY_LINENO: the line is in several functions, and FRAME's is one of them. */
+	bool several_functions;
 	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since start */
 };

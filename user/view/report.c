@@ -119,15 +119,20 @@ struct error *report_print_head(const struct snapshot *snapshot,
 	return NULL;
 }
 
-char *report_frame(const struct snapshot *snapshot, const struct frame *frame)
+static char *frame_format(const struct snapshot *snapshot, const struct frame *frame, bool named)
 {
-	const char *name = frame ? snapshot->strings[frame->name] : "";
+	const char *name = frame && named ? snapshot->strings[frame->name] : "";
 	char *text;
 	int length;
 
 	length = asprintf(&text, "%s:%" PRIu32 "%s%s", snapshot_filename(snapshot, frame),
 			  frame ? frame->lineno : 0, *name ? " " : "", name);
 	return length < 0 ? NULL : text;
+}
+
+char *report_frame(const struct snapshot *snapshot, const struct frame *frame)
+{
+	return frame_format(snapshot, frame, true);
 }
 
 static char *report_function(const struct snapshot *snapshot, const struct frame *frame)
@@ -157,7 +162,7 @@ char *report_place(const struct snapshot *snapshot, const struct statistics *sta
 	case GROUP_BY_TRACEBACK:
 		break;
 	}
-	return report_frame(snapshot, frame);
+	return frame_format(snapshot, frame, !statistic->several_functions);
 }
 
 /* The callers of a group's most recent frame, a line each, below the group's own. */
@@ -202,7 +207,7 @@ static struct error *print_group(const struct snapshot *snapshot,
 	text_size(statistic->size, size);
 	text_share(statistic->size, statistics->trace_size, share);
 	snprintf(count, sizeof(count), "%" PRIu64, statistic->count);
-	text_size(statistic->count ? statistic->size / statistic->count : 0, average);
+	text_average(statistic->size, statistic->count, average);
 	try(table_row(table, cells));
 	if (statistics->group_by == GROUP_BY_TRACEBACK)
 		return print_callers(snapshot, statistic, table);
