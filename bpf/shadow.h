@@ -18,15 +18,31 @@
 
 #define CHUNK_PROBES 8
 
-static __always_inline void totals_add(__u32 stack, __u64 size)
+static __always_inline void stats_add(__u32 stack, __u64 size)
 {
 	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &stack);
-	__u64 current, peak;
 
 	if (row) {
 		__sync_fetch_and_add(&row->allocated_count, 1);
 		__sync_fetch_and_add(&row->allocated_size, size);
 	}
+}
+
+static __always_inline void stats_remove(__u32 stack, __u64 size)
+{
+	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &stack);
+
+	if (row) {
+		__sync_fetch_and_add(&row->freed_count, 1);
+		__sync_fetch_and_add(&row->freed_size, size);
+	}
+}
+
+static __always_inline void totals_add(__u32 stack, __u64 size)
+{
+	__u64 current, peak;
+
+	stats_add(stack, size);
 	current = __sync_fetch_and_add(&state.current, size) + size;
 	peak = state.peak;
 	if (current > peak && __sync_val_compare_and_swap(&state.peak, peak, current) != peak) {
@@ -39,12 +55,7 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 
 static __always_inline void totals_remove(__u32 stack, __u64 size)
 {
-	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &stack);
-
-	if (row) {
-		__sync_fetch_and_add(&row->freed_count, 1);
-		__sync_fetch_and_add(&row->freed_size, size);
-	}
+	stats_remove(stack, size);
 	__sync_fetch_and_sub(&state.current, size);
 }
 
@@ -136,6 +147,22 @@ static __always_inline bool shadow_remove(__u64 address)
 	if (ENTRY_CODE(old))
 		code_end(address + cfg.hook_delta);
 	totals_remove(ENTRY_STACK(old), entry_size(old));
+	return true;
+}
+
+/* The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again. False: there is none. */
+static __always_inline bool shadow_assign(__u64 address, __u32 stack)
+{
+	__u32 *entry = shadow_entry(address, false), old;
+
+	if (!entry || !*entry)
+		return false;
+	old = *entry;
+	if (ENTRY_STACK(old) == stack)
+		return true;
+	*entry = (old & ~(TMBPF_STACK_MAX - 1)) | stack;
+	stats_remove(ENTRY_STACK(old), entry_size(old));
+	stats_add(stack, entry_size(old));
 	return true;
 }
 

@@ -94,6 +94,35 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate, 
 	object_malloc(thread, tstate, heap, size);
 }
 
+/*
+ * The object at ADDRESS comes back from a free list: its block has a new owner. Since 3.8 tracemalloc gives it the new
+ * traceback (_PyTraceMalloc_NewReference, _PyTraceMalloc_TraceRef, Python/tracemalloc.c). The block starts
+ * before the object by what the garbage collector and managed dicts need: 0, 16 or 32 bytes.
+ */
+__noinline int object_reuse(struct thread *thread, __u64 address)
+{
+	__u64 tstate, block = address - cfg.hook_delta;
+	__u32 *entry, stack;
+	int i;
+
+	if (!thread)
+		return 0;
+	for (i = 0; i < 3; i++, block -= 16) {
+		entry = shadow_entry(block, false);
+		if (entry && *entry)
+			break;
+	}
+	if (i == 3)
+		return 0; /* from before tracing began */
+	if (!thread_state_holder(&tstate)) {
+		count_loss(TMBPF_LOSS_THREAD_STATE);
+		return 0;
+	}
+	stack = stack_of(thread, tstate);
+	shadow_assign(block, stack);
+	return 0;
+}
+
 __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 {
 	struct heap heap;
@@ -306,6 +335,10 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	if (!value_read(regs, &site->a[0], &a) || !value_read(regs, &site->a[1], &b)) {
 		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
 		return 0;
+	}
+	if (action == TMBPF_REUSE) {
+		count_event(TMBPF_EVENT_REUSE);
+		return object_reuse(thread, a);
 	}
 	if (action == TMBPF_HOOK) {
 		count_event(TMBPF_EVENT_HOOK);

@@ -74,6 +74,7 @@ enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
 	X(RESULT, result)           \
 	X(RETURN, return)           \
 	X(REFILL, refill)           \
+	X(REUSE, reuse)             \
 	X(HOOK, hook)               \
 	X(INACTIVE, inactive)
 
@@ -93,6 +94,7 @@ enum tmbpf_action {
 	TMBPF_RAW_FREE,
 	TMBPF_RESULT,
 	TMBPF_REFILL,
+	TMBPF_REUSE, /* an object comes back from a free list: a[0] is the object */
 	TMBPF_HOOK, /* an outer raw allocator (tracemalloc's): the next raw event of this thread is a caller's */
 };
 
