@@ -25,21 +25,24 @@ struct tables {
 	/* Where tables that hold these functions stand: the live ones and constant copies. */
 	uint64_t copies[2][TABLES_COPIES_MAX];
 	unsigned copy_count[2];
-	/* The live tables (raw, mem, obj), image addresses; 0 unknown. tables_settle() finds them. */
+	/*
+	 * The live tables (raw, mem, obj), image addresses; 0 unknown. tables_settle() finds them.
+	 */
 	uint64_t live[3];
 };
 
 /*
- * Finds the implementations by structure: of the tuples {0, four functions} in IMAGE's data the most
- * repeated is pymalloc's, and the repeated one nearby is the raw domain's. Where LIVE is not NULL
- * it gives the live tables' addresses, known by layout (3.12 on), and what they hold initially must
- * agree; where it is NULL they are looked for in _PyRuntime. Fails where that is not unique or does not agree.
+ * Finds the implementations by structure: of the tuples {0, four functions} in IMAGE's data the
+ * most repeated is pymalloc's, and the repeated one nearby is the raw domain's. Where LIVE is not
+ * NULL it gives the live tables' addresses, known by layout (3.12 on), and what they hold initially
+ * must agree; where it is NULL they are looked for in _PyRuntime. Fails where that is not unique or
+ * does not agree.
  */
 struct error *tables_find(const struct image *image, const uint64_t *live, struct tables *ret);
 
 /*
- * Up to 3.11 the live tables are static variables: the ones that the exported functions (PyMem_RawMalloc,
- * PyMem_Malloc, PyObject_Malloc, ...) load from. Leaves 0 what those do not tell.
+ * Up to 3.11 the live tables are static variables: the ones that the exported functions
+ * (PyMem_RawMalloc, PyMem_Malloc, PyObject_Malloc, ...) load from. Leaves 0 what those do not tell.
  */
 void tables_settle(struct tables *tables, struct listing *listing);
 
@@ -47,7 +50,10 @@ void tables_settle(struct tables *tables, struct listing *listing);
 bool tables_slot(const struct tables *tables, uint64_t address, unsigned *ret_domain,
 		 unsigned *ret_operation);
 
-/* The 8-byte word at ADDRESS as the loader leaves it (less the bias); false if it is not in the file. */
+/*
+ * The 8-byte word at ADDRESS as the loader leaves it (less the bias); false if it is not in the
+ * file.
+ */
 bool tables_word(const struct image *image, uint64_t address, uint64_t *ret);
 
 #endif

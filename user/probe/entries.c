@@ -12,7 +12,9 @@
 
 #define LINE_MAX_INSTRUCTIONS 64
 
-/* The straight line from FUNCTION on; the first emulated instruction where ARGUMENTS can be named. */
+/*
+ * The straight line from FUNCTION on; the first emulated instruction where ARGUMENTS can be named.
+ */
 static bool entry_walk(struct listing *listing, uint64_t function, unsigned arguments,
 		       struct site *ret)
 {

@@ -13,7 +13,9 @@
 #include "probe/builder.h"
 #include "probe/symbolic.h"
 
-/* Instructions between a compare and its jump; on a slow edge. More were never seen than 3 and 12. */
+/*
+ * Instructions between a compare and its jump; on a slow edge. More were never seen than 3 and 12.
+ */
 #define BETWEEN_MAX 12
 #define SLOW_MAX    48
 /* Instructions followed from where a function's address is put in a register. */

@@ -11,7 +11,9 @@
 
 #define IMPORT_SLOTS_MAX 64
 
-/* The words that the loader fills with the addresses of functions of other images (or of this one). */
+/*
+ * The words that the loader fills with the addresses of functions of other images (or of this one).
+ */
 struct imports {
 	struct {
 		uint64_t slot;
@@ -25,8 +27,8 @@ void imports_add(struct imports *imports, const struct image *image, const char 
 		 unsigned function);
 
 /*
- * Which function INSTRUCTION calls or jumps to: through its PLT entry, or through its slot. False: none
- * of them.
+ * Which function INSTRUCTION calls or jumps to: through its PLT entry, or through its slot. False:
+ * none of them.
  */
 bool imports_target(const struct imports *imports, struct listing *listing,
 		    const struct x86_instruction *instruction, unsigned *ret_function);

@@ -21,8 +21,8 @@ struct error;
 #define LISTING_SPAN_MAX (256ULL << 20)
 
 /*
- * The most instructions that may be decoded closely, so that no file can keep us busy for ever: some
- * seconds. CPython's own need a tenth of a million.
+ * The most instructions that may be decoded closely, so that no file can keep us busy for ever:
+ * some seconds. CPython's own need a tenth of a million.
  */
 #define LISTING_DECODES_MAX 20000000
 

@@ -14,15 +14,15 @@ enum path_verdict {
 };
 
 /*
- * Says what to make of the edge from the instruction BEFORE, which flows or jumps to ADDRESS. BEFORE is
- * NULL where ADDRESS is a function's entry, or where nothing is known to lead there.
+ * Says what to make of the edge from the instruction BEFORE, which flows or jumps to ADDRESS.
+ * BEFORE is NULL where ADDRESS is a function's entry, or where nothing is known to lead there.
  */
 typedef enum path_verdict (*path_judge)(void *context, const struct x86_instruction *before,
 					uint64_t address);
 
 /*
- * Follows all paths that lead to ADDRESS backwards. True if each ended where JUDGE wants it to; false
- * if one failed, or after LIMIT (at most PATHS_MAX) instructions.
+ * Follows all paths that lead to ADDRESS backwards. True if each ended where JUDGE wants it to;
+ * false if one failed, or after LIMIT (at most PATHS_MAX) instructions.
  */
 bool paths_backward(struct listing *listing, uint64_t address, unsigned limit, path_judge judge,
 		    void *context);

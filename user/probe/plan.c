@@ -150,8 +150,8 @@ static uint64_t *words_add(const struct imports *imports, uint64_t *at)
 }
 
 /*
- * What the sweep is to take note of: the implementations, every slot of every table, _PyRuntime and the words
- * that lead to it, and those that lead to the exported functions.
+ * What the sweep is to take note of: the implementations, every slot of every table, _PyRuntime and
+ * the words that lead to it, and those that lead to the exported functions.
  */
 static struct error *builder_sweep(struct builder *builder)
 {
@@ -219,7 +219,9 @@ struct error *plan_create_image(const struct image *image, const struct plan_inp
 	return NULL;
 }
 
-/* No probed code leads out of a module: its sites are those behind its calls into the interpreter. */
+/*
+ * No probed code leads out of a module: its sites are those behind its calls into the interpreter.
+ */
 struct error *plan_module_results(const struct image *image, struct site **ret, size_t *ret_count)
 {
 	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));

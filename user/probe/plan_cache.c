@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/: a folder that nobody else may read or
- * write. A plan is found by the file's build-id and a hash of all of its content under a secret of this folder, for
- * a build-id is whatever a container's owner wrote there. It is used only if made by this very program, from the
- * same questions, and if each site's instruction stands in the file; otherwise the plan is made anew. That the cache
- * cannot be read or written costs time, nothing else: such errors are dropped.
+ * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/: a folder that nobody
+ * else may read or write. A plan is found by the file's build-id and a hash of all of its content
+ * under a secret of this folder, for a build-id is whatever a container's owner wrote there. It is
+ * used only if made by this very program, from the same questions, and if each site's instruction
+ * stands in the file; otherwise the plan is made anew. That the cache cannot be read or written
+ * costs time, nothing else: such errors are dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,10 @@ struct header {
 	uint32_t site_count, warning_count;
 };
 
-/* Multiply and fold, from a secret beginning: without the secret no two contents can be made to agree. */
+/*
+ * Multiply and fold, from a secret beginning: without the secret no two contents can be made to
+ * agree.
+ */
 static uint64_t fold(uint64_t left, uint64_t right)
 {
 	unsigned __int128 product = (unsigned __int128)left * right;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The raw domain: the calls of libc's functions that stand where _PyMem_Raw* was inlined, on the fast
- * edges of raw guards, and in its out-of-line functions.
+ * The raw domain: the calls of libc's functions that stand where _PyMem_Raw* was inlined, on the
+ * fast edges of raw guards, and in its out-of-line functions.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,9 @@
 /* Instructions of an inlined _PyMem_Raw*; those of calloc, the longest, are some 15. */
 #define INLINED_MAX 48
 #define PENDING_MAX 8
-/* Instructions of a walk back from a call to its guards. Code that several guards share is longer. */
+/*
+ * Instructions of a walk back from a call to its guards. Code that several guards share is longer.
+ */
 #define BACKWARD_MAX 200
 
 static const char *const libc_names[] = {"malloc", "calloc", "realloc", "free"};
@@ -50,9 +52,9 @@ static struct error *raw_add(struct builder *builder, const struct x86_instructi
 enum reached { REACHED_NOTHING, REACHED_CALL, REACHED_FUNCTION };
 
 /*
- * Follows the paths from START, the inlined or out-of-line body of the raw domain's OPERATION, to their
- * calls of libc. RET_REACHED: CALL where every path comes to one, FUNCTION where one comes to a
- * call of the out-of-line function, NOTHING where one ends otherwise.
+ * Follows the paths from START, the inlined or out-of-line body of the raw domain's OPERATION, to
+ * their calls of libc. RET_REACHED: CALL where every path comes to one, FUNCTION where one comes to
+ * a call of the out-of-line function, NOTHING where one ends otherwise.
  */
 static struct error *body_follow(struct builder *builder, uint64_t start,
 				 enum site_operation operation, enum reached *ret_reached)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before): where pymalloc goes when a size
- * class has no pool left. Every inlined copy of pymalloc's malloc calls it, so each of its callers must lie where a
- * probe stands before it: that audits the guards.
+ * allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before): where
+ * pymalloc goes when a size class has no pool left. Every inlined copy of pymalloc's malloc calls
+ * it, so each of its callers must lie where a probe stands before it: that audits the guards.
  */
 #include <elf.h>
 #include <string.h>
@@ -22,13 +22,15 @@
 /* Copies of implementations that are called from guards. */
 #define CLONE_CALLERS_MAX 200
 #define CLONE_DEPTH_MAX   2
-/* struct arena_object.freepools; offset of mgmt.usable_arenas in struct _obmalloc_state, 3.12 on. */
+/*
+ * struct arena_object.freepools; offset of mgmt.usable_arenas in struct _obmalloc_state, 3.12 on.
+ */
 #define ARENA_FREEPOOLS     24
 #define STATE_USABLE_ARENAS 536
 
 /*
- * usedpools, up to 3.11 a static array: each pair of its words points to what would be the pool header that
- * has them as nextpool and prevpool, 16 bytes before.
+ * usedpools, up to 3.11 a static array: each pair of its words points to what would be the pool
+ * header that has them as nextpool and prevpool, 16 bytes before.
  */
 static bool is_usedpools(const struct image *image, uint64_t address)
 {

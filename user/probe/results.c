@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Where the pointer that libc returned is known: the first emulated instruction behind the return at which a
- * register or a stack slot holds it.
+ * Where the pointer that libc returned is known: the first emulated instruction behind the return
+ * at which a register or a stack slot holds it.
  *
- * Code is often merged: the jump that tests the pointer of a raw allocation may test those of pymalloc's fast path as
- * well. A probe there would cost a trap for every small allocation, so an instruction that only the return leads to is
- * taken, or one that is otherwise reached only by rare paths.
+ * Code is often merged: the jump that tests the pointer of a raw allocation may test those of
+ * pymalloc's fast path as well. A probe there would cost a trap for every small allocation, so an
+ * instruction that only the return leads to is taken, or one that is otherwise reached only by rare
+ * paths.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +46,8 @@ static bool is_return(const struct results *results, uint64_t address)
 }
 
 /*
- * A path that comes from another such return, from an indirect call (a guard's slow edge) or from the refill
- * function is rare enough. pymalloc's fast path calls nothing.
+ * A path that comes from another such return, from an indirect call (a guard's slow edge) or from
+ * the refill function is rare enough. pymalloc's fast path calls nothing.
  */
 static enum path_verdict join_judge(void *context, const struct x86_instruction *before,
 				    uint64_t address)
@@ -167,7 +168,10 @@ static struct error *result_add(struct results *results, const struct return_poi
 				};
 	bool found = line_walk(results, point, &site, &join);
 
-	/* What only the return leads to is better single-stepped than what every allocation passes emulated. */
+	/*
+	 * What only the return leads to is better single-stepped than what every allocation passes
+	 * emulated.
+	 */
 	if ((!found || join == JOIN_HOT) && first != JOIN_HOT && site_fits(builder, &single)) {
 		site = single;
 		found = true;

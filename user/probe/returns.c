@@ -132,7 +132,10 @@ static enum leak slot_leak(unsigned domain, unsigned operation)
 	return domain == TABLES_RAW || operation == SITE_REALLOC ? LEAK_ALWAYS : LEAK_MALLOC_ONLY;
 }
 
-/* The slot's content is in register NUMBER behind LOAD: to which call does it come? Guards are left out. */
+/*
+ * The slot's content is in register NUMBER behind LOAD: to which call does it come? Guards are left
+ * out.
+ */
 static struct error *load_follow(struct collector *collector, const struct x86_instruction *load,
 				 enum leak leak)
 {
@@ -224,7 +227,10 @@ static struct error *slot_uses(struct collector *collector)
 	return NULL;
 }
 
-/* The register that INSTRUCTION makes point to _PyRuntime, from its GOT word or by address; or none. */
+/*
+ * The register that INSTRUCTION makes point to _PyRuntime, from its GOT word or by address; or
+ * none.
+ */
 static uint8_t runtime_register(const struct builder *builder,
 				const struct x86_instruction *instruction)
 {
@@ -279,7 +285,10 @@ static struct error *loads_collect(struct collector *collector)
 	return NULL;
 }
 
-/* Whether somewhere in the function that holds ADDRESS register NUMBER is made to point to _PyRuntime. */
+/*
+ * Whether somewhere in the function that holds ADDRESS register NUMBER is made to point to
+ * _PyRuntime.
+ */
 static bool function_loads_runtime(const struct collector *collector, uint64_t address,
 				   uint8_t number)
 {
@@ -306,8 +315,8 @@ static bool function_loads_runtime(const struct collector *collector, uint64_t a
 }
 
 /*
- * Whether register NUMBER points to _PyRuntime at ADDRESS: as the code just before it tells, or, for a
- * register that calls preserve, as somewhere in the function it is made to.
+ * Whether register NUMBER points to _PyRuntime at ADDRESS: as the code just before it tells, or,
+ * for a register that calls preserve, as somewhere in the function it is made to.
  */
 static bool is_runtime(const struct collector *collector, uint64_t address, uint8_t number)
 {

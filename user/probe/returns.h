@@ -13,8 +13,8 @@ struct return_point {
 	uint64_t address;
 	bool malloc_only; /* see struct site */
 	/*
-	 * Behind a guard's slow edge: taken only with something else in the tables than at first, but
-	 * that may be a hook before pymalloc. Costs nothing while it is not taken.
+	 * Behind a guard's slow edge: taken only with something else in the tables than at first,
+	 * but that may be a hook before pymalloc. Costs nothing while it is not taken.
 	 */
 	bool slow;
 };
@@ -23,7 +23,10 @@ struct return_point {
 struct error *returns_collect(struct builder *builder, struct return_point **ret,
 			      size_t *ret_count);
 
-/* How many functions of the Python API may leave by a tail jump; the name of each, and whether malloc_only. */
+/*
+ * How many functions of the Python API may leave by a tail jump; the name of each, and whether
+ * malloc_only.
+ */
 extern const struct return_export {
 	const char *name;
 	bool malloc_only;

@@ -16,7 +16,7 @@
 
 struct cie {
 	Dwarf_Off offset;
-	uint8_t encoding; /* DW_EH_PE_*, of the addresses in its FDEs; DW_EH_PE_omit: not understood */
+	uint8_t encoding; /* of its FDEs' addresses; DW_EH_PE_omit: not understood */
 };
 
 struct reader {
@@ -171,6 +171,27 @@ static void functions_settle(struct listing_function *functions, size_t *count)
 	*count = kept;
 }
 
+/* Without .eh_frame the symbols have to do. */
+static struct error *symbol_functions(const struct image *image, struct listing_function **ret,
+				      size_t *ret_count)
+{
+	cleanup_free struct listing_function *functions = NULL;
+	size_t count = 0, capacity = 0;
+
+	try(array_reserve(&functions, &capacity, 0, image->symbol_count + 1, sizeof(*functions)));
+	for (size_t i = 0; i < image->symbol_count; i++) {
+		const struct image_symbol *symbol = &image->symbols[i];
+
+		if (symbol->function && symbol->size &&
+		    symbol->address + symbol->size > symbol->address)
+			functions[count++] = (struct listing_function){
+				symbol->address, symbol->address + symbol->size};
+	}
+	*ret = take(functions);
+	*ret_count = count;
+	return NULL;
+}
+
 struct error *unwind_functions(const struct image *image, struct listing_function **ret,
 			       size_t *ret_count)
 {
@@ -203,6 +224,10 @@ struct error *unwind_functions(const struct image *image, struct listing_functio
 			try(array_reserve(&functions, &capacity, count, 1, sizeof(*functions)));
 			functions[count++] = function;
 		}
+	}
+	if (!count) {
+		free(take(functions));
+		try(symbol_functions(image, &functions, &count));
 	}
 	if (count)
 		functions_settle(functions, &count);

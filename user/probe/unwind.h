@@ -6,8 +6,8 @@
 #include "probe/listing.h"
 
 /*
- * The functions that IMAGE's .eh_frame describes, sorted, without overlap; to be freed. COUNT is 0
- * without .eh_frame; what cannot be read is left out. Fails without memory only.
+ * The functions that IMAGE's .eh_frame describes, or its symbols where there is none; sorted,
+ * without overlap; to be freed. What cannot be read is left out. Fails without memory only.
  */
 struct error *unwind_functions(const struct image *image, struct listing_function **ret,
 			       size_t *ret_count);

@@ -190,7 +190,9 @@ static enum x86_kind mnemonic_kind(ZydisMnemonic mnemonic)
 	}
 }
 
-/* Which general registers and whether memory change; the operands that are not written out count. */
+/*
+ * Which general registers and whether memory change; the operands that are not written out count.
+ */
 static void effects_collect(const ZydisDecodedInstruction *decoded,
 			    const ZydisDecodedOperand *operands, struct x86_instruction *ret)
 {

@@ -78,8 +78,9 @@ struct x86_instruction {
 	 */
 	bool emulated;
 	/*
-	 * The kernel takes a probe there at all: no es, cs, ss, ds or lock prefix (is_prefix_bad()), and
-	 * no branch with a 66 prefix. A guess for what is neither: CPython's code is ordinary.
+	 * The kernel takes a probe there at all: no es, cs, ss, ds or lock prefix
+	 * (is_prefix_bad()), and no branch with a 66 prefix. A guess for what is neither: CPython's
+	 * code is ordinary.
 	 */
 	bool probeable;
 	bool writes_flags;
@@ -100,7 +101,7 @@ struct x86_outline {
 	uint64_t target;    /* of those direct ones */
 	bool has_address;   /* names an address: rip-relative, or an absolute displacement alone */
 	bool has_constant;  /* has an immediate of four bytes */
-	bool has_displacement; /* loads from, calls or jumps through a register plus a displacement */
+	bool has_displacement; /* loads, calls or jumps through a register plus one */
 	uint64_t named;        /* that address */
 	uint64_t constant;     /* that immediate */
 	int64_t displacement; /* that displacement */
