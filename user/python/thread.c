@@ -10,11 +10,11 @@
 #include "python/x86.h"
 
 /* glibc's struct pthread (nptl/descr.h), x86-64: its own address first and at 16, the DTV at 8. */
-#define TCB_SELF	16
-#define TCB_DTV		8
-#define DTV_ENTRY	16 /* dtv_t: value, to_free (sysdeps/generic/dl-dtv.h) */
+#define TCB_SELF        16
+#define TCB_DTV         8
+#define DTV_ENTRY       16 /* dtv_t: value, to_free (sysdeps/generic/dl-dtv.h) */
 #define DTV_UNALLOCATED UINT64_MAX
-#define MODULES_MAX	65536
+#define MODULES_MAX     65536
 /* specific_1stblock: 32 of struct pthread_key_data {seq, data}. Verified on the living threads. */
 #define SPECIFIC       0x310
 #define SPECIFIC_ENTRY 16
@@ -114,12 +114,17 @@ static bool is_thread(const struct python *python, uint64_t thread_id)
 	return self == thread_id;
 }
 
-static bool is_state_of(const struct python_states *states, uint64_t address, uint64_t thread_id)
+/*
+ * Is ADDRESS a thread state? With THREAD_ID, one of that thread: mostly so, but 3.12 runs a subinterpreter's
+ * first state, made by one thread, in any other.
+ */
+static bool is_state(const struct python_states *states, uint64_t address, uint64_t thread_id)
 {
 	size_t i;
 
 	for (i = 0; i < states->count; i++)
-		if (states->list[i].address == address && states->list[i].thread_id == thread_id)
+		if (states->list[i].address == address &&
+		    (!thread_id || states->list[i].thread_id == thread_id))
 			return true;
 	return false;
 }
@@ -227,7 +232,7 @@ static struct error *tls_read(const struct python *python, const struct python_t
 	return memory_read_u64(memory, block + where->tls_offset, ret);
 }
 
-/* Each thread's word is 0 (it does not hold the GIL) or one of its own thread states. */
+/* Each thread's word is 0 (it does not hold the GIL) or a thread state. */
 static struct error *tls_check(const struct python *python, const struct python_states *states,
 			       const struct python_thread *where, unsigned *ret_hits)
 {
@@ -240,8 +245,8 @@ static struct error *tls_check(const struct python *python, const struct python_
 		if (!is_thread(python, thread))
 			continue;
 		try(tls_read(python, where, thread, &word));
-		if (word && !is_state_of(states, word, thread))
-			return not_understood(python, "a thread's word names no state of its own");
+		if (word && !is_state(states, word, 0))
+			return not_understood(python, "a thread's word names no thread state");
 		hits += word != 0;
 	}
 	*ret_hits = hits;
@@ -267,7 +272,7 @@ static struct error *key_read(const struct python *python, uint32_t *ret_first, 
 	return NULL;
 }
 
-/* The slots in which THREAD has one of its own states; empty slots are left out of RET_WRONG. */
+/* The slots in which THREAD has one of its own states, and those that hold no state at all. */
 static struct error *slots_read(const struct python *python, const struct python_states *states,
 				uint64_t thread, bool *right, bool *wrong)
 {
@@ -278,9 +283,9 @@ static struct error *slots_read(const struct python *python, const struct python
 	for (i = 0; i < SPECIFIC_COUNT; i++) {
 		if (!slots[i][1])
 			continue;
-		if (is_state_of(states, slots[i][1], thread))
+		if (is_state(states, slots[i][1], thread))
 			right[i] = true;
-		else
+		else if (!is_state(states, slots[i][1], 0))
 			wrong[i] = true;
 	}
 	return NULL;
@@ -312,8 +317,8 @@ static struct error *specific_find(struct python *python, const struct python_st
 /* 3.15: PyGILState_GetThisThreadState() returns a thread-local word. */
 static struct error *gilstate_find(struct python *python, const struct python_states *states)
 {
-	const struct image_symbol *symbol = image_symbol(python->image,
-							 "PyGILState_GetThisThreadState");
+	const struct image_symbol *symbol =
+		image_symbol(python->image, "PyGILState_GetThisThreadState");
 	struct python_thread where;
 	struct x86_value value;
 	struct error *error;
