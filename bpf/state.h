@@ -56,6 +56,7 @@ struct thread {
 	struct pending pending;
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
+	__u64 object_freed;   /* an unknown block that its object's free gave up: the raw domain may see it once more */
 	__u64 hook_request;   /* an outer raw hook was entered for this size, plus 1; 0 none */
 	__u32 new_arena;      /* its last object allocation finds no arena with room: pymalloc is about to add one */
 	__u32 refill_class;   /* a probed allocation announced a refill of this class, plus 1; 0 none */

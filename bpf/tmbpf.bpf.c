@@ -63,11 +63,15 @@ static __always_inline void object_malloc(struct thread *thread, __u64 tstate, c
 	refill.active = 1;
 }
 
-static __always_inline void object_free(__u64 address)
+static __always_inline void object_free(struct thread *thread, __u64 address)
 {
-	/* A block of the raw domain is unknown here too; it is seen again where libc frees it. */
-	if (address && !shadow_remove(address))
-		unknown_free(address);
+	if (!address || shadow_remove(address))
+		return;
+	/* A large block is the raw domain's, and removed where libc frees it. */
+	if (bpf_map_lookup_elem(&large, &address))
+		return;
+	thread->object_freed = address;
+	unknown_free(address);
 }
 
 /* pymalloc_realloc, Objects/obmalloc.c: a block stays where it is if it fits and wastes less than a quarter. */
@@ -132,14 +136,14 @@ __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 
 		return 0;
 	thread->new_arena = 0;
 	if (action == TMBPF_OBJ_FREE && cfg.heap_kind == TMBPF_HEAP_STATIC && !refill.active) {
-		object_free(a);
+		object_free(thread, a);
 		return 0;
 	}
 	if (!thread_state_holder(&tstate) || (cfg.heap_kind != TMBPF_HEAP_STATIC && !tstate) ||
 	    !heap_of(tstate, &heap)) {
 		count_loss(TMBPF_LOSS_THREAD_STATE);
 		if (action == TMBPF_OBJ_FREE)
-			object_free(a);
+			object_free(thread, a);
 		return 0;
 	}
 	refill_settle(&heap);
@@ -154,7 +158,7 @@ __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 
 		object_realloc(thread, tstate, &heap, a, b);
 		break;
 	case TMBPF_OBJ_FREE:
-		object_free(a);
+		object_free(thread, a);
 		break;
 	}
 	return 0;
@@ -252,8 +256,9 @@ __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 		return 0;
 	switch (action) {
 	case TMBPF_RAW_FREE:
-		if (a && !large_remove(a, &block))
+		if (a && !large_remove(a, &block) && a != thread->object_freed)
 			unknown_free(a);
+		thread->object_freed = 0;
 		return 0;
 	case TMBPF_RAW_MALLOC:
 		if (raw_awaited(thread))

@@ -53,6 +53,9 @@ extern const struct command command_export;
  */
 struct error *command_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* The same, but what follows the first word that is no option is left alone: another command's. */
+struct error *command_parse_in_order(const struct argp *argp, int argc, char **argv, void *input);
+
 /*
  * The number that TEXT is, from LEAST to MOST; anything else is a usage error that names WHAT
  * ("--limit"). Decimal.

@@ -7,15 +7,26 @@
 #include <limits.h>
 #include <stdbool.h>
 
-struct error *command_parse(const struct argp *argp, int argc, char **argv, void *input)
+static struct error *parse(const struct argp *argp, int argc, char **argv, unsigned int flags,
+			   void *input)
 {
 	error_t result;
 
 	argp_err_exit_status = ERROR_USAGE;
-	result = argp_parse(argp, argc, argv, 0, NULL, input);
+	result = argp_parse(argp, argc, argv, flags, NULL, input);
 	if (result)
 		return error_create_errno(ERROR_FAILED, result, "cannot parse the arguments");
 	return NULL;
+}
+
+struct error *command_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+	return parse(argp, argc, argv, 0, input);
+}
+
+struct error *command_parse_in_order(const struct argp *argp, int argc, char **argv, void *input)
+{
+	return parse(argp, argc, argv, ARGP_IN_ORDER, input);
 }
 
 struct error *option_number(const char *what, const char *text, uint64_t least, uint64_t most,

@@ -149,6 +149,13 @@ static struct error *serve_end(struct session *session)
 	return ended_store(session->process->pid, status, data, size);
 }
 
+struct error *serve_session(struct session *session, int signals)
+{
+	ended_forget(session->pid);
+	try(session_serve(session, requests, signals));
+	return session->state == SESSION_STOPPED ? NULL : serve_end(session);
+}
+
 /* An error through a pipe: kind, message and advice, each ended by NUL. */
 static void error_send(int fd, const struct error *error)
 {
@@ -215,14 +222,11 @@ static void serve_run(pid_t pid, const struct tracer_options *options, int repor
 		error_send(report, error);
 		_exit(1);
 	}
-	ended_forget(pid);
 	serve_detach();
 	if (write(report, "0", 1) != 1)
 		session->state = SESSION_STOPPED;
 	close(report);
-	error = session_serve(session, requests, signals);
-	if (!error && session->state != SESSION_STOPPED)
-		error = serve_end(session);
+	error = serve_session(session, signals);
 	session_destroy(session);
 	_exit(error ? 1 : 0);
 }

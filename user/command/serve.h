@@ -15,4 +15,9 @@ struct error;
  */
 struct error *serve_start(pid_t pid, const struct tracer_options *options);
 
+struct session;
+
+/* Answers what is asked of SESSION until it ends; if its process did that, the last totals are kept. See session_serve(). */
+struct error *serve_session(struct session *session, int signals);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "python/twin.h"
 #include "trace/control.h"
 
 /* How long records may wait in the ring if nothing wakes us. */
@@ -37,7 +38,9 @@ static struct error *session_start(struct session *session, pid_t pid)
 
 	try(control_lock(pid, &session->lock));
 	try(process_create(pid, &session->process));
+	session->twin_unchecked = session->options.twin;
 	try(tracer_create(session->process, &session->options, &session->tracer));
+	session->options.twin = NULL; /* the caller's, for as long as this takes */
 	try(symbols_create(session->tracer, session->process, &session->symbols));
 	try(control_listen(pid, &session->listener));
 	/* The pid may have changed hands while we looked at it. */
@@ -166,6 +169,31 @@ static void listener_serve(struct session *session, const struct session_request
 		connection_serve(session, requests, fd);
 }
 
+/*
+ * What was learned from a twin is checked against the process as soon as its interpreter runs. If it does not hold,
+ * nothing that was seen can be relied on.
+ */
+static void twin_check(struct session *session)
+{
+	struct python *python;
+	struct error *error;
+
+	if (!session->twin_unchecked)
+		return;
+	error = python_create(session->process, &python);
+	if (error) { /* not there yet, or just being changed */
+		error_destroy(error);
+		return;
+	}
+	if (!python_agrees(tracer_python(session->tracer), python)) {
+		tracer_close(session->tracer);
+		session_warn(session, error_create(ERROR_FAILED, "the interpreter is laid out otherwise than its twin: what was traced is wrong"));
+		session->state = SESSION_STOPPED;
+	}
+	python_destroy(python);
+	session->twin_unchecked = false;
+}
+
 static void session_tick(struct session *session, uint64_t *swept)
 {
 	uint64_t now = session_now(), rss, anonymous;
@@ -176,6 +204,7 @@ static void session_tick(struct session *session, uint64_t *swept)
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;
+	twin_check(session);
 	symbols_sweep(session->symbols, now);
 	error = process_resident(session->process, &rss, &anonymous);
 	if (!error && rss)

@@ -36,6 +36,7 @@ struct session {
 	uint64_t rss_at_start;    /* bytes */
 	uint64_t last_rss;        /* the last that could be read */
 	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
+	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
 	int lock, listener;
 };
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "tmbpf.skel.h"
+#include "python/twin.h"
 #include "trace/config.h"
 #include "trace/kernel.h"
 #include "trace/sites.h"
@@ -216,8 +217,11 @@ static struct error *tracer_start(struct tracer *tracer)
 {
 	uint64_t rss, anonymous = 0;
 
-	try(python_create(tracer->process, &tracer->python));
-	try(plan_create(tracer->python, &tracer->plan));
+	if (tracer->options.twin)
+		try(python_create_twin(tracer->process, tracer->options.twin, &tracer->python));
+	else
+		try(python_create(tracer->process, &tracer->python));
+	try(plan_load(tracer->python, &tracer->plan));
 	try(sites_create(tracer->python, tracer->plan, &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
 	/* A heap that is there already is handed out again wherever it has room. */

@@ -21,6 +21,7 @@ struct tracer_options {
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
 	uint32_t large_limit; /* live blocks of the raw domain */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
+	const struct python *twin; /* of a process whose interpreter is only about to start; else NULL */
 	uint32_t slab_limit;  /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
 

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "command/command.h"
+#include "command/record.h"
+#include "command/serve.h"
+#include "command/session_options.h"
+#include "format/format.h"
+#include "python/twin.h"
+#include "snapshot/snapshot.h"
+#include "trace/launch.h"
+#include "trace/session.h"
+
+/* How long a twin may take to start, in steps of ten milliseconds. */
+#define TWIN_STEPS 500
+
+struct arguments {
+	struct session_options session;
+	const char *path;
+	char **command;
+};
+
+static const struct argp_child children[] = { { &session_argp, 0, NULL, 0 }, { 0 } };
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0, "Write a snapshot when the command ends, of what it held then and all it allocated", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->session;
+		return 0;
+	case 'o':
+		arguments->path = value;
+		return 0;
+	case ARGP_KEY_ARG:
+		/* The rest is the command's own. */
+		arguments->command = state->argv + state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "COMMAND is missing");
+		return EINVAL;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const char doc[] =
+	"Runs a command and traces the first CPython that it becomes, from its first allocation on. While it runs, the "
+	"other commands reach it by its pid (`tmbpf status`). The exit status is the command's own; 1 or 2 with a "
+	"message if tmbpf itself fails.\v"
+	"How the interpreter is laid out is learned from another process of it, started for a moment beside the command, "
+	"and checked once the command's own is up.\n"
+	"\n"
+	"Example:\n"
+	"  tmbpf run --exact -o app.snap -- python3 app.py --port 8000\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+/* Hooks that the interpreter is about to put in come after its first allocations. */
+static struct error *environment_check(pid_t pid)
+{
+	cleanup_file FILE *file = NULL;
+	cleanup_free char *entry = NULL;
+	char path[40];
+	size_t capacity = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return error_create_errno(ERROR_FAILED, errno, "cannot read the command's environment");
+	while (getdelim(&entry, &capacity, 0, file) > 0) {
+		bool allocator = !strncmp(entry, "PYTHONMALLOC=", 13) && entry[13] && strcmp(entry + 13, "pymalloc") &&
+				 strcmp(entry + 13, "default");
+		bool developer = !strncmp(entry, "PYTHONDEVMODE=", 14) && entry[14];
+
+		if (allocator || developer)
+			return error_advise(error_create(ERROR_FAILED, "%s changes the allocators while the command starts", entry),
+					    "Start the command by itself and attach with `tmbpf start -p PID --exact`.");
+	}
+	return NULL;
+}
+
+static void twin_exec(const char *path)
+{
+	char *const argv[] = { (char *)path, "-I", "-S", "-c", "import time; time.sleep(60)", NULL };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	execv(path, argv);
+	_exit(127);
+}
+
+static void twin_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* The interpreter of the program PATH, seen in a process of its own. */
+static struct error *twin_look(const char *path, struct process **ret_process, struct python **ret)
+{
+	const struct timespec step = { .tv_nsec = 10000000 };
+	struct process *process = NULL;
+	struct error *error = NULL;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_create_errno(ERROR_FAILED, errno, "cannot start %s", path);
+	if (!pid)
+		twin_exec(path);
+	for (int i = 0; i < TWIN_STEPS; i++) {
+		nanosleep(&step, NULL);
+		error_destroy(error);
+		error = NULL;
+		if (!process)
+			error = process_create(pid, &process);
+		if (!error)
+			error = python_create(process, ret);
+		if (!error || error_kind(error) == ERROR_NOTHING)
+			break;
+	}
+	twin_end(pid);
+	if (error) {
+		process_destroy(process);
+		return error_prefix(error, "cannot learn how %s is laid out", path);
+	}
+	*ret_process = process;
+	return NULL;
+}
+
+/* Only a program that is a python can be started a second time without knowing what it would do. */
+static struct error *program_check(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	if (!strncmp(name, "python", 6))
+		return NULL;
+	return error_advise(error_create(ERROR_FAILED, "%s runs CPython but is no python program", path),
+			    "Start it by itself and attach with `tmbpf start -p PID --exact`.");
+}
+
+/* Lets the command go on until it is a CPython that has not begun yet. */
+static struct error *python_await(struct launch *launch, struct process **ret)
+{
+	for (;;) {
+		struct process *process = NULL;
+		bool held, present = false;
+		struct error *error;
+		int status;
+
+		try(launch_next(launch, &held, &status));
+		if (!held)
+			return error_create(ERROR_NOTHING, "the command ended (%s %d) and was never a CPython",
+					    WIFSIGNALED(status) ? "signal" : "exit status",
+					    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		error = process_create(launch_pid(launch), &process);
+		if (!error)
+			error = python_present(process, &present);
+		if (!error && present) {
+			*ret = process;
+			return NULL;
+		}
+		process_destroy(process);
+		try(error);
+	}
+}
+
+static struct error *session_begin(struct launch *launch, struct tracer_options *tracing, struct session **ret)
+{
+	struct process *process = NULL, *twin_process = NULL;
+	struct python *twin = NULL;
+	struct error *error;
+
+	try(python_await(launch, &process));
+	error = environment_check(process->pid);
+	if (!error)
+		error = program_check(process->executable);
+	if (!error)
+		error = twin_look(process->executable, &twin_process, &twin);
+	if (!error) {
+		tracing->twin = twin;
+		error = session_create(process->pid, tracing, ret);
+		tracing->twin = NULL;
+	}
+	python_destroy(twin);
+	process_destroy(twin_process);
+	process_destroy(process);
+	return error;
+}
+
+static void summary_print(struct session *session)
+{
+	struct tracer_counters counters;
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
+
+	tracer_counters(session->tracer, &counters);
+	fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n", session->pid,
+		text_size(counters.current, current), text_size(counters.peak, peak));
+	if (session->warning)
+		fprintf(stderr, "tmbpf: %s\n", session->warning);
+}
+
+static struct error *run_end(struct session *session, const char *path)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+
+	summary_print(session);
+	if (!path)
+		return NULL;
+	try(record_snapshot(session, &snapshot));
+	return snapshot_file_write(snapshot, path);
+}
+
+/* The command's own exit status, a signal's as a shell tells it. */
+static int exit_status(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return ERROR_FAILED;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static struct error *run_run(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.args_doc = "[--] COMMAND [ARGUMENT...]",
+		.doc = doc,
+		.children = children,
+	};
+	struct arguments arguments = { 0 };
+	struct tracer_options tracing;
+	struct session *session = NULL;
+	struct launch *launch;
+	struct error *error;
+	pid_t pid;
+
+	try(command_parse_in_order(&argp, argc, argv, &arguments));
+	try(session_options_check(&arguments.session, &tracing));
+	try(launch_create(arguments.command, &launch));
+	pid = launch_pid(launch);
+	error = session_begin(launch, &tracing, &session);
+	/* What the terminal sends is the command's to answer; we stay to the end. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	launch_destroy(launch);
+	if (!error)
+		error = serve_session(session, -1);
+	if (!error)
+		error = run_end(session, arguments.path);
+	session_destroy(session);
+	if (error)
+		return error;
+	exit(exit_status(pid));
+}
+
+const struct command command_run = {
+	.name = "run",
+	.summary = "run a command and trace it from the first allocation on",
+	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.run = run_run,
+};

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/twin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/find.h"
+
+struct error *python_present(struct process *process, bool *ret)
+{
+	cleanup(python_candidates_deinit) struct python_candidates candidates = {0};
+	cleanup_free char *near = NULL;
+
+	try(python_find(process, &candidates, &near));
+	*ret = candidates.count > 0;
+	return NULL;
+}
+
+static bool image_same(const struct image *one, const struct image *other)
+{
+	if (one->size != other->size || one->build_id_size != other->build_id_size)
+		return false;
+	if (one->build_id_size)
+		return !memcmp(one->build_id, other->build_id, one->build_id_size);
+	return !memcmp(one->data, other->data, one->size);
+}
+
+/* What TWIN knows goes over to PYTHON, addresses by the distance of their files. */
+static struct error *knowledge_move(const struct python *twin, struct python *python)
+{
+	uint64_t distance = python->bias - twin->bias;
+
+	python->version = twin->version;
+	python->layout = twin->layout;
+	python->layout_source = strdup(twin->layout_source ? twin->layout_source : "");
+	if (!python->layout_source)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow the interpreter");
+	python->runtime = twin->runtime ? twin->runtime + distance : 0;
+	python->heap = twin->heap;
+	python->thread = twin->thread;
+	if (python->thread.address)
+		python->thread.address += distance;
+	if (python->allocators)
+		python->allocators = twin->allocators + distance;
+	/* From 3.12 on the heap is the interpreter's own, which there is none of yet; up to 3.11 it is in the file. */
+	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET) {
+		python->heap.usedpools = python->heap.usable_arenas = 0;
+	} else {
+		if (python->heap.usedpools)
+			python->heap.usedpools += distance;
+		if (python->heap.usable_arenas)
+			python->heap.usable_arenas += distance;
+	}
+	return NULL;
+}
+
+struct error *python_create_twin(struct process *process, const struct python *twin, struct python **ret)
+{
+	cleanup(python_candidates_deinit) struct python_candidates candidates = {0};
+	cleanup_free char *near = NULL;
+
+	try(python_find(process, &candidates, &near));
+	for (size_t i = 0; i < candidates.count; i++) {
+		if (!image_same(candidates.list[i]->image, twin->image))
+			continue;
+		try(knowledge_move(twin, candidates.list[i]));
+		*ret = take(candidates.list[i]);
+		return NULL;
+	}
+	return error_create(ERROR_FAILED, "process %d does not run %s", (int)process->pid, twin->image->path);
+}
+
+bool python_agrees(const struct python *one, const struct python *other)
+{
+	const struct python_heap *heap = &one->heap, *found = &other->heap;
+
+	return one->version == other->version && one->runtime == other->runtime && one->bias == other->bias &&
+	       !memcmp(&one->layout, &other->layout, sizeof(one->layout)) &&
+	       heap->alignment == found->alignment && heap->pool_size == found->pool_size &&
+	       heap->interp_obmalloc == found->interp_obmalloc &&
+	       (heap->interp_obmalloc != PYTHON_NO_OFFSET || heap->usedpools == found->usedpools) &&
+	       heap->obmalloc_is_pointer == found->obmalloc_is_pointer &&
+	       one->thread.source == other->thread.source && one->thread.address == other->thread.address &&
+	       one->thread.tls_offset == other->thread.tls_offset &&
+	       one->thread.tls_module == other->thread.tls_module &&
+	       one->thread.specific_offset == other->thread.specific_offset;
+}
