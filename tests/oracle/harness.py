@@ -91,7 +91,7 @@ class Python:
     def must(self, *arguments, **env):
         done = self.run(*arguments, **env)
         if done.returncode:
-            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, done.stderr.strip()[-300:]))
+            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, (done.stderr or done.stdout).strip()[-300:]))
         return done.stdout
 
 

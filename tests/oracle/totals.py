@@ -3,10 +3,11 @@
 
     totals.py totals TRUTH SEEN WORKLOAD       frames with total_nframe (3.9 and later), group by group
     totals.py lines TRUTH SEEN WORKLOAD        by line alone, for targets that were started differently
+    totals.py sum TRUTH SEEN WORKLOAD          all lines of the file together, bytes and blocks
     totals.py function SEEN NAME FILE FUNC     blocks and bytes whose newest frame is in FUNC of FILE,
                                                whose base name is NAME
 
-The first two exit 1 where a group is off by more than SLACK blocks: only for workloads that are EXACT.
+The first three exit 1 where a group is off by more than SLACK blocks: only for workloads that are EXACT.
 """
 import ast
 import os
@@ -40,6 +41,10 @@ def by_line(trace, frames):
     return frames[0]
 
 
+def by_file(trace, frames):
+    return frames[0][0]
+
+
 def compare(truth, seen):
     for at in set(truth) | set(seen):
         wanted, found = truth.get(at, (0, 0)), seen.get(at, (0, 0))
@@ -49,7 +54,7 @@ def compare(truth, seen):
     if not truth:
         print("the truth has no group")
         sys.exit(1)
-    print("%d groups agree" % len(truth))
+    print("%d groups agree, %d blocks" % (len(truth), sum(count for _, count in truth.values())))
 
 
 def function_lines(path, name):
@@ -72,7 +77,7 @@ def main():
         print(sum(count for _, count in sums), sum(size for size, _ in sums))
         return
     name = os.path.basename(sys.argv[4])
-    key = {"totals": with_total, "lines": by_line}[what]
+    key = {"totals": with_total, "lines": by_line, "sum": by_file}[what]
     compare(groups(sys.argv[2], name, key), groups(sys.argv[3], name, key))
 
 

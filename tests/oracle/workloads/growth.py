@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Realloc in every direction: over the 512 bytes where pymalloc ends, over the size where malloc maps, and back; calloc too."""
+"""Realloc in every direction: over the 512 bytes where pymalloc ends, over the size where malloc maps, and back; calloc too.
+
+Kept in flat lists: a list of its own for each result could come from a free list.
+"""
 import array
 import ctypes
 import io
@@ -74,7 +77,9 @@ def streams(n):
         b = io.BytesIO()
         for k in range(i % 30):
             b.write(b"0123456789abcdef" * 4)
-        out.append([s, s.getvalue(), b, b.getvalue()])
+        out.append(s)
+        out.append(b)
+        out.append(b.getvalue())
     return out
 
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Code that allocates in two other interpreters of the process, beside the main one.
 
-Before 3.8, and where the module is left out, the same code runs in the main interpreter.
+Before 3.12 tracemalloc asks for the thread's first thread state, the main interpreter's, so that its
+tracebacks end where the main interpreter called the other; tmbpf's go on into the other one. So
+there, and where the module is left out, the same code runs in the main interpreter, unless
+TMBPF_SUBINTERPRETERS=always is set, for a comparison of sums (tests/oracle/modes).
 """
 import gc
+import os
+import sys
 
 SOURCE = """
 class Item:
@@ -31,6 +36,8 @@ deeper([], 10, 2)
 
 
 def load_module():
+    if sys.version_info < (3, 12) and os.environ.get("TMBPF_SUBINTERPRETERS") != "always":
+        return None
     for name in ("_interpreters", "_xxsubinterpreters"):
         try:
             return __import__(name)
