@@ -23,8 +23,8 @@ enum python_allocator_kind {
 const char *python_allocator_name(enum python_allocator_kind kind);
 
 /*
- * The kind of ALLOCATOR. PYMALLOC and RAW are the implementations' malloc functions (addresses in the process; 0
- * unknown). RET_INNER is the table behind a hook, untouched for others.
+ * The kind of ALLOCATOR. PYMALLOC and RAW are the implementations' malloc functions (addresses in
+ * the process; 0 unknown). RET_INNER is the table behind a hook, untouched for others.
  */
 enum python_allocator_kind python_allocator_kind(const struct python *python,
 						 const struct python_allocator *allocator,

@@ -53,8 +53,8 @@ static struct error *code_check(const struct python *python, uint64_t address)
 }
 
 /*
- * The first frames of a thread. Where one leads to no code object (3.13 on: None, in frames that the
- * interpreter makes for itself) the one before it must.
+ * The first frames of a thread. Where one leads to no code object (3.13 on: None, in frames that
+ * the interpreter makes for itself) the one before it must.
  */
 static struct error *thread_check(const struct python *python, const struct python_state *state,
 				  bool *ret_checked)

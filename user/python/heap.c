@@ -15,10 +15,10 @@
 #include "python/layout_table.h"
 #include "python/parts.h"
 
-#define PAIR	     16	 /* bytes */
-#define CLASSES	     32	 /* 512 bytes in steps of 16; twice as many in steps of 8 */
-#define RUN_MAX	     512 /* words */
-#define CHUNK	     (256u << 10)
+#define PAIR         16  /* bytes */
+#define CLASSES      32  /* 512 bytes in steps of 16; twice as many in steps of 8 */
+#define RUN_MAX      512 /* words */
+#define CHUNK        (256u << 10)
 #define SEGMENT_MAX  (64u << 20) /* of data and bss; CPython has 1 to 2 MiB */
 #define INTERP_MAX   (1u << 20)
 #define POOL_ALIGNED 4096
@@ -33,12 +33,15 @@ enum { MGMT_ARENAS = -24, MGMT_MAXARENAS = -16 };
 
 struct candidate {
 	uint64_t address;
-	unsigned classes;	       /* pairs that fit in a row, from ADDRESS on */
-	unsigned pools, valid;	       /* classes with pools; of them, those whose pool agrees */
+	unsigned classes;              /* pairs that fit in a row, from ADDRESS on */
+	unsigned pools, valid;         /* classes with pools; of them, those whose pool agrees */
 	uint32_t alignment, pool_size; /* 0: no pool told */
 };
 
-/* Could WORD, at ADDRESS, be a pool, or the stand-in of the pair that it is the first or second of? */
+/*
+ * Could WORD, at ADDRESS, be a pool, or the stand-in of the pair that it is the first or second
+ * of?
+ */
 static bool word_fits(uint64_t word, uint64_t address)
 {
 	return word == address - PAIR || word == address - 8 - PAIR ||
@@ -242,8 +245,8 @@ static struct error *obmalloc_find(struct python *python, const struct layout_en
 }
 
 /*
- * usable_arenas is NULL or leads into the array `arenas`; the pools of its arenas tell the arenas' size
- * (from 3.15 on they may be huge pages'). False if it does not hold together.
+ * usable_arenas is NULL or leads into the array `arenas`; the pools of its arenas tell the arenas'
+ * size (from 3.15 on they may be huge pages'). False if it does not hold together.
  */
 static struct error *arenas_check(const struct python *python, uint32_t *ret_bits, bool *ret_good)
 {

@@ -107,7 +107,10 @@ static struct error *debug_layout_complete(const struct python *python,
 
 	layout->frame.size = max(max(layout->frame.back, layout->frame.code) + 8,
 				 max(layout->frame.lasti + 8, layout->frame.owner + 1));
-	/* _co_firsttraceable stands a fixed way before the code units; they are where the rest ends. */
+	/*
+	 * _co_firsttraceable stands a fixed way before the code units; they are where the rest
+	 * ends.
+	 */
 	layout->code.firsttraceable = layout->code.adaptive -
 				      (known->code.adaptive - known->code.firsttraceable);
 	layout->code.size = layout->code.adaptive;

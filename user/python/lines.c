@@ -29,8 +29,8 @@ static int lnotab_line(const uint8_t *table, size_t size, int firstlineno, int64
 }
 
 /*
- * Objects/codeobject.c, _PyCode_CheckLineNumber of 3.10: pairs of how many bytes of code and how far
- * to the line from the last; -128 means that they belong to no line.
+ * Objects/codeobject.c, _PyCode_CheckLineNumber of 3.10: pairs of how many bytes of code and how
+ * far to the line from the last; -128 means that they belong to no line.
  */
 static int linetable_line(const uint8_t *table, size_t size, int firstlineno, int64_t index)
 {
@@ -50,7 +50,10 @@ static int linetable_line(const uint8_t *table, size_t size, int firstlineno, in
 	return -1;
 }
 
-/* InternalDocs/code_objects.md (3.11: Objects/locations.md): 6 bits a byte, least significant first. */
+/*
+ * InternalDocs/code_objects.md (3.11: Objects/locations.md): 6 bits a byte, least significant
+ * first.
+ */
 static int32_t signed_varint(const uint8_t *table, size_t size, size_t at)
 {
 	uint32_t value = 0;

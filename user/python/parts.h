@@ -31,7 +31,8 @@ const struct layout_entry *python_layout_entry(uint32_t version);
 struct python_state {
 	uint64_t address, interpreter;
 	uint64_t
-		thread_id; /* pthread_self(): with glibc and musl the thread pointer; 0: not bound yet */
+		/* pthread_self(): with glibc and musl the thread pointer; 0: not bound yet */
+		thread_id;
 	uint64_t native_id; /* thread id in the process's own pid namespace; 0 unknown */
 	uint64_t frame;	    /* the current frame, 0: none */
 };

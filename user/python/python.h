@@ -18,14 +18,14 @@ struct error;
 
 /* How frames are linked and what tells the line (Include/internal/pycore_frame.h and older). */
 enum python_frames {
-	PYTHON_FRAMES_OBJECT,	/* 3.6 to 3.10: PyFrameObject, f_back, f_lasti */
-	PYTHON_FRAMES_CFRAME,	/* 3.11, 3.12: tstate->cframe->current_frame, prev_instr */
+	PYTHON_FRAMES_OBJECT,   /* 3.6 to 3.10: PyFrameObject, f_back, f_lasti */
+	PYTHON_FRAMES_CFRAME,   /* 3.11, 3.12: tstate->cframe->current_frame, prev_instr */
 	PYTHON_FRAMES_INTERNAL, /* 3.13 on: tstate->current_frame, instr_ptr */
 };
 
 /* Where the line numbers are (Objects/lnotab_notes.txt, InternalDocs/code_objects.md). */
 enum python_lines {
-	PYTHON_LINES_LNOTAB,	/* 3.6 to 3.9 */
+	PYTHON_LINES_LNOTAB,    /* 3.6 to 3.9 */
 	PYTHON_LINES_LINETABLE, /* 3.10, PEP 626 */
 	PYTHON_LINES_LOCATIONS, /* 3.11 on, PEP 657 */
 };
@@ -44,11 +44,12 @@ struct python_layout {
 	} tstate;
 
 	struct {
-		uint32_t back, code,
-			lasti; /* previous; f_code, f_executable; f_lasti (int), prev_instr, instr_ptr */
+		/* previous; f_code, f_executable; f_lasti (int), prev_instr, instr_ptr */
+		uint32_t back, code, lasti;
 		uint32_t owner; /* char */
-		uint32_t size;	/* bytes from the frame's start that hold all of these */
-		uint8_t owner_max; /* owners greater than this are no Python frames (C stack, interpreter) */
+		uint32_t size;  /* bytes from the frame's start that hold all of these */
+		/* Owners greater than this are no Python frames (C stack, interpreter). */
+		uint8_t owner_max;
 		bool code_tagged; /* the low bit of the code word is a tag (3.14 on) */
 	} frame;
 
@@ -56,19 +57,21 @@ struct python_layout {
 		uint32_t type; /* ob_type */
 		uint32_t filename, name, qualname, firstlineno;
 		uint32_t linetable; /* co_lnotab, co_linetable: a bytes object */
-		uint32_t
-			adaptive; /* co_code_adaptive, 3.11 on: the code units follow; else PYTHON_NO_OFFSET */
-		uint32_t
-			firsttraceable; /* _co_firsttraceable, 3.11 on: index of the first code unit of a complete frame */
-		uint32_t
-			size; /* bytes from the start that hold all fields above (not the code units) */
+		/* co_code_adaptive, 3.11 on: the code units follow; else PYTHON_NO_OFFSET */
+		uint32_t adaptive;
+		/* _co_firsttraceable, 3.11 on: index of a complete frame's first code unit */
+		uint32_t firsttraceable;
+		/* bytes from the start that hold all fields above (not the code units) */
+		uint32_t size;
 	} code;
 
 	struct {
 		uint32_t length, state; /* PyASCIIObject.length, .state (a word of bit-fields) */
-		uint32_t ascii_data,
-			compact_data; /* sizeof PyASCIIObject, PyCompactUnicodeObject */
-		/* Positions in the state word: kind (3 bits), compact, ascii, ready (up to 3.11). */
+		/* sizeof PyASCIIObject, PyCompactUnicodeObject */
+		uint32_t ascii_data, compact_data;
+		/*
+		 * Positions in the state word: kind (3 bits), compact, ascii, ready (up to 3.11).
+		 */
 		uint32_t kind_shift, compact_shift, ascii_shift, ready_shift;
 	} unicode;
 
@@ -77,10 +80,10 @@ struct python_layout {
 	} bytes;
 
 	struct {
-		uint32_t interpreters_head, tstate_current,
-			auto_tss_key; /* in _PyRuntime; tstate_current 3.7 to 3.11 */
-		uint32_t allocators_raw, allocators_mem,
-			allocators_obj; /* in _PyRuntime, 3.12 on: 5 words each */
+		/* In _PyRuntime; tstate_current 3.7 to 3.11, auto_tss_key 3.7 to 3.14. */
+		uint32_t interpreters_head, tstate_current, auto_tss_key;
+		/* 3.12 on: 5 words each */
+		uint32_t allocators_raw, allocators_mem, allocators_obj;
 	} runtime;
 
 	struct {
@@ -92,13 +95,15 @@ struct python_layout {
 struct python_heap {
 	uint32_t alignment;  /* bytes: 16; 8 on old 3.6 and 3.7 releases */
 	uint32_t pool_size;  /* bytes */
-	uint32_t arena_bits; /* 18 or 20 */
+	uint32_t arena_bits; /* 18 or 20; 21 with huge pages */
 	/*
-	 * Up to 3.11 pymalloc's state is static: the address of usedpools and of usable_arenas. From 3.12 it hangs off
-	 * the interpreter: these are the main interpreter's, and the offsets below lead to them from any other.
+	 * Up to 3.11 pymalloc's state is static: the address of usedpools and of usable_arenas.
+	 * From 3.12 it hangs off the interpreter: these are the main interpreter's, and the
+	 * offsets below lead to them from any other.
 	 */
 	uint64_t usedpools,
-		usable_arenas; /* addresses in the process; 0: not found (prediction of refills is off) */
+		/* addresses in the process; 0: not found (prediction of refills is off) */
+		usable_arenas;
 	uint32_t interp_obmalloc; /* offset of interp->obmalloc, PYTHON_NO_OFFSET up to 3.11 */
 	bool obmalloc_is_pointer; /* 3.13 on */
 	uint32_t obmalloc_usedpools, obmalloc_usable_arenas; /* offsets within _obmalloc_state */
@@ -118,12 +123,14 @@ enum python_thread_source {
 struct python_thread {
 	enum python_thread_source source;
 	uint64_t address; /* GLOBAL: of the word */
-	int64_t tls_offset; /* STATIC_TLS: from fs base (negative); DTV: offset within the module's block */
+	/* STATIC_TLS: from fs base (negative); DTV: offset within the module's block */
+	int64_t tls_offset;
 	uint64_t tls_module; /* DTV: module id; the dtv pointer is at fs:8, entries of 16 bytes */
 	/*
-	 * A thread's own state whether or not it holds the GIL (PyGILState_GetThisThreadState): the pthread-specific slot
-	 * of _PyRuntime's autoTSSkey, at fs base + this; 0 if it could not be established on this libc (checked against
-	 * the interpreter's own thread states, tstate->thread_id == fs base).
+	 * A thread's own state whether or not it holds the GIL (PyGILState_GetThisThreadState):
+	 * the pthread-specific slot of _PyRuntime's autoTSSkey, at fs base + this; 0 if it could
+	 * not be established on this libc (checked against the interpreter's own thread states,
+	 * tstate->thread_id == fs base).
 	 */
 	uint32_t specific_offset;
 	/*
@@ -141,29 +148,30 @@ struct python_allocator { /* PyMemAllocatorEx as it stands in the process */
 
 struct python {
 	struct process *process; /* not owned */
-	uint32_t version;	 /* hexversion: 0x030b02f0 */
+	uint32_t version;        /* hexversion: 0x030b02f0 */
 	bool free_threaded, debug_build;
 	struct process_map
 		map; /* the executable mapping of the interpreter's code (path owned here) */
 	struct image *image; /* owned: the executable or libpython */
-	bool is_shared;	     /* libpython, not the executable */
-	uint64_t bias;	     /* process address = image address + bias */
+	bool is_shared;      /* libpython, not the executable */
+	uint64_t bias;       /* process address = image address + bias */
 	uint64_t runtime;    /* address of _PyRuntime in the process; 0 on 3.6 */
 	struct python_layout layout;
-	char *layout_source;	 /* for messages: release and DWARF, or _Py_DebugOffsets; owned */
-	uint64_t interpreter;	 /* the main PyInterpreterState in the process */
-	unsigned thread_states;	 /* that were found and checked, of all interpreters */
+	char *layout_source;     /* for messages: release and DWARF, or _Py_DebugOffsets; owned */
+	uint64_t interpreter;    /* the main PyInterpreterState in the process */
+	unsigned thread_states;  /* that were found and checked, of all interpreters */
 	unsigned frames_checked; /* of them, whose frames led to code objects with sane names */
 	struct python_heap heap;
 	struct python_thread thread;
-	uint64_t
-		allocators; /* address of the raw allocator's table entry in the process, 0 unknown; see python_allocators() */
+	/* The raw allocator's table in the process, 0 unknown; see python_allocators(). */
+	uint64_t allocators;
 };
 
 /*
- * Finds the interpreter in PROCESS and checks all of it. Refuses, with what was found: no Python there; a version
- * out of 3.6 to 3.15; a free-threaded build; a layout that does not hold for the living thread states and frames;
- * an interpreter that is not initialised yet (error_number() is EAGAIN: one may try again).
+ * Finds the interpreter in PROCESS and checks all of it. Refuses, with what was found: no Python
+ * there; a version out of 3.6 to 3.15; a free-threaded build; a layout that does not hold for the
+ * living thread states and frames; an interpreter that is not initialised yet (error_number() is
+ * EAGAIN: one may try again).
  */
 struct error *python_create(struct process *process, struct python **ret);
 void python_destroy(struct python *python);
@@ -172,8 +180,9 @@ void python_destroy(struct python *python);
 void python_version_text(uint32_t version, char *ret);
 
 /*
- * The three allocator tables (raw, mem, obj) as they are in the process now. RAW, MEM and OBJ are the tables' addresses
- * in the process, as the caller found them in the image (plus the bias); 0: where the layout says (3.12 on), else it fails.
+ * The three allocator tables (raw, mem, obj) as they are in the process now. RAW, MEM and OBJ are
+ * the tables' addresses in the process, as the caller found them in the image (plus the bias); 0:
+ * where the layout says (3.12 on), else it fails.
  */
 struct error *python_allocators(const struct python *python, uint64_t raw, uint64_t mem,
 				uint64_t obj, struct python_allocator ret[3]);

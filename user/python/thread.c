@@ -65,8 +65,8 @@ static struct error *current_decode(const struct python *python, struct x86_valu
 }
 
 /*
- * Up to 3.11: a word of _PyRuntime (3.6: _PyThreadState_Current). The code is right where the table,
- * made from another patch release, is not: 3.7.0 to 3.7.3 have it 88 bytes before 3.7.4.
+ * Up to 3.11: a word of _PyRuntime (3.6: _PyThreadState_Current). The code is right where the
+ * table, made from another patch release, is not: 3.7.0 to 3.7.3 have it 88 bytes before 3.7.4.
  */
 static struct error *global_find(struct python *python, const struct x86_value *value)
 {
@@ -115,8 +115,8 @@ static bool is_thread(const struct python *python, uint64_t thread_id)
 }
 
 /*
- * Is ADDRESS a thread state? With THREAD_ID, one of that thread: mostly so, but 3.12 runs a subinterpreter's
- * first state, made by one thread, in any other.
+ * Is ADDRESS a thread state? With THREAD_ID, one of that thread: mostly so, but 3.12 runs a
+ * subinterpreter's first state, made by one thread, in any other.
  */
 static bool is_state(const struct python_states *states, uint64_t address, uint64_t thread_id)
 {
@@ -130,8 +130,9 @@ static bool is_state(const struct python_states *states, uint64_t address, uint6
 }
 
 /*
- * Where a thread-local word lies that is a field of the module's block: by the thread pointer if the
- * block is in the static area of each thread (to_free NULL: glibc's elf/dl-tls.c), else by the DTV.
+ * Where a thread-local word lies that is a field of the module's block: by the thread pointer if
+ * the block is in the static area of each thread (to_free NULL: glibc's elf/dl-tls.c), else by the
+ * DTV.
  */
 static struct error *module_offset(const struct python *python, const struct python_states *states,
 				   uint64_t module, uint64_t offset, bool *ret_static,

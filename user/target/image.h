@@ -61,7 +61,10 @@ struct image {
 	struct image_segment tls; /* PT_TLS; memory_size 0: none */
 	struct image_section *sections;
 	size_t section_count;
-	/* .dynsym, and .symtab where there is one; defined ones; sorted by address. Not the thread-local ones. */
+	/*
+	 * .dynsym, and .symtab where there is one; defined ones; sorted by address. Not the
+	 * thread-local ones.
+	 */
 	struct image_symbol *symbols;
 	size_t symbol_count;
 	struct image_symbol *tls_symbols; /* address: the offset in the TLS block */
@@ -95,8 +98,8 @@ const uint8_t *image_bytes(const struct image *image, uint64_t address, size_t s
  */
 uint64_t image_bias(const struct image *image, uint64_t mapped_start, uint64_t mapped_offset);
 /*
- * The address of the PLT entry through which SYMBOL is called (.plt, .plt.sec, .plt.got), 0 for none:
- * x86-64's three PLT forms, found by what they jump through.
+ * The address of the PLT entry through which SYMBOL is called (.plt, .plt.sec, .plt.got), 0 for
+ * none: x86-64's three PLT forms, found by what they jump through.
  */
 uint64_t image_plt(const struct image *image, const char *symbol);
 

@@ -113,8 +113,8 @@ static struct error *stat_read(pid_t pid, struct stat_fields *ret)
 }
 
 /*
- * The text of NAME's line in /proc/PID/status, or its thread TASK's, behind the colon. The name of the process cannot
- * forge a line: the kernel escapes newlines.
+ * The text of NAME's line in /proc/PID/status, or its thread TASK's, behind the colon. The name of
+ * the process cannot forge a line: the kernel escapes newlines.
  */
 static struct error *status_read(pid_t pid, pid_t task, const char *name, char *ret, size_t size)
 {

@@ -24,7 +24,11 @@ struct process_map {
 	bool readable, writable, executable, shared;
 	dev_t device; /* as /proc/PID/maps prints them */
 	ino_t inode;
-	char *path; /* as the process sees it, without " (deleted)"; "" where anonymous; "[heap]", "[stack]" as printed */
+	/*
+	 * as the process sees it, without " (deleted)"; "" where anonymous; "[heap]", "[stack]" as
+	 * printed
+	 */
+	char *path;
 	bool deleted;
 };
 
@@ -35,7 +39,8 @@ struct process {
 	uint64_t start_time;  /* clock ticks since boot */
 	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
 	int pidfd;
-	char *command_line; /* arguments joined by spaces, at most 4 KiB, printable UTF-8; "[comm]" if empty */
+	/* arguments joined by spaces, at most 4 KiB, printable UTF-8; "[comm]" if empty */
+	char *command_line;
 	char *executable; /* link target of /proc/PID/exe as the process sees it */
 };
 

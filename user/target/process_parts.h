@@ -6,8 +6,8 @@
 #include "target/process.h"
 
 /*
- * WHAT ("read its maps") could not be done because of NUMBER (errno): ESRCH, or ENOENT below /proc, means that the
- * process went; else it says why it cannot be looked at.
+ * WHAT ("read its maps") could not be done because of NUMBER (errno): ESRCH, or ENOENT below
+ * /proc, means that the process went; else it says why it cannot be looked at.
  */
 struct error *process_failed(pid_t pid, int number, const char *what);
 
