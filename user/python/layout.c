@@ -111,8 +111,8 @@ static struct error *debug_layout_complete(const struct python *python,
 	 * _co_firsttraceable stands a fixed way before the code units; they are where the rest
 	 * ends.
 	 */
-	layout->code.firsttraceable = layout->code.adaptive -
-				      (known->code.adaptive - known->code.firsttraceable);
+	layout->code.firsttraceable =
+		layout->code.adaptive - (known->code.adaptive - known->code.firsttraceable);
 	layout->code.size = layout->code.adaptive;
 	layout->unicode.compact_data = layout->unicode.ascii_data +
 				       (known->unicode.compact_data - known->unicode.ascii_data);
@@ -129,8 +129,8 @@ static struct error *debug_layout_complete(const struct python *python,
 	 * verified where they are used).
 	 */
 	if (layout->runtime.interpreters_head != known->runtime.interpreters_head) {
-		uint32_t shift = layout->runtime.interpreters_head -
-				 known->runtime.interpreters_head;
+		uint32_t shift =
+			layout->runtime.interpreters_head - known->runtime.interpreters_head;
 
 		layout->runtime.allocators_raw += shift;
 		layout->runtime.allocators_mem += shift;

@@ -28,7 +28,7 @@ struct layout_debug {
 };
 
 struct layout_entry {
-	unsigned minor;	    /* of 3.minor */
+	unsigned minor;     /* of 3.minor */
 	const char *source; /* the release and what its DWARF was read from */
 	struct python_layout layout;
 	/* From 3.12; the offset in the interpreter varies, so it is where the search begins. */

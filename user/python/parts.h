@@ -34,7 +34,7 @@ struct python_state {
 		/* pthread_self(): with glibc and musl the thread pointer; 0: not bound yet */
 		thread_id;
 	uint64_t native_id; /* thread id in the process's own pid namespace; 0 unknown */
-	uint64_t frame;	    /* the current frame, 0: none */
+	uint64_t frame;     /* the current frame, 0: none */
 };
 
 struct python_states {

@@ -12,7 +12,7 @@
 #include "python/parts.h"
 
 /* A hot target is read torn now and then; over a tenth of a second of failures are no accident. */
-#define TRIES_MAX	25
+#define TRIES_MAX       25
 #define TRY_NANOSECONDS 5000000
 
 bool python_worth_trying(const struct error *error)

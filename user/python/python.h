@@ -69,9 +69,7 @@ struct python_layout {
 		uint32_t length, state; /* PyASCIIObject.length, .state (a word of bit-fields) */
 		/* sizeof PyASCIIObject, PyCompactUnicodeObject */
 		uint32_t ascii_data, compact_data;
-		/*
-		 * Positions in the state word: kind (3 bits), compact, ascii, ready (up to 3.11).
-		 */
+		/* Positions in the state word: kind (3 bits), compact, ascii, ready. */
 		uint32_t kind_shift, compact_shift, ascii_shift, ready_shift;
 	} unicode;
 
@@ -101,9 +99,8 @@ struct python_heap {
 	 * From 3.12 it hangs off the interpreter: these are the main interpreter's, and the
 	 * offsets below lead to them from any other.
 	 */
-	uint64_t usedpools,
-		/* addresses in the process; 0: not found (prediction of refills is off) */
-		usable_arenas;
+	/* Addresses in the process; 0: not found (prediction of refills is off). */
+	uint64_t usedpools, usable_arenas;
 	uint32_t interp_obmalloc; /* offset of interp->obmalloc, PYTHON_NO_OFFSET up to 3.11 */
 	bool obmalloc_is_pointer; /* 3.13 on */
 	uint32_t obmalloc_usedpools, obmalloc_usable_arenas; /* offsets within _obmalloc_state */
@@ -150,8 +147,8 @@ struct python {
 	struct process *process; /* not owned */
 	uint32_t version;        /* hexversion: 0x030b02f0 */
 	bool free_threaded, debug_build;
-	struct process_map
-		map; /* the executable mapping of the interpreter's code (path owned here) */
+	/* The executable mapping of the interpreter's code (path owned here). */
+	struct process_map map;
 	struct image *image; /* owned: the executable or libpython */
 	bool is_shared;      /* libpython, not the executable */
 	uint64_t bias;       /* process address = image address + bias */

@@ -8,7 +8,7 @@
 #include "python/parts.h"
 #include "python/x86.h"
 
-#define STATES_MAX	 65536u
+#define STATES_MAX       65536u
 #define INTERPRETERS_MAX 4096u
 
 static struct error *head_address(const struct python *python, uint64_t *ret)

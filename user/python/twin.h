@@ -16,7 +16,8 @@ struct error;
 struct error *python_present(struct process *process, bool *ret);
 
 /* The interpreter of PROCESS by what is known of TWIN, whose file it maps too. Refuses any other file. */
-struct error *python_create_twin(struct process *process, const struct python *twin, struct python **ret);
+struct error *python_create_twin(struct process *process, const struct python *twin,
+				 struct python **ret);
 
 /* Whether ONE, made of a twin, agrees with OTHER, found in the process itself since. */
 bool python_agrees(const struct python *one, const struct python *other);

@@ -17,8 +17,8 @@ void python_version_text(uint32_t version, char *ret)
 {
 	static const char *const levels[16] = {[0xa] = "a", [0xb] = "b", [0xc] = "rc"};
 	const char *level = levels[version >> 4 & 0xf];
-	int length = sprintf(ret, "%u.%u.%u", version >> 24, version >> 16 & 0xff,
-			     version >> 8 & 0xff);
+	int length =
+		sprintf(ret, "%u.%u.%u", version >> 24, version >> 16 & 0xff, version >> 8 & 0xff);
 
 	if (level)
 		sprintf(ret + length, "%s%u", level, version & 0xf);

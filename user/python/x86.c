@@ -8,7 +8,7 @@
 
 /* Accessors have some 10 instructions; Py_GetVersion up to 30. */
 #define INSTRUCTIONS_MAX 96
-#define LENGTH_MAX	 15
+#define LENGTH_MAX       15
 
 struct machine {
 	const struct image *image;
