@@ -17,6 +17,7 @@
 #include "state.h"
 
 #define CHUNK_PROBES 8
+#define SPARE_SLABS_LOW 32
 
 static __always_inline void stats_add(__u32 stack, __u64 size)
 {
@@ -70,6 +71,14 @@ static __always_inline __u64 entry_size(__u32 entry)
 	return coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE : coded;
 }
 
+/* Few slabs are left: user space is woken to make more. If the ring is full it is awake. */
+static __always_inline void slab_wanted(void)
+{
+	struct tmbpf_record record = { TMBPF_RECORD_SLAB, sizeof(record) };
+
+	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
+}
+
 /* The place of the block at ADDRESS in the shadow; with CREATE a slab is taken for a chunk that has none. */
 static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 {
@@ -94,7 +103,10 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 			return NULL;
 		if (state.next_slab >= state.ready_slabs || __sync_val_compare_and_swap(&entry->chunk, 0, chunk))
 			goto full;
-		entry->slab = __sync_fetch_and_add(&state.next_slab, 1) + 1;
+		slab = __sync_fetch_and_add(&state.next_slab, 1);
+		if (state.ready_slabs - slab < SPARE_SLABS_LOW)
+			slab_wanted();
+		entry->slab = slab + 1;
 		break;
 	}
 	if (i == CHUNK_PROBES)

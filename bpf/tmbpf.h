@@ -190,7 +190,6 @@ enum tmbpf_record_type {
 	TMBPF_RECORD_STACK = 3,
 	TMBPF_RECORD_EXEC = 4,
 	TMBPF_RECORD_SLAB = 5, /* the shadow grew: only wakes user space */
-	TMBPF_RECORD_RETURN = 6, /* a return address that no plan knew */
 };
 
 struct tmbpf_record {
@@ -238,11 +237,6 @@ struct tmbpf_record_stack {
 	__u32 bucket_slot;  /* bucket * TMBPF_BUCKET_SLOTS + slot, where it stands in the stack table */
 	__u32 unused[2];
 	struct tmbpf_frame frames[];
-};
-
-struct tmbpf_record_return {
-	struct tmbpf_record record;
-	__u64 address;
 };
 
 _Static_assert(sizeof(struct tmbpf_value) == 16, "value");

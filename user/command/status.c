@@ -95,7 +95,7 @@ static struct error *status_all(bool json)
 		object_print(all);
 	if (!json_object_array_length(all))
 		return error_advise(error_create(ERROR_NOTHING, "nothing is traced"),
-				    "`tmbpf start -p PID --exact` begins a session.");
+				    "`tmbpf start -p PID` begins a session.");
 	for (size_t i = 0; !json && i < json_object_array_length(all); i++)
 		status_print_line(json_object_array_get_idx(all, i), stdout);
 	return NULL;

@@ -265,7 +265,7 @@ static struct error *session_connect(pid_t pid, int *ret)
 		if (number != ENOENT && number != ECONNREFUSED)
 			return error_create_errno(ERROR_FAILED, number, "cannot reach the session of process %d", pid);
 		return error_advise(error_create(ERROR_NOTHING, "process %d is not traced", pid),
-				    "`tmbpf start -p %d --exact` begins a session.", pid);
+				    "`tmbpf start -p %d` begins a session.", pid);
 	}
 	*ret = take_fd(fd);
 	return NULL;

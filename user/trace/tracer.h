@@ -27,7 +27,7 @@ struct tracer_options {
 
 #define TRACER_OPTIONS_DEFAULT                                                                    \
 	{                                                                                         \
-		.nframe = 25, .stack_limit = 1 << 18, .large_limit = 1 << 21, .code_limit = 1 << 18, \
+		.nframe = 25, .stack_limit = 1 << 18, .large_limit = 1 << 20, .code_limit = 1 << 18, \
 		.slab_limit = 1 << 16,                                                            \
 	}
 
