@@ -53,8 +53,9 @@ static struct error *code_check(const struct python *python, uint64_t address)
 }
 
 /*
- * The first frames of a thread. Where one leads to no code object (3.13 on: None, in frames that
- * the interpreter makes for itself) the one before it must.
+ * The first frames of a thread: those of the interpreter's own apart, the most recent ones lead to
+ * code objects. One that does is much to ask of a layout that does not fit, so that what follows
+ * may have changed while it was read.
  */
 static struct error *thread_check(const struct python *python, const struct python_state *state,
 				  bool *ret_checked)
@@ -63,20 +64,17 @@ static struct error *thread_check(const struct python *python, const struct pyth
 	uint64_t frame = state->frame, code;
 	unsigned i, good = 0;
 
-	for (i = 0; i < FRAMES_MAX && frame; i++) {
-		try(frame_read(python, frame, &code, &frame));
-		if (!code)
+	for (i = 0; i < FRAMES_MAX && frame && !error; i++) {
+		error = frame_read(python, frame, &code, &frame);
+		if (error || !code)
 			continue;
-		error_destroy(error);
 		error = code_check(python, code);
 		if (!error)
 			good++;
-		/* A whole stack of them would be a layout that does not fit. */
-		if (!error && good == 4)
-			break;
 	}
-	if (error)
+	if (error && !good)
 		return error;
+	error_destroy(error);
 	*ret_checked = good > 0;
 	return NULL;
 }
