@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Thread states, threads and pymalloc's roots in a memory made up: a 3.11 and a 3.13. */
 #include "support.h"
-#include "memory_fake.h"
+#include "python_fake.h"
 #include "base/cleanup.h"
 #include "python/allocators.h"
 #include "python/layout_table.h"
@@ -10,69 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RUNTIME  0x100000
-#define INTERP   0x200000
-#define STATE    0x300000 /* and one each 0x1000 from there */
 #define DATA     0x400000
 #define POOL     0x800000
 #define OBMALLOC 0x410100
-
-struct world {
-	struct memory_fake fake;
-	struct image image;
-	struct python python;
-};
-
-static void world_init(struct world *world, uint32_t version)
-{
-	const struct layout_entry *entry = python_layout_entry(version);
-
-	memset(world, 0, sizeof(*world));
-	memory_fake_init(&world->fake);
-	world->fake.process.pid = getpid();
-	world->fake.process.inner_pid = getpid();
-	world->image.path = "fake";
-	world->python.process = &world->fake.process;
-	world->python.image = &world->image;
-	world->python.version = version;
-	world->python.runtime = RUNTIME;
-	world->python.layout = entry->layout;
-	world->python.layout_source = "a test";
-	world->python.interpreter = INTERP;
-	memory_fake_add(&world->fake, RUNTIME, 0x10000);
-	memory_fake_add(&world->fake, INTERP, 0x10000);
-}
-
-static void world_deinit(struct world *world)
-{
-	memory_fake_deinit(&world->fake);
-}
-
-static uint64_t state_address(unsigned index)
-{
-	return STATE + index * 0x1000;
-}
-
-/* COUNT thread states in the one interpreter. */
-static void states_put(struct world *world, unsigned count)
-{
-	const struct python_layout *layout = &world->python.layout;
-	unsigned i;
-
-	memory_fake_put_u64(&world->fake, RUNTIME + layout->runtime.interpreters_head, INTERP);
-	memory_fake_put_u64(&world->fake, INTERP + layout->interp.tstate_head, count ? STATE : 0);
-	for (i = 0; i < count; i++) {
-		uint64_t address = state_address(i);
-
-		memory_fake_add(&world->fake, address, 0x1000);
-		memory_fake_put_u64(&world->fake, address + layout->tstate.interp, INTERP);
-		memory_fake_put_u64(&world->fake, address + layout->tstate.next,
-				    i + 1 < count ? state_address(i + 1) : 0);
-		memory_fake_put_u64(&world->fake, address + layout->tstate.thread_id, 0x7000 + i);
-		memory_fake_put_u64(&world->fake, address + layout->tstate.native_thread_id,
-				    getpid() + i);
-	}
-}
 
 static void test_states(void **state)
 {
