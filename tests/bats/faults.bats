@@ -131,7 +131,9 @@ teardown()
 @test "a killed tracer leaves the target free for the next" {
 	start_target "$TARGETS/busy.py"
 	tmbpf start -p "$TARGET_PID" --exact
-	kill -KILL "$(tracer_pid)"
+	tracer=$(tracer_pid)
+	kill -KILL "$tracer"
+	wait_until tracer_gone "$tracer"
 	run -0 tmbpf start -p "$TARGET_PID" --exact
 	tell_target keep
 	wait_target kept

@@ -40,6 +40,12 @@ session_ended()
 	state=$(status_field .state) && [[ $state != running ]]
 }
 
+# tracer_gone PID: the kernel has let go of all that the process PID held
+tracer_gone()
+{
+	[[ ! -d /proc/$1 ]]
+}
+
 # bpf_objects PID: ids of the links and programs that the process PID holds, `link N` and `prog N`
 bpf_objects()
 {

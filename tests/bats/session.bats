@@ -201,13 +201,16 @@ teardown()
 	/usr/bin/python3 - churn.pickle "$expected" <<-'CODE'
 		import collections, json, sys, tracemalloc
 		expected = {(f, line): n for f, line, n in json.loads(sys.argv[2])["expected"]}
-		found = collections.Counter()
+		found, others = collections.Counter(), collections.Counter()
 		for trace in tracemalloc.Snapshot.load(sys.argv[1]).traces:
 		    frames = list(trace.traceback)[::-1]
-		    if len(frames) > 1 and frames[1].filename.startswith("<churned-") and trace.size < 100:
+		    if len(frames) > 1 and frames[1].filename.startswith("<churned-"):
 		        found[frames[1].filename, frames[1].lineno] += 1
+		    else:
+		        others[trace.size, tuple((f.filename.rpartition("/")[2], f.lineno) for f in frames)] += 1
 		wrong = [(at, expected.get(at), found.get(at)) for at in set(expected) | set(found) if expected.get(at) != found.get(at)]
-		print(len(expected), "places,", sum(expected.values()), "blocks; wrong:", wrong[:5])
+		print(len(expected), "places,", sum(expected.values()), "blocks;", len(wrong), "wrong:", wrong[:5])
+		print("elsewhere:", others)
 		sys.exit(1 if wrong or not expected else 0)
 	CODE
 }
