@@ -302,6 +302,27 @@ static void test_print(void **state)
 	free(text);
 }
 
+static void test_hooks(void **state)
+{
+	const uint64_t functions[] = {FAKE(h_hook), 0x1234};
+	struct site *sites;
+	size_t count;
+
+	(void)state;
+	assert_null(site_at(FAKE(h_hook_result)));
+	support_ok(plan_hook_results(&fake->image, plan, functions, 2, &sites, &count));
+	assert_int_equal(count, 2);
+	assert_int_equal(sites[0].kind, SITE_RESULT);
+	assert_int_equal(sites[0].address, FAKE(h_hook_result));
+	assert_int_equal(sites[0].returns, FAKE(h_hook_returns));
+	assert_int_equal(sites[1].address, FAKE(h_inner_result));
+	assert_register(sites[1].a[0], RAX);
+	free(sites);
+	support_ok(plan_hook_results(&fake->image, plan, functions + 1, 1, &sites, &count));
+	assert_int_equal(count, 0);
+	free(sites);
+}
+
 /* Position-independent: the tables' words are relocations. */
 static void test_relocated_tables(void **state)
 {
@@ -421,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_refill),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_relocated_tables),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_damage),

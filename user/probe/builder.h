@@ -8,6 +8,7 @@
 #include "probe/imports.h"
 #include "probe/listing.h"
 #include "probe/plan.h"
+#include "probe/reuse.h"
 
 struct error;
 
@@ -30,6 +31,7 @@ struct builder {
 	struct imports libc;
 	struct imports exports;       /* return_exports, by its indices */
 	struct imports runtime_words; /* GOT words that hold the address of _PyRuntime */
+	struct reuse_word reuse;
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
 	bool runtime_tables;  /* the live tables stand in it */
@@ -65,6 +67,9 @@ struct error *guards_sites(struct builder *builder);
 struct error *entries_sites(struct builder *builder);
 struct error *raw_sites(struct builder *builder);
 struct error *refill_sites(struct builder *builder);
-struct error *results_sites(struct builder *builder);
+/* The sites behind the calls that hooks, FUNCTIONS and what they call, make through their context. */
+struct error *hooks_results(struct builder *builder, const uint64_t *functions, size_t count);
+/* Leaves out of FOUND what is probed by PLAN already. */
+void hooks_subtract(struct plan *found, const struct plan *plan);
 
 #endif

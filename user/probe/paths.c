@@ -53,8 +53,7 @@ static bool is_entry(struct listing *listing, uint64_t address, size_t jump_coun
 	return calls || (function && function->start == address && !jump_count);
 }
 
-/* The instruction that flows into ADDRESS, if one does; padding behind a jump does not count. */
-static bool flows_into(struct listing *listing, uint64_t address, struct x86_instruction *ret)
+bool path_flows_into(struct listing *listing, uint64_t address, struct x86_instruction *ret)
 {
 	const struct listing_function *function = listing_function_at(listing, address);
 	struct x86_instruction first, before;
@@ -92,7 +91,7 @@ static bool walk_step(struct walk *walk, uint64_t address, path_judge judge, voi
 			       context))
 			return false;
 	}
-	if (flows_into(walk->listing, address, &before)) {
+	if (path_flows_into(walk->listing, address, &before)) {
 		if (!walk_edge(walk, before.address, address, judge, context))
 			return false;
 		reached = true;

@@ -30,4 +30,7 @@ bool paths_backward(struct listing *listing, uint64_t address, unsigned limit, p
 /* Whether control goes on to the next instruction. */
 bool path_flows(const struct x86_instruction *instruction);
 
+/* The instruction that flows into ADDRESS, if one does; padding behind a jump does not count. */
+bool path_flows_into(struct listing *listing, uint64_t address, struct x86_instruction *ret);
+
 #endif

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/builder.h"
-#include "probe/returns.h"
+#include "probe/results.h"
 
 #define SITES_MAX    65536
 #define WARNINGS_MAX 200
@@ -130,6 +130,7 @@ static struct error *builder_run(struct builder *builder)
 	try(raw_sites(builder));
 	try(refill_sites(builder));
 	try(results_sites(builder));
+	try(reuse_sites(builder));
 	try(builder_check(builder));
 	plan_sort(plan);
 	return NULL;
@@ -156,7 +157,7 @@ static uint64_t *words_add(const struct imports *imports, uint64_t *at)
 static struct error *builder_sweep(struct builder *builder)
 {
 	const struct tables *tables = &builder->tables;
-	uint64_t addresses[8 + TABLE_WORDS * 2 * TABLES_COPIES_MAX + 1 + 2 * IMPORT_SLOTS_MAX];
+	uint64_t addresses[8 + TABLE_WORDS * 2 * TABLES_COPIES_MAX + 1 + 2 * IMPORT_SLOTS_MAX + 2];
 	uint64_t displacements[3 * 4], *at = addresses, *to = displacements;
 	struct listing_watch watch = {.addresses = addresses, .displacements = displacements};
 
@@ -172,6 +173,10 @@ static struct error *builder_sweep(struct builder *builder)
 		*at++ = builder->runtime;
 	at = words_add(&builder->runtime_words, at);
 	at = words_add(&builder->exports, at);
+	if (builder->reuse.address)
+		*at++ = builder->reuse.address;
+	if (builder->reuse.owner)
+		*at++ = builder->reuse.owner;
 	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
 	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
 		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
@@ -190,6 +195,7 @@ static struct error *builder_prepare(struct builder *builder, const uint64_t *li
 	builder->runtime_tables = builder->runtime && builder->tables.live[0] > builder->runtime &&
 				  runtime && runtime->address == builder->runtime &&
 				  builder->tables.live[0] - builder->runtime < runtime->size;
+	reuse_word_find(builder);
 	imports_add(&builder->runtime_words, builder->image, "_PyRuntime", 0);
 	for (unsigned i = 0; i < return_export_count; i++)
 		imports_add(&builder->exports, builder->image, return_exports[i].name, i);
@@ -239,6 +245,25 @@ struct error *plan_module_results(const struct image *image, struct site **ret, 
 	}
 	*ret = take(plan->sites);
 	*ret_count = plan->site_count;
+	return NULL;
+}
+
+struct error *plan_hook_results(const struct image *image, const struct plan *plan,
+				const uint64_t *functions, size_t count, struct site **ret,
+				size_t *ret_count)
+{
+	cleanup(plan_cleanup) struct plan *found = calloc(1, sizeof(*found));
+	cleanup(builder_deinit) struct builder builder = {.image = image, .plan = found};
+
+	if (!found)
+		return error_create(ERROR_FAILED, "no memory for a plan");
+	try(builder_sweep(&builder));
+	try(hooks_results(&builder, functions, count));
+	try(builder_check(&builder));
+	hooks_subtract(found, plan);
+	plan_sort(found);
+	*ret = take(found->sites);
+	*ret_count = found->site_count;
 	return NULL;
 }
 

@@ -19,6 +19,7 @@
  *    process (plan_module_results()).
  *  - REFILL: the entry of allocate_from_new_pool: counts what share of refills was announced by a
  *    probed allocation.
+ *  - REUSE: where an object was taken from a free list, which no allocator sees: a[0] is the object.
  *
  * What no file tells: a function that returns by a tail jump to libc may be called through a
  * pointer, from another module (zlib's zalloc is a pointer to such a function). Such a return
@@ -36,7 +37,7 @@
 
 struct error;
 
-enum site_kind { SITE_GUARD, SITE_ENTRY, SITE_RAW, SITE_RESULT, SITE_REFILL };
+enum site_kind { SITE_GUARD, SITE_ENTRY, SITE_RAW, SITE_RESULT, SITE_REFILL, SITE_REUSE };
 enum site_operation { SITE_MALLOC, SITE_CALLOC, SITE_REALLOC, SITE_FREE };
 
 /*
@@ -103,6 +104,9 @@ struct plan_audit {
 	uint32_t refill_attributed; /* of them, where a probed place leads to */
 	/* Of those, in a malloc inlined into realloc's fast path: it is not announced by itself. */
 	uint32_t refill_in_realloc;
+	uint32_t reuse_checks; /* places that tell tracemalloc of a new reference */
+	uint32_t reuse_taken;  /* objects taken from free lists before that */
+	uint32_t reuse_sites;  /* of them, those that can be probed apart from new objects */
 	uint32_t bad_instructions;
 	uint32_t warnings; /* also those that did not fit in plan->warnings */
 };
@@ -152,6 +156,15 @@ struct error *plan_create_image(const struct image *image, const struct plan_inp
  * come out 0. The array is to be freed.
  */
 struct error *plan_module_results(const struct image *image, struct site **ret, size_t *ret_count);
+
+/*
+ * The further RESULT sites that are needed where hooks stand in the allocator tables: behind the
+ * calls that COUNT functions of the hooks (image addresses, from the live tables) make of what they
+ * stand before. What PLAN has at the same place already is left out. The array is to be freed.
+ */
+struct error *plan_hook_results(const struct image *image, const struct plan *plan,
+				const uint64_t *functions, size_t count, struct site **ret,
+				size_t *ret_count);
 
 /*
  * plan_create(), or a plan kept from before: below $TMBPF_CACHE or /var/cache/tmbpf, by build-id

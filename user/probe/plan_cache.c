@@ -22,7 +22,7 @@
 #include "probe/x86.h"
 
 #define FOLDER       "/var/cache/tmbpf"
-#define MAGIC        0x314e414c50424d54ULL /* "TMBPLAN1" */
+#define MAGIC        0x324e414c50424d54ULL /* "TMBPLAN2" */
 #define SITES_MAX    65536
 #define WARNINGS_MAX 200
 #define TEXT_MAX     512
@@ -178,7 +178,7 @@ static bool site_valid(const struct image *image, const struct site *site)
 {
 	uint64_t offset;
 
-	return site->kind <= SITE_REFILL && site->operation <= SITE_FREE && site->length &&
+	return site->kind <= SITE_REUSE && site->operation <= SITE_FREE && site->length &&
 	       site->length <= sizeof(site->bytes) && value_valid(&site->a[0]) &&
 	       value_valid(&site->a[1]) && image_offset(image, site->address, &offset) &&
 	       offset == site->offset && offset <= image->size - site->length &&

@@ -9,7 +9,7 @@
 
 static const char *kind_name(enum site_kind kind)
 {
-	static const char *const names[] = {"guard", "entry", "raw", "result", "refill"};
+	static const char *const names[] = {"guard", "entry", "raw", "result", "refill", "reuse"};
 
 	return (unsigned)kind < array_size(names) ? names[kind] : "?";
 }
@@ -49,7 +49,9 @@ static void arguments_text(const struct site *site, char *ret, size_t size)
 	}
 	value_text(&site->a[0], text[0], sizeof(text[0]));
 	value_text(&site->a[1], text[1], sizeof(text[1]));
-	if (site->kind == SITE_RESULT)
+	if (site->kind == SITE_REUSE)
+		snprintf(ret, size, "object=%s", text[0]);
+	else if (site->kind == SITE_RESULT)
 		snprintf(ret, size, "pointer=%s", text[0]);
 	else if (names[site->operation][1])
 		snprintf(ret, size, "%s=%s %s=%s", names[site->operation][0], text[0],
@@ -60,7 +62,7 @@ static void arguments_text(const struct site *site, char *ret, size_t size)
 
 static void site_print(const struct site *site, FILE *out)
 {
-	bool allocates = site->kind != SITE_RESULT && site->kind != SITE_REFILL;
+	bool allocates = site->kind <= SITE_RAW;
 	char arguments[160], instruction[128];
 
 	arguments_text(site, arguments, sizeof(arguments));
@@ -118,6 +120,8 @@ void plan_print(const struct plan *plan, FILE *out)
 	fprintf(out, "refill: %#llx, %u callers, %u of them attributed (%u within realloc)\n",
 		(unsigned long long)plan->refill, audit->refill_callers, audit->refill_attributed,
 		audit->refill_in_realloc);
+	fprintf(out, "reuse: %u checks, %u objects from free lists, %u of them probed\n",
+		audit->reuse_checks, audit->reuse_taken, audit->reuse_sites);
 	fprintf(out, "usedpools: %#llx, usable_arenas: %#llx\n",
 		(unsigned long long)plan->usedpools, (unsigned long long)plan->usable_arenas);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);

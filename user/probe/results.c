@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "probe/builder.h"
 #include "probe/paths.h"
-#include "probe/returns.h"
+#include "probe/results.h"
 #include "probe/symbolic.h"
 
 /* Instructions from a return to its site. */
@@ -200,14 +200,20 @@ static struct error *result_add(struct results *results, const struct return_poi
 	return builder_site(builder, &site);
 }
 
+struct error *results_add(struct builder *builder, struct return_point *points, size_t count)
+{
+	struct results results = {.builder = builder, .points = points, .count = count};
+
+	for (size_t i = 0; i < count; i++)
+		try(result_add(&results, &points[i]));
+	return NULL;
+}
+
 struct error *results_sites(struct builder *builder)
 {
 	cleanup_free struct return_point *points = NULL;
-	struct results results = {.builder = builder};
+	size_t count;
 
-	try(returns_collect(builder, &points, &results.count));
-	results.points = points;
-	for (size_t i = 0; i < results.count; i++)
-		try(result_add(&results, &points[i]));
-	return NULL;
+	try(returns_collect(builder, &points, &count));
+	return results_add(builder, points, count);
 }

@@ -160,6 +160,9 @@ static enum x86_kind mnemonic_kind(ZydisMnemonic mnemonic)
 		return X86_TEST;
 	case ZYDIS_MNEMONIC_MOV:
 		return X86_MOVE;
+	case ZYDIS_MNEMONIC_MOVSXD:
+	case ZYDIS_MNEMONIC_CDQE:
+		return X86_EXTEND;
 	case ZYDIS_MNEMONIC_LEA:
 		return X86_LEA;
 	case ZYDIS_MNEMONIC_PUSH:
@@ -249,6 +252,10 @@ bool x86_decode(const uint8_t *code, size_t size, uint64_t address, struct x86_i
 							  .number = X86_NONE,
 							  .base = X86_NONE,
 							  .index = X86_NONE};
+	if (decoded.mnemonic == ZYDIS_MNEMONIC_CDQE) {
+		operand_convert(&result, &operands[0], &result.operands[0]);
+		operand_convert(&result, &operands[1], &result.operands[1]);
+	}
 	if (result.kind == X86_CALL || result.kind == X86_JUMP || result.kind == X86_BRANCH)
 		result.target = address + decoded.length + decoded.raw.imm[0].value.s;
 	result.tests_equal = decoded.mnemonic == ZYDIS_MNEMONIC_JZ;

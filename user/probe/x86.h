@@ -51,6 +51,7 @@ enum x86_kind {
 	X86_XOR,
 	X86_SHIFT_LEFT,
 	X86_NOP,
+	X86_EXTEND, /* 32 bits to 64, with the sign */
 };
 
 enum x86_operand_kind { X86_ABSENT, X86_REGISTER, X86_IMMEDIATE, X86_MEMORY };
@@ -104,7 +105,7 @@ struct x86_outline {
 	bool has_displacement; /* loads, calls or jumps through a register plus one */
 	uint64_t named;        /* that address */
 	uint64_t constant;     /* that immediate */
-	int64_t displacement; /* that displacement */
+	int64_t displacement;  /* that displacement */
 };
 
 bool x86_outline(const uint8_t *code, size_t size, uint64_t address, struct x86_outline *ret);
