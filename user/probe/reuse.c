@@ -165,8 +165,8 @@ static void word_read(const struct image *image, uint64_t address, struct reuse_
 		if (!bytes || !x86_decode(bytes, X86_LENGTH_MAX, address, &instruction) ||
 		    instruction.kind == X86_CALL || !path_flows(&instruction))
 			return;
-		if (instruction.kind == X86_TEST ||
-		    (instruction.kind == X86_COMPARE && is_immediate(&instruction.operands[1], 0))) {
+		if (instruction.kind == X86_TEST || (instruction.kind == X86_COMPARE &&
+						     is_immediate(&instruction.operands[1], 0))) {
 			*ret = word_at(registers, to);
 			return;
 		}
@@ -200,8 +200,8 @@ void reuse_word_find(struct builder *builder)
 	builder->reuse.distance = CONFIG_TRACING;
 }
 
-static void trail_add(struct trail *trail, const struct x86_instruction *instruction,
-		      unsigned next, bool alone)
+static void trail_add(struct trail *trail, const struct x86_instruction *instruction, unsigned next,
+		      bool alone)
 {
 	for (unsigned i = 0; i < trail->count; i++) {
 		if (trail->steps[i].instruction.address == instruction->address)
@@ -295,9 +295,8 @@ static void taking_flags(struct taking *taking, const struct x86_instruction *in
 static void taking_branch(struct taking *taking, const struct x86_instruction *instruction,
 			  uint64_t next)
 {
-	bool there = taking->counted ||
-		     (next == instruction->target ? instruction->tests_unequal
-						  : instruction->tests_equal);
+	bool there = taking->counted || (next == instruction->target ? instruction->tests_unequal
+								     : instruction->tests_equal);
 
 	if (!taking->tests)
 		return;
@@ -493,7 +492,8 @@ static bool is_new_reference(struct listing *listing, const struct trail *trail)
 	for (unsigned i = 1; i < trail->count && trail->steps[i].depth <= COUNT_BEFORE; i++) {
 		const struct x86_instruction *instruction = &trail->steps[i].instruction;
 
-		if (instruction->kind == X86_MOVE && is_behind(&instruction->operands[0], 0xffff, 0) &&
+		if (instruction->kind == X86_MOVE &&
+		    is_behind(&instruction->operands[0], 0xffff, 0) &&
 		    instruction->operands[0].width == 64 &&
 		    is_immediate(&instruction->operands[1], 1))
 			return true;
@@ -563,8 +563,7 @@ static bool taking_follow(struct search *search, unsigned index, bool counted, u
 		}
 		if (step == steps)
 			break;
-		taking_step(&taking, &step->instruction,
-			    steps[step->next].instruction.address);
+		taking_step(&taking, &step->instruction, steps[step->next].instruction.address);
 		if (taking.refused || (!taking.object && !taking.count && !taking.link))
 			return false;
 	}
@@ -607,10 +606,11 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 				audit->reuse_sites++;
 				continue;
 			}
-			builder_warn(builder,
-				     "%#llx: an object from a free list that new ones join at once: "
-				     "its owner stays who had it before",
-				     (unsigned long long)taken);
+			builder_warn(
+				builder,
+				"%#llx: an object from a free list that new ones join at once: "
+				"its owner stays who had it before",
+				(unsigned long long)taken);
 		}
 	}
 	return NULL;

@@ -105,6 +105,8 @@ static uint8_t site_action(const struct site *site)
 		return TMBPF_RESULT;
 	case SITE_REFILL:
 		return TMBPF_REFILL;
+	case SITE_REUSE:
+		return TMBPF_REUSE;
 	}
 	return TMBPF_RESULT;
 }
