@@ -49,7 +49,8 @@ static __always_inline bool heap_of(__u64 tstate, struct heap *ret)
 enum prediction { PREDICTED, PREDICTED_LATER, PREDICTION_FAILED };
 
 /* What allocate_from_new_pool will hand out for class INDEX. */
-static __always_inline enum prediction predict_refill(const struct heap *heap, __u32 index, __u64 *ret)
+static __always_inline enum prediction predict_refill(const struct heap *heap, __u32 index,
+						      __u64 *ret)
 {
 	struct arena_object arena;
 	struct pool_header pool;
@@ -72,7 +73,8 @@ static __always_inline enum prediction predict_refill(const struct heap *heap, _
 }
 
 /* What _PyObject_Malloc(SIZE) will return, SIZE from 1 to 512. */
-static __always_inline enum prediction predict(struct thread *thread, const struct heap *heap, __u64 size, __u64 *ret)
+static __always_inline enum prediction predict(struct thread *thread, const struct heap *heap,
+					       __u64 size, __u64 *ret)
 {
 	__u32 index = (size - 1) >> cfg.granule_shift;
 	/* usedpools[2 * index] is a pool, or points 16 bytes before itself where the class has none (PTA, obmalloc.c). */
@@ -114,9 +116,10 @@ static __always_inline bool pool_class(__u64 address, __u32 *ret_bytes)
 	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(&pool, sizeof(pool), start))
 		return false;
 	bytes = (pool.szidx + 1) << cfg.granule_shift;
-	if (pool.szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift || pool.maxnextoffset != cfg.pool_size - bytes ||
-	    distance < sizeof(pool) || (distance - sizeof(pool)) % bytes || distance > pool.maxnextoffset ||
-	    !pool.count || pool.count > cfg.pool_size / bytes)
+	if (pool.szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
+	    pool.maxnextoffset != cfg.pool_size - bytes || distance < sizeof(pool) ||
+	    (distance - sizeof(pool)) % bytes || distance > pool.maxnextoffset || !pool.count ||
+	    pool.count > cfg.pool_size / bytes)
 		return false;
 	*ret_bytes = bytes;
 	return true;

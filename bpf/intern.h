@@ -29,7 +29,8 @@ struct capture_cursor {
 };
 
 /* Appends SIZE bytes at ADDRESS; what was captured, 0 if they cannot be read. */
-static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 address, __u64 size, __u32 most)
+static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 address, __u64 size,
+					   __u32 most)
 {
 	__u32 length = size < most ? size : most;
 	__u32 position = cursor->position;
@@ -43,7 +44,8 @@ static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 
 }
 
 /* PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h). */
-static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret, __u64 object)
+static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret,
+					   __u64 object)
 {
 	__u64 length;
 	__u32 flags, kind, offset;
@@ -53,9 +55,11 @@ static __always_inline void capture_string(struct capture_cursor *cursor, struct
 	    !read_user(&flags, sizeof(flags), object + cfg.unicode_state))
 		return;
 	kind = flags >> cfg.unicode_kind_shift & 7;
-	if ((kind != 1 && kind != 2 && kind != 4) || !(flags >> cfg.unicode_kind_shift & 8) || length > 1u << 30)
+	if ((kind != 1 && kind != 2 && kind != 4) || !(flags >> cfg.unicode_kind_shift & 8) ||
+	    length > 1u << 30)
 		return;
-	offset = flags >> cfg.unicode_kind_shift & 16 ? cfg.unicode_ascii_data : cfg.unicode_compact_data;
+	offset = flags >> cfg.unicode_kind_shift & 16 ? cfg.unicode_ascii_data
+						      : cfg.unicode_compact_data;
 	ret->length = length;
 	ret->captured = capture_bytes(cursor, object + offset, length * kind, TMBPF_STRING_MAX);
 	if (ret->captured || !length)
@@ -80,7 +84,8 @@ __noinline int code_capture(__u64 code, __u32 id)
 	__u64 table, size = 0;
 	__u32 total;
 
-	capture = bpf_task_storage_get(&captures, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	capture = bpf_task_storage_get(&captures, bpf_get_current_task_btf(), 0,
+				       BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!capture) {
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 		return -1;
@@ -95,7 +100,8 @@ __noinline int code_capture(__u64 code, __u32 id)
 	record->firsttraceable = 0;
 	read_user(&record->firstlineno, sizeof(record->firstlineno), code + cfg.code_firstlineno);
 	if (cfg.code_firsttraceable != NO_OFFSET)
-		read_user(&record->firsttraceable, sizeof(record->firsttraceable), code + cfg.code_firsttraceable);
+		read_user(&record->firsttraceable, sizeof(record->firsttraceable),
+			  code + cfg.code_firsttraceable);
 	capture_string(&cursor, &record->filename, code_word(code, cfg.code_filename));
 	capture_string(&cursor, &record->name, code_word(code, cfg.code_name));
 	capture_string(&cursor, &record->qualname, code_word(code, cfg.code_qualname));
@@ -103,7 +109,8 @@ __noinline int code_capture(__u64 code, __u32 id)
 	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30)
 		size = 0;
 	record->table_size = size;
-	record->table_captured = size ? capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX) : 0;
+	record->table_captured =
+		size ? capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX) : 0;
 	total = cursor.position;
 	if (total > CAPTURE_MAX)
 		total = CAPTURE_MAX;
@@ -148,7 +155,7 @@ static __always_inline __u32 code_id(__u64 code)
 __noinline int code_end(__u64 code)
 {
 	struct tmbpf_record_code_end record = {
-		.record = { TMBPF_RECORD_CODE_END, sizeof(record) },
+		.record = {TMBPF_RECORD_CODE_END, sizeof(record)},
 		.address = code,
 	};
 	__u32 *known = bpf_map_lookup_elem(&codes, &code);
@@ -180,7 +187,7 @@ static long generation_step(__u32 index, struct generation_walk *w)
 
 static __always_inline __u32 generations_hash(struct thread *thread)
 {
-	struct generation_walk w = { .thread = thread };
+	struct generation_walk w = {.thread = thread};
 
 	bpf_loop(TMBPF_WALK_MAX, generation_step, &w, 0);
 	return w.hash;
@@ -240,7 +247,7 @@ static __always_inline void stack_id_return(__u32 id)
 __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 {
 	struct tmbpf_record_stack *record;
-	struct announce a = { .thread = thread };
+	struct announce a = {.thread = thread};
 	__u32 size;
 
 	if (!thread)
@@ -269,8 +276,8 @@ __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 
 #define SLOT_BUSY 0xffffffffu /* as an id: a thread is filling this slot */
 
-static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bucket *bucket, __u32 place, __u32 slot,
-					  __u64 hash)
+static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bucket *bucket,
+					  __u32 place, __u32 slot, __u64 hash)
 {
 	__u32 epoch = state.epoch, id;
 	__u64 before;
@@ -320,7 +327,8 @@ __noinline int stack_intern(struct thread *thread, __u64 hash)
 			return id;
 		if (generations_hash(thread) == bucket->generations[slot]) {
 			/* Fails only if user space is just taking the stack out: the id stays good for a while. */
-			__sync_val_compare_and_swap(&bucket->id_epoch[slot], id_epoch, (__u64)epoch << 32 | id);
+			__sync_val_compare_and_swap(&bucket->id_epoch[slot], id_epoch,
+						    (__u64)epoch << 32 | id);
 			return id;
 		}
 		free = slot; /* a stack of dead code: its place is taken over */

@@ -10,7 +10,8 @@
 
 #define SIGSTOP 19
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
 
 const volatile __u32 target; /* thread group, in the first pid namespace */
 

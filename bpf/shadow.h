@@ -16,7 +16,7 @@
 #include "intern.h"
 #include "state.h"
 
-#define CHUNK_PROBES 8
+#define CHUNK_PROBES    8
 #define SPARE_SLABS_LOW 32
 
 static __always_inline void stats_add(__u32 stack, __u64 size)
@@ -60,9 +60,9 @@ static __always_inline void totals_remove(__u32 stack, __u64 size)
 	__sync_fetch_and_sub(&state.current, size);
 }
 
-#define ENTRY_STACK(entry) ((entry) & (TMBPF_STACK_MAX - 1))
+#define ENTRY_STACK(entry)      ((entry) & (TMBPF_STACK_MAX - 1))
 #define ENTRY_SIZE_CODED(entry) ((entry) >> TMBPF_STACK_BITS)
-#define ENTRY_CODE(entry) (ENTRY_SIZE_CODED(entry) > TMBPF_SIZE_MAX)
+#define ENTRY_CODE(entry)       (ENTRY_SIZE_CODED(entry) > TMBPF_SIZE_MAX)
 
 static __always_inline __u64 entry_size(__u32 entry)
 {
@@ -74,7 +74,7 @@ static __always_inline __u64 entry_size(__u32 entry)
 /* Few slabs are left: user space is woken to make more. If the ring is full it is awake. */
 static __always_inline void slab_wanted(void)
 {
-	struct tmbpf_record record = { TMBPF_RECORD_SLAB, sizeof(record) };
+	struct tmbpf_record record = {TMBPF_RECORD_SLAB, sizeof(record)};
 
 	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 }
@@ -101,7 +101,8 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 			continue;
 		if (!create)
 			return NULL;
-		if (state.next_slab >= state.ready_slabs || __sync_val_compare_and_swap(&entry->chunk, 0, chunk))
+		if (state.next_slab >= state.ready_slabs ||
+		    __sync_val_compare_and_swap(&entry->chunk, 0, chunk))
 			goto full;
 		slab = __sync_fetch_and_add(&state.next_slab, 1);
 		if (state.ready_slabs - slab < SPARE_SLABS_LOW)
@@ -180,7 +181,7 @@ static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 
 static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 {
-	struct tmbpf_large block = { .size = size, .stack = stack }, *old;
+	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
 
 	old = bpf_map_lookup_elem(&large, &address);
 	if (old) {
@@ -230,7 +231,8 @@ static __always_inline void code_mark(__u64 code)
 		old = *entry;
 		coded = ENTRY_SIZE_CODED(old);
 		if (coded > TMBPF_CODE_BASE && coded <= TMBPF_SIZE_MAX)
-			*entry = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS | ENTRY_STACK(old);
+			*entry = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
+				 ENTRY_STACK(old);
 		return;
 	}
 	block = bpf_map_lookup_elem(&large, &address);

@@ -13,7 +13,7 @@
 
 #include "tmbpf.h"
 
-#define WINDOW 1024	/* bytes of frame memory read at once */
+#define WINDOW      1024 /* bytes of frame memory read at once */
 #define GENERATIONS 65536
 
 const volatile struct tmbpf_config cfg;
@@ -28,9 +28,9 @@ struct {
 	__u64 current, peak;
 	__u64 events[TMBPF_EVENT_COUNT];
 	__u64 losses[TMBPF_LOSS_COUNT];
-	__u64 unknown_frees;   /* of blocks from before tracing began */
+	__u64 unknown_frees;    /* of blocks from before tracing began */
 	__u64 missed_code_ends; /* ends of code objects that user space was not told of */
-	__u32 returned_stack;  /* an id whose announcement failed, to be taken again */
+	__u32 returned_stack;   /* an id whose announcement failed, to be taken again */
 	__u32 leaked_stacks;
 } state;
 
@@ -44,11 +44,11 @@ struct {
 	__u32 stack;
 } refill;
 
-struct pending { /* a raw allocation whose result is awaited */
+struct pending {             /* a raw allocation whose result is awaited */
 	__u64 stack_pointer; /* rsp right after the return */
 	__u64 returns;       /* the return address; 0: none is awaited */
 	__u64 size;
-	__u64 old;           /* realloc: what was given up for it */
+	__u64 old; /* realloc: what was given up for it */
 	struct tmbpf_large old_block;
 };
 
@@ -56,14 +56,15 @@ struct thread {
 	struct pending pending;
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
-	__u64 object_freed;   /* an unknown block that its object's free gave up: the raw domain may see it once more */
-	__u64 hook_request;   /* an outer raw hook was entered for this size, plus 1; 0 none */
-	__u32 new_arena;      /* its last object allocation finds no arena with room: pymalloc is about to add one */
-	__u32 refill_class;   /* a probed allocation announced a refill of this class, plus 1; 0 none */
+	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
+	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
+	__u32 new_arena; /* its last object allocation finds no arena with room: pymalloc is about to add one */
+	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 nframe, total_nframe;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
 	__u8 window[WINDOW];
-	__u8 record[sizeof(struct tmbpf_record_stack) + sizeof(struct tmbpf_frame) * TMBPF_WALK_MAX];
+	__u8 record[sizeof(struct tmbpf_record_stack) +
+		    sizeof(struct tmbpf_frame) * TMBPF_WALK_MAX];
 };
 
 #define CAPTURE_MAX (sizeof(struct tmbpf_record_code) + 3 * TMBPF_STRING_MAX + TMBPF_TABLE_MAX)
@@ -191,8 +192,9 @@ static __always_inline bool read_word(__u64 address, __u64 *ret)
 /* Wakes user space only when a quarter of the ring waits: it comes by itself often enough. */
 static __always_inline __u64 ring_flags(void)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > cfg.ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP :
-									     BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > cfg.ring_bytes / 4
+		       ? BPF_RB_FORCE_WAKEUP
+		       : BPF_RB_NO_WAKEUP;
 }
 
 #endif

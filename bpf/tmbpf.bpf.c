@@ -18,7 +18,8 @@
 #include "walk.h"
 #include "x86.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
 
 static __always_inline __u64 saturated_product(__u64 a, __u64 b)
 {
@@ -30,7 +31,8 @@ static __always_inline __u64 saturated_product(__u64 a, __u64 b)
 }
 
 /* Object domain: SIZE bytes are about to be allocated. */
-static __always_inline void object_malloc(struct thread *thread, __u64 tstate, const struct heap *heap, __u64 size)
+static __always_inline void object_malloc(struct thread *thread, __u64 tstate,
+					  const struct heap *heap, __u64 size)
 {
 	enum prediction prediction;
 	__u64 address;
@@ -75,8 +77,8 @@ static __always_inline void object_free(struct thread *thread, __u64 address)
 }
 
 /* pymalloc_realloc, Objects/obmalloc.c: a block stays where it is if it fits and wastes less than a quarter. */
-static __always_inline void object_realloc(struct thread *thread, __u64 tstate, const struct heap *heap, __u64 old,
-					   __u64 size)
+static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
+					   const struct heap *heap, __u64 old, __u64 size)
 {
 	__u32 bytes, stack;
 
@@ -221,23 +223,26 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 	large_add(address, pending->size, stack);
 }
 
-#define ARENA_OBJECT_SIZE 48
+#define ARENA_OBJECT_SIZE     48
 #define INITIAL_ARENA_OBJECTS 16
-#define ARENA_MAP_NODE_MIN 65536 /* 2^14 entries and more, 8 bytes each (Include/internal/pycore_obmalloc.h) */
+#define ARENA_MAP_NODE_MIN                                                                         \
+	65536 /* 2^14 entries and more, 8 bytes each (Include/internal/pycore_obmalloc.h) */
 
 /*
  * Memory that pymalloc takes for its own tables while it adds an arena (new_arena, arena_map_get,
  * Objects/obmalloc.c): the array of arena objects, doubled, and nodes of the arena map. These calls are nested in an
  * allocation, so tracemalloc does not count them.
  */
-static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a, __u64 b)
+static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a,
+					       __u64 b)
 {
 	__u64 objects = b / ARENA_OBJECT_SIZE;
 
 	if (!thread->new_arena)
 		return false;
 	if (action == TMBPF_RAW_REALLOC)
-		return b % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS && !(objects & (objects - 1));
+		return b % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS &&
+		       !(objects & (objects - 1));
 	return action == TMBPF_RAW_CALLOC && a == 1 && b >= ARENA_MAP_NODE_MIN;
 }
 
@@ -278,19 +283,21 @@ __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 
 static __always_inline struct thread *thread_current(void)
 {
-	struct thread *thread =
-		bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0,
+						     BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (!thread)
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 	return thread;
 }
 
-static __always_inline void result_event(struct pt_regs *regs, const struct tmbpf_site *site, struct thread *thread)
+static __always_inline void result_event(struct pt_regs *regs, const struct tmbpf_site *site,
+					 struct thread *thread)
 {
 	__u64 address;
 
-	if (!thread->pending.returns || regs->sp - site->stack_delta != thread->pending.stack_pointer ||
+	if (!thread->pending.returns ||
+	    stack_pointer(regs) - site->stack_delta != thread->pending.stack_pointer ||
 	    (site->returns && site->returns != thread->pending.returns))
 		return;
 	count_event(TMBPF_EVENT_RESULT);
@@ -303,14 +310,15 @@ static __always_inline void result_event(struct pt_regs *regs, const struct tmbp
 }
 
 /* Where a raw call or tail jump will return, and with what stack pointer. */
-static __always_inline bool raw_return(struct pt_regs *regs, const struct tmbpf_site *site, struct thread *thread)
+static __always_inline bool raw_return(struct pt_regs *regs, const struct tmbpf_site *site,
+				       struct thread *thread)
 {
 	thread->call_returns = site->returns;
-	thread->call_stack_pointer = regs->sp;
+	thread->call_stack_pointer = stack_pointer(regs);
 	if (!(site->flags & TMBPF_SITE_TAIL))
 		return true;
 	thread->call_stack_pointer += 8;
-	return read_word(regs->sp, &thread->call_returns);
+	return read_word(stack_pointer(regs), &thread->call_returns);
 }
 
 static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_site *site)
@@ -319,7 +327,7 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	__u32 action = site->action;
 	struct thread *thread;
 
-	if (site->flags & TMBPF_SITE_GUARD && !(regs->flags & FLAG_ZF)) {
+	if (site->flags & TMBPF_SITE_GUARD && !flag_zero(regs)) {
 		count_event(TMBPF_EVENT_INACTIVE);
 		return 0;
 	}
@@ -360,7 +368,8 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 		return 0;
 	}
 	raw_event(thread, action, a, b);
-	if (action != TMBPF_RAW_FREE && site->flags & TMBPF_SITE_TAIL && !raw_return_known(thread->call_returns)) {
+	if (action != TMBPF_RAW_FREE && site->flags & TMBPF_SITE_TAIL &&
+	    !raw_return_known(thread->call_returns)) {
 		if (cfg.return_probes)
 			return 1; /* wanted: the return probe sees it */
 		thread->pending.returns = 0;
@@ -402,10 +411,11 @@ int probe_session(struct pt_regs *regs)
 	if (!state.window)
 		return 1;
 	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
-	if (thread && thread->pending.returns && thread->pending.returns == regs->ip &&
-	    thread->pending.stack_pointer == regs->sp) {
+	if (thread && thread->pending.returns &&
+	    thread->pending.returns == instruction_pointer(regs) &&
+	    thread->pending.stack_pointer == stack_pointer(regs)) {
 		count_event(TMBPF_EVENT_RETURN);
-		raw_end(thread, regs->ax);
+		raw_end(thread, return_value(regs));
 		return 0;
 	}
 	site = site_at(regs);
@@ -416,7 +426,7 @@ int probe_session(struct pt_regs *regs)
 SEC("raw_tp/sched_process_exec")
 int process_exec(void *context)
 {
-	struct tmbpf_record record = { TMBPF_RECORD_EXEC, sizeof(record) };
+	struct tmbpf_record record = {TMBPF_RECORD_EXEC, sizeof(record)};
 
 	(void)context;
 	if (bpf_get_current_pid_tgid() >> 32 != cfg.pid)

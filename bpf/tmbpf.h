@@ -8,9 +8,9 @@
 #define TMBPF_H
 
 /* Frames kept of a traceback at most, and frames walked beyond because the topmost may be incomplete ones. */
-#define TMBPF_NFRAME_MAX 128
+#define TMBPF_NFRAME_MAX   128
 #define TMBPF_NFRAME_SPARE 2
-#define TMBPF_WALK_MAX (TMBPF_NFRAME_MAX + TMBPF_NFRAME_SPARE)
+#define TMBPF_WALK_MAX     (TMBPF_NFRAME_MAX + TMBPF_NFRAME_SPARE)
 /* tracemalloc keeps total_nframe in 16 bits (Modules/_tracemalloc.c: UINT16_MAX). */
 #define TMBPF_TOTAL_NFRAME_MAX 65535
 
@@ -19,22 +19,22 @@
  * (pymalloc's alignment) at which a block starts. 0: no traced block starts here.
  */
 #define TMBPF_STACK_BITS 22
-#define TMBPF_STACK_MAX (1u << TMBPF_STACK_BITS)
-#define TMBPF_SIZE_MAX 512 /* SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c */
+#define TMBPF_STACK_MAX  (1u << TMBPF_STACK_BITS)
+#define TMBPF_SIZE_MAX   512 /* SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c */
 /*
  * A size above 512 marks a block that holds a code object that stacks refer to; code objects are larger than
  * TMBPF_CODE_BASE, so both fit into 10 bits: marked = size - TMBPF_CODE_BASE + 512.
  */
 #define TMBPF_CODE_BASE 64
 /* Entries of one slab of the shadow: a slab covers 64 Ki granules. */
-#define TMBPF_SLAB_BITS 16
+#define TMBPF_SLAB_BITS    16
 #define TMBPF_SLAB_ENTRIES (1u << TMBPF_SLAB_BITS)
 
 /* Stack ids with a meaning of their own; the first that is handed out is TMBPF_STACK_FIRST. */
 enum tmbpf_stack {
 	TMBPF_STACK_NONE = 0,    /* no block */
 	TMBPF_STACK_UNKNOWN = 1, /* the thread ran no Python code: tracemalloc's <unknown> */
-	TMBPF_STACK_LOST = 2,    /* there was one, but it could not be kept or read; a loss says why */
+	TMBPF_STACK_LOST = 2, /* there was one, but it could not be kept or read; a loss says why */
 	TMBPF_STACK_FIRST = 8,
 };
 
@@ -52,9 +52,12 @@ enum tmbpf_stack {
 	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")    \
 	X(RESULT_MISSED, result_missed, "blocks not kept: malloc's result was not seen")           \
 	X(RESULT_UNKNOWN, result_unknown, "blocks not kept: malloc returned to an unknown place")  \
-	X(ARGUMENT_UNREADABLE, argument_unreadable, "events not counted: an argument on the stack could not be read") \
-	X(STALE_BLOCK, stale_block, "blocks whose free was not seen (their address was handed out again)") \
-	X(REFILL_UNANNOUNCED, refill_unannounced, "refills of a pool that no probed allocation announced") \
+	X(ARGUMENT_UNREADABLE, argument_unreadable,                                                \
+	  "events not counted: an argument on the stack could not be read")                        \
+	X(STALE_BLOCK, stale_block,                                                                \
+	  "blocks whose free was not seen (their address was handed out again)")                   \
+	X(REFILL_UNANNOUNCED, refill_unannounced,                                                  \
+	  "refills of a pool that no probed allocation announced")                                 \
 	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
 
 #define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,
@@ -62,20 +65,20 @@ enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
 #undef TMBPF_LOSS_ENUM
 
 /* Probe hits that were acted upon, by kind. */
-#define TMBPF_EVENTS(X)       \
-	X(OBJ_MALLOC, obj_malloc)   \
-	X(OBJ_CALLOC, obj_calloc)   \
-	X(OBJ_REALLOC, obj_realloc) \
-	X(OBJ_FREE, obj_free)       \
-	X(RAW_MALLOC, raw_malloc)   \
-	X(RAW_CALLOC, raw_calloc)   \
-	X(RAW_REALLOC, raw_realloc) \
-	X(RAW_FREE, raw_free)       \
-	X(RESULT, result)           \
-	X(RETURN, return)           \
-	X(REFILL, refill)           \
-	X(REUSE, reuse)             \
-	X(HOOK, hook)               \
+#define TMBPF_EVENTS(X)                                                                            \
+	X(OBJ_MALLOC, obj_malloc)                                                                  \
+	X(OBJ_CALLOC, obj_calloc)                                                                  \
+	X(OBJ_REALLOC, obj_realloc)                                                                \
+	X(OBJ_FREE, obj_free)                                                                      \
+	X(RAW_MALLOC, raw_malloc)                                                                  \
+	X(RAW_CALLOC, raw_calloc)                                                                  \
+	X(RAW_REALLOC, raw_realloc)                                                                \
+	X(RAW_FREE, raw_free)                                                                      \
+	X(RESULT, result)                                                                          \
+	X(RETURN, return )                                                                         \
+	X(REFILL, refill)                                                                          \
+	X(REUSE, reuse)                                                                            \
+	X(HOOK, hook)                                                                              \
 	X(INACTIVE, inactive)
 
 #define TMBPF_EVENT_ENUM(upper, lower) TMBPF_EVENT_##upper,
@@ -98,9 +101,9 @@ enum tmbpf_action {
 	TMBPF_HOOK, /* an outer raw allocator (tracemalloc's): the next raw event of this thread is a caller's */
 };
 
-#define TMBPF_SITE_GUARD 1    /* acts only when ZF is set */
-#define TMBPF_SITE_TAIL 2     /* a jump: the return address is at the top of the stack */
-#define TMBPF_SITE_NO_GIL 4   /* the GIL may not be held */
+#define TMBPF_SITE_GUARD  1 /* acts only when ZF is set */
+#define TMBPF_SITE_TAIL   2 /* a jump: the return address is at the top of the stack */
+#define TMBPF_SITE_NO_GIL 4 /* the GIL may not be held */
 
 #define TMBPF_NO_REGISTER 255
 
@@ -126,20 +129,21 @@ struct tmbpf_config {
 	__u32 frames; /* enum python_frames */
 	__u32 nframe; /* frames to keep, without the spare */
 	__u32 tstate_frame, tstate_interp, tstate_thread_id, cframe_current;
-	__u32 frame_back, frame_code, frame_lasti, frame_owner, frame_size, frame_owner_max, code_tag_mask;
-	__u32 code_filename, code_name, code_qualname, code_firstlineno, code_linetable, code_firsttraceable;
+	__u32 frame_back, frame_code, frame_lasti, frame_owner, frame_size, frame_owner_max,
+		code_tag_mask;
+	__u32 code_filename, code_name, code_qualname, code_firstlineno, code_linetable,
+		code_firsttraceable;
 	__u32 code_adaptive;
 	__u32 unicode_length, unicode_state, unicode_ascii_data, unicode_compact_data;
 	__u32 bytes_size, bytes_data;
 	__u32 thread_source; /* enum python_thread_source */
-	__u32 specific_offset;
 	__u32 granule_shift; /* log2 of pymalloc's alignment */
 	__u32 pool_size;
 	__u32 heap_kind; /* enum tmbpf_heap */
 	__u32 interp_obmalloc, obmalloc_usedpools, obmalloc_usable_arenas;
-	__u32 hook_extra; /* bytes that debug hooks add to a request */
-	__u32 hook_delta; /* and where their block starts before the caller's */
-	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
+	__u32 hook_extra;    /* bytes that debug hooks add to a request */
+	__u32 hook_delta;    /* and where their block starts before the caller's */
+	__u32 hooked_raw;    /* raw events count only when an outer hook announced them */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */
 	__u32 unicode_kind_shift;
 	__u32 stack_limit, bucket_mask, recycled_mask, slab_limit, chunk_mask;
@@ -147,6 +151,7 @@ struct tmbpf_config {
 	__u32 pid; /* thread group, in the first pid namespace */
 	__u64 thread_address, tls_module;
 	__s64 tls_offset;
+	__s64 own_offset; /* of the word that names this thread's own state, from the thread pointer; 0 unknown */
 	__u64 usedpools, usable_arenas; /* static state, up to 3.11 */
 	__u64 seed[2];
 };
@@ -173,7 +178,8 @@ struct tmbpf_large {
 
 struct tmbpf_bucket { /* of the stack table; a slot with id 0 is free */
 	__u64 hash[TMBPF_BUCKET_SLOTS];
-	__u64 id_epoch[TMBPF_BUCKET_SLOTS]; /* id in the low half, epoch of the last check in the high one */
+	__u64 id_epoch
+		[TMBPF_BUCKET_SLOTS]; /* id in the low half, epoch of the last check in the high one */
 	__u32 generations[TMBPF_BUCKET_SLOTS];
 };
 
@@ -197,8 +203,8 @@ struct tmbpf_record {
 	__u32 size; /* of the whole record, bytes */
 };
 
-#define TMBPF_STRING_MAX 1024 /* bytes captured of a file name, a name, a qualified name */
-#define TMBPF_TABLE_MAX 16384 /* bytes captured of a line table */
+#define TMBPF_STRING_MAX 1024  /* bytes captured of a file name, a name, a qualified name */
+#define TMBPF_TABLE_MAX  16384 /* bytes captured of a line table */
 
 struct tmbpf_string {
 	__u32 kind;     /* bytes a character: 1, 2, 4; 0: not readable */
@@ -234,7 +240,7 @@ struct tmbpf_record_stack {
 	__u32 id;
 	__u32 nframe;       /* frames that follow, most recent first */
 	__u32 total_nframe; /* frames there were */
-	__u32 bucket_slot;  /* bucket * TMBPF_BUCKET_SLOTS + slot, where it stands in the stack table */
+	__u32 bucket_slot; /* bucket * TMBPF_BUCKET_SLOTS + slot, where it stands in the stack table */
 	__u32 unused[2];
 	struct tmbpf_frame frames[];
 };

@@ -12,16 +12,16 @@
 #include "x86.h"
 
 /* enum python_frames, enum python_thread_source */
-#define FRAMES_OBJECT 0
-#define FRAMES_CFRAME 1
-#define FRAMES_INTERNAL 2
-#define THREAD_GLOBAL 0
+#define FRAMES_OBJECT     0
+#define FRAMES_CFRAME     1
+#define FRAMES_INTERNAL   2
+#define THREAD_GLOBAL     0
 #define THREAD_STATIC_TLS 1
-#define THREAD_DTV 2
+#define THREAD_DTV        2
 
-#define FRAME_SPAN 128 /* frame_size is at most this */
+#define FRAME_SPAN         128 /* frame_size is at most this */
 #define OWNED_BY_GENERATOR 1
-#define NO_OFFSET 0xffffffff
+#define NO_OFFSET          0xffffffff
 /* Code units that are looked at for incompleteness; a function has its prologue there. */
 #define PROLOGUE_BYTES 512
 
@@ -66,8 +66,8 @@ static __always_inline bool thread_state_own(__u64 *ret)
 {
 	__u64 pointer = thread_pointer(), owner;
 
-	if (cfg.specific_offset)
-		return read_word(pointer + cfg.specific_offset, ret);
+	if (cfg.own_offset)
+		return read_word(pointer + cfg.own_offset, ret);
 	if (!thread_state_holder(ret))
 		return false;
 	if (cfg.thread_source != THREAD_GLOBAL || !*ret)

@@ -11,10 +11,10 @@
  * One case: the load must stay in it. Left to itself the compiler would choose an offset first and load
  * once, and the verifier wants the offset into the context constant.
  */
-#define REGISTER_CASE(number, name)                                     \
-	case number:                                                    \
-		value = regs->name;                                     \
-		asm volatile("" : "+r"(value) : "i"(number));           \
+#define REGISTER_CASE(number, name)                                                                \
+	case number:                                                                               \
+		value = regs->name;                                                                \
+		asm volatile("" : "+r"(value) : "i"(number));                                      \
 		break
 
 /* The register NUMBER as the hardware counts them. */
@@ -43,7 +43,8 @@ static __always_inline __u64 register_value(struct pt_regs *regs, __u32 number)
 	return value;
 }
 
-static __always_inline bool value_read(struct pt_regs *regs, const struct tmbpf_value *value, __u64 *ret)
+static __always_inline bool value_read(struct pt_regs *regs, const struct tmbpf_value *value,
+				       __u64 *ret)
 {
 	__u64 result = value->displacement;
 
@@ -53,6 +54,27 @@ static __always_inline bool value_read(struct pt_regs *regs, const struct tmbpf_
 		return read_word(result, ret);
 	*ret = result;
 	return true;
+}
+
+static __always_inline bool flag_zero(struct pt_regs *regs)
+{
+	return regs->flags & FLAG_ZF;
+}
+
+static __always_inline __u64 stack_pointer(struct pt_regs *regs)
+{
+	return regs->sp;
+}
+
+static __always_inline __u64 instruction_pointer(struct pt_regs *regs)
+{
+	return regs->ip;
+}
+
+/* At a function's return: what it returns. */
+static __always_inline __u64 return_value(struct pt_regs *regs)
+{
+	return regs->ax;
 }
 
 /* The thread pointer: fs base. */

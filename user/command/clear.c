@@ -15,11 +15,12 @@ struct arguments {
 	bool peak;
 };
 
-static const struct argp_child children[] = { { &target_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
 
 static const struct argp_option options[] = {
-	{ "peak", OPTION_PEAK, NULL, 0, "Only set the peak to what is held now (tracemalloc.reset_peak)", 0 },
-	{ 0 },
+	{"peak", OPTION_PEAK, NULL, 0,
+	 "Only set the peak to what is held now (tracemalloc.reset_peak)", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -47,9 +48,10 @@ static const char doc[] =
 
 static struct error *clear_run(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc, .children = children };
+	static const struct argp argp = {
+		.options = options, .parser = parse_option, .doc = doc, .children = children};
 	cleanup(json_cleanup) json_object *reply = NULL;
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	json_object *request;
 	pid_t pid;
 
@@ -58,8 +60,8 @@ static struct error *clear_run(int argc, char **argv)
 	request = json_object_new_object();
 	json_object_object_add(request, "peak", json_object_new_boolean(arguments.peak));
 	try(target_request(pid, "clear", request, &reply, NULL, NULL));
-	printf(arguments.peak ? "process %d: the peak is what it holds now\n" :
-				"process %d: what was traced is forgotten\n",
+	printf(arguments.peak ? "process %d: the peak is what it holds now\n"
+			      : "process %d: what was traced is forgotten\n",
 	       pid);
 	return NULL;
 }

@@ -25,7 +25,8 @@ static struct error *file_write(pid_t pid, const char *kind, const void *data, s
 	cleanup_free char *path = control_path(pid, kind);
 
 	if (!path)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the last totals of process %d", pid);
+		return error_create_errno(ERROR_FAILED, ENOMEM,
+					  "cannot keep the last totals of process %d", pid);
 	try(output_create(path, &output));
 	try(output_write(output, data, size));
 	return output_commit(output);
@@ -43,7 +44,8 @@ static struct error *file_read(pid_t pid, const char *kind, void **ret, size_t *
 		return error_create(ERROR_FAILED, "cannot read %s", path);
 	data = malloc(found.st_size + 1);
 	if (!data || fread(data, 1, found.st_size, file) != (size_t)found.st_size)
-		return error_create_errno(ERROR_FAILED, data ? errno : ENOMEM, "cannot read %s", path);
+		return error_create_errno(ERROR_FAILED, data ? errno : ENOMEM, "cannot read %s",
+					  path);
 	data[found.st_size] = 0;
 	*ret = take(data);
 	*ret_size = found.st_size;
@@ -55,7 +57,7 @@ static pid_t ended_oldest(const char *folder)
 {
 	cleanup_dir DIR *entries = opendir(folder);
 	struct dirent *entry;
-	struct timespec oldest = { 0 };
+	struct timespec oldest = {0};
 	pid_t pid = 0;
 	int count = 0;
 
@@ -71,7 +73,8 @@ static pid_t ended_oldest(const char *folder)
 		if (!path || stat(path, &found))
 			continue;
 		if (!count++ || found.st_mtim.tv_sec < oldest.tv_sec ||
-		    (found.st_mtim.tv_sec == oldest.tv_sec && found.st_mtim.tv_nsec < oldest.tv_nsec)) {
+		    (found.st_mtim.tv_sec == oldest.tv_sec &&
+		     found.st_mtim.tv_nsec < oldest.tv_nsec)) {
 			oldest = found.st_mtim;
 			pid = number;
 		}
@@ -86,7 +89,8 @@ struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, 
 	pid_t oldest;
 
 	if (!text)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the last totals of process %d", pid);
+		return error_create_errno(ERROR_FAILED, ENOMEM,
+					  "cannot keep the last totals of process %d", pid);
 	try(control_folder(&folder));
 	try(file_write(pid, "snapshot", snapshot, size));
 	try(file_write(pid, "status", text, strlen(text)));
@@ -119,7 +123,8 @@ struct error *ended_snapshot(pid_t pid, void **ret, size_t *ret_size)
 
 bool ended_forget(pid_t pid)
 {
-	cleanup_free char *status = control_path(pid, "status"), *snapshot = control_path(pid, "snapshot");
+	cleanup_free char *status = control_path(pid, "status"),
+			  *snapshot = control_path(pid, "snapshot");
 	bool found = false;
 
 	if (status)

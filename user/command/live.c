@@ -36,16 +36,16 @@ struct live {
 };
 
 static const struct argp_child children[] = {
-	{ &target_argp, 0, NULL, 0 },
-	{ &session_argp, 0, NULL, 0 },
-	{ 0 },
+	{&target_argp, 0, NULL, 0},
+	{&session_argp, 0, NULL, 0},
+	{0},
 };
 
 static const struct argp_option options[] = {
-	{ "interval", 'i', "SECONDS", 0, "How often to look (default 2)", 0 },
-	{ "limit", 'n', "N", 0, "Lines to show (default 20)", 0 },
-	{ "count", OPTION_COUNT, "N", 0, "Look N times, then end (default: until interrupted)", 0 },
-	{ 0 },
+	{"interval", 'i', "SECONDS", 0, "How often to look (default 2)", 0},
+	{"limit", 'n', "N", 0, "Lines to show (default 20)", 0},
+	{"count", OPTION_COUNT, "N", 0, "Look N times, then end (default: until interrupted)", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -120,10 +120,12 @@ static char *signed_size(int64_t size, char buffer[TEXT_NUMBER_MAX + 1])
 static struct error *sites_print(const struct live *live, json_object *reply, FILE *out)
 {
 	static const struct table_column columns[] = {
-		{ "held", true }, { "blocks", true }, { "share", true }, { "since last", true }, { "line", false },
+		{"held", true},       {"blocks", true}, {"share", true},
+		{"since last", true}, {"line", false},
 	};
 	cleanup(table_cleanup) struct table *table = NULL;
-	uint64_t current = status_number(reply, "current"), count = status_number(reply, "site_count");
+	uint64_t current = status_number(reply, "current"),
+		 count = status_number(reply, "site_count");
 	json_object *sites;
 
 	if (!json_object_object_get_ex(reply, "sites", &sites))
@@ -134,13 +136,17 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 		uint64_t size = status_number(site, "size");
 		const char *place = status_text(site, "place");
 		cleanup_free char *shown = text_display(place);
-		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX + 1], blocks[24];
+		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX + 1],
+			blocks[24];
 
-		snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)status_number(site, "count"));
-		try(table_row(table, (const char *const[]){ text_size(size, held), blocks,
-							     text_share(size, current, share),
-							     signed_size((int64_t)(size - size_before(live, place)), change),
-							     shown ? shown : "" }));
+		snprintf(blocks, sizeof(blocks), "%llu",
+			 (unsigned long long)status_number(site, "count"));
+		try(table_row(
+			table,
+			(const char *const[]){
+				text_size(size, held), blocks, text_share(size, current, share),
+				signed_size((int64_t)(size - size_before(live, place)), change),
+				shown ? shown : ""}));
 	}
 	table_print(table, out, terminal_has_colour(out));
 	if (count > live->limit)
@@ -151,17 +157,23 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 static struct error *view_print(const struct live *live, json_object *reply, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(reply, "command_line"));
-	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX], growth[TEXT_NUMBER_MAX + 1];
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX],
+		growth[TEXT_NUMBER_MAX + 1];
 
 	if (live->terminal)
 		fputs("\033[H\033[J", out);
-	fprintf(out, "%d %s: python %s, %s, %llu frames, %llu s\n", live->pid, command ? command : "",
-		status_text(reply, "python"), status_text(reply, "mode"),
-		(unsigned long long)status_number(reply, "nframe"), (unsigned long long)status_number(reply, "seconds"));
+	fprintf(out, "%d %s: python %s, %s, %llu frames, %llu s\n", live->pid,
+		command ? command : "", status_text(reply, "python"), status_text(reply, "mode"),
+		(unsigned long long)status_number(reply, "nframe"),
+		(unsigned long long)status_number(reply, "seconds"));
 	fprintf(out, "current %s in %llu blocks, peak %s, rss %s (%s since start)\n",
-		text_size(status_number(reply, "current"), current), (unsigned long long)status_number(reply, "blocks"),
-		text_size(status_number(reply, "peak"), peak), text_size(status_number(reply, "rss"), rss),
-		signed_size((int64_t)(status_number(reply, "rss") - status_number(reply, "rss_at_start")), growth));
+		text_size(status_number(reply, "current"), current),
+		(unsigned long long)status_number(reply, "blocks"),
+		text_size(status_number(reply, "peak"), peak),
+		text_size(status_number(reply, "rss"), rss),
+		signed_size((int64_t)(status_number(reply, "rss") -
+				      status_number(reply, "rss_at_start")),
+			    growth));
 	status_print_losses(reply, out);
 	try(sites_print(live, reply, out));
 	if (!live->terminal)
@@ -173,7 +185,7 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 /* True if it was interrupted. */
 static bool wait_interval(const struct live *live, int signals)
 {
-	struct pollfd wait = { .fd = signals, .events = POLLIN };
+	struct pollfd wait = {.fd = signals, .events = POLLIN};
 
 	return poll(&wait, 1, live->interval * 1000) > 0;
 }
@@ -190,7 +202,8 @@ static struct error *view_loop(struct live *live, int signals)
 		error = target_request(live->pid, "top", request, &reply, NULL, NULL);
 		if (error && i && error_kind(error) == ERROR_NOTHING) {
 			error_destroy(error);
-			printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n", live->pid, live->pid);
+			printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
+			       live->pid, live->pid);
 			return NULL;
 		}
 		try(error);
@@ -232,9 +245,10 @@ static struct error *session_have(struct live *live, const struct arguments *arg
 
 static struct error *live_run(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc, .children = children };
-	struct arguments arguments = { 0 };
-	struct live live = { 0 };
+	static const struct argp argp = {
+		.options = options, .parser = parse_option, .doc = doc, .children = children};
+	struct arguments arguments = {0};
+	struct live live = {0};
 	struct error *error;
 	cleanup_fd int signals = -1;
 

@@ -49,17 +49,20 @@ static void coverage_measure(const struct session *session, const struct tracer_
 	ret->share = -1;
 	if (refills) {
 		ret->share = missed < refills ? (double)(refills - missed) / refills : 0;
-		snprintf(ret->basis, sizeof(ret->basis),
-			 "%llu of %llu refills of a size class were announced by a probed allocation",
-			 (unsigned long long)(refills - missed), (unsigned long long)refills);
+		snprintf(
+			ret->basis, sizeof(ret->basis),
+			"%llu of %llu refills of a size class were announced by a probed allocation",
+			(unsigned long long)(refills - missed), (unsigned long long)refills);
 	} else if (plan->audit.refill_callers) {
 		ret->share = (double)plan->audit.refill_attributed / plan->audit.refill_callers;
-		snprintf(ret->basis, sizeof(ret->basis),
-			 "%u of %u callers of the refill function are in code that is probed (no refill yet)",
-			 plan->audit.refill_attributed, plan->audit.refill_callers);
+		snprintf(
+			ret->basis, sizeof(ret->basis),
+			"%u of %u callers of the refill function are in code that is probed (no refill yet)",
+			plan->audit.refill_attributed, plan->audit.refill_callers);
 	} else {
-		snprintf(ret->basis, sizeof(ret->basis),
-			 "not measured: this interpreter has no refill function of its own to count");
+		snprintf(
+			ret->basis, sizeof(ret->basis),
+			"not measured: this interpreter has no refill function of its own to count");
 	}
 }
 
@@ -79,29 +82,37 @@ static struct error *row_add(void *context, const struct symbols_row *row)
 
 		frames[i].lineno = frame->lineno;
 		frames[i].firstlineno = frame->firstlineno;
-		try(snapshot_builder_string(builder, frame->filename, frame->filename_length, &frames[i].filename));
-		try(snapshot_builder_string(builder, frame->name, frame->name_length, &frames[i].name));
+		try(snapshot_builder_string(builder, frame->filename, frame->filename_length,
+					    &frames[i].filename));
+		try(snapshot_builder_string(builder, frame->name, frame->name_length,
+					    &frames[i].name));
 	}
-	try(snapshot_builder_traceback(builder, frames, row->nframe, row->total_nframe, &trace.traceback));
+	try(snapshot_builder_traceback(builder, frames, row->nframe, row->total_nframe,
+				       &trace.traceback));
 	return snapshot_builder_trace(builder, &trace);
 }
 
-static struct error *losses_add(const struct tracer_counters *counters, const struct symbols_counters *symbols,
-				struct snapshot_info *info)
+static struct error *losses_add(const struct tracer_counters *counters,
+				const struct symbols_counters *symbols, struct snapshot_info *info)
 {
 	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
 		if (counters->losses[i])
-			try(snapshot_info_loss(info, loss_names[i], loss_texts[i], counters->losses[i]));
+			try(snapshot_info_loss(info, loss_names[i], loss_texts[i],
+					       counters->losses[i]));
 	if (symbols->unresolved_frames)
-		try(snapshot_info_loss(info, "unresolved_frames", "frames without a line: their code object could not be read whole",
-				       symbols->unresolved_frames));
+		try(snapshot_info_loss(
+			info, "unresolved_frames",
+			"frames without a line: their code object could not be read whole",
+			symbols->unresolved_frames));
 	if (symbols->shortened_strings)
-		try(snapshot_info_loss(info, "shortened_strings", "names cut short: longer than what is copied",
+		try(snapshot_info_loss(info, "shortened_strings",
+				       "names cut short: longer than what is copied",
 				       symbols->shortened_strings));
 	if (symbols->dropped_tracebacks)
-		try(snapshot_info_loss(info, "dropped_tracebacks",
-				       "tracebacks that hold nothing any more, summed up as <dropped>",
-				       symbols->dropped_tracebacks));
+		try(snapshot_info_loss(
+			info, "dropped_tracebacks",
+			"tracebacks that hold nothing any more, summed up as <dropped>",
+			symbols->dropped_tracebacks));
 	return NULL;
 }
 
@@ -151,7 +162,8 @@ struct error *record_snapshot(struct session *session, struct snapshot **ret)
 	return snapshot_builder_finish(take(builder), ret);
 }
 
-struct error *record_block(struct session *session, uint32_t stack, uint64_t size, struct snapshot **ret)
+struct error *record_block(struct session *session, uint32_t stack, uint64_t size,
+			   struct snapshot **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
@@ -193,7 +205,8 @@ static void status_counters(const struct session *session, json_object *reply)
 	coverage_measure(session, &counters, &coverage);
 	add_number(reply, "current", counters.current);
 	add_number(reply, "peak", counters.peak);
-	json_object_object_add(reply, "coverage", coverage.share < 0 ? NULL : json_object_new_double(coverage.share));
+	json_object_object_add(reply, "coverage",
+			       coverage.share < 0 ? NULL : json_object_new_double(coverage.share));
 	add_text(reply, "coverage_basis", coverage.basis);
 	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
 		if (counters.losses[i])
@@ -235,8 +248,8 @@ static struct error *totals_add(void *context, const struct symbols_row *row)
 
 struct error *record_status(struct session *session, json_object *reply)
 {
-	static const char *const states[] = { "running", "stopped", "exited", "exec" };
-	struct snapshot_totals totals = { 0 };
+	static const char *const states[] = {"running", "stopped", "exited", "exec"};
+	struct snapshot_totals totals = {0};
 	char text[32];
 	struct tm utc;
 
@@ -251,8 +264,9 @@ struct error *record_status(struct session *session, json_object *reply)
 	gmtime_r(&session->since.tv_sec, &utc);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
 	add_text(reply, "since", text);
-	json_object_object_add(reply, "seconds",
-			       json_object_new_double((session_now() - session->since_monotonic) / 1e9));
+	json_object_object_add(
+		reply, "seconds",
+		json_object_new_double((session_now() - session->since_monotonic) / 1e9));
 	add_number(reply, "nframe", session->options.nframe);
 	add_number(reply, "blocks", totals.count);
 	add_number(reply, "allocations", totals.total_count);

@@ -32,11 +32,12 @@ struct arguments {
 	char **command;
 };
 
-static const struct argp_child children[] = { { &session_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp_child children[] = {{&session_argp, 0, NULL, 0}, {0}};
 
 static const struct argp_option options[] = {
-	{ "output", 'o', "FILE", 0, "Write a snapshot when the command ends, of what it held then and all it allocated", 0 },
-	{ 0 },
+	{"output", 'o', "FILE", 0,
+	 "Write a snapshot when the command ends, of what it held then and all it allocated", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -84,22 +85,26 @@ static struct error *environment_check(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
 	file = fopen(path, "re");
 	if (!file)
-		return error_create_errno(ERROR_FAILED, errno, "cannot read the command's environment");
+		return error_create_errno(ERROR_FAILED, errno,
+					  "cannot read the command's environment");
 	while (getdelim(&entry, &capacity, 0, file) > 0) {
-		bool allocator = !strncmp(entry, "PYTHONMALLOC=", 13) && entry[13] && strcmp(entry + 13, "pymalloc") &&
-				 strcmp(entry + 13, "default");
+		bool allocator = !strncmp(entry, "PYTHONMALLOC=", 13) && entry[13] &&
+				 strcmp(entry + 13, "pymalloc") && strcmp(entry + 13, "default");
 		bool developer = !strncmp(entry, "PYTHONDEVMODE=", 14) && entry[14];
 
 		if (allocator || developer)
-			return error_advise(error_create(ERROR_FAILED, "%s changes the allocators while the command starts", entry),
-					    "Start the command by itself and attach with `tmbpf start -p PID --exact`.");
+			return error_advise(
+				error_create(ERROR_FAILED,
+					     "%s changes the allocators while the command starts",
+					     entry),
+				"Start the command by itself and attach with `tmbpf start -p PID --exact`.");
 	}
 	return NULL;
 }
 
 static void twin_exec(const char *path)
 {
-	char *const argv[] = { (char *)path, "-I", "-S", "-c", "import time; time.sleep(60)", NULL };
+	char *const argv[] = {(char *)path, "-I", "-S", "-c", "import time; time.sleep(60)", NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
@@ -117,7 +122,7 @@ static void twin_end(pid_t pid)
 /* The interpreter of the program PATH, seen in a process of its own. */
 static struct error *twin_look(const char *path, struct process **ret_process, struct python **ret)
 {
-	const struct timespec step = { .tv_nsec = 10000000 };
+	const struct timespec step = {.tv_nsec = 10000000};
 	struct process *process = NULL;
 	struct error *error = NULL;
 	pid_t pid = fork();
@@ -154,7 +159,8 @@ static struct error *program_check(const char *path)
 	name = name ? name + 1 : path;
 	if (!strncmp(name, "python", 6))
 		return NULL;
-	return error_advise(error_create(ERROR_FAILED, "%s runs CPython but is no python program", path),
+	return error_advise(error_create(ERROR_FAILED, "%s runs CPython but is no python program",
+					 path),
 			    "Start it by itself and attach with `tmbpf start -p PID --exact`.");
 }
 
@@ -169,9 +175,10 @@ static struct error *python_await(struct launch *launch, struct process **ret)
 
 		try(launch_next(launch, &held, &status));
 		if (!held)
-			return error_create(ERROR_NOTHING, "the command ended (%s %d) and was never a CPython",
-					    WIFSIGNALED(status) ? "signal" : "exit status",
-					    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+			return error_create(
+				ERROR_NOTHING, "the command ended (%s %d) and was never a CPython",
+				WIFSIGNALED(status) ? "signal" : "exit status",
+				WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		error = process_create(launch_pid(launch), &process);
 		if (!error)
 			error = python_present(process, &present);
@@ -184,7 +191,8 @@ static struct error *python_await(struct launch *launch, struct process **ret)
 	}
 }
 
-static struct error *session_begin(struct launch *launch, struct tracer_options *tracing, struct session **ret)
+static struct error *session_begin(struct launch *launch, struct tracer_options *tracing,
+				   struct session **ret)
 {
 	struct process *process = NULL, *twin_process = NULL;
 	struct python *twin = NULL;
@@ -250,7 +258,7 @@ static struct error *run_run(int argc, char **argv)
 		.doc = doc,
 		.children = children,
 	};
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	struct tracer_options tracing;
 	struct session *session = NULL;
 	struct launch *launch;

@@ -59,8 +59,8 @@ static struct error *snapshot_pack(const struct snapshot *snapshot, void **ret, 
 	return NULL;
 }
 
-static struct error *serve_status(struct session *session, json_object *request, json_object *reply, void **ret,
-				  size_t *ret_size)
+static struct error *serve_status(struct session *session, json_object *request, json_object *reply,
+				  void **ret, size_t *ret_size)
 {
 	(void)request;
 	(void)ret;
@@ -68,8 +68,8 @@ static struct error *serve_status(struct session *session, json_object *request,
 	return record_status(session, reply);
 }
 
-static struct error *serve_snapshot(struct session *session, json_object *request, json_object *reply, void **ret,
-				    size_t *ret_size)
+static struct error *serve_snapshot(struct session *session, json_object *request,
+				    json_object *reply, void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 
@@ -79,8 +79,8 @@ static struct error *serve_snapshot(struct session *session, json_object *reques
 	return snapshot_pack(snapshot, ret, ret_size);
 }
 
-static struct error *serve_where(struct session *session, json_object *request, json_object *reply, void **ret,
-				 size_t *ret_size)
+static struct error *serve_where(struct session *session, json_object *request, json_object *reply,
+				 void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	uint32_t stack;
@@ -92,8 +92,8 @@ static struct error *serve_where(struct session *session, json_object *request, 
 	return snapshot_pack(snapshot, ret, ret_size);
 }
 
-static struct error *serve_top(struct session *session, json_object *request, json_object *reply, void **ret,
-			       size_t *ret_size)
+static struct error *serve_top(struct session *session, json_object *request, json_object *reply,
+			       void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 
@@ -104,8 +104,8 @@ static struct error *serve_top(struct session *session, json_object *request, js
 	return top_fill(snapshot, request_number(request, "limit"), reply);
 }
 
-static struct error *serve_clear(struct session *session, json_object *request, json_object *reply, void **ret,
-				 size_t *ret_size)
+static struct error *serve_clear(struct session *session, json_object *request, json_object *reply,
+				 void **ret, size_t *ret_size)
 {
 	(void)reply;
 	(void)ret;
@@ -117,8 +117,8 @@ static struct error *serve_clear(struct session *session, json_object *request, 
 	return session_clear(session);
 }
 
-static struct error *serve_stop(struct session *session, json_object *request, json_object *reply, void **ret,
-				size_t *ret_size)
+static struct error *serve_stop(struct session *session, json_object *request, json_object *reply,
+				void **ret, size_t *ret_size)
 {
 	(void)request;
 	(void)reply;
@@ -131,8 +131,13 @@ static struct error *serve_stop(struct session *session, json_object *request, j
 }
 
 static const struct session_request requests[] = {
-	{ "status", serve_status }, { "snapshot", serve_snapshot }, { "where", serve_where }, { "top", serve_top },
-	{ "clear", serve_clear },   { "stop", serve_stop },	    { 0 },
+	{"status", serve_status},
+	{"snapshot", serve_snapshot},
+	{"where", serve_where},
+	{"top", serve_top},
+	{"clear", serve_clear},
+	{"stop", serve_stop},
+	{0},
 };
 
 /* The session ended by itself: its last totals are kept for whoever asks later. */
@@ -176,7 +181,7 @@ static struct error *error_receive(int fd)
 	struct error *error;
 	const char *advice;
 
-	for (ssize_t got = 1; got > 0 && size < sizeof(text) - 1; size += got > 0 ? got : 0)
+	for (ssize_t got = 1; got > 0 && size<sizeof(text) - 1; size += got> 0 ? got : 0)
 		got = read(fd, text + size, sizeof(text) - 1 - size);
 	text[size] = 0;
 	if (size == 1 && text[0] == '0')

@@ -8,14 +8,17 @@
 enum { OPTION_EXACT = 512, OPTION_NFRAME, OPTION_MAX_STACKS, OPTION_MAX_LARGE };
 
 static const struct argp_option options[] = {
-	{ NULL, 0, NULL, 0, "How to trace:", 5 },
-	{ "exact", OPTION_EXACT, NULL, 0, "Trace every allocation and free (the mode there is; implied)", 5 },
-	{ "nframe", OPTION_NFRAME, "N", 0, "Frames to keep of a traceback, 1 to 128 (default 25)", 5 },
-	{ "max-stacks", OPTION_MAX_STACKS, "N", 0,
-	  "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each)", 5 },
-	{ "max-large", OPTION_MAX_LARGE, "N", 0,
-	  "Blocks over 512 bytes and of the raw domain at a time (default 1048576, about 64 bytes each when used)", 5 },
-	{ 0 },
+	{NULL, 0, NULL, 0, "How to trace:", 5},
+	{"exact", OPTION_EXACT, NULL, 0,
+	 "Trace every allocation and free (the mode there is; implied)", 5},
+	{"nframe", OPTION_NFRAME, "N", 0, "Frames to keep of a traceback, 1 to 128 (default 25)",
+	 5},
+	{"max-stacks", OPTION_MAX_STACKS, "N", 0,
+	 "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each)", 5},
+	{"max-large", OPTION_MAX_LARGE, "N", 0,
+	 "Blocks over 512 bytes and of the raw domain at a time (default 1048576, about 64 bytes each when used)",
+	 5},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -39,9 +42,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-const struct argp session_argp = { .options = options, .parser = parse_option };
+const struct argp session_argp = {.options = options, .parser = parse_option};
 
-static struct error *number_check(const char *what, const char *text, uint64_t least, uint64_t most, uint32_t *ret)
+static struct error *number_check(const char *what, const char *text, uint64_t least, uint64_t most,
+				  uint32_t *ret)
 {
 	uint64_t number;
 
@@ -56,6 +60,7 @@ struct error *session_options_check(const struct session_options *given, struct 
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
 	try(number_check("--nframe", given->nframe, 1, TMBPF_NFRAME_MAX, &ret->nframe));
-	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1, &ret->stack_limit));
+	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
+			 &ret->stack_limit));
 	return number_check("--max-large", given->max_large, 64, 1u << 28, &ret->large_limit);
 }

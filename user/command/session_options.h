@@ -18,6 +18,7 @@ struct session_options { /* as they were given */
 /* To be a child of the command's parser, whose input for it is a struct session_options. */
 extern const struct argp session_argp;
 
-struct error *session_options_check(const struct session_options *given, struct tracer_options *ret);
+struct error *session_options_check(const struct session_options *given,
+				    struct tracer_options *ret);
 
 #endif

@@ -28,15 +28,18 @@ struct arguments {
 };
 
 static const struct argp_child children[] = {
-	{ &target_argp, 0, NULL, 0 },
-	{ &session_argp, 0, NULL, 0 },
-	{ 0 },
+	{&target_argp, 0, NULL, 0},
+	{&session_argp, 0, NULL, 0},
+	{0},
 };
 
 static const struct argp_option options[] = {
-	{ "output", 'o', "FILE", 0, "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one", 0 },
-	{ "for", OPTION_FOR, "TIME", 0, "Start a session, wait, take the snapshot, stop: 30s, 5m, 1h", 0 },
-	{ 0 },
+	{"output", 'o', "FILE", 0,
+	 "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one",
+	 0},
+	{"for", OPTION_FOR, "TIME", 0,
+	 "Start a session, wait, take the snapshot, stop: 30s, 5m, 1h", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -70,7 +73,7 @@ static const char doc[] =
 static struct error *duration_parse(const char *text, uint64_t *ret)
 {
 	static const char units[] = "smh";
-	static const uint64_t seconds[] = { 1, 60, 3600 };
+	static const uint64_t seconds[] = {1, 60, 3600};
 	cleanup_free char *digits = strdup(text);
 	size_t length = strlen(text);
 	const char *unit = length ? strchr(units, text[length - 1]) : NULL;
@@ -89,7 +92,7 @@ static struct error *duration_parse(const char *text, uint64_t *ret)
 
 static struct error *wait_for(uint64_t seconds)
 {
-	struct timespec rest = { .tv_sec = seconds };
+	struct timespec rest = {.tv_sec = seconds};
 
 	while (nanosleep(&rest, &rest) && errno == EINTR)
 		;
@@ -158,8 +161,9 @@ static struct error *snapshot_for(const struct arguments *arguments, pid_t pid)
 
 static struct error *snapshot_run(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc, .children = children };
-	struct arguments arguments = { 0 };
+	static const struct argp argp = {
+		.options = options, .parser = parse_option, .doc = doc, .children = children};
+	struct arguments arguments = {0};
 	pid_t pid;
 
 	try(command_parse(&argp, argc, argv, &arguments));

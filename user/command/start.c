@@ -15,9 +15,9 @@ struct arguments {
 };
 
 static const struct argp_child children[] = {
-	{ &target_argp, 0, NULL, 0 },
-	{ &session_argp, 0, NULL, 0 },
-	{ 0 },
+	{&target_argp, 0, NULL, 0},
+	{&session_argp, 0, NULL, 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -44,9 +44,9 @@ static const char doc[] =
 
 static struct error *start_run(int argc, char **argv)
 {
-	static const struct argp argp = { .parser = parse_option, .doc = doc, .children = children };
+	static const struct argp argp = {.parser = parse_option, .doc = doc, .children = children};
 	cleanup(json_cleanup) json_object *status = NULL;
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	struct tracer_options options;
 	json_object *sites;
 	pid_t pid;
@@ -57,8 +57,8 @@ static struct error *start_run(int argc, char **argv)
 	try(serve_start(pid, &options));
 	try(target_request(pid, "status", NULL, &status, NULL, NULL));
 	json_object_object_get_ex(status, "sites", &sites);
-	printf("process %d is traced: %d probes are on, %u frames are kept\n", pid, json_object_get_int(sites),
-	       options.nframe);
+	printf("process %d is traced: %d probes are on, %u frames are kept\n", pid,
+	       json_object_get_int(sites), options.nframe);
 	return NULL;
 }
 

@@ -18,11 +18,12 @@ struct arguments {
 	bool json;
 };
 
-static const struct argp_child children[] = { { &target_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
 
 static const struct argp_option options[] = {
-	{ "json", OPTION_JSON, NULL, 0, "For programs: an object, or an array of all sessions without -p", 0 },
-	{ 0 },
+	{"json", OPTION_JSON, NULL, 0,
+	 "For programs: an object, or an array of all sessions without -p", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -53,8 +54,9 @@ static const char doc[] =
 
 static void object_print(json_object *object)
 {
-	printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-								      JSON_C_TO_STRING_NOSLASHESCAPE));
+	printf("%s\n", json_object_to_json_string_ext(
+			       object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+					       JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 /* The session's status, or the last one if it has ended with its process. */
@@ -103,9 +105,10 @@ static struct error *status_all(bool json)
 
 static struct error *status_run(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc, .children = children };
+	static const struct argp argp = {
+		.options = options, .parser = parse_option, .doc = doc, .children = children};
 	cleanup(json_cleanup) json_object *status = NULL;
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	pid_t pid;
 
 	try(command_parse(&argp, argc, argv, &arguments));

@@ -26,7 +26,9 @@ static double status_real(json_object *status, const char *key, double without)
 {
 	json_object *value;
 
-	return json_object_object_get_ex(status, key, &value) && value ? json_object_get_double(value) : without;
+	return json_object_object_get_ex(status, key, &value) && value
+		       ? json_object_get_double(value)
+		       : without;
 }
 
 void status_print_losses(json_object *status, FILE *out)
@@ -35,15 +37,18 @@ void status_print_losses(json_object *status, FILE *out)
 	json_object *losses;
 
 	if (coverage >= 0)
-		fprintf(out, "coverage  %.2f %%: %s\n", coverage * 100, status_text(status, "coverage_basis"));
+		fprintf(out, "coverage  %.2f %%: %s\n", coverage * 100,
+			status_text(status, "coverage_basis"));
 	else
 		fprintf(out, "coverage  %s\n", status_text(status, "coverage_basis"));
-	if (!json_object_object_get_ex(status, "losses", &losses) || !json_object_object_length(losses)) {
+	if (!json_object_object_get_ex(status, "losses", &losses) ||
+	    !json_object_object_length(losses)) {
 		fprintf(out, "losses    none\n");
 		return;
 	}
 	json_object_object_foreach(losses, name, count)
-		fprintf(out, "loss      %s: %llu\n", name, (unsigned long long)json_object_get_uint64(count));
+		fprintf(out, "loss      %s: %llu\n", name,
+			(unsigned long long)json_object_get_uint64(count));
 }
 
 static void state_print(json_object *status, FILE *out)
@@ -51,9 +56,11 @@ static void state_print(json_object *status, FILE *out)
 	const char *state = status_text(status, "state");
 
 	if (!strcmp(state, "exited"))
-		fprintf(out, "the process has exited; these are its last totals (`tmbpf stop` forgets them)\n");
+		fprintf(out,
+			"the process has exited; these are its last totals (`tmbpf stop` forgets them)\n");
 	if (!strcmp(state, "exec"))
-		fprintf(out, "the process became another program by exec; these are the totals until then (`tmbpf stop` forgets them)\n");
+		fprintf(out,
+			"the process became another program by exec; these are the totals until then (`tmbpf stop` forgets them)\n");
 	if (*status_text(status, "warning"))
 		fprintf(out, "warning   %s\n", status_text(status, "warning"));
 }
@@ -65,21 +72,27 @@ void status_print(json_object *status, FILE *out)
 	json_object *memory = NULL;
 
 	json_object_object_get_ex(status, "memory", &memory);
-	fprintf(out, "process   %llu: %s\n", (unsigned long long)status_number(status, "pid"), command ? command : "");
-	fprintf(out, "python    %s, %s\n", status_text(status, "python"), status_text(status, "executable"));
-	fprintf(out, "traced    %s, %llu frames, since %s (%.0f s), %llu probes\n", status_text(status, "mode"),
-		(unsigned long long)status_number(status, "nframe"), status_text(status, "since"),
-		status_real(status, "seconds", 0), (unsigned long long)status_number(status, "sites"));
-	fprintf(out, "current   %s in %llu blocks\n", text_size(status_number(status, "current"), one),
+	fprintf(out, "process   %llu: %s\n", (unsigned long long)status_number(status, "pid"),
+		command ? command : "");
+	fprintf(out, "python    %s, %s\n", status_text(status, "python"),
+		status_text(status, "executable"));
+	fprintf(out, "traced    %s, %llu frames, since %s (%.0f s), %llu probes\n",
+		status_text(status, "mode"), (unsigned long long)status_number(status, "nframe"),
+		status_text(status, "since"), status_real(status, "seconds", 0),
+		(unsigned long long)status_number(status, "sites"));
+	fprintf(out, "current   %s in %llu blocks\n",
+		text_size(status_number(status, "current"), one),
 		(unsigned long long)status_number(status, "blocks"));
 	fprintf(out, "peak      %s\n", text_size(status_number(status, "peak"), one));
-	fprintf(out, "rss       %s, %s when tracing began\n", text_size(status_number(status, "rss"), one),
+	fprintf(out, "rss       %s, %s when tracing began\n",
+		text_size(status_number(status, "rss"), one),
 		text_size(status_number(status, "rss_at_start"), two));
 	fprintf(out, "events    %llu allocations, %llu frees, %llu frees of blocks from before\n",
 		(unsigned long long)status_number(status, "allocations"),
 		(unsigned long long)status_number(status, "frees"),
 		(unsigned long long)status_number(status, "unknown_frees"));
-	fprintf(out, "memory    %s tracer, %s maps\n", text_size(status_number(memory, "tracer_rss"), one),
+	fprintf(out, "memory    %s tracer, %s maps\n",
+		text_size(status_number(memory, "tracer_rss"), one),
 		text_size(status_number(memory, "maps"), two));
 	status_print_losses(status, out);
 	state_print(status, out);
@@ -92,6 +105,7 @@ void status_print_line(json_object *status, FILE *out)
 
 	fprintf(out, "%-8llu %-6s %10s now %10s peak  %6.0f s  %.60s\n",
 		(unsigned long long)status_number(status, "pid"), status_text(status, "mode"),
-		text_size(status_number(status, "current"), current), text_size(status_number(status, "peak"), peak),
-		status_real(status, "seconds", 0), command ? command : "");
+		text_size(status_number(status, "current"), current),
+		text_size(status_number(status, "peak"), peak), status_real(status, "seconds", 0),
+		command ? command : "");
 }

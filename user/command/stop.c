@@ -8,7 +8,7 @@
 #include "command/target.h"
 #include "trace/control.h"
 
-static const struct argp_child children[] = { { &target_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -28,9 +28,9 @@ static const char doc[] =
 
 static struct error *stop_run(int argc, char **argv)
 {
-	static const struct argp argp = { .parser = parse_option, .doc = doc, .children = children };
+	static const struct argp argp = {.parser = parse_option, .doc = doc, .children = children};
 	cleanup(json_cleanup) json_object *reply = NULL;
-	struct target_options given = { 0 };
+	struct target_options given = {0};
 	struct error *error;
 	pid_t pid;
 

@@ -13,8 +13,8 @@
 #include "trace/control.h"
 
 static const struct argp_option options[] = {
-	{ "pid", 'p', "PID", 0, "The process", 0 },
-	{ 0 },
+	{"pid", 'p', "PID", 0, "The process", 0},
+	{0},
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -27,7 +27,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	return 0;
 }
 
-const struct argp target_argp = { .options = options, .parser = parse_option };
+const struct argp target_argp = {.options = options, .parser = parse_option};
 
 struct error *target_pid(const struct target_options *given, pid_t *ret)
 {
@@ -36,10 +36,11 @@ struct error *target_pid(const struct target_options *given, pid_t *ret)
 	return option_pid("-p", given->pid, ret);
 }
 
-struct error *target_request(pid_t pid, const char *command, json_object *arguments, json_object **ret,
-			     void **ret_payload, size_t *ret_size)
+struct error *target_request(pid_t pid, const char *command, json_object *arguments,
+			     json_object **ret, void **ret_payload, size_t *ret_size)
 {
-	cleanup(json_cleanup) json_object *request = arguments ? arguments : json_object_new_object();
+	cleanup(json_cleanup) json_object *request = arguments ? arguments
+							       : json_object_new_object();
 
 	json_object_object_add(request, "command", json_object_new_string(command));
 	return control_request(pid, request, ret, ret_payload, ret_size);

@@ -21,8 +21,8 @@ extern const struct argp target_argp;
 struct error *target_pid(const struct target_options *given, pid_t *ret);
 
 /* Asks PID's session COMMAND, with the members of ARGUMENTS (NULL none). See control_request(). */
-struct error *target_request(pid_t pid, const char *command, json_object *arguments, json_object **ret,
-			     void **ret_payload, size_t *ret_size);
+struct error *target_request(pid_t pid, const char *command, json_object *arguments,
+			     json_object **ret, void **ret_payload, size_t *ret_size);
 
 /* The snapshot that is packed in a reply's payload. */
 struct snapshot;

@@ -10,7 +10,7 @@
 struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply)
 {
 	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
-	const struct statistics_options options = { .group_by = GROUP_BY_LINENO };
+	const struct statistics_options options = {.group_by = GROUP_BY_LINENO};
 	json_object *sites = json_object_new_array();
 
 	json_object_object_add(reply, "sites", sites);
@@ -23,7 +23,8 @@ struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_obj
 		json_object_object_add(site, "place", json_object_new_string(place ? place : ""));
 		json_object_object_add(site, "size", json_object_new_uint64(item->size));
 		json_object_object_add(site, "count", json_object_new_uint64(item->count));
-		json_object_object_add(site, "allocations", json_object_new_uint64(item->total_count));
+		json_object_object_add(site, "allocations",
+				       json_object_new_uint64(item->total_count));
 		json_object_array_add(sites, site);
 	}
 	json_object_object_add(reply, "site_count", json_object_new_uint64(statistics->count));

@@ -16,7 +16,7 @@ struct arguments {
 	const char *address;
 };
 
-static const struct argp_child children[] = { { &target_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -53,7 +53,9 @@ static struct error *address_parse(const char *text, uint64_t *ret)
 	errno = 0;
 	*ret = strtoull(text, &end, 0);
 	if (errno || end == text || *end || *text == '-')
-		return error_create(ERROR_USAGE, "ADDRESS must be a number such as 0x7f2a3c5e9d10, not \"%s\"", text);
+		return error_create(ERROR_USAGE,
+				    "ADDRESS must be a number such as 0x7f2a3c5e9d10, not \"%s\"",
+				    text);
 	return NULL;
 }
 
@@ -62,9 +64,11 @@ static void traceback_print(const struct snapshot *snapshot)
 	const struct traceback *traceback = &snapshot->tracebacks[0];
 	char size[TEXT_NUMBER_MAX];
 
-	printf("%s, allocated at (most recent call last):\n", text_size(snapshot->traces[0].size, size));
+	printf("%s, allocated at (most recent call last):\n",
+	       text_size(snapshot->traces[0].size, size));
 	if (traceback->total_nframe > traceback->nframe)
-		printf("  (%u older frames were not kept)\n", traceback->total_nframe - traceback->nframe);
+		printf("  (%u older frames were not kept)\n",
+		       traceback->total_nframe - traceback->nframe);
 	for (uint32_t i = traceback->nframe; i-- > 0;) {
 		const struct frame *frame = &snapshot->frames[traceback->first + i];
 		cleanup_free char *file = text_display(snapshot_filename(snapshot, frame));
@@ -77,11 +81,12 @@ static void traceback_print(const struct snapshot *snapshot)
 
 static struct error *where_run(int argc, char **argv)
 {
-	static const struct argp argp = { .parser = parse_option, .args_doc = "ADDRESS", .doc = doc, .children = children };
+	static const struct argp argp = {
+		.parser = parse_option, .args_doc = "ADDRESS", .doc = doc, .children = children};
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	cleanup(json_cleanup) json_object *reply = NULL;
 	cleanup_free void *payload = NULL;
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	struct error *error = NULL;
 	uint64_t address;
 	size_t size;
@@ -94,7 +99,8 @@ static struct error *where_run(int argc, char **argv)
 		json_object *request = json_object_new_object();
 		struct error *one;
 
-		json_object_object_add(request, "address", json_object_new_uint64(address - before));
+		json_object_object_add(request, "address",
+				       json_object_new_uint64(address - before));
 		one = target_request(pid, "where", request, &reply, &payload, &size);
 		if (!error)
 			error = one;

@@ -57,7 +57,8 @@ static struct error *knowledge_move(const struct python *twin, struct python *py
 	return NULL;
 }
 
-struct error *python_create_twin(struct process *process, const struct python *twin, struct python **ret)
+struct error *python_create_twin(struct process *process, const struct python *twin,
+				 struct python **ret)
 {
 	cleanup(python_candidates_deinit) struct python_candidates candidates = {0};
 	cleanup_free char *near = NULL;
@@ -70,21 +71,24 @@ struct error *python_create_twin(struct process *process, const struct python *t
 		*ret = take(candidates.list[i]);
 		return NULL;
 	}
-	return error_create(ERROR_FAILED, "process %d does not run %s", (int)process->pid, twin->image->path);
+	return error_create(ERROR_FAILED, "process %d does not run %s", (int)process->pid,
+			    twin->image->path);
 }
 
 bool python_agrees(const struct python *one, const struct python *other)
 {
 	const struct python_heap *heap = &one->heap, *found = &other->heap;
 
-	return one->version == other->version && one->runtime == other->runtime && one->bias == other->bias &&
+	return one->version == other->version && one->runtime == other->runtime &&
+	       one->bias == other->bias &&
 	       !memcmp(&one->layout, &other->layout, sizeof(one->layout)) &&
 	       heap->alignment == found->alignment && heap->pool_size == found->pool_size &&
 	       heap->interp_obmalloc == found->interp_obmalloc &&
 	       (heap->interp_obmalloc != PYTHON_NO_OFFSET || heap->usedpools == found->usedpools) &&
 	       heap->obmalloc_is_pointer == found->obmalloc_is_pointer &&
-	       one->thread.source == other->thread.source && one->thread.address == other->thread.address &&
+	       one->thread.source == other->thread.source &&
+	       one->thread.address == other->thread.address &&
 	       one->thread.tls_offset == other->thread.tls_offset &&
 	       one->thread.tls_module == other->thread.tls_module &&
-	       one->thread.specific_offset == other->thread.specific_offset;
+	       one->thread.own_offset == other->thread.own_offset;
 }

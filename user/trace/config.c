@@ -42,8 +42,8 @@ static void config_layout(const struct python_layout *layout, struct tmbpf_confi
 	ret->bytes_data = layout->bytes.data;
 }
 
-static struct error *config_heap(const struct python *python, const struct plan *plan, const struct sites *sites,
-				 struct tmbpf_config *ret)
+static struct error *config_heap(const struct python *python, const struct plan *plan,
+				 const struct sites *sites, struct tmbpf_config *ret)
 {
 	const struct python_heap *heap = &python->heap;
 
@@ -62,24 +62,30 @@ static struct error *config_heap(const struct python *python, const struct plan 
 	}
 	ret->heap_kind = TMBPF_HEAP_STATIC;
 	ret->usedpools = plan->usedpools ? plan->usedpools + python->bias : heap->usedpools;
-	ret->usable_arenas = plan->usable_arenas ? plan->usable_arenas + python->bias : heap->usable_arenas;
+	ret->usable_arenas = plan->usable_arenas ? plan->usable_arenas + python->bias
+						 : heap->usable_arenas;
 	if (plan->usedpools && heap->usedpools && ret->usedpools != heap->usedpools)
-		return error_create(ERROR_FAILED, "process %d: pymalloc's pools are at 0x%llx by the code and at 0x%llx by the memory",
-				    python->process->pid, (unsigned long long)ret->usedpools,
-				    (unsigned long long)heap->usedpools);
+		return error_create(
+			ERROR_FAILED,
+			"process %d: pymalloc's pools are at 0x%llx by the code and at 0x%llx by the memory",
+			python->process->pid, (unsigned long long)ret->usedpools,
+			(unsigned long long)heap->usedpools);
 	if (!ret->usedpools || !ret->usable_arenas)
-		return error_create(ERROR_FAILED, "process %d: pymalloc's state was not found", python->process->pid);
+		return error_create(ERROR_FAILED, "process %d: pymalloc's state was not found",
+				    python->process->pid);
 	return NULL;
 }
 
-struct error *config_fill(const struct python *python, const struct plan *plan, const struct sites *sites,
-			  struct tmbpf_config *ret)
+struct error *config_fill(const struct python *python, const struct plan *plan,
+			  const struct sites *sites, struct tmbpf_config *ret)
 {
 	const struct python_layout *layout = &python->layout;
 
 	memset(ret, 0, sizeof(*ret));
 	if (layout->frame.size > FRAME_SPAN || layout->frame.lasti + 8 > FRAME_SPAN)
-		return error_create(ERROR_FAILED, "frames of this interpreter are too large (%u bytes)", layout->frame.size);
+		return error_create(ERROR_FAILED,
+				    "frames of this interpreter are too large (%u bytes)",
+				    layout->frame.size);
 	config_layout(layout, ret);
 	try(config_heap(python, plan, sites, ret));
 	ret->pid = python->process->pid;
@@ -87,7 +93,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan, 
 	ret->thread_address = python->thread.address;
 	ret->tls_offset = python->thread.tls_offset;
 	ret->tls_module = python->thread.tls_module;
-	ret->specific_offset = python->thread.specific_offset;
+	ret->own_offset = python->thread.own_offset;
 	if (sites_hooks(sites) == SITES_DEBUG) {
 		/*
 		 * PYMEM_DEBUG_EXTRA_BYTES, Objects/obmalloc.c: three words around a block, four with serial numbers, which

@@ -13,7 +13,7 @@
 struct error;
 
 /* Fills what follows from the interpreter. Refuses a layout that the programs cannot follow. */
-struct error *config_fill(const struct python *python, const struct plan *plan, const struct sites *sites,
-			  struct tmbpf_config *ret);
+struct error *config_fill(const struct python *python, const struct plan *plan,
+			  const struct sites *sites, struct tmbpf_config *ret);
 
 #endif

@@ -18,9 +18,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define REQUEST_MAX 65536
-#define REPLY_MAX (64u << 20)
-#define PAYLOAD_MAX (8ull << 30)
+#define REQUEST_MAX        65536
+#define REPLY_MAX          (64u << 20)
+#define PAYLOAD_MAX        (8ull << 30)
 #define REQUEST_TIMEOUT_MS 1000
 
 static const char *folder_path(void)
@@ -36,10 +36,15 @@ struct error *control_folder(const char **ret)
 	struct stat found;
 
 	if (mkdir(path, 0700) && errno != EEXIST)
-		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot make %s", path), "Run as root.");
-	if (lstat(path, &found) || !S_ISDIR(found.st_mode) || found.st_uid != geteuid() || found.st_mode & 0022)
-		return error_advise(error_create(ERROR_FAILED, "%s is not a directory that only this user can write to", path),
-				    "Run as root, or set TMBPF_RUN to a directory of your own.");
+		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot make %s", path),
+				    "Run as root.");
+	if (lstat(path, &found) || !S_ISDIR(found.st_mode) || found.st_uid != geteuid() ||
+	    found.st_mode & 0022)
+		return error_advise(
+			error_create(ERROR_FAILED,
+				     "%s is not a directory that only this user can write to",
+				     path),
+			"Run as root, or set TMBPF_RUN to a directory of your own.");
 	*ret = path;
 	return NULL;
 }
@@ -56,7 +61,8 @@ static bool lock_current(const char *path, int fd)
 {
 	struct stat named, open;
 
-	return !stat(path, &named) && !fstat(fd, &open) && named.st_ino == open.st_ino && named.st_dev == open.st_dev;
+	return !stat(path, &named) && !fstat(fd, &open) && named.st_ino == open.st_ino &&
+	       named.st_dev == open.st_dev;
 }
 
 struct error *control_lock(pid_t pid, int *ret_lock)
@@ -67,7 +73,8 @@ struct error *control_lock(pid_t pid, int *ret_lock)
 	try(control_folder(&folder));
 	path = control_path(pid, "lock");
 	if (!path)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot lock the session of process %d", pid);
+		return error_create_errno(ERROR_FAILED, ENOMEM,
+					  "cannot lock the session of process %d", pid);
 	for (;;) {
 		cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -75,9 +82,12 @@ struct error *control_lock(pid_t pid, int *ret_lock)
 			return error_create_errno(ERROR_FAILED, errno, "cannot open %s", path);
 		if (flock(fd, LOCK_EX | LOCK_NB)) {
 			if (errno != EWOULDBLOCK)
-				return error_create_errno(ERROR_FAILED, errno, "cannot lock %s", path);
-			return error_advise(error_create(ERROR_FAILED, "process %d is traced already", pid),
-					    "`tmbpf status -p %d` shows the session, `tmbpf stop -p %d` ends it.", pid, pid);
+				return error_create_errno(ERROR_FAILED, errno, "cannot lock %s",
+							  path);
+			return error_advise(
+				error_create(ERROR_FAILED, "process %d is traced already", pid),
+				"`tmbpf status -p %d` shows the session, `tmbpf stop -p %d` ends it.",
+				pid, pid);
 		}
 		if (lock_current(path, fd)) {
 			*ret_lock = take_fd(fd);
@@ -95,7 +105,8 @@ static struct error *address_fill(pid_t pid, struct sockaddr_un *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof(ret->sun_path))
-		return error_create(ERROR_FAILED, "the path of the control socket is too long: %s", path);
+		return error_create(ERROR_FAILED, "the path of the control socket is too long: %s",
+				    path);
 	strcpy(ret->sun_path, path);
 	return NULL;
 }
@@ -115,14 +126,16 @@ struct error *control_listen(pid_t pid, int *ret)
 	failed = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(mask);
 	if (failed || listen(fd, 16))
-		return error_create_errno(ERROR_FAILED, errno, "cannot listen at %s", address.sun_path);
+		return error_create_errno(ERROR_FAILED, errno, "cannot listen at %s",
+					  address.sun_path);
 	*ret = take_fd(fd);
 	return NULL;
 }
 
 void control_unlisten(pid_t pid, int fd)
 {
-	cleanup_free char *socket_path = control_path(pid, "sock"), *lock = control_path(pid, "lock");
+	cleanup_free char *socket_path = control_path(pid, "sock"),
+			  *lock = control_path(pid, "lock");
 
 	if (socket_path)
 		unlink(socket_path);
@@ -139,7 +152,7 @@ static struct error *line_read(int fd, size_t most, int timeout, char **ret)
 	size_t size = 0, capacity = 0;
 
 	for (;;) {
-		struct pollfd wait = { .fd = fd, .events = POLLIN };
+		struct pollfd wait = {.fd = fd, .events = POLLIN};
 		ssize_t peeked;
 		char *end;
 
@@ -147,24 +160,29 @@ static struct error *line_read(int fd, size_t most, int timeout, char **ret)
 			char *more = realloc(line, capacity = 2 * capacity + 8192);
 
 			if (!more)
-				return error_create_errno(ERROR_FAILED, ENOMEM, "cannot read from the control socket");
+				return error_create_errno(ERROR_FAILED, ENOMEM,
+							  "cannot read from the control socket");
 			line = more;
 		}
 		if (poll(&wait, 1, timeout) <= 0)
 			return error_create(ERROR_FAILED, "no answer at the control socket");
 		peeked = recv(fd, line + size, capacity - size - 1, MSG_PEEK);
 		if (peeked <= 0)
-			return error_create_errno(ERROR_FAILED, peeked ? errno : ECONNRESET, "the control socket was closed");
+			return error_create_errno(ERROR_FAILED, peeked ? errno : ECONNRESET,
+						  "the control socket was closed");
 		end = memchr(line + size, '\n', peeked);
 		if (end)
 			peeked = end - (line + size) + 1;
 		if (recv(fd, line + size, peeked, 0) != peeked)
-			return error_create_errno(ERROR_FAILED, errno, "cannot read from the control socket");
+			return error_create_errno(ERROR_FAILED, errno,
+						  "cannot read from the control socket");
 		size += peeked;
 		if (end)
 			break;
 		if (size > most)
-			return error_create(ERROR_FAILED, "a line of more than %zu bytes at the control socket", most);
+			return error_create(ERROR_FAILED,
+					    "a line of more than %zu bytes at the control socket",
+					    most);
 	}
 	line[size - 1] = 0;
 	*ret = take(line);
@@ -176,14 +194,15 @@ static struct error *bytes_write(int fd, const void *data, size_t size)
 	const char *next = data;
 
 	while (size) {
-		struct pollfd wait = { .fd = fd, .events = POLLOUT };
+		struct pollfd wait = {.fd = fd, .events = POLLOUT};
 		ssize_t written;
 
 		if (poll(&wait, 1, 10000) <= 0)
 			return error_create(ERROR_FAILED, "nobody reads at the control socket");
 		written = send(fd, next, size, MSG_NOSIGNAL);
 		if (written < 0 && errno != EINTR && errno != EAGAIN)
-			return error_create_errno(ERROR_FAILED, errno, "cannot write to the control socket");
+			return error_create_errno(ERROR_FAILED, errno,
+						  "cannot write to the control socket");
 		if (written > 0) {
 			next += written;
 			size -= written;
@@ -197,7 +216,8 @@ static struct error *object_write(int fd, json_object *object)
 	const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
 
 	if (!text)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot write to the control socket");
+		return error_create_errno(ERROR_FAILED, ENOMEM,
+					  "cannot write to the control socket");
 	try(bytes_write(fd, text, strlen(text)));
 	return bytes_write(fd, "\n", 1);
 }
@@ -244,7 +264,8 @@ struct error *control_reply_error(int fd, const struct error *error)
 	json_object_object_add(reply, "error", json_object_new_string(error_message(error)));
 	json_object_object_add(reply, "kind", json_object_new_int(error_kind(error)));
 	if (error_advice(error))
-		json_object_object_add(reply, "advice", json_object_new_string(error_advice(error)));
+		json_object_object_add(reply, "advice",
+				       json_object_new_string(error_advice(error)));
 	return object_write(fd, reply);
 }
 
@@ -260,10 +281,13 @@ static struct error *session_connect(pid_t pid, int *ret)
 		int number = errno;
 
 		if (number == EACCES || number == EPERM)
-			return error_advise(error_create_errno(ERROR_FAILED, number, "cannot reach the session of process %d", pid),
-					    "Run as root.");
+			return error_advise(
+				error_create_errno(ERROR_FAILED, number,
+						   "cannot reach the session of process %d", pid),
+				"Run as root.");
 		if (number != ENOENT && number != ECONNREFUSED)
-			return error_create_errno(ERROR_FAILED, number, "cannot reach the session of process %d", pid);
+			return error_create_errno(ERROR_FAILED, number,
+						  "cannot reach the session of process %d", pid);
 		return error_advise(error_create(ERROR_NOTHING, "process %d is not traced", pid),
 				    "`tmbpf start -p %d` begins a session.", pid);
 	}
@@ -279,9 +303,9 @@ static struct error *reply_error(json_object *reply)
 	if (!json_object_object_get_ex(reply, "error", &message))
 		return NULL;
 	error = error_create(json_object_object_get_ex(reply, "kind", &kind) &&
-					     json_object_get_int(kind) == ERROR_NOTHING ?
-				     ERROR_NOTHING :
-				     ERROR_FAILED,
+					     json_object_get_int(kind) == ERROR_NOTHING
+				     ? ERROR_NOTHING
+				     : ERROR_FAILED,
 			     "%s", json_object_get_string(message));
 	if (json_object_object_get_ex(reply, "advice", &advice))
 		error = error_advise(error, "%s", json_object_get_string(advice));
@@ -301,12 +325,14 @@ static struct error *payload_read(int fd, json_object *reply, void **ret, size_t
 		return error_create(ERROR_FAILED, "the session sent a wrong size");
 	data = malloc(size + 1);
 	if (!data)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot receive %lld bytes", (long long)size);
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot receive %lld bytes",
+					  (long long)size);
 	for (int64_t have = 0; have < size;) {
 		ssize_t got = recv(fd, data + have, size - have, 0);
 
 		if (got <= 0)
-			return error_create_errno(ERROR_FAILED, got ? errno : ECONNRESET, "the session broke off");
+			return error_create_errno(ERROR_FAILED, got ? errno : ECONNRESET,
+						  "the session broke off");
 		have += got;
 	}
 	*ret = take(data);
@@ -314,7 +340,8 @@ static struct error *payload_read(int fd, json_object *reply, void **ret, size_t
 	return NULL;
 }
 
-struct error *control_request(pid_t pid, json_object *request, json_object **ret, void **ret_payload, size_t *ret_size)
+struct error *control_request(pid_t pid, json_object *request, json_object **ret,
+			      void **ret_payload, size_t *ret_size)
 {
 	cleanup(json_cleanup) json_object *reply = NULL;
 	cleanup_fd int fd = -1;
@@ -342,7 +369,9 @@ struct error *control_sessions(pid_t **ret, size_t *ret_count)
 	struct dirent *entry;
 
 	if (!folder && errno != ENOENT)
-		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot read %s", folder_path()), "Run as root.");
+		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot read %s",
+						       folder_path()),
+				    "Run as root.");
 	while (folder && (entry = readdir(folder))) {
 		char *end;
 		long pid = strtol(entry->d_name, &end, 10);
@@ -361,7 +390,8 @@ struct error *control_sessions(pid_t **ret, size_t *ret_count)
 			pid_t *more = realloc(pids, (capacity = 2 * capacity + 16) * sizeof(*more));
 
 			if (!more)
-				return error_create_errno(ERROR_FAILED, ENOMEM, "cannot list the sessions");
+				return error_create_errno(ERROR_FAILED, ENOMEM,
+							  "cannot list the sessions");
 			pids = more;
 		}
 		pids[count++] = pid;

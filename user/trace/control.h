@@ -38,7 +38,8 @@ struct error *control_reply_error(int fd, const struct error *error);
  * Client side: sends REQUEST to the session of PID and returns its reply, and its payload if RET_PAYLOAD is not NULL (malloc'd).
  * ERROR_NOTHING if there is no session; an error that the session replied comes back as it was.
  */
-struct error *control_request(pid_t pid, json_object *request, json_object **ret, void **ret_payload, size_t *ret_size);
+struct error *control_request(pid_t pid, json_object *request, json_object **ret,
+			      void **ret_payload, size_t *ret_size);
 
 /* The pids that have a session, ascending; malloc'd. */
 struct error *control_sessions(pid_t **ret, size_t *ret_count);

@@ -13,7 +13,7 @@
 #include "base/error.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
-#define ATTACH_UPROBE_MULTI 48
+#define ATTACH_UPROBE_MULTI   48
 #define ATTACH_UPROBE_SESSION 57
 
 /* The part of union bpf_attr that BPF_LINK_CREATE reads for uprobe_multi (Linux 6.6). */
@@ -23,7 +23,8 @@ struct link_create_uprobe_multi {
 	uint32_t cnt, multi_flags, pid, unused;
 };
 
-static int link_create(int program, const struct probes *probes, uint32_t first, uint32_t count, pid_t pid)
+static int link_create(int program, const struct probes *probes, uint32_t first, uint32_t count,
+		       pid_t pid)
 {
 	struct link_create_uprobe_multi attr = {
 		.prog_fd = program,
@@ -74,23 +75,29 @@ struct error *probes_attach(int program, const struct probes *probes, pid_t pid,
 		return NULL;
 	}
 	if (fd == -ESRCH)
-		return error_create(ERROR_NOTHING, "process %d exited while probes were attached", pid);
+		return error_create(ERROR_NOTHING, "process %d exited while probes were attached",
+				    pid);
 	refused = find_refused(program, probes, pid);
 	if (refused >= 0 && probes->count > 1)
-		return error_create_errno(ERROR_FAILED, fd, "cannot attach %u probes to process %d: the kernel refuses file offset 0x%llx",
-					  probes->count, pid, (unsigned long long)probes->offsets[refused]);
-	return error_advise(error_create_errno(ERROR_FAILED, fd, "cannot attach %u probes to process %d", probes->count, pid),
+		return error_create_errno(
+			ERROR_FAILED, fd,
+			"cannot attach %u probes to process %d: the kernel refuses file offset 0x%llx",
+			probes->count, pid, (unsigned long long)probes->offsets[refused]);
+	return error_advise(error_create_errno(ERROR_FAILED, fd,
+					       "cannot attach %u probes to process %d",
+					       probes->count, pid),
 			    "Run as root; `tmbpf doctor` shows what this kernel allows.");
 }
 
 static int program_load(uint32_t attach_type, int *ret_errno)
 {
 	static const struct bpf_insn body[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach_type);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "feature", "Dual BSD/GPL", body, array_size(body), &options);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "feature", "Dual BSD/GPL", body,
+			       array_size(body), &options);
 
 	*ret_errno = fd < 0 ? -fd : 0;
 	return fd;
@@ -119,7 +126,7 @@ static uint64_t own_offset(void (*function)(void))
 static bool try_link(bool session, int *ret_errno)
 {
 	uint64_t offset = own_offset(probed), cookie = 0;
-	struct probes probes = { "/proc/self/exe", &offset, &cookie, 1, session };
+	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, session};
 	cleanup_fd int program =
 		program_load(session ? ATTACH_UPROBE_SESSION : ATTACH_UPROBE_MULTI, ret_errno);
 	cleanup_fd int link = -1;
@@ -147,17 +154,20 @@ void kernel_features_probe(struct kernel_features *ret)
 
 static void feature_print(FILE *out, const char *name, bool have, int number, const char *purpose)
 {
-	fprintf(out, "%-15s %s  %s%s%s\n", name, have ? "yes" : "no ", purpose, number && !have ? ": " : "",
-		number && !have ? strerror(number) : "");
+	fprintf(out, "%-15s %s  %s%s%s\n", name, have ? "yes" : "no ", purpose,
+		number && !have ? ": " : "", number && !have ? strerror(number) : "");
 }
 
 void kernel_features_print(const struct kernel_features *features, FILE *out)
 {
-	feature_print(out, "BTF", features->btf, 0, "the kernel's types, /sys/kernel/btf/vmlinux (needed)");
+	feature_print(out, "BTF", features->btf, 0,
+		      "the kernel's types, /sys/kernel/btf/vmlinux (needed)");
 	feature_print(out, "BPF", features->bpf, features->bpf_errno, "loading programs (needed)");
-	feature_print(out, "task storage", features->task_storage, 0, "a record for each thread (needed)");
+	feature_print(out, "task storage", features->task_storage, 0,
+		      "a record for each thread (needed)");
 	feature_print(out, "uprobe_multi", features->uprobe_multi, features->uprobe_multi_errno,
 		      "all probes by one link, Linux 6.6 (needed)");
-	feature_print(out, "uprobe session", features->uprobe_session, features->uprobe_session_errno,
+	feature_print(out, "uprobe session", features->uprobe_session,
+		      features->uprobe_session_errno,
 		      "malloc results that return to unknown places, Linux 6.13");
 }

@@ -62,7 +62,9 @@ static struct error *child_fork(struct launch *launch, char **argv)
 	close(failure[1]);
 	launch->go = go[1];
 	launch->failure = failure[0];
-	return launch->pid < 0 ? error_create_errno(ERROR_FAILED, number, "cannot start %s", argv[0]) : NULL;
+	return launch->pid < 0
+		       ? error_create_errno(ERROR_FAILED, number, "cannot start %s", argv[0])
+		       : NULL;
 }
 
 static struct error *programs_load(struct launch *launch)
@@ -76,8 +78,9 @@ static struct error *programs_load(struct launch *launch)
 	skeleton->rodata->target = launch->pid;
 	bpf_program__set_expected_attach_type(skeleton->progs.launch_entry, 48);
 	if (launch_bpf__load(skeleton))
-		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot load the BPF programs"),
-				    "`tmbpf doctor` shows what this kernel and these privileges allow.");
+		return error_advise(
+			error_create_errno(ERROR_FAILED, errno, "cannot load the BPF programs"),
+			"`tmbpf doctor` shows what this kernel and these privileges allow.");
 	launch->exec_link = bpf_program__attach(skeleton->progs.launch_exec);
 	if (!launch->exec_link)
 		return error_create_errno(ERROR_FAILED, errno, "cannot watch for exec");
@@ -139,9 +142,11 @@ static struct error *entry_offset(const char *path, uint64_t *ret)
 	    header.e_machine != EM_X86_64 || header.e_phentsize != sizeof(segment))
 		return error_create(ERROR_FAILED, "the command is no 64-bit x86 program");
 	for (unsigned int i = 0; i < header.e_phnum; i++) {
-		if (pread(fd, &segment, sizeof(segment), header.e_phoff + i * sizeof(segment)) != sizeof(segment))
+		if (pread(fd, &segment, sizeof(segment), header.e_phoff + i * sizeof(segment)) !=
+		    sizeof(segment))
 			break;
-		if (segment.p_type == PT_LOAD && header.e_entry - segment.p_vaddr < segment.p_filesz) {
+		if (segment.p_type == PT_LOAD &&
+		    header.e_entry - segment.p_vaddr < segment.p_filesz) {
 			*ret = header.e_entry - segment.p_vaddr + segment.p_offset;
 			return NULL;
 		}
@@ -152,14 +157,14 @@ static struct error *entry_offset(const char *path, uint64_t *ret)
 static struct error *entry_watch(struct launch *launch)
 {
 	uint64_t offset, cookie = 0;
-	struct probes probes = { .offsets = &offset, .cookies = &cookie, .count = 1 };
+	struct probes probes = {.offsets = &offset, .cookies = &cookie, .count = 1};
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", launch->pid);
 	probes.path = path;
 	try(entry_offset(path, &offset));
-	return probes_attach(bpf_program__fd(launch->skeleton->progs.launch_entry), &probes, launch->pid,
-			     &launch->entry_link);
+	return probes_attach(bpf_program__fd(launch->skeleton->progs.launch_entry), &probes,
+			     launch->pid, &launch->entry_link);
 }
 
 static void child_continue(struct launch *launch)
@@ -186,7 +191,8 @@ static struct error *child_wait(struct launch *launch, bool *ret, int *ret_statu
 		if (waitpid(launch->pid, ret_status, WUNTRACED) < 0) {
 			if (errno == EINTR)
 				continue;
-			return error_create_errno(ERROR_FAILED, errno, "cannot wait for the command");
+			return error_create_errno(ERROR_FAILED, errno,
+						  "cannot wait for the command");
 		}
 		break;
 	}

@@ -14,7 +14,7 @@
 #include "trace/control.h"
 
 /* How long records may wait in the ring if nothing wakes us. */
-#define TICK_MS 100
+#define TICK_MS           100
 #define SWEEP_NANOSECONDS 1000000000ull
 
 uint64_t session_now(void)
@@ -137,7 +137,8 @@ struct error *session_clear(struct session *session)
 	return NULL;
 }
 
-static void connection_serve(struct session *session, const struct session_request *requests, int fd)
+static void connection_serve(struct session *session, const struct session_request *requests,
+			     int fd)
 {
 	cleanup(json_cleanup) json_object *request = NULL, *reply = json_object_new_object();
 	cleanup_free void *payload = NULL;
@@ -153,11 +154,15 @@ static void connection_serve(struct session *session, const struct session_reque
 		while (requests->name && strcmp(requests->name, name))
 			requests++;
 		session_drain(session);
-		error = requests->name ? requests->run(session, request, reply, &payload, &size) :
-					 error_create(ERROR_FAILED, "this session does not know the request \"%s\"", name);
+		error = requests->name
+				? requests->run(session, request, reply, &payload, &size)
+				: error_create(ERROR_FAILED,
+					       "this session does not know the request \"%s\"",
+					       name);
 	}
 	/* If even the answer fails, the asker has gone: it knows. */
-	error_destroy(error ? control_reply_error(fd, error) : control_reply(fd, reply, payload, size));
+	error_destroy(error ? control_reply_error(fd, error)
+			    : control_reply(fd, reply, payload, size));
 	error_destroy(error);
 }
 
@@ -187,7 +192,11 @@ static void twin_check(struct session *session)
 	}
 	if (!python_agrees(tracer_python(session->tracer), python)) {
 		tracer_close(session->tracer);
-		session_warn(session, error_create(ERROR_FAILED, "the interpreter is laid out otherwise than its twin: what was traced is wrong"));
+		session_warn(
+			session,
+			error_create(
+				ERROR_FAILED,
+				"the interpreter is laid out otherwise than its twin: what was traced is wrong"));
 		session->state = SESSION_STOPPED;
 	}
 	python_destroy(python);
@@ -212,20 +221,22 @@ static void session_tick(struct session *session, uint64_t *swept)
 	error_destroy(error);
 }
 
-struct error *session_serve(struct session *session, const struct session_request *requests, int signals)
+struct error *session_serve(struct session *session, const struct session_request *requests,
+			    int signals)
 {
 	uint64_t swept = session_now();
 
 	while (session->state == SESSION_RUNNING) {
 		struct pollfd waits[] = {
-			{ .fd = session->listener, .events = POLLIN },
-			{ .fd = tracer_ring_fd(session->tracer), .events = POLLIN },
-			{ .fd = session->process->pidfd, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN },
+			{.fd = session->listener, .events = POLLIN},
+			{.fd = tracer_ring_fd(session->tracer), .events = POLLIN},
+			{.fd = session->process->pidfd, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
 		};
 
 		if (poll(waits, array_size(waits), TICK_MS) < 0 && errno != EINTR)
-			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d", session->process->pid);
+			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d",
+						  session->process->pid);
 		session_tick(session, &swept);
 		if (waits[0].revents)
 			listener_serve(session, requests);

@@ -43,8 +43,8 @@ struct session {
 struct session_request {
 	const char *name;
 	/* Fills REPLY; a payload is malloc'd and freed by the loop. */
-	struct error *(*run)(struct session *session, json_object *request, json_object *reply, void **ret_payload,
-			     size_t *ret_size);
+	struct error *(*run)(struct session *session, json_object *request, json_object *reply,
+			     void **ret_payload, size_t *ret_size);
 };
 
 /*
@@ -61,7 +61,8 @@ void session_end(struct session *session);
  * Serves REQUESTS (ended by a NULL name) until the session ends; session->state says why. The totals
  * are still there afterwards. SIGTERM and SIGINT, if blocked and given as a signalfd in SIGNALS (else -1), end it as well.
  */
-struct error *session_serve(struct session *session, const struct session_request *requests, int signals);
+struct error *session_serve(struct session *session, const struct session_request *requests,
+			    int signals);
 
 /* Takes in what the programs have announced. */
 void session_drain(struct session *session);

@@ -46,7 +46,8 @@ static struct error *group_add(struct sites *sites, int fd, bool tails)
 	memset(group, 0, sizeof(*group));
 	group->fd = dup(fd);
 	if (group->fd < 0)
-		return error_create_errno(ERROR_FAILED, errno, "cannot keep the interpreter's file open");
+		return error_create_errno(ERROR_FAILED, errno,
+					  "cannot keep the interpreter's file open");
 	snprintf(group->path, sizeof(group->path), "/proc/self/fd/%d", group->fd);
 	group->tails = tails;
 	group->first = sites->count;
@@ -54,7 +55,8 @@ static struct error *group_add(struct sites *sites, int fd, bool tails)
 	return NULL;
 }
 
-static struct error *record_add(struct sites *sites, const struct tmbpf_site *record, uint64_t offset)
+static struct error *record_add(struct sites *sites, const struct tmbpf_site *record,
+				uint64_t offset)
 {
 	if (sites->count == sites->capacity) {
 		size_t capacity = sites->capacity ? 2 * sites->capacity : 1024;
@@ -119,7 +121,7 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 			 (site->kind == SITE_RAW && site->tail ? TMBPF_SITE_TAIL : 0),
 		.stack_delta = site->stack_delta,
 		.returns = site->returns ? site->returns + bias : 0,
-		.a = { value_record(&site->a[0]), value_record(&site->a[1]) },
+		.a = {value_record(&site->a[0]), value_record(&site->a[1])},
 	};
 
 	return record_add(sites, &record, site->offset);
@@ -130,26 +132,41 @@ static bool site_wanted(const struct sites *sites, const struct site *site)
 {
 	if (site->kind == SITE_ENTRY && site->raw)
 		return false; /* raw events are seen at libc's call */
-	(void)sites;
+	if (site->malloc_only)
+		return !sites->pymalloc || sites->hooks != SITES_PLAIN;
 	return true;
 }
 
-/* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
-static struct error *plan_add(struct sites *sites, const struct python *python, const struct plan *plan)
+static bool site_is_tail(const struct site *site)
 {
-	for (int tails = 0; tails < 2; tails++) {
-		try(group_add(sites, python->image->fd, tails));
-		for (size_t i = 0; i < plan->site_count; i++) {
-			const struct site *site = &plan->sites[i];
-			bool tail = site->kind == SITE_RAW && site->tail && site->operation != SITE_FREE;
+	return site->kind == SITE_RAW && site->tail && site->operation != SITE_FREE;
+}
 
-			if (tail == tails && site_wanted(sites, site))
-				try(site_add(sites, site, python->bias));
-		}
-		if (!sites->groups[sites->group_count - 1].count)
-			close(sites->groups[--sites->group_count].fd);
-	}
+/* Adds those of COUNT sites that are wanted, tail jumps or all others, as a group of their own. */
+static struct error *group_fill(struct sites *sites, const struct image *image, uint64_t bias,
+				const struct site *found, size_t count, bool tails)
+{
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < count; i++)
+		wanted += site_is_tail(&found[i]) == tails && site_wanted(sites, &found[i]);
+	if (!wanted)
+		return NULL;
+	try(group_add(sites, image->fd, tails));
+	for (size_t i = 0; i < count; i++)
+		if (site_is_tail(&found[i]) == tails && site_wanted(sites, &found[i]))
+			try(site_add(sites, &found[i], bias));
 	return NULL;
+}
+
+/* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
+static struct error *plan_add(struct sites *sites, const struct python *python,
+			      const struct plan *plan)
+{
+	const struct image *image = python->image;
+
+	try(group_fill(sites, image, python->bias, plan->sites, plan->site_count, false));
+	return group_fill(sites, image, python->bias, plan->sites, plan->site_count, true);
 }
 
 static void image_release(struct image **image)
@@ -157,7 +174,8 @@ static void image_release(struct image **image)
 	image_destroy(*image);
 }
 
-static struct error *module_add(struct sites *sites, const struct python *python, const struct process_map *map)
+static struct error *module_add(struct sites *sites, const struct python *python,
+				const struct process_map *map)
 {
 	cleanup(image_release) struct image *image = NULL;
 	cleanup_free struct site *found = NULL;
@@ -168,16 +186,8 @@ static struct error *module_add(struct sites *sites, const struct python *python
 	try(process_open_map(python->process, map, &fd));
 	try(image_create(fd, map->path, &image));
 	try(plan_module_results(image, &found, &count));
-	if (!count)
-		return NULL;
 	bias = image_bias(image, map->start, map->offset);
-	try(group_add(sites, image->fd, false));
-	for (size_t i = 0; i < count; i++)
-		if (site_wanted(sites, &found[i]))
-			try(site_add(sites, &found[i], bias));
-	if (!sites->groups[sites->group_count - 1].count)
-		close(sites->groups[--sites->group_count].fd);
-	return NULL;
+	return group_fill(sites, image, bias, found, count, false);
 }
 
 /*
@@ -201,7 +211,8 @@ static struct error *modules_add(struct sites *sites, const struct python *pytho
 	return NULL;
 }
 
-static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip, uint64_t ret[5])
+static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
+				uint64_t ret[5])
 {
 	if (!context)
 		return error_create(ERROR_FAILED, "no context");
@@ -214,7 +225,8 @@ static struct error *read_inner(const struct python *python, uint64_t context, u
  * that it replaced (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
  */
 static struct error *table_follow(const struct python *python, const struct python_allocator *table,
-				  const uint64_t own[2], int depth, enum sites_hooks *hooks, uint64_t *ret_function)
+				  const uint64_t own[2], int depth, enum sites_hooks *hooks,
+				  uint64_t *ret_function)
 {
 	uint64_t inner[5], context = table->context;
 
@@ -236,7 +248,7 @@ static struct error *table_follow(const struct python *python, const struct pyth
 			error_destroy(error);
 			break;
 		}
-		next = (struct python_allocator){ inner[0], inner[1], inner[2], inner[3], inner[4] };
+		next = (struct python_allocator){inner[0], inner[1], inner[2], inner[3], inner[4]};
 		error = table_follow(python, &next, own, depth - 1, hooks, ret_function);
 		if (!error) {
 			if (skip)
@@ -247,15 +259,20 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		}
 		error_destroy(error);
 	}
-	return error_advise(error_create(ERROR_FAILED, "process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
-					 python->process->pid, (unsigned long long)table->malloc),
-			    "What a hook does to sizes and addresses is not known, so nothing is traced.");
+	return error_advise(
+		error_create(
+			ERROR_FAILED,
+			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
+			python->process->pid, (unsigned long long)table->malloc),
+		"What a hook does to sizes and addresses is not known, so nothing is traced.");
 }
 
-static struct error *hooks_find(struct sites *sites, const struct python *python, const struct plan *plan)
+static struct error *hooks_find(struct sites *sites, const struct python *python,
+				const struct plan *plan)
 {
 	const uint64_t *object = plan->functions[0], *raw = plan->functions[1];
-	const uint64_t own[2] = { object[SITE_MALLOC] + python->bias, raw[SITE_MALLOC] + python->bias };
+	const uint64_t own[2] = {object[SITE_MALLOC] + python->bias,
+				 raw[SITE_MALLOC] + python->bias};
 	struct python_allocator tables[3];
 	uint64_t address[3], function = 0;
 
@@ -264,7 +281,9 @@ static struct error *hooks_find(struct sites *sites, const struct python *python
 	try(python_allocators(python, address[0], address[1], address[2], tables));
 	try(table_follow(python, &tables[0], own, 4, &sites->hooks, &function));
 	if (function != own[1])
-		return error_create(ERROR_FAILED, "process %d does not use malloc for its raw domain", python->process->pid);
+		return error_create(ERROR_FAILED,
+				    "process %d does not use malloc for its raw domain",
+				    python->process->pid);
 	try(table_follow(python, &tables[2], own, 4, &sites->hooks, &function));
 	sites->pymalloc = function == own[0];
 	return NULL;
@@ -365,7 +384,8 @@ struct error *sites_store(const struct sites *sites, int sites_map, int returns_
 		if (bpf_map_update_elem(sites_map, &i, record, BPF_ANY) ||
 		    (record->action == TMBPF_RESULT && record->returns &&
 		     bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY)))
-			return error_create_errno(ERROR_FAILED, errno, "cannot store the probe sites");
+			return error_create_errno(ERROR_FAILED, errno,
+						  "cannot store the probe sites");
 	}
 	return NULL;
 }

@@ -22,7 +22,8 @@ enum sites_hooks {
 	SITES_TRACEMALLOC, /* tracemalloc or another hook that passes sizes and pointers through */
 };
 
-struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret);
+struct error *sites_create(const struct python *python, const struct plan *plan,
+			   struct sites **ret);
 void sites_destroy(struct sites *sites);
 
 uint32_t sites_count(const struct sites *sites);

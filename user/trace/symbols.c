@@ -27,10 +27,10 @@ struct symbol_frame {
 
 struct row { /* a traceback: what one or more stacks mean */
 	UT_hash_handle hh;
-	uint32_t stacks;                 /* that mean it */
+	uint32_t stacks; /* that mean it */
 	uint32_t nframe, total_nframe;
-	uint64_t past_count, past_size;  /* allocated by stacks that were given back */
-	struct symbol_frame frames[];    /* the key, with the two numbers */
+	uint64_t past_count, past_size; /* allocated by stacks that were given back */
+	struct symbol_frame frames[];   /* the key, with the two numbers */
 };
 
 struct reference { /* to a stack, valid while its serial is the same */
@@ -47,14 +47,14 @@ struct code {
 	uint8_t *table;
 	size_t table_size;
 	bool table_whole;
-	struct reference *stacks; /* that refer to it */
+	struct reference *stacks;                          /* that refer to it */
 	size_t stack_count, stack_capacity, stack_compact; /* compacted when there are that many */
 };
 
 struct stack {
-	struct row *row;  /* NULL: the id is not in use */
+	struct row *row; /* NULL: the id is not in use */
 	uint32_t serial;
-	uint32_t place;   /* in the stack table */
+	uint32_t place; /* in the stack table */
 	bool retired;
 	uint64_t retired_at;
 };
@@ -68,7 +68,7 @@ struct symbols {
 	struct stack *stacks; /* by id */
 	uint32_t *retired;
 	size_t retired_count, retired_capacity;
-	uint32_t past_rows;   /* rows without a stack */
+	uint32_t past_rows; /* rows without a stack */
 	uint64_t dropped_count, dropped_size;
 	uint64_t now;
 	struct symbols_counters counters;
@@ -117,12 +117,12 @@ void symbols_clear(struct symbols *symbols)
 	struct code *code, *next_code;
 	struct row *row, *next_row;
 
-	HASH_ITER(hh, symbols->codes, code, next_code)
+	HASH_ITER (hh, symbols->codes, code, next_code)
 		code_destroy(symbols, code);
-	HASH_ITER(hh, symbols->rows, row, next_row)
+	HASH_ITER (hh, symbols->rows, row, next_row)
 		row_destroy(symbols, row);
 	for (uint32_t i = 0; i < tracer_stack_limit(symbols->tracer); i++)
-		symbols->stacks[i] = (struct stack){ .serial = symbols->stacks[i].serial };
+		symbols->stacks[i] = (struct stack){.serial = symbols->stacks[i].serial};
 	symbols->retired_count = 0;
 	symbols->past_rows = 0;
 	symbols->dropped_count = symbols->dropped_size = 0;
@@ -142,8 +142,8 @@ void symbols_destroy(struct symbols *symbols)
 }
 
 /* The captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
-static char *string_take(struct symbols *symbols, const struct tmbpf_string *string, const uint8_t **cursor,
-			 const uint8_t *end)
+static char *string_take(struct symbols *symbols, const struct tmbpf_string *string,
+			 const uint8_t **cursor, const uint8_t *end)
 {
 	const uint8_t *characters = *cursor;
 
@@ -166,15 +166,17 @@ static void code_complete(struct symbols *symbols, struct code *code, char **fil
 			  const uint8_t *captured, size_t captured_size)
 {
 	const struct python_layout *layout = &tracer_python(symbols->tracer)->layout;
-	struct python_code live = { 0 };
-	struct error *error = python_code_read(&symbols->process->memory, layout, code->address, &live);
+	struct python_code live = {0};
+	struct error *error =
+		python_code_read(&symbols->process->memory, layout, code->address, &live);
 
 	if (error) {
 		error_destroy(error);
 		return;
 	}
 	if (live.firstlineno == code->firstlineno && live.table_size >= captured_size &&
-	    !memcmp(live.table, captured, captured_size) && (!*filename || !strcmp(*filename, live.filename))) {
+	    !memcmp(live.table, captured, captured_size) &&
+	    (!*filename || !strcmp(*filename, live.filename))) {
 		if (!*filename)
 			*filename = take(live.filename);
 		if (!*name)
@@ -187,9 +189,11 @@ static void code_complete(struct symbols *symbols, struct code *code, char **fil
 	python_code_deinit(&live);
 }
 
-static void code_record(struct symbols *symbols, const struct tmbpf_record_code *record, size_t size)
+static void code_record(struct symbols *symbols, const struct tmbpf_record_code *record,
+			size_t size)
 {
-	const uint8_t *cursor = (const uint8_t *)(record + 1), *end = (const uint8_t *)record + size;
+	const uint8_t *cursor = (const uint8_t *)(record + 1),
+		      *end = (const uint8_t *)record + size;
 	cleanup_free char *filename = NULL, *name = NULL, *qualname = NULL;
 	struct code *code;
 
@@ -247,13 +251,15 @@ static void code_refer(struct symbols *symbols, struct code *code, uint32_t stac
 		code->stack_count = kept;
 		code->stack_compact = 2 * kept + 16;
 	}
-	error = array_reserve(&code->stacks, &code->stack_capacity, code->stack_count, 1, sizeof(*code->stacks));
+	error = array_reserve(&code->stacks, &code->stack_capacity, code->stack_count, 1,
+			      sizeof(*code->stacks));
 	if (error) {
 		/* The stack stays until the table is under pressure; it can match no more, so nothing goes wrong. */
 		error_destroy(error);
 		return;
 	}
-	code->stacks[code->stack_count++] = (struct reference){ stack, symbols->stacks[stack].serial };
+	code->stacks[code->stack_count++] =
+		(struct reference){stack, symbols->stacks[stack].serial};
 }
 
 static void stack_retire(struct symbols *symbols, uint32_t id)
@@ -263,8 +269,8 @@ static void stack_retire(struct symbols *symbols, uint32_t id)
 
 	if (stack->retired)
 		return;
-	error = array_reserve(&symbols->retired, &symbols->retired_capacity, symbols->retired_count, 1,
-			      sizeof(*symbols->retired));
+	error = array_reserve(&symbols->retired, &symbols->retired_capacity, symbols->retired_count,
+			      1, sizeof(*symbols->retired));
 	if (error) {
 		error_destroy(error);
 		return;
@@ -275,7 +281,8 @@ static void stack_retire(struct symbols *symbols, uint32_t id)
 	symbols->retired[symbols->retired_count++] = id;
 }
 
-static void code_end_record(struct symbols *symbols, const struct tmbpf_record_code_end *record, size_t size)
+static void code_end_record(struct symbols *symbols, const struct tmbpf_record_code_end *record,
+			    size_t size)
 {
 	struct code *code;
 
@@ -290,14 +297,16 @@ static void code_end_record(struct symbols *symbols, const struct tmbpf_record_c
 	code_destroy(symbols, code);
 }
 
-static int64_t instruction_index(const struct python_layout *layout, const struct code *code, uint64_t instruction)
+static int64_t instruction_index(const struct python_layout *layout, const struct code *code,
+				 uint64_t instruction)
 {
 	if (layout->frames == PYTHON_FRAMES_OBJECT)
 		return (int32_t)instruction;
 	return instruction - code->address - layout->code.adaptive;
 }
 
-static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *frame, struct symbol_frame *ret)
+static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *frame,
+			  struct symbol_frame *ret)
 {
 	const struct python *python = tracer_python(symbols->tracer);
 	uint32_t id = frame->code;
@@ -307,11 +316,13 @@ static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *fra
 	HASH_FIND_INT(symbols->codes, &id, code);
 	if (!code) {
 		symbols->counters.unresolved_frames++;
-		*ret = (struct symbol_frame){ texts_take(symbols->texts, "<unknown>"), texts_take(symbols->texts, ""), 0, 0 };
+		*ret = (struct symbol_frame){texts_take(symbols->texts, "<unknown>"),
+					     texts_take(symbols->texts, ""), 0, 0};
 		return;
 	}
 	if (code->table_whole)
-		line = python_line(python->layout.lines, python->version, code->table, code->table_size, code->firstlineno,
+		line = python_line(python->layout.lines, python->version, code->table,
+				   code->table_size, code->firstlineno,
 				   instruction_index(&python->layout, code, frame->instruction));
 	else
 		symbols->counters.unresolved_frames++;
@@ -339,7 +350,8 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 
 	HASH_VALUE(row->frames, row_key_size(row->nframe), hash);
 	hash ^= row->total_nframe * 0x9e3779b1u;
-	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash, known);
+	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
+			      known);
 	/* Rows of equal frames and hash have equal total_nframe but for a collision, which only shares the row. */
 	if (known && known->total_nframe == row->total_nframe) {
 		for (uint32_t i = 0; i < row->nframe; i++) {
@@ -349,12 +361,14 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 		free(row);
 		return known;
 	}
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash, row);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
+				    row);
 	symbols->past_rows++; /* until a stack is added */
 	return row;
 }
 
-static void stack_record(struct symbols *symbols, const struct tmbpf_record_stack *record, size_t size)
+static void stack_record(struct symbols *symbols, const struct tmbpf_record_stack *record,
+			 size_t size)
 {
 	struct stack *stack;
 	struct row *row;
@@ -408,12 +422,15 @@ void symbols_record(void *context, const struct tmbpf_record *record, size_t siz
 
 static uint64_t live_count(const struct tmbpf_stack_stats *stats)
 {
-	return stats->allocated_count > stats->freed_count ? stats->allocated_count - stats->freed_count : 0;
+	return stats->allocated_count > stats->freed_count
+		       ? stats->allocated_count - stats->freed_count
+		       : 0;
 }
 
 static uint64_t live_size(const struct tmbpf_stack_stats *stats)
 {
-	return stats->allocated_size > stats->freed_size ? stats->allocated_size - stats->freed_size : 0;
+	return stats->allocated_size > stats->freed_size ? stats->allocated_size - stats->freed_size
+							 : 0;
 }
 
 static void row_drop(struct symbols *symbols, struct row *row)
@@ -454,7 +471,8 @@ static bool stack_recycle(struct symbols *symbols, uint32_t id)
 
 void symbols_sweep(struct symbols *symbols, uint64_t now)
 {
-	uint32_t limit = tracer_stack_limit(symbols->tracer), count = tracer_stack_count(symbols->tracer);
+	uint32_t limit = tracer_stack_limit(symbols->tracer),
+		 count = tracer_stack_count(symbols->tracer);
 	size_t kept = 0;
 
 	symbols->now = now;
@@ -476,9 +494,11 @@ void symbols_sweep(struct symbols *symbols, uint64_t now)
 	}
 }
 
-static struct error *row_visit(const struct row *row, struct symbols_row *visited, symbols_visitor visit, void *context)
+static struct error *row_visit(const struct row *row, const struct symbols_row *totals,
+			       symbols_visitor visit, void *context)
 {
 	struct symbols_frame frames[TMBPF_WALK_MAX];
+	struct symbols_row visited = *totals;
 
 	for (uint32_t i = 0; i < row->nframe; i++) {
 		const struct symbol_frame *frame = &row->frames[i];
@@ -492,29 +512,36 @@ static struct error *row_visit(const struct row *row, struct symbols_row *visite
 			.firstlineno = frame->firstlineno,
 		};
 	}
-	visited->frames = frames;
-	visited->nframe = row->nframe;
-	visited->total_nframe = row->total_nframe;
-	return visit(context, visited);
+	visited.frames = frames;
+	visited.nframe = row->nframe;
+	visited.total_nframe = row->total_nframe;
+	return visit(context, &visited);
 }
 
 /* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
-static struct error *special_visit(const char *filename, struct symbols_row *visited, symbols_visitor visit,
-				   void *context)
+static struct error *special_visit(const char *filename, const struct symbols_row *totals,
+				   symbols_visitor visit, void *context)
 {
-	struct symbols_frame frame = { .filename = filename, .filename_length = strlen(filename), .name = "" };
+	const struct symbols_frame frame = {
+		.filename = filename,
+		.filename_length = strlen(filename),
+		.name = "",
+	};
+	struct symbols_row row = *totals;
 
-	visited->frames = &frame;
-	visited->nframe = visited->total_nframe = 1;
-	return visit(context, visited);
+	row.frames = &frame;
+	row.nframe = row.total_nframe = 1;
+	return visit(context, &row);
 }
 
-static struct error *stack_visit(struct symbols *symbols, uint32_t id, struct symbols_row *visited,
-				 symbols_visitor visit, void *context)
+static struct error *stack_visit(struct symbols *symbols, uint32_t id,
+				 const struct symbols_row *visited, symbols_visitor visit,
+				 void *context)
 {
 	if (id == TMBPF_STACK_UNKNOWN)
 		return special_visit("<unknown>", visited, visit, context);
-	if (id < TMBPF_STACK_FIRST || id >= tracer_stack_limit(symbols->tracer) || !symbols->stacks[id].row)
+	if (id < TMBPF_STACK_FIRST || id >= tracer_stack_limit(symbols->tracer) ||
+	    !symbols->stacks[id].row)
 		return special_visit("<lost>", visited, visit, context);
 	return row_visit(symbols->stacks[id].row, visited, visit, context);
 }
@@ -539,8 +566,9 @@ struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void 
 		};
 		try(stack_visit(symbols, id, &visited, visit, context));
 	}
-	HASH_ITER(hh, symbols->rows, row, next) {
-		struct symbols_row visited = { .total_count = row->past_count, .total_size = row->past_size };
+	HASH_ITER (hh, symbols->rows, row, next) {
+		struct symbols_row visited = {.total_count = row->past_count,
+					      .total_size = row->past_size};
 
 		if (row->past_count)
 			try(row_visit(row, &visited, visit, context));
@@ -556,9 +584,11 @@ struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void 
 	return NULL;
 }
 
-struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size, symbols_visitor visit, void *context)
+struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,
+			    symbols_visitor visit, void *context)
 {
-	struct symbols_row visited = { .count = 1, .size = size, .total_count = 1, .total_size = size };
+	struct symbols_row visited = {
+		.count = 1, .size = size, .total_count = 1, .total_size = size};
 
 	return stack_visit(symbols, stack, &visited, visit, context);
 }

@@ -19,10 +19,10 @@ struct error;
 struct symbols;
 
 struct symbols_counters {
-	uint64_t stacks;     /* known now */
-	uint64_t tracebacks; /* distinct, known now */
-	uint64_t codes;      /* code objects alive that stacks refer to */
-	uint64_t recycled;   /* stack ids given back so far */
+	uint64_t stacks;             /* known now */
+	uint64_t tracebacks;         /* distinct, known now */
+	uint64_t codes;              /* code objects alive that stacks refer to */
+	uint64_t recycled;           /* stack ids given back so far */
 	uint64_t dropped_tracebacks; /* whose totals of the past were added up into one sum */
 	uint64_t unresolved_frames;  /* frames whose name or line could not be told */
 	uint64_t shortened_strings;  /* names longer than what is captured */
@@ -50,8 +50,8 @@ struct symbols_frame {
 struct symbols_row { /* what one stack allocated; several may mean the same traceback */
 	const struct symbols_frame *frames; /* most recent first */
 	uint32_t nframe, total_nframe;
-	uint64_t count, size;               /* held now */
-	uint64_t total_count, total_size;   /* allocated since the window opened */
+	uint64_t count, size;             /* held now */
+	uint64_t total_count, total_size; /* allocated since the window opened */
 };
 
 typedef struct error *(*symbols_visitor)(void *context, const struct symbols_row *row);
@@ -60,7 +60,8 @@ typedef struct error *(*symbols_visitor)(void *context, const struct symbols_row
 struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context);
 
 /* Hands one row to VISIT: a block of SIZE bytes that STACK allocated. */
-struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size, symbols_visitor visit, void *context);
+struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,
+			    symbols_visitor visit, void *context);
 
 /* Live blocks in all. */
 uint64_t symbols_blocks(const struct symbols *symbols);

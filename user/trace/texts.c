@@ -51,7 +51,7 @@ void texts_destroy(struct texts *texts)
 
 	if (!texts)
 		return;
-	HASH_ITER(hh, texts->all, text, next) {
+	HASH_ITER (hh, texts->all, text, next) {
 		HASH_DEL(texts->all, text);
 		free(text);
 	}

@@ -22,7 +22,7 @@
 
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
-#define RING_BYTES (8u << 20)
+#define RING_BYTES  (8u << 20)
 
 struct table { /* a map that is ours to read and write directly */
 	void *data;
@@ -55,7 +55,8 @@ static struct error *table_map(struct bpf_map *map, struct table *ret)
 	size = (size + page - 1) / page * page;
 	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 	if (data == MAP_FAILED)
-		return error_create_errno(ERROR_FAILED, errno, "cannot map the BPF map %s", bpf_map__name(map));
+		return error_create_errno(ERROR_FAILED, errno, "cannot map the BPF map %s",
+					  bpf_map__name(map));
 	ret->data = data;
 	ret->size = size;
 	return NULL;
@@ -139,10 +140,13 @@ static struct error *programs_load(struct tracer *tracer)
 
 	kernel_features_probe(&features);
 	if (!features.uprobe_multi)
-		return error_advise(error_create_errno(ERROR_FAILED, features.bpf ? features.uprobe_multi_errno : features.bpf_errno,
-						       "cannot use %s on this kernel or with these privileges",
-						       features.bpf ? "uprobe_multi links" : "BPF programs"),
-				    "Run as root on Linux 6.6 or later; `tmbpf doctor` shows what is missing.");
+		return error_advise(
+			error_create_errno(ERROR_FAILED,
+					   features.bpf ? features.uprobe_multi_errno
+							: features.bpf_errno,
+					   "cannot use %s on this kernel or with these privileges",
+					   features.bpf ? "uprobe_multi links" : "BPF programs"),
+			"Run as root on Linux 6.6 or later; `tmbpf doctor` shows what is missing.");
 	load_log[0] = 0;
 	libbpf_set_print(load_log_print);
 	tracer->skeleton = skeleton = tmbpf_bpf__open();
@@ -159,8 +163,10 @@ static struct error *programs_load(struct tracer *tracer)
 	if (tmbpf_bpf__load(skeleton)) {
 		int number = errno;
 
-		return error_advise(error_create_errno(ERROR_FAILED, number, "cannot load the BPF programs: %s", load_log),
-				    "`tmbpf doctor` shows what this kernel and these privileges allow.");
+		return error_advise(
+			error_create_errno(ERROR_FAILED, number, "cannot load the BPF programs: %s",
+					   load_log),
+			"`tmbpf doctor` shows what this kernel and these privileges allow.");
 	}
 	return NULL;
 }
@@ -173,7 +179,8 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.stacks, &tracer->stacks));
 	try(table_map(skeleton->maps.stats, &tracer->stats));
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
-	try(sites_store(tracer->sites, bpf_map__fd(skeleton->maps.sites), bpf_map__fd(skeleton->maps.returns)));
+	try(sites_store(tracer->sites, bpf_map__fd(skeleton->maps.sites),
+			bpf_map__fd(skeleton->maps.returns)));
 	return tracer_grow(tracer);
 }
 
@@ -193,8 +200,10 @@ static struct error *attach(struct tracer *tracer)
 		sites_group(tracer->sites, i, &probes);
 		/* Tail jumps go to the session program where there is one. */
 		probes.session &= session;
-		program = bpf_program__fd(probes.session ? skeleton->progs.probe_session : skeleton->progs.probe);
-		try(probes_attach(program, &probes, tracer->process->pid, &tracer->links[tracer->link_count]));
+		program = bpf_program__fd(probes.session ? skeleton->progs.probe_session
+							 : skeleton->progs.probe);
+		try(probes_attach(program, &probes, tracer->process->pid,
+				  &tracer->links[tracer->link_count]));
 		tracer->link_count++;
 	}
 	tracer->exec_link = bpf_program__attach(skeleton->progs.process_exec);
@@ -228,21 +237,24 @@ static struct error *tracer_start(struct tracer *tracer)
 	tracer->initial_slabs = anonymous >> 22;
 	try(programs_load(tracer));
 	try(maps_fill(tracer));
-	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->skeleton->maps.ring), ring_handle, tracer, NULL);
+	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->skeleton->maps.ring), ring_handle,
+					tracer, NULL);
 	if (!tracer->ring)
 		return error_create_errno(ERROR_FAILED, errno, "cannot read the ring buffer");
 	return attach(tracer);
 }
 
-struct error *tracer_create(struct process *process, const struct tracer_options *options, struct tracer **ret)
+struct error *tracer_create(struct process *process, const struct tracer_options *options,
+			    struct tracer **ret)
 {
 	struct tracer *tracer = calloc(1, sizeof(*tracer));
 	/* Before Linux 5.11 maps count as locked memory. */
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	struct error *error;
 
 	if (!tracer)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d", process->pid);
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d",
+					  process->pid);
 	tracer->process = process;
 	tracer->options = *options;
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
@@ -319,7 +331,8 @@ static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t c
 		}
 	}
 	stored = made;
-	if (!failed && bpf_map_update_batch(bpf_map__fd(tracer->skeleton->maps.slabs), keys, fds, &stored, &options))
+	if (!failed && bpf_map_update_batch(bpf_map__fd(tracer->skeleton->maps.slabs), keys, fds,
+					    &stored, &options))
 		failed = -errno;
 	while (made--)
 		close(fds[made]);
@@ -329,7 +342,8 @@ static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t c
 struct error *tracer_grow(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
-	uint32_t used = __atomic_load_n(&state->next_slab, __ATOMIC_SEQ_CST), ready = state->ready_slabs;
+	uint32_t used = __atomic_load_n(&state->next_slab, __ATOMIC_SEQ_CST),
+		 ready = state->ready_slabs;
 	uint64_t want = used + SPARE_SLABS + (ready ? 0 : tracer->initial_slabs);
 
 	if (want > tracer->options.slab_limit)
@@ -379,7 +393,8 @@ struct error *tracer_clear(struct tracer *tracer)
 		cleanup_fd int slab = slab_open(tracer, i);
 
 		if (slab < 0 || bpf_map_update_elem(slab, &zero, zeros, BPF_ANY))
-			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno, "cannot clear the shadow");
+			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno,
+						  "cannot clear the shadow");
 	}
 	hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
 	hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
@@ -399,7 +414,8 @@ void tracer_reset_peak(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
-	__atomic_store_n(&state->peak, __atomic_load_n(&state->current, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&state->peak, __atomic_load_n(&state->current, __ATOMIC_SEQ_CST),
+			 __ATOMIC_SEQ_CST);
 }
 
 const struct python *tracer_python(const struct tracer *tracer)
@@ -414,7 +430,7 @@ const struct plan *tracer_plan(const struct tracer *tracer)
 
 static void program_stats(const struct bpf_program *program, struct tracer_counters *ret)
 {
-	struct bpf_prog_info info = { 0 };
+	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
 	int fd = bpf_program__fd(program);
 
@@ -465,7 +481,8 @@ void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 
 void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbpf_stack_stats *ret)
 {
-	const struct tmbpf_stack_stats *row = (const struct tmbpf_stack_stats *)tracer->stats.data + stack;
+	const struct tmbpf_stack_stats *row =
+		(const struct tmbpf_stack_stats *)tracer->stats.data + stack;
 	struct tmbpf_stack_stats before;
 
 	/* Counts first and once more at the end: the same means nothing happened in between. */
@@ -500,7 +517,8 @@ void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place)
 	entry = &buckets[place / TMBPF_BUCKET_SLOTS].id_epoch[place % TMBPF_BUCKET_SLOTS];
 	before = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
 	while ((uint32_t)before == id &&
-	       !__atomic_compare_exchange_n(entry, &before, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	       !__atomic_compare_exchange_n(entry, &before, 0, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST))
 		;
 }
 
@@ -510,12 +528,14 @@ void tracer_stack_recycle(struct tracer *tracer, uint32_t id)
 	__u64 *ids = tracer->recycled.data;
 	uint32_t tail = state->recycled_tail;
 
-	memset((struct tmbpf_stack_stats *)tracer->stats.data + id, 0, sizeof(struct tmbpf_stack_stats));
+	memset((struct tmbpf_stack_stats *)tracer->stats.data + id, 0,
+	       sizeof(struct tmbpf_stack_stats));
 	ids[tail & tracer->skeleton->rodata->cfg.recycled_mask] = id;
 	__atomic_store_n(&state->recycled_tail, tail + 1, __ATOMIC_SEQ_CST);
 }
 
-static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size)
+static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
+			 uint64_t *ret_size)
 {
 	const volatile struct tmbpf_config *config = &tracer->skeleton->rodata->cfg;
 	uint64_t chunk = (address >> (TMBPF_SLAB_BITS + config->granule_shift)) + 1;
@@ -541,13 +561,15 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 			return false;
 		coded = entry >> TMBPF_STACK_BITS;
 		*ret_stack = entry & (TMBPF_STACK_MAX - 1);
-		*ret_size = coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE : coded;
+		*ret_size = coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE
+						   : coded;
 		return true;
 	}
 	return false;
 }
 
-struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size)
+struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
+			   uint64_t *ret_size)
 {
 	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
 
@@ -558,13 +580,15 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 
 		if (shadow_block(tracer, block, ret_stack, ret_size))
 			return NULL;
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block, &found)) {
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block,
+					 &found)) {
 			*ret_stack = found.stack;
 			*ret_size = found.size;
 			return NULL;
 		}
 	}
-	return error_create(ERROR_NOTHING, "no traced block starts at 0x%llx", (unsigned long long)address);
+	return error_create(ERROR_NOTHING, "no traced block starts at 0x%llx",
+			    (unsigned long long)address);
 }
 
 int tracer_ring_fd(const struct tracer *tracer)

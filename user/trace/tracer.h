@@ -21,14 +21,16 @@ struct tracer_options {
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
 	uint32_t large_limit; /* live blocks of the raw domain */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
-	const struct python *twin; /* of a process whose interpreter is only about to start; else NULL */
-	uint32_t slab_limit;  /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
+	const struct python
+		*twin; /* of a process whose interpreter is only about to start; else NULL */
+	uint32_t
+		slab_limit; /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
 
-#define TRACER_OPTIONS_DEFAULT                                                                    \
-	{                                                                                         \
-		.nframe = 25, .stack_limit = 1 << 18, .large_limit = 1 << 20, .code_limit = 1 << 18, \
-		.slab_limit = 1 << 16,                                                            \
+#define TRACER_OPTIONS_DEFAULT                                                                     \
+	{                                                                                          \
+		.nframe = 25, .stack_limit = 1 << 18, .large_limit = 1 << 20,                      \
+		.code_limit = 1 << 18, .slab_limit = 1 << 16,                                      \
 	}
 
 struct tracer;
@@ -37,7 +39,8 @@ struct tracer;
  * Understands PROCESS, loads, attaches everything, and leaves the window closed. The process must outlive the tracer.
  * Takes about as long as the kernel needs for the probes (and, for an interpreter never seen, for making its plan).
  */
-struct error *tracer_create(struct process *process, const struct tracer_options *options, struct tracer **ret);
+struct error *tracer_create(struct process *process, const struct tracer_options *options,
+			    struct tracer **ret);
 /* Closes the window and removes the probes. Accepts NULL. */
 void tracer_destroy(struct tracer *tracer);
 
@@ -85,7 +88,8 @@ void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place);
 void tracer_stack_recycle(struct tracer *tracer, uint32_t id);
 
 /* The stack that allocated the block at ADDRESS, and its size; ERROR_NOTHING if none is traced there. */
-struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack, uint64_t *ret_size);
+struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
+			   uint64_t *ret_size);
 
 /* Ring buffer: a descriptor to wait for, and the records that are there, handed to HANDLE in order. */
 int tracer_ring_fd(const struct tracer *tracer);
