@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/builder.h"
+#include "probe/entries.h"
 #include "probe/results.h"
 
 #define SITES_MAX    65536
@@ -261,6 +262,32 @@ struct error *plan_hook_results(const struct image *image, const struct plan *pl
 	try(hooks_results(&builder, functions, count));
 	try(builder_check(&builder));
 	hooks_subtract(found, plan);
+	plan_sort(found);
+	*ret = take(found->sites);
+	*ret_count = found->site_count;
+	return NULL;
+}
+
+struct error *plan_hook_entries(const struct image *image, const uint64_t functions[4],
+				struct site **ret, size_t *ret_count)
+{
+	cleanup(plan_cleanup) struct plan *found = calloc(1, sizeof(*found));
+	cleanup(builder_deinit) struct builder builder = {.image = image, .plan = found};
+
+	if (!found)
+		return error_create(ERROR_FAILED, "no memory for a plan");
+	try(builder_sweep(&builder));
+	for (unsigned i = 0; i < 4; i++) {
+		struct site site;
+
+		if (!functions[i])
+			continue;
+		if (!entry_find(builder.listing, functions[i], i, true, &site))
+			return error_create(ERROR_FAILED, "a hook's function at 0x%llx has no code",
+					    (unsigned long long)functions[i]);
+		try(builder_site(&builder, &site));
+	}
+	try(builder_check(&builder));
 	plan_sort(found);
 	*ret = take(found->sites);
 	*ret_count = found->site_count;

@@ -167,6 +167,13 @@ struct error *plan_hook_results(const struct image *image, const struct plan *pl
 				size_t *ret_count);
 
 /*
+ * The entries of a hook's own FUNCTIONS (malloc, calloc, realloc, free; image addresses, 0: left
+ * out), which a raw allocation passes before the implementation. The array is to be freed.
+ */
+struct error *plan_hook_entries(const struct image *image, const uint64_t functions[4],
+				struct site **ret, size_t *ret_count);
+
+/*
  * plan_create(), or a plan kept from before: below $TMBPF_CACHE or /var/cache/tmbpf, by build-id
  * and content. A stale or damaged one is made anew.
  */

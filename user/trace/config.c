@@ -94,7 +94,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	ret->tls_offset = python->thread.tls_offset;
 	ret->tls_module = python->thread.tls_module;
 	ret->own_offset = python->thread.own_offset;
-	if (sites_hooks(sites) == SITES_DEBUG) {
+	if (sites_hooks(sites) & SITES_DEBUG) {
 		/*
 		 * PYMEM_DEBUG_EXTRA_BYTES, Objects/obmalloc.c: three words around a block, four with serial numbers, which
 		 * only 3.7 and older have in release builds; two words of them in front.
@@ -102,7 +102,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 		ret->hook_extra = python->version < 0x03080000 ? 32 : 24;
 		ret->hook_delta = 16;
 	}
-	ret->hooked_raw = sites_hooks(sites) == SITES_TRACEMALLOC;
+	ret->hooked_raw = !!(sites_hooks(sites) & SITES_TRACEMALLOC);
 	if (getrandom(ret->seed, sizeof(ret->seed), 0) != sizeof(ret->seed))
 		return error_create(ERROR_FAILED, "cannot get random numbers");
 	return NULL;

@@ -12,6 +12,9 @@
 #include "base/error.h"
 #include "tmbpf.h"
 
+/* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
+#define HOOKS_DEPTH 4
+
 struct group {
 	int fd;        /* the file, by the very inode that is mapped */
 	char path[40]; /* /proc/self/fd/FD */
@@ -130,8 +133,9 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 /* Whether SITE serves, given what the allocator tables hold. */
 static bool site_wanted(const struct sites *sites, const struct site *site)
 {
+	/* The raw domain's own entries say nothing that libc's calls do not; a hook's do. */
 	if (site->kind == SITE_ENTRY && site->raw)
-		return false; /* raw events are seen at libc's call */
+		return sites->hooks & SITES_TRACEMALLOC;
 	if (site->malloc_only)
 		return !sites->pymalloc || sites->hooks != SITES_PLAIN;
 	return true;
@@ -234,6 +238,9 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		*ret_function = table->malloc;
 		return NULL;
 	}
+	/* What a hook of someone else's does to sizes and addresses is not known. */
+	if (table->malloc < python->map.start || table->malloc >= python->map.end)
+		depth = 0;
 	for (uint32_t skip = 0; depth && skip <= 8; skip += 8) {
 		struct python_allocator next;
 
@@ -251,10 +258,7 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		next = (struct python_allocator){inner[0], inner[1], inner[2], inner[3], inner[4]};
 		error = table_follow(python, &next, own, depth - 1, hooks, ret_function);
 		if (!error) {
-			if (skip)
-				*hooks = SITES_DEBUG;
-			else if (*hooks == SITES_PLAIN)
-				*hooks = SITES_TRACEMALLOC;
+			*hooks |= skip ? SITES_DEBUG : SITES_TRACEMALLOC;
 			return NULL;
 		}
 		error_destroy(error);
@@ -268,38 +272,70 @@ static struct error *table_follow(const struct python *python, const struct pyth
 }
 
 static struct error *hooks_find(struct sites *sites, const struct python *python,
-				const struct plan *plan)
+				const struct plan *plan, struct python_allocator tables[3])
 {
 	const uint64_t *object = plan->functions[0], *raw = plan->functions[1];
 	const uint64_t own[2] = {object[SITE_MALLOC] + python->bias,
 				 raw[SITE_MALLOC] + python->bias};
-	struct python_allocator tables[3];
 	uint64_t address[3], function = 0;
 
 	for (int i = 0; i < 3; i++)
 		address[i] = plan->tables[i] ? plan->tables[i] + python->bias : 0;
 	try(python_allocators(python, address[0], address[1], address[2], tables));
-	try(table_follow(python, &tables[0], own, 4, &sites->hooks, &function));
+	try(table_follow(python, &tables[0], own, HOOKS_DEPTH, &sites->hooks, &function));
 	if (function != own[1])
 		return error_create(ERROR_FAILED,
 				    "process %d does not use malloc for its raw domain",
 				    python->process->pid);
-	try(table_follow(python, &tables[2], own, 4, &sites->hooks, &function));
+	try(table_follow(python, &tables[2], own, HOOKS_DEPTH, &sites->hooks, &function));
 	sites->pymalloc = function == own[0];
 	return NULL;
+}
+
+/*
+ * Hooks call what they stand before through their context: there libc's results arrive. And tracemalloc asks the raw
+ * domain's implementation for memory of its own, which it does not count itself: a raw allocation is a
+ * caller's only if it has come in by the hook's entry.
+ */
+static struct error *hooks_add(struct sites *sites, const struct python *python,
+			       const struct plan *plan, const struct python_allocator tables[3])
+{
+	cleanup_free struct site *results = NULL, *entries = NULL;
+	uint64_t functions[2 * 3], own[4] = {0};
+	size_t count = 0;
+
+	if (sites->hooks == SITES_PLAIN)
+		return NULL;
+	for (int i = 0; i < 3; i += 2) {
+		const uint64_t words[3] = {tables[i].malloc, tables[i].calloc, tables[i].realloc};
+
+		for (int k = 0; k < 3; k++)
+			functions[count++] = words[k] - python->bias;
+	}
+	try(plan_hook_results(python->image, plan, functions, count, &results, &count));
+	try(group_fill(sites, python->image, python->bias, results, count, false));
+	if (!(sites->hooks & SITES_TRACEMALLOC))
+		return NULL;
+	for (int k = 0; k < 3; k++)
+		own[k] = functions[k];
+	try(plan_hook_entries(python->image, own, &entries, &count));
+	return group_fill(sites, python->image, python->bias, entries, count, false);
 }
 
 struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret)
 {
 	struct sites *sites = calloc(1, sizeof(*sites));
+	struct python_allocator tables[3];
 	struct error *error;
 	int seccomp = 2;
 
 	if (!sites)
 		return no_memory();
-	error = hooks_find(sites, python, plan);
+	error = hooks_find(sites, python, plan, tables);
 	if (!error)
 		error = plan_add(sites, python, plan);
+	if (!error)
+		error = hooks_add(sites, python, plan, tables);
 	if (!error)
 		error = modules_add(sites, python);
 	/*

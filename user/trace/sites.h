@@ -16,10 +16,10 @@ struct error;
 struct sites;
 
 /* What the allocator tables of the process name. */
-enum sites_hooks {
-	SITES_PLAIN,       /* pymalloc, or malloc alone */
-	SITES_DEBUG,       /* PYTHONMALLOC=debug: debug hooks around either */
-	SITES_TRACEMALLOC, /* tracemalloc or another hook that passes sizes and pointers through */
+enum sites_hooks {                        /* flags: both may stand there */
+		   SITES_PLAIN = 0,       /* pymalloc, or malloc alone */
+		   SITES_DEBUG = 1,       /* PYTHONMALLOC=debug: debug hooks around either */
+		   SITES_TRACEMALLOC = 2, /* tracemalloc's, which pass sizes and pointers through */
 };
 
 struct error *sites_create(const struct python *python, const struct plan *plan,
