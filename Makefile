@@ -79,7 +79,7 @@ bats: all ## run the command tests (root)
 	$(Q)tests/run bats
 
 parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
-	$(Q)tests/run parity workloads
+	$(Q)tests/run parity workloads blocks memory modes
 
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
