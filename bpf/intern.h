@@ -106,11 +106,15 @@ __noinline int code_capture(__u64 code, __u32 id)
 	capture_string(&cursor, &record->name, code_word(code, cfg.code_name));
 	capture_string(&cursor, &record->qualname, code_word(code, cfg.code_qualname));
 	table = code_word(code, cfg.code_linetable);
-	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30)
-		size = 0;
-	record->table_size = size;
-	record->table_captured =
-		size ? capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX) : 0;
+	record->table_captured = 0;
+	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30) {
+		/* Not an empty one, of which user space could tell lines. */
+		record->table_size = ~0u;
+	} else {
+		record->table_size = size;
+		record->table_captured =
+			capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX);
+	}
 	total = cursor.position;
 	if (total > CAPTURE_MAX)
 		total = CAPTURE_MAX;
@@ -125,6 +129,20 @@ __noinline int code_capture(__u64 code, __u32 id)
 /* Marks the block that holds a code object, so that its free is noticed; see shadow.h. */
 static __always_inline void code_mark(__u64 code);
 
+/* Tells user space that the code object ID, which was at CODE, is no more. */
+static __always_inline void code_end_announce(__u64 code, __u32 id)
+{
+	struct tmbpf_record_code_end record = {
+		.record = {TMBPF_RECORD_CODE_END, sizeof(record)},
+		.address = code,
+		.id = id,
+	};
+
+	/* If the ring is full, user space misses one end, and keeps what it knows of it. */
+	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
+		__sync_fetch_and_add(&state.missed_code_ends, 1);
+}
+
 /* The id of the code object at CODE, 0 if it could not be announced. */
 static __always_inline __u32 code_id(__u64 code)
 {
@@ -134,13 +152,16 @@ static __always_inline __u32 code_id(__u64 code)
 	if (known)
 		return *known;
 	/*
-	 * Announced before it is entered: who finds it in the table can rely on user space knowing it. Of two threads that
-	 * announce one object the second is told so by the table and takes the first one's id.
+	 * Announced before it is entered: who finds it in the table can rely on user space knowing
+	 * it. Of two threads that announce one object the second is told so by the table and takes
+	 * the first one's id. An id that finds no place in the table ends at once, or user space
+	 * would keep it for ever.
 	 */
 	id = __sync_fetch_and_add(&state.next_code, 1) + 1;
 	if (code_capture(code, id))
 		return 0;
 	if (bpf_map_update_elem(&codes, &code, &id, BPF_NOEXIST)) {
+		code_end_announce(code, id);
 		known = bpf_map_lookup_elem(&codes, &code);
 		if (known)
 			return *known;
@@ -154,21 +175,15 @@ static __always_inline __u32 code_id(__u64 code)
 /* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
 __noinline int code_end(__u64 code)
 {
-	struct tmbpf_record_code_end record = {
-		.record = {TMBPF_RECORD_CODE_END, sizeof(record)},
-		.address = code,
-	};
-	__u32 *known = bpf_map_lookup_elem(&codes, &code);
+	__u32 *known = bpf_map_lookup_elem(&codes, &code), id;
 
 	if (!known)
 		return 0;
-	record.id = *known;
+	id = *known;
 	bpf_map_delete_elem(&codes, &code);
 	__sync_fetch_and_add(generation_of(code), 1);
 	__sync_fetch_and_add(&state.epoch, 1);
-	/* If the ring is full, user space misses one end; it looks at the table of code objects then (the counter tells). */
-	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
-		__sync_fetch_and_add(&state.missed_code_ends, 1);
+	code_end_announce(code, id);
 	return 0;
 }
 
