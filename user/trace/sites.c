@@ -292,6 +292,18 @@ static struct error *hooks_find(struct sites *sites, const struct python *python
 	return NULL;
 }
 
+/* The entries of a hook's malloc, calloc and realloc. */
+static struct error *hook_entries_add(struct sites *sites, const struct python *python,
+				      const uint64_t functions[3])
+{
+	const uint64_t all[4] = {functions[0], functions[1], functions[2], 0};
+	cleanup_free struct site *entries = NULL;
+	size_t count;
+
+	try(plan_hook_entries(python->image, all, &entries, &count));
+	return group_fill(sites, python->image, python->bias, entries, count, false);
+}
+
 /*
  * Hooks call what they stand before through their context: there libc's results arrive. And tracemalloc asks the raw
  * domain's implementation for memory of its own, which it does not count itself: a raw allocation is a
@@ -300,8 +312,8 @@ static struct error *hooks_find(struct sites *sites, const struct python *python
 static struct error *hooks_add(struct sites *sites, const struct python *python,
 			       const struct plan *plan, const struct python_allocator tables[3])
 {
-	cleanup_free struct site *results = NULL, *entries = NULL;
-	uint64_t functions[2 * 3], own[4] = {0};
+	cleanup_free struct site *results = NULL;
+	uint64_t functions[2 * 3];
 	size_t count = 0;
 
 	if (sites->hooks == SITES_PLAIN)
@@ -316,10 +328,9 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 	try(group_fill(sites, python->image, python->bias, results, count, false));
 	if (!(sites->hooks & SITES_TRACEMALLOC))
 		return NULL;
-	for (int k = 0; k < 3; k++)
-		own[k] = functions[k];
-	try(plan_hook_entries(python->image, own, &entries, &count));
-	return group_fill(sites, python->image, python->bias, entries, count, false);
+	try(hook_entries_add(sites, python, functions));
+	/* Without pymalloc the object domain's hook stands before the raw domain's implementation too. */
+	return sites->pymalloc ? NULL : hook_entries_add(sites, python, functions + 3);
 }
 
 struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret)
