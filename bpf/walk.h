@@ -22,8 +22,13 @@
 #define FRAME_SPAN         128 /* frame_size is at most this */
 #define OWNED_BY_GENERATOR 1
 #define NO_OFFSET          0xffffffff
-/* Code units that are looked at for incompleteness; a function has its prologue there. */
+/*
+ * How far into its code a frame may stand and still be looked at for incompleteness. The topmost one may be in a
+ * prologue, with an instruction for each of its cells; further down there are only the shims that clean up after
+ * __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
+ */
 #define PROLOGUE_BYTES 512
+#define SHIM_BYTES     64
 
 struct walk {
 	struct thread *thread;
@@ -112,13 +117,13 @@ static __always_inline __s64 window_offset(struct walk *w)
 	return 0;
 }
 
-/* _PyFrame_IsIncomplete, for the topmost frame: it stands before the instruction that makes it a frame. */
-static __always_inline bool frame_incomplete(__u64 code, __u64 instruction, __u8 owner)
+/* _PyFrame_IsIncomplete: the frame stands before the instruction that makes it one. */
+static __always_inline bool frame_incomplete(__u64 code, __u64 instruction, __u8 owner, bool top)
 {
 	__s64 distance = instruction - code - cfg.code_adaptive;
 	__u32 first;
 
-	if (owner == OWNED_BY_GENERATOR || distance >= PROLOGUE_BYTES)
+	if (owner == OWNED_BY_GENERATOR || distance >= (top ? PROLOGUE_BYTES : SHIM_BYTES))
 		return false;
 	if (!read_user(&first, sizeof(first), code + cfg.code_firsttraceable))
 		return false;
@@ -154,7 +159,7 @@ static long walk_step(__u32 index, struct walk *w)
 	if (cfg.frames != FRAMES_OBJECT) {
 		if (owner > cfg.frame_owner_max || !code)
 			return 0;
-		if (!w->total && frame_incomplete(code, instruction, owner))
+		if (frame_incomplete(code, instruction, owner, !w->total))
 			return 0;
 	}
 	if (w->count < w->keep && w->count < TMBPF_WALK_MAX) {
