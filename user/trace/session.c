@@ -214,6 +214,7 @@ static void session_tick(struct session *session, uint64_t *swept)
 		return;
 	*swept = now;
 	twin_check(session);
+	session_warn(session, tracer_modules(session->tracer));
 	symbols_sweep(session->symbols, now);
 	error = process_resident(session->process, &rss, &anonymous);
 	if (!error && rss)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "tmbpf.h"
@@ -22,12 +23,19 @@ struct group {
 	size_t first, count;
 };
 
+struct module { /* that was looked at */
+	dev_t device;
+	ino_t inode;
+};
+
 struct sites {
 	struct tmbpf_site *records; /* index: the cookie */
 	uint64_t *offsets, *cookies;
 	size_t count, capacity;
 	struct group *groups;
 	size_t group_count;
+	struct module *modules;
+	size_t module_count, module_capacity;
 	bool want_returns, pymalloc;
 	enum sites_hooks hooks;
 };
@@ -194,6 +202,27 @@ static struct error *module_add(struct sites *sites, const struct python *python
 	return group_fill(sites, image, bias, found, count, false);
 }
 
+static bool module_known(const struct sites *sites, const struct process_map *map)
+{
+	for (size_t i = 0; i < sites->module_count; i++)
+		if (sites->modules[i].inode == map->inode &&
+		    sites->modules[i].device == map->device)
+			return true;
+	return false;
+}
+
+/* Without memory it is looked at again: slower, not wrong. */
+static void module_remember(struct sites *sites, const struct process_map *map)
+{
+	struct error *error = array_reserve(&sites->modules, &sites->module_capacity,
+					    sites->module_count, 1, sizeof(*sites->modules));
+
+	if (error)
+		error_destroy(error);
+	else
+		sites->modules[sites->module_count++] = (struct module){map->device, map->inode};
+}
+
 /*
  * Other modules only help to see results without a return probe: one that cannot be read is left out, and
  * what returns into it is caught by return probes or counted.
@@ -207,12 +236,19 @@ static struct error *modules_add(struct sites *sites, const struct python *pytho
 	for (size_t i = 0; i < count; i++) {
 		struct process_map *map = &maps[i];
 
-		if (!map->executable || map->path[0] != '/' || map->inode == python->map.inode)
+		if (!map->executable || map->path[0] != '/' || map->inode == python->map.inode ||
+		    module_known(sites, map))
 			continue;
 		error_destroy(module_add(sites, python, map));
+		module_remember(sites, map);
 	}
 	process_maps_destroy(maps, count);
 	return NULL;
+}
+
+struct error *sites_modules(struct sites *sites, const struct python *python)
+{
+	return modules_add(sites, python);
 }
 
 static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
@@ -371,6 +407,7 @@ void sites_destroy(struct sites *sites)
 	for (size_t i = 0; i < sites->group_count; i++)
 		close(sites->groups[i].fd);
 	free(sites->groups);
+	free(sites->modules);
 	free(sites->records);
 	free(sites->offsets);
 	free(sites->cookies);
@@ -422,17 +459,25 @@ void sites_group(const struct sites *sites, size_t index, struct probes *ret)
 	ret->session = group->tails;
 }
 
-struct error *sites_store(const struct sites *sites, int sites_map, int returns_map)
+struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map)
 {
-	for (uint32_t i = 0; i < sites->count; i++) {
+	for (uint32_t i = first; i < sites->count; i++)
+		if (bpf_map_update_elem(sites_map, &i, &sites->records[i], BPF_ANY))
+			return error_create_errno(ERROR_FAILED, errno,
+						  "cannot store the probe sites");
+	return NULL;
+}
+
+struct error *sites_store_returns(const struct sites *sites, uint32_t first, int returns_map)
+{
+	for (uint32_t i = first; i < sites->count; i++) {
 		const struct tmbpf_site *record = &sites->records[i];
 		uint32_t yes = 1;
 
-		if (bpf_map_update_elem(sites_map, &i, record, BPF_ANY) ||
-		    (record->action == TMBPF_RESULT && record->returns &&
-		     bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY)))
+		if (record->action == TMBPF_RESULT && record->returns &&
+		    bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY))
 			return error_create_errno(ERROR_FAILED, errno,
-						  "cannot store the probe sites");
+						  "cannot store the places of return");
 	}
 	return NULL;
 }

@@ -38,7 +38,16 @@ bool sites_pymalloc(const struct sites *sites);
 size_t sites_group_count(const struct sites *sites);
 void sites_group(const struct sites *sites, size_t index, struct probes *ret);
 
-/* Writes the records and the known return addresses into the BPF maps. */
-struct error *sites_store(const struct sites *sites, int sites_map, int returns_map);
+/* Adds the sites of modules that the process has loaded since, as further groups. */
+struct error *sites_modules(struct sites *sites, const struct python *python);
+
+/* Writes the records from the index FIRST on into the BPF map. */
+struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map);
+
+/*
+ * The same for the return addresses at which their results are awaited: once the probes are there, for what
+ * returns to such a place is looked for nowhere else.
+ */
+struct error *sites_store_returns(const struct sites *sites, uint32_t first, int returns_map);
 
 #endif

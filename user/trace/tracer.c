@@ -22,6 +22,8 @@
 
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
+/* Room for the sites of modules that are loaded while we trace. */
+#define LATER_SITES 4096
 #define RING_BYTES  (8u << 20)
 
 struct table { /* a map that is ours to read and write directly */
@@ -41,7 +43,8 @@ struct tracer {
 	struct table stacks, stats, recycled;
 	struct tracer_options options;
 	uint64_t initial_slabs;
-	int *links; /* descriptors of the uprobe links */
+	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
+	int *links;               /* descriptors of the uprobe links */
 	size_t link_count;
 	struct bpf_link *exec_link;
 };
@@ -85,7 +88,7 @@ static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	uint32_t buckets = power_of_two(2ull * options->stack_limit / TMBPF_BUCKET_SLOTS);
 	uint32_t chunks = power_of_two(2ull * options->slab_limit);
 	uint32_t recycled = power_of_two(options->stack_limit);
-	uint32_t returns = sites_return_count(tracer->sites);
+	uint32_t returns = sites_return_count(tracer->sites) + LATER_SITES;
 	int failed = 0;
 
 	config->stack_limit = options->stack_limit;
@@ -94,8 +97,9 @@ static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	config->recycled_mask = recycled - 1;
 	config->slab_limit = options->slab_limit;
 	config->ring_bytes = RING_BYTES;
-	failed |= bpf_map__set_max_entries(skeleton->maps.sites, sites_count(tracer->sites));
-	failed |= bpf_map__set_max_entries(skeleton->maps.returns, returns ? returns : 1);
+	failed |= bpf_map__set_max_entries(skeleton->maps.sites,
+					   sites_count(tracer->sites) + LATER_SITES);
+	failed |= bpf_map__set_max_entries(skeleton->maps.returns, returns);
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, options->slab_limit);
 	failed |= bpf_map__set_max_entries(skeleton->maps.large, options->large_limit);
@@ -179,21 +183,22 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.stacks, &tracer->stacks));
 	try(table_map(skeleton->maps.stats, &tracer->stats));
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
-	try(sites_store(tracer->sites, bpf_map__fd(skeleton->maps.sites),
-			bpf_map__fd(skeleton->maps.returns)));
+	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites)));
 	return tracer_grow(tracer);
 }
 
-static struct error *attach(struct tracer *tracer)
+/* Attaches the groups from FIRST on. */
+static struct error *groups_attach(struct tracer *tracer, size_t first)
 {
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	bool session = skeleton->rodata->cfg.return_probes;
 	size_t count = sites_group_count(tracer->sites);
+	int *links = realloc(tracer->links, (count + 1) * sizeof(*links));
 
-	tracer->links = calloc(count, sizeof(*tracer->links));
-	if (!tracer->links)
+	if (!links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
-	for (size_t i = 0; i < count; i++) {
+	tracer->links = links;
+	for (size_t i = first; i < count; i++) {
 		struct probes probes;
 		int program;
 
@@ -206,10 +211,37 @@ static struct error *attach(struct tracer *tracer)
 				  &tracer->links[tracer->link_count]));
 		tracer->link_count++;
 	}
-	tracer->exec_link = bpf_program__attach(skeleton->progs.process_exec);
+	return NULL;
+}
+
+static struct error *attach(struct tracer *tracer)
+{
+	try(groups_attach(tracer, 0));
+	try(sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns)));
+	tracer->exec_link = bpf_program__attach(tracer->skeleton->progs.process_exec);
 	if (!tracer->exec_link)
 		return error_create_errno(ERROR_FAILED, errno, "cannot watch for exec");
 	return NULL;
+}
+
+struct error *tracer_modules(struct tracer *tracer)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	uint64_t unknown =
+		state->events[TMBPF_EVENT_RETURN] + state->losses[TMBPF_LOSS_RESULT_UNKNOWN];
+	size_t groups = sites_group_count(tracer->sites);
+	uint32_t count = sites_count(tracer->sites);
+
+	if (unknown == tracer->returns_unknown || !tracer_is_open(tracer))
+		return NULL;
+	tracer->returns_unknown = unknown;
+	try(sites_modules(tracer->sites, tracer->python));
+	if (sites_group_count(tracer->sites) == groups)
+		return NULL;
+	try(sites_store(tracer->sites, count, bpf_map__fd(tracer->skeleton->maps.sites)));
+	try(groups_attach(tracer, groups));
+	return sites_store_returns(tracer->sites, count,
+				   bpf_map__fd(tracer->skeleton->maps.returns));
 }
 
 static int ring_handle(void *context, void *data, size_t size)

@@ -59,6 +59,12 @@ void tracer_reset_peak(struct tracer *tracer);
 /* Keeps spare slabs ready; to be called often, and when a SLAB record arrives. */
 struct error *tracer_grow(struct tracer *tracer);
 
+/*
+ * Probes the results behind raw allocations of modules that the process has loaded since; without that they are seen
+ * by return probes, or counted as losses. Cheap if nothing has returned to an unknown place.
+ */
+struct error *tracer_modules(struct tracer *tracer);
+
 const struct python *tracer_python(const struct tracer *tracer);
 const struct plan *tracer_plan(const struct tracer *tracer);
 
