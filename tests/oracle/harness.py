@@ -62,6 +62,11 @@ class Python:
         self.env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
         for name in ("PYTHONMALLOC", "PYTHONTRACEMALLOC", "TMPDIR"):
             self.env.pop(name, None)
+        # The truth's run imports these, so the other imports them as well: else the table of interned
+        # strings is fuller in one of them, and grows there before the work and here within it.
+        with open(self.path("sitecustomize.py"), "w") as f:
+            f.write("import json\nimport tracemalloc\n")
+        self.env["PYTHONPATH"] = self.inside("")
 
     def __enter__(self):
         return self
@@ -135,6 +140,17 @@ class Target:
         line = self.line()
         if line != word:
             raise Failed("the target said %r, not %s" % (line, word))
+
+    def settle(self):
+        """Waits until its first thread waits for input: what it allocates for that is done."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with open("/proc/%d/syscall" % self.pid) as f:
+                # read() of descriptor 0
+                if f.read().split()[:2] == ["0", "0x0"]:
+                    return
+            time.sleep(0.005)
+        raise Failed("the target does not come to wait for input")
 
     def tell(self, text=""):
         self.process.stdin.write(text.encode() + b"\n")
