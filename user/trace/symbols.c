@@ -66,6 +66,7 @@ struct symbols {
 	struct code *codes;
 	struct row *rows;
 	struct stack *stacks; /* by id */
+	uint32_t *placed;     /* by place in the stack table: who was put there last */
 	uint32_t *retired;
 	size_t retired_count, retired_capacity;
 	uint32_t past_rows; /* rows without a stack */
@@ -84,7 +85,9 @@ struct error *symbols_create(struct tracer *tracer, struct process *process, str
 		symbols->stacks = calloc(tracer_stack_limit(tracer), sizeof(*symbols->stacks));
 		symbols->texts = texts_create();
 	}
-	if (!symbols || !symbols->stacks || !symbols->texts) {
+	if (symbols)
+		symbols->placed = calloc(tracer_place_count(tracer), sizeof(*symbols->placed));
+	if (!symbols || !symbols->stacks || !symbols->placed || !symbols->texts) {
 		symbols_destroy(symbols);
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the stacks");
 	}
@@ -123,6 +126,7 @@ void symbols_clear(struct symbols *symbols)
 		row_destroy(symbols, row);
 	for (uint32_t i = 0; i < tracer_stack_limit(symbols->tracer); i++)
 		symbols->stacks[i] = (struct stack){.serial = symbols->stacks[i].serial};
+	memset(symbols->placed, 0, tracer_place_count(symbols->tracer) * sizeof(*symbols->placed));
 	symbols->retired_count = 0;
 	symbols->past_rows = 0;
 	symbols->dropped_count = symbols->dropped_size = 0;
@@ -137,6 +141,7 @@ void symbols_destroy(struct symbols *symbols)
 		symbols_clear(symbols);
 	texts_destroy(symbols->texts);
 	free(symbols->stacks);
+	free(symbols->placed);
 	free(symbols->retired);
 	free(symbols);
 }
@@ -367,6 +372,17 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 	return row;
 }
 
+/* The stack ID has taken PLACE: who was there before can match no more. */
+static void place_take(struct symbols *symbols, uint32_t place, uint32_t id)
+{
+	uint32_t before = symbols->placed[place];
+
+	if (before && before != id && symbols->stacks[before].row &&
+	    symbols->stacks[before].place == place)
+		stack_retire(symbols, before);
+	symbols->placed[place] = id;
+}
+
 static void stack_record(struct symbols *symbols, const struct tmbpf_record_stack *record,
 			 size_t size)
 {
@@ -375,8 +391,10 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 
 	if (size < sizeof(*record) || record->nframe > TMBPF_WALK_MAX ||
 	    size < sizeof(*record) + record->nframe * sizeof(record->frames[0]) ||
-	    record->id >= tracer_stack_limit(symbols->tracer))
+	    record->id >= tracer_stack_limit(symbols->tracer) ||
+	    record->bucket_slot >= tracer_place_count(symbols->tracer))
 		return;
+	place_take(symbols, record->bucket_slot, record->id);
 	row = calloc(1, sizeof(*row) + row_key_size(record->nframe));
 	if (!row)
 		return;

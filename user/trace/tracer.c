@@ -539,6 +539,11 @@ uint32_t tracer_stack_limit(const struct tracer *tracer)
 	return tracer->options.stack_limit;
 }
 
+uint32_t tracer_place_count(const struct tracer *tracer)
+{
+	return bpf_map__max_entries(tracer->skeleton->maps.stacks) * TMBPF_BUCKET_SLOTS;
+}
+
 void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place)
 {
 	struct tmbpf_bucket *buckets = tracer->stacks.data;

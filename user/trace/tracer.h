@@ -87,6 +87,8 @@ void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbp
 /* Ids below this may have been handed out. */
 uint32_t tracer_stack_count(const struct tracer *tracer);
 uint32_t tracer_stack_limit(const struct tracer *tracer);
+/* Places in the stack table: more than that no record's bucket_slot is. */
+uint32_t tracer_place_count(const struct tracer *tracer);
 
 /* Takes stack ID out of the stack table (it stands at PLACE, from its record) so that no new block gets it. */
 void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place);
