@@ -112,7 +112,7 @@ asan-programs:
 $(LIB): $(USER_OBJ)
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)rm -f $@ && $(AR) rcs $@ $(USER_OBJ)
+	$(Q)rm -f $@.new && $(AR) rcs $@.new $(USER_OBJ) && mv $@.new $@
 
 $(BUILD)/tmbpf: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
