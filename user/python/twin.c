@@ -75,13 +75,22 @@ struct error *python_create_twin(struct process *process, const struct python *t
 			    twin->image->path);
 }
 
+/*
+ * Layouts are filled member by member into zeroed memory, so that their bytes tell; a byte between members that
+ * differed would only refuse.
+ */
+static bool layout_same(const struct python_layout *one, const struct python_layout *other)
+{
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
+	return !memcmp(one, other, sizeof(*one));
+}
+
 bool python_agrees(const struct python *one, const struct python *other)
 {
 	const struct python_heap *heap = &one->heap, *found = &other->heap;
 
 	return one->version == other->version && one->runtime == other->runtime &&
-	       one->bias == other->bias &&
-	       !memcmp(&one->layout, &other->layout, sizeof(one->layout)) &&
+	       one->bias == other->bias && layout_same(&one->layout, &other->layout) &&
 	       heap->alignment == found->alignment && heap->pool_size == found->pool_size &&
 	       heap->interp_obmalloc == found->interp_obmalloc &&
 	       (heap->interp_obmalloc != PYTHON_NO_OFFSET || heap->usedpools == found->usedpools) &&

@@ -107,7 +107,7 @@ static struct error *address_fill(pid_t pid, struct sockaddr_un *ret)
 	if (strlen(path) >= sizeof(ret->sun_path))
 		return error_create(ERROR_FAILED, "the path of the control socket is too long: %s",
 				    path);
-	strcpy(ret->sun_path, path);
+	memcpy(ret->sun_path, path, strlen(path) + 1);
 	return NULL;
 }
 

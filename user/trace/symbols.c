@@ -137,7 +137,7 @@ void symbols_destroy(struct symbols *symbols)
 {
 	if (!symbols)
 		return;
-	if (symbols->stacks)
+	if (symbols->stacks && symbols->placed)
 		symbols_clear(symbols);
 	texts_destroy(symbols->texts);
 	free(symbols->stacks);
