@@ -39,6 +39,15 @@ struct coverage {
  * unannounced was made by an allocation that no probe saw. So the share of announced refills samples the share of
  * allocations seen.
  */
+static uint32_t guard_count(const struct plan *plan)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < 4; i++)
+		count += plan->audit.guards[0][i];
+	return count;
+}
+
 static void coverage_measure(const struct session *session, const struct tracer_counters *counters,
 			     struct coverage *ret)
 {
