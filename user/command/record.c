@@ -68,6 +68,13 @@ static void coverage_measure(const struct session *session, const struct tracer_
 			ret->basis, sizeof(ret->basis),
 			"%u of %u callers of the refill function are in code that is probed (no refill yet)",
 			plan->audit.refill_attributed, plan->audit.refill_callers);
+	} else if (!guard_count(plan) && plan->audit.entries[0][SITE_MALLOC] &&
+		   plan->audit.entries[0][SITE_CALLOC] && plan->audit.entries[0][SITE_REALLOC]) {
+		/* The API calls through the table; only a guard could stand for such a call. */
+		ret->share = 1;
+		snprintf(ret->basis, sizeof(ret->basis), "%s",
+			 "the allocator is inlined nowhere: every call enters a function that is "
+			 "probed");
 	} else {
 		snprintf(
 			ret->basis, sizeof(ret->basis),
