@@ -67,11 +67,19 @@ static __always_inline void object_malloc(struct thread *thread, __u64 tstate,
 
 static __always_inline void object_free(struct thread *thread, __u64 address)
 {
+	__u64 outer;
+
 	if (!address || shadow_remove(address))
 		return;
 	/* A large block is the raw domain's, and removed where libc frees it. */
 	if (bpf_map_lookup_elem(&large, &address))
 		return;
+	/* With debug hooks around that domain as well it begins before this. */
+	outer = address - cfg.hook_delta;
+	if (cfg.hook_delta && bpf_map_lookup_elem(&large, &outer)) {
+		code_end(address + cfg.hook_delta);
+		return;
+	}
 	thread->object_freed = address;
 	unknown_free(address);
 }
@@ -251,6 +259,7 @@ static __always_inline bool raw_return_known(__u64 address)
 	return bpf_map_lookup_elem(&returns, &address);
 }
 
+/* 1: the call's result is awaited. */
 __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 {
 	struct tmbpf_large block;
@@ -261,22 +270,26 @@ __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 		return 0;
 	switch (action) {
 	case TMBPF_RAW_FREE:
-		if (a && !large_remove(a, &block) && a != thread->object_freed)
+		if (a && !large_remove(a, &block) && a != thread->object_freed &&
+		    a + cfg.hook_delta != thread->object_freed)
 			unknown_free(a);
 		thread->object_freed = 0;
 		return 0;
 	case TMBPF_RAW_MALLOC:
-		if (raw_awaited(thread))
-			raw_begin(thread, a, 0);
-		return 0;
+		if (!raw_awaited(thread))
+			return 0;
+		raw_begin(thread, a, 0);
+		return 1;
 	case TMBPF_RAW_CALLOC:
-		if (raw_awaited(thread))
-			raw_begin(thread, saturated_product(a, b), 0);
-		return 0;
+		if (!raw_awaited(thread))
+			return 0;
+		raw_begin(thread, saturated_product(a, b), 0);
+		return 1;
 	case TMBPF_RAW_REALLOC:
-		if (raw_awaited(thread))
-			raw_begin(thread, b, a);
-		return 0;
+		if (!raw_awaited(thread))
+			return 0;
+		raw_begin(thread, b, a);
+		return 1;
 	}
 	return 0;
 }
@@ -367,8 +380,7 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
 		return 0;
 	}
-	raw_event(thread, action, a, b);
-	if (action != TMBPF_RAW_FREE && site->flags & TMBPF_SITE_TAIL &&
+	if (raw_event(thread, action, a, b) && site->flags & TMBPF_SITE_TAIL &&
 	    !raw_return_known(thread->call_returns)) {
 		if (cfg.return_probes)
 			return 1; /* wanted: the return probe sees it */

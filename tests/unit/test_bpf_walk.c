@@ -122,6 +122,24 @@ static void test_incomplete_frames(void **context)
 	assert_walk(frames, 2, 2);
 }
 
+/* Further down they are what _Py_InitCleanup left there, and finalizers that began in a prologue. */
+static void test_incomplete_below(void **context)
+{
+	struct fake_frame frames[5];
+
+	(void)context;
+	for (unsigned minor = 12; minor <= LAST_MINOR; minor++) {
+		fake_start(minor, NULL);
+		frames_make(frames, 5);
+		frames[1].unit = 2;
+		frames[2].unit = FAKE_PROLOGUE - 1;
+		frames[4].unit = 0;
+		fake_frames(frames, 5);
+		frames[1] = frames[3];
+		assert_walk(frames, 2, 2);
+	}
+}
+
 /* If it cannot be read where the code begins to count, the frame counts. */
 static void test_incomplete_unreadable(void **context)
 {
@@ -389,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_no_frames),
 		cmocka_unit_test(test_frames_of_c_are_skipped),
 		cmocka_unit_test(test_incomplete_frames),
+		cmocka_unit_test(test_incomplete_below),
 		cmocka_unit_test(test_incomplete_unreadable),
 		cmocka_unit_test(test_window_over_pages),
 		cmocka_unit_test(test_window_elsewhere),
