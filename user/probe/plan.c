@@ -159,7 +159,7 @@ static struct error *builder_sweep(struct builder *builder)
 {
 	const struct tables *tables = &builder->tables;
 	uint64_t addresses[8 + TABLE_WORDS * 2 * TABLES_COPIES_MAX + 1 + 2 * IMPORT_SLOTS_MAX + 2];
-	uint64_t displacements[3 * 4], *at = addresses, *to = displacements;
+	uint64_t displacements[3 * 4 + 1], *at = addresses, *to = displacements;
 	struct listing_watch watch = {.addresses = addresses, .displacements = displacements};
 
 	for (unsigned i = 0; i < 8 && tables->functions[0][0]; i++)
@@ -181,6 +181,8 @@ static struct error *builder_sweep(struct builder *builder)
 	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
 	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
 		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
+	if (reuse_word_displaced(&builder->reuse))
+		*to++ = builder->reuse.distance;
 	watch.address_count = at - addresses;
 	watch.displacement_count = to - displacements;
 	qsort(addresses, watch.address_count, sizeof(*addresses), address_compare);

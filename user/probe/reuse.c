@@ -20,6 +20,8 @@
 #define COUNT_BEHIND 20
 /* Instructions in front of a head's load among which its base may be copied. */
 #define COPIES_BEFORE 4
+/* Tests, and calls of _Py_NewReference(), to look at. CPython has some 1500. */
+#define ROOTS_MAX 16384
 /* The ways to a test, backwards: instructions in all, and of one way. */
 #define TRAIL_MAX   256
 #define TRAIL_DEPTH 48
@@ -158,13 +160,16 @@ static void word_read(const struct image *image, uint64_t address, struct reuse_
 	struct reuse_word registers[X86_REGISTERS] = {0}, found;
 	struct x86_instruction instruction;
 
-	for (unsigned i = 0; i < TEST_MAX; i++, address += instruction.length) {
+	for (unsigned i = 0; i < TEST_MAX; i++) {
 		const struct x86_operand *to = &instruction.operands[0];
 		const uint8_t *bytes = image_bytes(image, address, X86_LENGTH_MAX);
 
 		if (!bytes || !x86_decode(bytes, X86_LENGTH_MAX, address, &instruction) ||
-		    instruction.kind == X86_CALL || !path_flows(&instruction))
+		    instruction.kind == X86_CALL ||
+		    (!path_flows(&instruction) && instruction.kind != X86_JUMP))
 			return;
+		address = instruction.kind == X86_JUMP ? instruction.target
+						       : address + instruction.length;
 		if (instruction.kind == X86_TEST || (instruction.kind == X86_COMPARE &&
 						     is_immediate(&instruction.operands[1], 0))) {
 			*ret = word_at(registers, to);
@@ -181,6 +186,19 @@ static void word_read(const struct image *image, uint64_t address, struct reuse_
 	}
 }
 
+/* The word itself, if it is known what the loader makes of its owner. */
+static void word_resolve(const struct image *image, struct reuse_word *word)
+{
+	const struct image_relocation *relocation = image_relocation_from(image, word->owner);
+	const struct image_symbol *symbol;
+
+	if (!word->owner || !relocation || relocation->address != word->owner)
+		return;
+	symbol = image_symbol(image, relocation->symbol);
+	if (symbol)
+		word->address = symbol->address + relocation->addend + word->distance;
+}
+
 void reuse_word_find(struct builder *builder)
 {
 	const struct image *image = builder->image;
@@ -192,6 +210,7 @@ void reuse_word_find(struct builder *builder)
 		return;
 	if (function)
 		word_read(image, function->address, &builder->reuse);
+	word_resolve(image, &builder->reuse);
 	if (function || !config)
 		return;
 	imports_add(&owners, image, "_Py_tracemalloc_config", 0);
@@ -501,34 +520,56 @@ static bool is_new_reference(struct listing *listing, const struct trail *trail)
 	return count_set_behind(listing, root, 0xffff);
 }
 
+struct addresses { /* each once */
+	uint64_t *list;
+	size_t count, capacity;
+	struct lookup lookup;
+};
+
+static bool address_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct addresses *addresses = context;
+
+	return addresses->list[position] == *(const uint64_t *)key;
+}
+
+/* RET_NEW: whether ADDRESS was not among them. */
+static struct error *addresses_add(struct addresses *addresses, uint64_t address, bool *ret_new)
+{
+	uint64_t hash = lookup_hash_number(0, address);
+	bool new = lookup_find(&addresses->lookup, hash, address_equal, addresses, &address) ==
+		   LOOKUP_NONE;
+
+	if (new) {
+		try(array_reserve(&addresses->list, &addresses->capacity, addresses->count, 1,
+				  sizeof(*addresses->list)));
+		try(lookup_add(&addresses->lookup, hash, addresses->count));
+		addresses->list[addresses->count++] = address;
+	}
+	*ret_new = new;
+	return NULL;
+}
+
+static void addresses_deinit(struct addresses *addresses)
+{
+	free(addresses->list);
+	lookup_deinit(&addresses->lookup);
+}
+
 struct search {
 	struct builder *builder;
 	struct trail trail;
-	uint64_t *taken; /* where heads were stored: objects taken, each once */
-	size_t taken_count, taken_capacity;
+	bool cut;                      /* more roots than are looked at */
+	struct addresses roots, taken; /* taken: the instructions behind which an object is */
 };
 
 static void search_destroy(struct search **search)
 {
-	if (*search)
-		free((*search)->taken);
-	free(*search);
-}
-
-/* Notes that an object is taken at ADDRESS; false if that is known. */
-static struct error *taken_add(struct search *search, uint64_t address, bool *ret_new)
-{
-	for (size_t i = 0; i < search->taken_count; i++) {
-		if (search->taken[i] == address) {
-			*ret_new = false;
-			return NULL;
-		}
+	if (*search) {
+		addresses_deinit(&(*search)->roots);
+		addresses_deinit(&(*search)->taken);
 	}
-	try(array_reserve(&search->taken, &search->taken_capacity, search->taken_count, 1,
-			  sizeof(*search->taken)));
-	search->taken[search->taken_count++] = address;
-	*ret_new = true;
-	return NULL;
+	free(*search);
 }
 
 /*
@@ -584,7 +625,20 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 {
 	struct builder *builder = search->builder;
 	struct plan_audit *audit = &builder->plan->audit;
+	bool new;
 
+	if (search->roots.count == ROOTS_MAX) {
+		if (!search->cut)
+			builder_warn(builder,
+				     "more than %u places may tell of new objects: the "
+				     "others were not looked at",
+				     ROOTS_MAX);
+		search->cut = true;
+		return NULL;
+	}
+	try(addresses_add(&search->roots, root->address, &new));
+	if (!new)
+		return NULL;
 	trail_make(builder->listing, root, &search->trail);
 	if (root->kind == X86_BRANCH && !is_new_reference(builder->listing, &search->trail))
 		return NULL;
@@ -593,11 +647,10 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 		for (unsigned counted = 0; counted < 2; counted++) {
 			struct site site;
 			uint64_t taken;
-			bool new;
 
 			if (!taking_follow(search, i, counted, &taken, &site))
 				continue;
-			try(taken_add(search, taken, &new));
+			try(addresses_add(&search->taken, taken, &new));
 			if (!new)
 				continue;
 			audit->reuse_taken++;
@@ -616,26 +669,45 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 	return NULL;
 }
 
-/* The tests in straight lines behind the loads of the word. */
-static struct error *word_examine(struct search *search)
+/* The test in the straight line behind MENTION; OWNERS: registers with the owner's content. */
+static struct error *mention_examine(struct search *search, uint64_t mention, uint16_t owners)
+{
+	struct builder *builder = search->builder;
+	struct x86_instruction root;
+
+	if (!test_find(builder->listing, &builder->reuse, mention, owners, &root))
+		return NULL;
+	return root_examine(search, &root);
+}
+
+static struct error *mentions_examine(struct search *search, uint64_t named)
+{
+	const struct listing_mention *mentions;
+	size_t count;
+
+	if (!named)
+		return NULL;
+	mentions = listing_mentions_of(search->builder->listing, named, &count);
+	for (size_t i = 0; i < count; i++)
+		try(mention_examine(search, mentions[i].address, 0));
+	return NULL;
+}
+
+/*
+ * Loads at the word's distance from a register that may have got the owner's content long before.
+ * That it did is not looked into: such a distance is rare, and much else is asked for besides.
+ */
+static struct error *displaced_examine(struct search *search)
 {
 	struct listing *listing = search->builder->listing;
-	const struct reuse_word *word = &search->builder->reuse;
-	uint64_t addresses[2] = {word->address, word->owner};
 
-	for (unsigned i = 0; i < 2; i++) {
-		const struct listing_mention *mentions;
-		size_t count;
+	for (size_t i = 0; i < listing->displaced_count; i++) {
+		struct x86_instruction load;
 
-		if (!addresses[i])
-			continue;
-		mentions = listing_mentions_of(listing, addresses[i], &count);
-		for (size_t j = 0; j < count; j++) {
-			struct x86_instruction root;
-
-			if (test_find(listing, word, mentions[j].address, 0, &root))
-				try(root_examine(search, &root));
-		}
+		if (listing_decode(listing, listing->displaced[i], &load) &&
+		    load.kind == X86_MOVE &&
+		    is_behind(&load.operands[1], 0xffff, search->builder->reuse.distance))
+			try(mention_examine(search, load.address, 1u << load.operands[1].base));
 	}
 	return NULL;
 }
@@ -660,9 +732,27 @@ static struct error *callers_examine(struct search *search, uint64_t address)
 	return NULL;
 }
 
+/* Those of the exported function NAME, also where it only jumps to the local one of that name. */
+static struct error *function_examine(struct search *search, const char *name)
+{
+	const struct image *image = search->builder->image;
+	const struct image_symbol *symbol = image_symbol(image, name);
+	struct x86_instruction first;
+	uint64_t plt = image_plt(image, name);
+
+	if (plt)
+		try(callers_examine(search, plt));
+	if (!symbol)
+		return NULL;
+	try(callers_examine(search, symbol->address));
+	if (listing_decode(search->builder->listing, symbol->address, &first) &&
+	    first.kind == X86_JUMP)
+		return callers_examine(search, first.target);
+	return NULL;
+}
+
 struct error *reuse_sites(struct builder *builder)
 {
-	static const char *const names[] = {"_Py_NewReference", "_Py_NewReferenceNoTotal"};
 	cleanup(search_destroy) struct search *search = calloc(1, sizeof(*search));
 
 	if (builder->version < VERSION_FIRST)
@@ -670,15 +760,14 @@ struct error *reuse_sites(struct builder *builder)
 	if (!search)
 		return error_create(ERROR_FAILED, "no memory to look for free lists");
 	search->builder = builder;
-	try(word_examine(search));
-	for (unsigned i = 0; i < array_size(names); i++) {
-		const struct image_symbol *symbol = image_symbol(builder->image, names[i]);
-		uint64_t plt = image_plt(builder->image, names[i]);
-
-		if (symbol)
-			try(callers_examine(search, symbol->address));
-		if (plt)
-			try(callers_examine(search, plt));
-	}
+	try(mentions_examine(search, builder->reuse.address));
+	try(mentions_examine(search, builder->reuse.owner));
+	if (reuse_word_displaced(&builder->reuse))
+		try(displaced_examine(search));
+	try(function_examine(search, "_Py_NewReference"));
+	try(function_examine(search, "_Py_NewReferenceNoTotal"));
+	if (!builder->plan->audit.reuse_taken)
+		builder_warn(builder, "where objects come back from free lists was not found: "
+				      "their owner stays who had them before");
 	return NULL;
 }

@@ -12,6 +12,7 @@
 #ifndef TMBPF_PROBE_REUSE_H
 #define TMBPF_PROBE_REUSE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct builder;
@@ -24,6 +25,12 @@ struct reuse_word {
 	uint64_t owner;
 	int64_t distance;
 };
+
+/* Whether loads at the word's distance from a register are worth looking for. */
+static inline bool reuse_word_displaced(const struct reuse_word *word)
+{
+	return word->owner && word->distance >= 0x80;
+}
 
 /* Says where an interpreter of VERSION has the word; before the sweep, which is to watch for it. */
 void reuse_word_find(struct builder *builder);
