@@ -15,8 +15,8 @@
 #define INSTRUCTIONS_MAX 20000
 #define FUNCTIONS_MAX    256
 #define POINTS_MAX       256
-/* tracemalloc_raw_malloc() calls tracemalloc_raw_alloc(), and that tracemalloc_alloc(). */
-#define DEPTH_MAX 2
+/* tracemalloc_raw_malloc() calls tracemalloc_raw_alloc(), that tracemalloc_alloc(), and so on. */
+#define DEPTH_MAX 3
 
 struct hooks { /* the code that is reached from the hooks' functions */
 	struct builder *builder;
