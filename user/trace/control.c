@@ -13,15 +13,21 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define REQUEST_MAX        65536
-#define REPLY_MAX          (64u << 20)
-#define PAYLOAD_MAX        (8ull << 30)
+#define REQUEST_MAX 65536
+#define REPLY_MAX   (64u << 20)
+#define PAYLOAD_MAX (8ull << 30)
+/* How long a lock is waited for behind which nobody answers (yet, or any more). */
+#define LOCK_WAIT_MS       2000
+#define LOCK_STEP_MS       20
 #define REQUEST_TIMEOUT_MS 1000
+
+static struct error *session_connect(pid_t pid, int *ret);
 
 static const char *folder_path(void)
 {
@@ -65,16 +71,8 @@ static bool lock_current(const char *path, int fd)
 	       named.st_dev == open.st_dev;
 }
 
-struct error *control_lock(pid_t pid, int *ret_lock)
+static struct error *lock_try(pid_t pid, const char *path, int *ret_lock)
 {
-	cleanup_free char *path = NULL;
-	const char *folder;
-
-	try(control_folder(&folder));
-	path = control_path(pid, "lock");
-	if (!path)
-		return error_create_errno(ERROR_FAILED, ENOMEM,
-					  "cannot lock the session of process %d", pid);
 	for (;;) {
 		cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -84,16 +82,56 @@ struct error *control_lock(pid_t pid, int *ret_lock)
 			if (errno != EWOULDBLOCK)
 				return error_create_errno(ERROR_FAILED, errno, "cannot lock %s",
 							  path);
-			return error_advise(
-				error_create(ERROR_FAILED, "process %d is traced already", pid),
-				"`tmbpf status -p %d` shows the session, `tmbpf stop -p %d` ends it.",
-				pid, pid);
+			return error_create_errno(ERROR_FAILED, EWOULDBLOCK,
+						  "process %d is traced already", pid);
 		}
 		if (lock_current(path, fd)) {
 			*ret_lock = take_fd(fd);
 			return NULL;
 		}
 	}
+}
+
+/* Whether somebody answers for PID's session: a tracer that was killed holds its lock until it is gone. */
+static bool session_answers(pid_t pid)
+{
+	struct error *error;
+	int fd;
+
+	error = session_connect(pid, &fd);
+	if (error) {
+		error_destroy(error);
+		return false;
+	}
+	close(fd);
+	return true;
+}
+
+struct error *control_lock(pid_t pid, int *ret_lock)
+{
+	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000};
+	cleanup_free char *path = NULL;
+	struct error *error;
+	const char *folder;
+
+	try(control_folder(&folder));
+	path = control_path(pid, "lock");
+	if (!path)
+		return error_create_errno(ERROR_FAILED, ENOMEM,
+					  "cannot lock the session of process %d", pid);
+	for (int waited = 0;; waited += LOCK_STEP_MS) {
+		error = lock_try(pid, path, ret_lock);
+		if (!error || error_number(error) != EWOULDBLOCK)
+			return error;
+		if (waited >= LOCK_WAIT_MS || session_answers(pid))
+			break;
+		error_destroy(error);
+		nanosleep(&step, NULL);
+	}
+	error_destroy(error);
+	return error_advise(error_create(ERROR_FAILED, "process %d is traced already", pid),
+			    "`tmbpf status -p %d` shows the session, `tmbpf stop -p %d` ends it.",
+			    pid, pid);
 }
 
 static struct error *address_fill(pid_t pid, struct sockaddr_un *ret)
