@@ -61,7 +61,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check unit bats parity asan bench lint install clean help
+.PHONY: all demo check unit bats parity builds asan bench lint install clean help
 .PHONY: unit-programs asan-programs generated
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
@@ -80,6 +80,9 @@ bats: all ## run the command tests (root)
 
 parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
 	$(Q)tests/run parity workloads blocks memory modes
+
+builds: all ## the same on the CPythons that scripts/pythons built (root)
+	$(Q)tests/run builds
 
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
