@@ -258,6 +258,51 @@ __asm__(".pushsection .rodata.reuse, \"a\"\n"
 	"call reuse_NewReference\n"
 	"1: ret\n"
 
+	/* The same, and the count is stored from a register. */
+	"rfunction lowered\n"
+	"mov 0x600310, %eax\n"
+	"test %eax, %eax\n"
+	"je 1f\n"
+	"mov 0x600318, %rbx\n"
+	"sub $1, %eax\n"
+	"mov %eax, 0x600310\n"
+	"mov 0x20(%rbx), %rax\n"
+	"mov %rax, 0x600318\n"
+	"mov word, %rax\n"
+	"test %rax, %rax\n"
+	"rat lowered_site\n"
+	"jne 1f\n"
+	"movq $1, (%rbx)\n"
+	"1: ret\n"
+
+	/* 3.8's methods: a call lies between; what calls preserve still holds the object. */
+	"rfunction called\n"
+	"mov 0x600320, %rbx\n"
+	"test %rbx, %rbx\n"
+	"je 1f\n"
+	"mov 0x18(%rbx), %rax\n"
+	"mov %rax, 0x600320\n"
+	"rat called_site\n"
+	"call reuse_allocate\n"
+	"mov word, %rax\n"
+	"movq $1, (%rbx)\n"
+	"test %rax, %rax\n"
+	"jne 1f\n"
+	"1: ret\n"
+	"rfunction clobbered\n"
+	"mov 0x600320, %rcx\n"
+	"test %rcx, %rcx\n"
+	"je 1f\n"
+	"mov 0x18(%rcx), %rax\n"
+	"mov %rax, 0x600320\n"
+	"rat clobbered_call\n"
+	"call reuse_allocate\n"
+	"mov word, %rax\n"
+	"movq $1, (%rcx)\n"
+	"test %rax, %rax\n"
+	"jne 1f\n"
+	"1: ret\n"
+
 	/* The object is elsewhere than in what _Py_NewReference() is given. */
 	"rfunction elsewhere\n"
 	"mov 0x2b80(%rax), %rcx\n"
@@ -466,6 +511,8 @@ static void test_linked(void **state)
 	expect_site(AT(indexed_site), RBP);
 	expect_site(AT(copied_site), RBX);
 	expect_site(AT(tested_count_site), RBX);
+	expect_site(AT(lowered_site), RBX);
+	expect_site(AT(called_site), RBX);
 }
 
 static void test_counted(void **state)
@@ -504,6 +551,7 @@ static void test_others(void **state)
 	(void)state;
 	expect_none(AT(misindexed_check));
 	expect_none(AT(elsewhere_call));
+	expect_none(AT(clobbered_call));
 	expect_none(AT(pymalloc_check));
 	expect_none(AT(keys_jump));
 	expect_none(AT(dies_check));
@@ -515,13 +563,13 @@ static void test_audit(void **state)
 
 	(void)state;
 	assert_int_equal(audit->reuse_sites, made->plan.site_count);
-	assert_int_equal(audit->reuse_sites, 8);
-	assert_int_equal(audit->reuse_taken, 9);
+	assert_int_equal(audit->reuse_sites, 10);
+	assert_int_equal(audit->reuse_taken, 11);
 	/*
 	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed, misindexed,
-	 * copied, single, pymalloc; NewReference itself; the calls of tested_count and elsewhere.
+	 * copied, single, lowered, called, clobbered, pymalloc; NewReference itself; the calls of tested_count and elsewhere.
 	 */
-	assert_int_equal(audit->reuse_checks, 16);
+	assert_int_equal(audit->reuse_checks, 19);
 }
 
 static void test_word(void **state)

@@ -31,7 +31,7 @@ struct trail {
 	struct step {
 		struct x86_instruction instruction;
 		uint16_t next, depth;
-		bool alone; /* NEXT is reached from here only */
+		bool alone; /* it is reached from one place only */
 	} steps[TRAIL_MAX];
 	unsigned count;
 };
@@ -40,16 +40,17 @@ struct trail {
 struct taking {
 	struct x86_operand head; /* the list's first object, or the count of an array */
 	bool counted;
-	uint16_t bases;  /* those that hold what the head's base register held */
-	bool indexed;    /* its index register is as it was; without one: true */
-	uint16_t object; /* those that hold the object */
-	uint16_t count;  /* the array's count as it was */
-	uint16_t link;   /* what becomes the head: the object's successor, the count less one */
+	uint16_t bases;   /* those that hold what the head's base register held */
+	bool indexed;     /* its index register is as it was; without one: true */
+	uint16_t object;  /* those that hold the object */
+	uint16_t count;   /* the array's count as it was */
+	uint16_t link;    /* what becomes the head: the object's successor, the count less one */
+	uint16_t lowered; /* other registers less one: a list's count, maybe */
 	uint16_t zero;
 	bool tests;       /* the flags say whether there is an object */
 	bool checked;     /* there is one */
 	bool early;       /* its successor was loaded before that was known */
-	bool decremented; /* a word beside the head */
+	bool decremented; /* a word that is reached as the head is */
 	bool stored;      /* the head is what it becomes */
 	bool cleared;     /* ... and that is NULL: the list had room for one */
 	bool referenced;  /* its reference count was set to 1 */
@@ -72,6 +73,11 @@ static bool in_set(uint16_t set, const struct x86_operand *operand)
 static bool is_immediate(const struct x86_operand *operand, int64_t constant)
 {
 	return operand->kind == X86_IMMEDIATE && operand->constant == constant;
+}
+
+static bool is_call(const struct x86_instruction *instruction)
+{
+	return instruction->kind == X86_CALL || instruction->kind == X86_CALL_INDIRECT;
 }
 
 /* Whether OPERAND is memory at one of the registers BASES plus DISPLACEMENT. */
@@ -127,8 +133,7 @@ static bool test_find(struct listing *listing, const struct reuse_word *word, ui
 	for (unsigned i = 0; i < TEST_MAX && listing_decode(listing, address, ret); i++) {
 		if (ret->kind == X86_BRANCH)
 			return test.tests && (ret->tests_equal || ret->tests_unequal);
-		if (ret->kind == X86_CALL || ret->kind == X86_CALL_INDIRECT ||
-		    (!path_flows(ret) && ret->kind != X86_JUMP))
+		if (is_call(ret) || (!path_flows(ret) && ret->kind != X86_JUMP))
 			return false;
 		test_step(&test, ret);
 		address = ret->kind == X86_JUMP ? ret->target : address + ret->length;
@@ -219,8 +224,7 @@ void reuse_word_find(struct builder *builder)
 	builder->reuse.distance = CONFIG_TRACING;
 }
 
-static void trail_add(struct trail *trail, const struct x86_instruction *instruction, unsigned next,
-		      bool alone)
+static void trail_add(struct trail *trail, const struct x86_instruction *instruction, unsigned next)
 {
 	for (unsigned i = 0; i < trail->count; i++) {
 		if (trail->steps[i].instruction.address == instruction->address)
@@ -232,29 +236,28 @@ static void trail_add(struct trail *trail, const struct x86_instruction *instruc
 		.instruction = *instruction,
 		.next = next,
 		.depth = trail->count ? trail->steps[next].depth + 1 : 0,
-		.alone = alone,
 	};
 	trail->count++;
 }
 
-/* What leads to the step INDEX. Nothing is followed through a call. */
+/* What leads to the step INDEX. A call is as good as any instruction: it returns. */
 static void trail_extend(struct listing *listing, struct trail *trail, unsigned index)
 {
 	uint64_t address = trail->steps[index].instruction.address;
 	struct x86_instruction before;
 	const struct listing_edge *jumps;
 	size_t count, calls;
-	bool flows, alone;
+	bool flows;
 
 	jumps = listing_jumps_to(listing, address, &count);
 	listing_calls_to(listing, address, &calls);
 	flows = path_flows_into(listing, address, &before);
-	alone = !calls && count + flows == 1;
-	if (flows && before.kind != X86_CALL && before.kind != X86_CALL_INDIRECT)
-		trail_add(trail, &before, index, alone);
+	trail->steps[index].alone = !calls && count + flows == 1;
+	if (flows)
+		trail_add(trail, &before, index);
 	for (size_t i = 0; i < count; i++) {
 		if (listing_decode(listing, listing->start + jumps[i].source, &before))
-			trail_add(trail, &before, index, alone);
+			trail_add(trail, &before, index);
 	}
 }
 
@@ -262,7 +265,7 @@ static void trail_make(struct listing *listing, const struct x86_instruction *ro
 		       struct trail *trail)
 {
 	trail->count = 0;
-	trail_add(trail, root, 0, true);
+	trail_add(trail, root, 0);
 	for (unsigned i = 0; i < trail->count && trail->steps[i].depth < TRAIL_DEPTH; i++)
 		trail_extend(listing, trail, i);
 }
@@ -306,21 +309,8 @@ static void taking_flags(struct taking *taking, const struct x86_instruction *in
 	else if (instruction->kind == X86_COMPARE)
 		taking->tests = (in_set(tested, to) || is_head(taking, to)) &&
 				is_immediate(from, 0);
-	else if (instruction->writes_flags)
+	else if (instruction->writes_flags || is_call(instruction))
 		taking->tests = false;
-}
-
-/* Of an object pointer only equality with NULL counts; of a count any comparison with 0. */
-static void taking_branch(struct taking *taking, const struct x86_instruction *instruction,
-			  uint64_t next)
-{
-	bool there = taking->counted || (next == instruction->target ? instruction->tests_unequal
-								     : instruction->tests_equal);
-
-	if (!taking->tests)
-		return;
-	taking->checked |= there;
-	taking->refused |= !there;
 }
 
 static void taking_store(struct taking *taking, const struct x86_instruction *instruction)
@@ -341,14 +331,16 @@ static void taking_store(struct taking *taking, const struct x86_instruction *in
 			taking->stored = true;
 		else
 			taking->refused = true;
-	} else if (is_decrement(instruction) && is_based(taking, to)) {
+	} else if (is_based(taking, to) &&
+		   (is_decrement(instruction) ||
+		    (instruction->kind == X86_MOVE && in_set(taking->lowered, from)))) {
 		taking->decremented = true;
 	}
 }
 
 /* The sets that the register TO belongs to after the instruction. */
 struct belongs {
-	bool base, object, count, link, zero;
+	bool base, object, count, link, lowered, zero;
 };
 
 static struct belongs belongs_find(struct taking *taking, const struct x86_instruction *instruction)
@@ -364,6 +356,7 @@ static struct belongs belongs_find(struct taking *taking, const struct x86_instr
 		is.object = wide && in_set(taking->object, from);
 		is.count = in_set(taking->count, from);
 		is.link = in_set(taking->link, from);
+		is.lowered = in_set(taking->lowered, from);
 		is.zero = in_set(taking->zero, from) || is_immediate(from, 0);
 		if (from->kind != X86_MEMORY || !wide || instruction->kind != X86_MOVE)
 			break;
@@ -382,6 +375,7 @@ static struct belongs belongs_find(struct taking *taking, const struct x86_instr
 	case X86_ADD:
 	case X86_SUB:
 		is.link = is_decrement(instruction) && in_set(taking->count, to);
+		is.lowered = is_decrement(instruction);
 		break;
 	case X86_XOR:
 		is.zero = in_set(0xffff, to) && from->kind == X86_REGISTER &&
@@ -393,30 +387,34 @@ static struct belongs belongs_find(struct taking *taking, const struct x86_instr
 	return is;
 }
 
-static void taking_step(struct taking *taking, const struct x86_instruction *instruction,
-			uint64_t next)
+static void taking_forget(struct taking *taking, uint16_t written)
+{
+	if (taking->head.index != X86_NONE && (written >> taking->head.index & 1))
+		taking->indexed = false;
+	taking->bases &= ~written;
+	taking->object &= ~written;
+	taking->count &= ~written;
+	taking->link &= ~written;
+	taking->lowered &= ~written;
+	taking->zero &= ~written;
+}
+
+static void taking_step(struct taking *taking, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0];
 	struct belongs is = belongs_find(taking, instruction);
 
 	taking_flags(taking, instruction);
-	if (instruction->kind == X86_BRANCH)
-		taking_branch(taking, instruction, next);
 	if (instruction->writes_memory && to->kind == X86_MEMORY)
 		taking_store(taking, instruction);
-	if (taking->head.index != X86_NONE && (instruction->writes >> taking->head.index & 1))
-		taking->indexed = false;
-	taking->bases &= ~instruction->writes;
-	taking->object &= ~instruction->writes;
-	taking->count &= ~instruction->writes;
-	taking->link &= ~instruction->writes;
-	taking->zero &= ~instruction->writes;
-	if (to->kind != X86_REGISTER || to->number == X86_NONE)
+	taking_forget(taking, instruction->writes | (is_call(instruction) ? X86_CALL_CLOBBERS : 0));
+	if (to->kind != X86_REGISTER || to->number == X86_NONE || is_call(instruction))
 		return;
 	taking->bases |= is.base << to->number;
 	taking->object |= is.object << to->number;
 	taking->count |= is.count << to->number;
 	taking->link |= is.link << to->number;
+	taking->lowered |= is.lowered << to->number;
 	taking->zero |= is.zero << to->number;
 }
 
@@ -442,7 +440,7 @@ static uint16_t copies_find(struct listing *listing, uint64_t address, uint8_t n
 		listing_jumps_to(listing, address, &jumps);
 		listing_calls_to(listing, address, &calls);
 		if (jumps || calls || !path_flows_into(listing, address, &before) ||
-		    before.kind == X86_CALL || before.kind == X86_CALL_INDIRECT)
+		    is_call(&before))
 			break;
 		if (before.kind == X86_MOVE && to->kind == X86_REGISTER && to->width == 64 &&
 		    to->number != X86_NONE && from->kind == X86_REGISTER &&
@@ -492,8 +490,7 @@ static bool count_set_behind(struct listing *listing, const struct x86_instructi
 		    to->base != X86_NONE && is_immediate(&instruction.operands[1], 1) &&
 		    is_behind(to, objects, 0))
 			return true;
-		if (instruction.kind == X86_BRANCH || instruction.kind == X86_CALL ||
-		    instruction.kind == X86_CALL_INDIRECT ||
+		if (instruction.kind == X86_BRANCH || is_call(&instruction) ||
 		    (!path_flows(&instruction) && instruction.kind != X86_JUMP))
 			return false;
 		objects &= ~instruction.writes;
@@ -573,6 +570,38 @@ static void search_destroy(struct search **search)
 }
 
 /*
+ * The step behind STEP: at the branch that tests it, where there is an object; else the shortest
+ * way to the root. NULL: that does not lead there.
+ */
+static const struct step *taking_next(struct taking *taking, const struct trail *trail,
+				      const struct step *step)
+{
+	const struct x86_instruction *branch = &step->instruction;
+	uint64_t there = branch->tests_unequal ? branch->target : branch->address + branch->length;
+
+	if (branch->kind != X86_BRANCH || !taking->tests)
+		return &trail->steps[step->next];
+	taking->checked = true;
+	/* Of a count any comparison will do: one of less than 1, too. */
+	if (!branch->tests_equal && !branch->tests_unequal)
+		return taking->counted ? &trail->steps[step->next] : NULL;
+	for (unsigned i = 0; i < trail->count; i++) {
+		if (trail->steps[i].instruction.address == there)
+			return &trail->steps[i];
+	}
+	return NULL;
+}
+
+/* The root tells of the object that was taken. */
+static bool taking_arrives(struct listing *listing, const struct taking *taking,
+			   const struct x86_instruction *root)
+{
+	if (root->kind != X86_BRANCH)
+		return taking->object >> X86_RDI & 1;
+	return taking->referenced || count_set_behind(listing, root, taking->object);
+}
+
+/*
  * Follows the trail from the step INDEX. True if an object is taken there and goes to the root.
  * RET_TAKEN: the instruction by which it was. RET_SITE: where it can be probed, address 0 for
  * nowhere.
@@ -580,19 +609,21 @@ static void search_destroy(struct search **search)
 static bool taking_follow(struct search *search, unsigned index, bool counted, uint64_t *ret_taken,
 			  struct site *ret_site)
 {
-	const struct step *steps = search->trail.steps, *step = &steps[index];
-	const struct x86_instruction *root = &steps[0].instruction;
+	const struct trail *trail = &search->trail;
+	const struct step *step = &trail->steps[index];
 	struct site site = {.kind = SITE_REUSE, .a[0].has_base = true};
 	struct taking taking;
 	uint64_t taken = 0;
 	bool alone = true;
 
-	if (!taking_begin(search->builder->listing, &search->trail, index, counted, &taking))
+	if (!taking_begin(search->builder->listing, trail, index, counted, &taking))
 		return false;
-	while (step != steps) {
-		/* Only the way on from the list leads to the next step. */
+	/* The list's head may be loaded wherever: what follows it may be reached from there only. */
+	for (unsigned i = 0; step != trail->steps; i++) {
+		step = taking_next(&taking, trail, step);
+		if (!step || i == TRAIL_MAX)
+			return false;
 		alone = alone && step->alone;
-		step = &steps[step->next];
 		if (taking_done(&taking)) {
 			if (!taken)
 				taken = step->instruction.address;
@@ -602,18 +633,14 @@ static bool taking_follow(struct search *search, unsigned index, bool counted, u
 				site.a[0].base = __builtin_ctz(taking.object);
 			}
 		}
-		if (step == steps)
+		if (step == trail->steps)
 			break;
-		taking_step(&taking, &step->instruction, steps[step->next].instruction.address);
+		taking_step(&taking, &step->instruction);
 		if (taking.refused || (!taking.object && !taking.count && !taking.link))
 			return false;
 	}
-	if (!taken || !taking_done(&taking))
-		return false;
-	if (root->kind == X86_BRANCH
-		    ? !taking.referenced &&
-			      !count_set_behind(search->builder->listing, root, taking.object)
-		    : !(taking.object >> X86_RDI & 1))
+	if (!taken || !taking_done(&taking) ||
+	    !taking_arrives(search->builder->listing, &taking, &trail->steps[0].instruction))
 		return false;
 	*ret_taken = taken;
 	*ret_site = site;
