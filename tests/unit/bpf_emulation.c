@@ -54,10 +54,18 @@ static size_t map_count;
 static struct storage *storages;
 static struct record *ring_first, **ring_end = &ring_first, *ring_taken;
 
-static void map_deinit(struct map *map)
+static void items_free(struct map *map)
 {
 	struct item *item, *next;
 
+	HASH_ITER (hh, map->items, item, next) {
+		HASH_DEL(map->items, item);
+		free(item);
+	}
+}
+
+static void map_deinit(struct map *map)
+{
 	for (uint32_t i = 0; map->inner && i < map->entries; i++) {
 		if (map->inner[i])
 			map_deinit(map->inner[i]);
@@ -65,10 +73,7 @@ static void map_deinit(struct map *map)
 	}
 	free(map->inner);
 	free(map->array);
-	HASH_ITER (hh, map->items, item, next) {
-		HASH_DEL(map->items, item);
-		free(item);
-	}
+	items_free(map);
 }
 
 void emulation_reset(void)
@@ -273,6 +278,11 @@ void emulation_inner(const void *handle, uint32_t index, uint32_t value_size)
 uint32_t emulation_count(const void *handle)
 {
 	return HASH_COUNT(map_find(handle)->items);
+}
+
+void emulation_hash_clear(const void *handle)
+{
+	items_free(map_find(handle));
 }
 
 static struct item *item_find(const struct map *map, const void *key)

@@ -50,6 +50,7 @@ void emulation_array_of_maps(const void *handle, uint32_t entries);
 void emulation_inner(const void *handle, uint32_t index, uint32_t value_size);
 /* How many entries a hash table has. */
 uint32_t emulation_count(const void *handle);
+void emulation_hash_clear(const void *handle);
 
 void *emulation_lookup(const void *handle, const void *key);
 long emulation_update(const void *handle, const void *key, const void *value, uint64_t flags);

@@ -108,6 +108,8 @@ static inline void host_start(const struct host_sizes *sizes)
 	cfg.stack_limit = s.stacks ? s.stacks : HOST_STACKS;
 	cfg.bucket_mask = (s.buckets ? s.buckets : HOST_BUCKETS) - 1;
 	cfg.recycled_mask = HOST_STACKS - 1;
+	while (cfg.recycled_mask < cfg.stack_limit)
+		cfg.recycled_mask = 2 * cfg.recycled_mask + 1;
 	cfg.chunk_mask = (s.chunks ? s.chunks : HOST_CHUNKS) - 1;
 	cfg.slab_limit = s.slabs ? s.slabs : HOST_SLABS;
 	cfg.ring_bytes = 8u << 20;

@@ -44,7 +44,8 @@ bool sites_pymalloc(const struct sites *unused)
 
 static struct process fake_process;
 static struct python fake;
-static uint64_t fake_next; /* where the next object goes */
+static uint64_t fake_next;                /* where the next object goes */
+static uint64_t fake_tstate, fake_cframe; /* of the thread whose frames are set */
 
 /* The layout of 3.MINOR into cfg, with the hooks that fake_hooks says; what host_start() set stays. */
 static inline void fake_configure(unsigned minor)
@@ -94,6 +95,8 @@ static inline void fake_start(unsigned minor, const struct host_sizes *sizes)
 	host_start(sizes);
 	fake_configure(minor);
 	fake_next = FAKE_OBJECTS;
+	fake_tstate = FAKE_TSTATE;
+	fake_cframe = FAKE_CFRAME;
 	host_tasks[0].thread.fsbase = FAKE_THREAD;
 	memory_map(FAKE_THREAD - 0x1000, 0x2000);
 	memory_map(FAKE_GLOBAL, EMULATION_PAGE);
@@ -213,9 +216,9 @@ static inline void fake_frame_put(uint64_t address, const struct fake_frame *fra
 static inline void fake_frame_set(uint64_t address)
 {
 	if (cfg.frames == FRAMES_CFRAME)
-		memory_put_u64(FAKE_CFRAME + cfg.cframe_current, address);
+		memory_put_u64(fake_cframe + cfg.cframe_current, address);
 	else
-		memory_put_u64(FAKE_TSTATE + cfg.tstate_frame, address);
+		memory_put_u64(fake_tstate + cfg.tstate_frame, address);
 }
 
 /* COUNT FRAMES, the most recent first, callers below callees with BYTES each. Returns the topmost. */

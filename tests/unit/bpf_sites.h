@@ -7,24 +7,18 @@
 
 #include "bpf_python.h"
 
-#define STACK 0x7ffd00001000ULL /* the C stack: rsp */
-#define CALL  0x401000ULL       /* return addresses */
-#define OTHER 0x402000ULL
-#define LARGE 0x7f6600000010ULL /* what libc returns */
-#define RAX   0
-#define RCX   1
-#define RSP   4
-#define RSI   6
-#define RDI   7
-#define R12   12
-#define VALUE(r)                                                                                   \
-	{                                                                                          \
-		.base = (r)                                                                        \
-	}
-#define NO_VALUE                                                                                   \
-	{                                                                                          \
-		.base = TMBPF_NO_REGISTER                                                          \
-	}
+#define STACK    0x7ffd00001000ULL /* the C stack: rsp */
+#define CALL     0x401000ULL       /* return addresses */
+#define OTHER    0x402000ULL
+#define LARGE    0x7f6600000010ULL /* what libc returns */
+#define RAX      0
+#define RCX      1
+#define RSP      4
+#define RSI      6
+#define RDI      7
+#define R12      12
+#define VALUE(r) ((struct tmbpf_value){.base = (r)})
+#define NO_VALUE ((struct tmbpf_value){.base = TMBPF_NO_REGISTER})
 
 /* The sites that the tests use. */
 enum {
