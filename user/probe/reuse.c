@@ -618,13 +618,16 @@ static bool taking_follow(struct search *search, unsigned index, bool counted, u
 
 	if (!taking_begin(search->builder->listing, trail, index, counted, &taking))
 		return false;
-	/* The list's head may be loaded wherever: what follows it may be reached from there only. */
+	/*
+	 * What stores the list's head takes an object, from wherever it is reached; only what
+	 * follows must be reached from there alone.
+	 */
 	for (unsigned i = 0; step != trail->steps; i++) {
 		step = taking_next(&taking, trail, step);
 		if (!step || i == TRAIL_MAX)
 			return false;
-		alone = alone && step->alone;
 		if (taking_done(&taking)) {
+			alone = alone && step->alone;
 			if (!taken)
 				taken = step->instruction.address;
 			if (!site.address && alone && step->instruction.emulated &&
