@@ -1,0 +1,596 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From the programs' records to tracebacks: user/trace/symbols.c. */
+#include "symbols_fake.h"
+
+#define SECOND 1000000000ull
+
+static void test_tracebacks(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "/srv/a.py", "main");
+	code_plain(2, "/srv/b.py", "Class.method");
+	stack_tell(8, {2, 4}, {1, 9});
+	stack_tell(9, {1, 9});
+	holds(8, 3, 1);
+	holds(9, 5, 5);
+	holds(10, 0, 0);
+	assert_rows("/srv/b.py:105 Class.method, /srv/a.py:110 main, 2: 2/20 3/30\n"
+		    "/srv/a.py:110 main, 1: 0/0 5/50\n");
+	assert_stack(8, "/srv/b.py:105 Class.method, /srv/a.py:110 main, 2: 1/10 1/10\n");
+	assert_int_equal(symbols_blocks(symbols), 2);
+	assert_int_equal(counters().stacks, 2);
+	assert_int_equal(counters().tracebacks, 2);
+	assert_int_equal(counters().codes, 2);
+	assert_int_equal(counters().unresolved_frames, 0);
+	symbols_end();
+}
+
+static void test_special_stacks(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	holds(TMBPF_STACK_UNKNOWN, 1, 0);
+	holds(TMBPF_STACK_LOST, 2, 0);
+	holds(20, 3, 0); /* one that was never told of */
+	assert_rows("<unknown>:0 , 1: 1/10 1/10\n"
+		    "<lost>:0 , 1: 2/20 2/20\n"
+		    "<lost>:0 , 1: 3/30 3/30\n");
+	assert_stack(TMBPF_STACK_UNKNOWN, "<unknown>:0 , 1: 1/10 1/10\n");
+	assert_stack(UINT32_MAX, "<lost>:0 , 1: 1/10 1/10\n");
+	symbols_end();
+}
+
+/* Frames are read one after the other: freed may be seen before allocated. */
+static void test_more_freed_than_allocated(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell(8, {1, 0});
+	holds(8, 3, 4);
+	assert_rows("a:101 f, 1: 0/0 3/30\n");
+	assert_int_equal(symbols_blocks(symbols), 0);
+	symbols_end();
+}
+
+static void test_same_traceback(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	code_plain(2, "a", "f"); /* the same source once more */
+	stack_tell(8, {1, 3});
+	stack_tell(9, {2, 3});
+	stack_tell_at(10, 10, 2, 1, (struct frame_made[]){{1, 3}});
+	stack_tell(11, {1, 4});
+	assert_int_equal(counters().stacks, 4);
+	/* Cut off at another depth is another one, as for tracemalloc. */
+	assert_int_equal(counters().tracebacks, 3);
+	assert_stack(8, "a:104 f, 1: 1/10 1/10\n");
+	assert_stack(9, "a:104 f, 1: 1/10 1/10\n");
+	assert_stack(10, "a:104 f, 2: 1/10 1/10\n");
+	symbols_end();
+}
+
+static void test_string_kinds(void **context)
+{
+	static const uint8_t latin[] = {'g', 0xf6};
+	static const uint16_t two[] = {0x20ac, 0xd800, 0};
+	static const uint32_t four[] = {0x1f600};
+	struct code_made code = {.id = 1, .address = code_address(1), .firstlineno = 7};
+
+	(void)context;
+	symbols_start(12, 64);
+	code.filename = (struct code_text){latin, 1, 2, 2};
+	code.qualname = (struct code_text){two, 2, 3, 6};
+	code.table = code_table();
+	code.table_size = code.table_captured = TABLE_SIZE;
+	code.name = TEXT("n");
+	code_tell(&code);
+	code.id = 2;
+	code.name = (struct code_text){four, 4, 1, 4};
+	code.qualname = NO_TEXT; /* before 3.11 there is none */
+	code_tell(&code);
+	stack_tell(8, {1, 0});
+	stack_tell(9, {2, 0});
+	/* The table is relative to the object's own address: both have that of 1. */
+	assert_stack(8, "g\xc3\xb6:8 \xe2\x82\xac\xed\xa0\x80\xc0\x80, 1: 1/10 1/10\n");
+	assert_int_equal(counters().shortened_strings, 0);
+	symbols_end();
+}
+
+static void test_shortened_string(void **context)
+{
+	struct code_made code = {.id = 1,
+				 .address = code_address(1),
+				 .firstlineno = 7,
+				 .filename = {"abcdefgh", 1, 5000, 8},
+				 .name = TEXT("n"),
+				 .table = code_table(),
+				 .table_size = TABLE_SIZE,
+				 .table_captured = TABLE_SIZE};
+
+	(void)context;
+	symbols_start(13, 64);
+	code_tell(&code);
+	stack_tell(8, {1, 0});
+	assert_stack(8, "abcdefgh:8 n, 1: 1/10 1/10\n");
+	assert_int_equal(counters().shortened_strings, 1);
+	symbols_end();
+}
+
+/* Instructions that are on no line, and before the first. */
+static void test_lines(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell(8, {1, TABLE_SIZE});
+	stack_tell(9, {1, -1});
+	assert_stack(8, "a:0 f, 1: 1/10 1/10\n");
+	assert_stack(9, "a:100 f, 1: 1/10 1/10\n");
+	symbols_end();
+	/* f_lasti as it stands in a frame object, -1 of 32 bits. */
+	symbols_start(8, 64);
+	code_tell(&(struct code_made){.id = 1,
+				      .firstlineno = 100,
+				      .filename = TEXT("a"),
+				      .name = TEXT("f"),
+				      .table = (const uint8_t[]){2, 1, 2, 1},
+				      .table_size = 4,
+				      .table_captured = 4});
+	for (uint32_t i = 0; i < 3; i++) {
+		struct {
+			struct tmbpf_record_stack stack;
+			struct tmbpf_frame frame;
+		} record = {
+			.stack = {.record = {TMBPF_RECORD_STACK, sizeof(record)},
+				  .id = 8 + i,
+				  .nframe = 1,
+				  .total_nframe = 1,
+				  .bucket_slot = i},
+			.frame = {.code = 1, .instruction = i ? 2 * i : UINT32_MAX},
+		};
+
+		hand_over(&record, sizeof(record));
+	}
+	assert_stack(8, "a:100 f, 1: 1/10 1/10\n");
+	assert_stack(9, "a:101 f, 1: 1/10 1/10\n");
+	assert_stack(10, "a:102 f, 1: 1/10 1/10\n");
+	symbols_end();
+}
+
+static void test_code_that_was_not_told_of(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell(8, {77, 3}, {1, 3});
+	assert_stack(8, "<unknown>:0 , a:104 f, 2: 1/10 1/10\n");
+	assert_int_equal(counters().unresolved_frames, 1);
+	symbols_end();
+}
+
+/* A code object as it stands in the target: what BPF could not copy is read from there. */
+static uint64_t live_string(uint64_t address, const char *text)
+{
+	const struct python_layout *layout = &tracer.python.layout;
+
+	memory_fake_put_u64(&memory, address + layout->unicode.length, strlen(text));
+	memory_fake_put_u32(&memory, address + layout->unicode.state,
+			    1u << layout->unicode.kind_shift | 1u << layout->unicode.compact_shift |
+				    1u << layout->unicode.ascii_shift);
+	memory_fake_put(&memory, address + layout->unicode.ascii_data, text, strlen(text));
+	return address;
+}
+
+static void live_code(uint64_t address, int firstlineno, uint32_t table_size)
+{
+	const struct python_layout *layout = &tracer.python.layout;
+	uint8_t data[4096];
+
+	memory_fake_add(&memory, address, 8192);
+	for (size_t i = 0; i < sizeof(data); i += 2)
+		memcpy(data + i, code_table(), 2);
+	memory_fake_put_u64(&memory, address + layout->code.filename,
+			    live_string(address + 0x400, "/srv/live.py"));
+	memory_fake_put_u64(&memory, address + layout->code.name,
+			    live_string(address + 0x500, "live"));
+	memory_fake_put_u64(&memory, address + layout->code.qualname,
+			    live_string(address + 0x600, "Live.live"));
+	memory_fake_put_u32(&memory, address + layout->code.firstlineno, firstlineno);
+	memory_fake_put_u64(&memory, address + layout->code.linetable, address + 0x800);
+	memory_fake_put_u64(&memory, address + 0x800 + layout->bytes.size, table_size);
+	memory_fake_put(&memory, address + 0x800 + layout->bytes.data, data, table_size);
+}
+
+static void test_completed_from_the_target(void **context)
+{
+	struct code_made code = {.id = 1,
+				 .address = code_address(1),
+				 .firstlineno = 100,
+				 .filename = TEXT("/srv/live.py"),
+				 .name = TEXT("Live.live"),
+				 .table = code_table(),
+				 .table_size = 1000,
+				 .table_captured = TABLE_SIZE};
+
+	(void)context;
+	symbols_start(13, 64);
+	live_code(code.address, 100, 1000);
+	code_tell(&code);
+	stack_tell(8, {1, 400});
+	assert_stack(8, "/srv/live.py:501 Live.live, 1: 1/10 1/10\n");
+	/* Names as well. */
+	code.filename = code.name = NO_TEXT;
+	code.table_captured = 0;
+	code.id = 2;
+	code_tell(&code);
+	stack_tell(9, {2, 0});
+	assert_int_equal(counters().unresolved_frames, 0);
+	assert_stack(9, "/srv/live.py:0 Live.live, 1: 1/10 1/10\n");
+	symbols_end();
+}
+
+/* Another object is at its address by now: what was captured stays, nothing is made up. */
+static void test_target_has_another_one(void **context)
+{
+	struct code_made code = {.id = 1,
+				 .address = code_address(1),
+				 .firstlineno = 100,
+				 .filename = TEXT("/srv/gone.py"),
+				 .name = TEXT("gone"),
+				 .table = code_table(),
+				 .table_size = 1000,
+				 .table_captured = TABLE_SIZE};
+	static const uint8_t other[TABLE_SIZE] = {0x80, 0};
+
+	(void)context;
+	for (int i = 0; i < 4; i++) {
+		symbols_start(13, 64);
+		code.filename = i == 0 ? TEXT("/srv/gone.py") : TEXT("/srv/live.py");
+		code.firstlineno = i == 1 ? 99 : 100;
+		code.table = i == 2 ? other : code_table();
+		if (i == 3) /* there is none at all */
+			code.address += 0x100000;
+		live_code(code_address(1), 100, 1000);
+		code_tell(&code);
+		stack_tell(8, {1, 3});
+		assert_stack(8, i == 0 ? "/srv/gone.py:0 gone, 1: 1/10 1/10\n"
+				       : "/srv/live.py:0 gone, 1: 1/10 1/10\n");
+		assert_int_equal(counters().unresolved_frames, 1);
+		symbols_end();
+	}
+}
+
+static void test_unreadable(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_tell(&(struct code_made){
+		.id = 1, .address = 0xdead0000, .firstlineno = 0, .table_size = UINT32_MAX});
+	stack_tell(8, {1, 3});
+	assert_stack(8, "<unreadable>:0 <unreadable>, 1: 1/10 1/10\n");
+	assert_int_equal(counters().unresolved_frames, 1);
+	symbols_end();
+}
+
+static void test_retired_and_recycled(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	code_plain(2, "b", "g");
+	stack_tell(8, {1, 3}, {2, 3});
+	stack_tell(9, {2, 3});
+	holds(8, 5, 3);
+	symbols_sweep(symbols, 10 * SECOND);
+	code_end_tell(1);
+	assert_int_equal(counters().codes, 1);
+	assert_int_equal(tracer.retired_count, 1);
+	assert_int_equal(tracer.retired[0], 8);
+	code_end_tell(1); /* nothing comes of a second end */
+	/* It holds blocks, and keeps its meaning until they are gone. */
+	symbols_sweep(symbols, 20 * SECOND);
+	assert_int_equal(tracer.recycled_count, 0);
+	assert_stack(8, "a:104 f, b:104 g, 2: 1/10 1/10\n");
+	holds(8, 5, 5);
+	symbols_sweep(symbols, 21 * SECOND);
+	assert_int_equal(tracer.recycled_count, 1);
+	assert_int_equal(tracer.recycled[0], 8);
+	assert_int_equal(counters().recycled, 1);
+	assert_int_equal(counters().stacks, 1);
+	/* What it allocated in all is remembered with its traceback. */
+	assert_rows("a:104 f, b:104 g, 2: 0/0 5/50\n");
+	assert_stack(8, "<lost>:0 , 1: 1/10 1/10\n");
+	symbols_sweep(symbols, 22 * SECOND);
+	assert_int_equal(tracer.recycled_count, 1);
+	symbols_end();
+}
+
+static void test_not_recycled_at_once(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell(8, {1, 3});
+	symbols_sweep(symbols, 10 * SECOND);
+	code_end_tell(1);
+	symbols_sweep(symbols, 10 * SECOND + SECOND / 2);
+	assert_int_equal(tracer.recycled_count, 0);
+	symbols_sweep(symbols, 12 * SECOND);
+	assert_int_equal(tracer.recycled_count, 1);
+	symbols_end();
+}
+
+/* An id that is handed out again is another stack: the ends of the first one's code mean nothing. */
+static void test_id_again(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	code_plain(2, "b", "g");
+	stack_tell(8, {1, 3}, {2, 3});
+	symbols_sweep(symbols, 10 * SECOND);
+	code_end_tell(1);
+	symbols_sweep(symbols, 12 * SECOND);
+	assert_int_equal(tracer.recycled_count, 1);
+	code_plain(3, "c", "h");
+	stack_tell(8, {3, 3});
+	code_end_tell(2);
+	assert_int_equal(tracer.retired_count, 1);
+	assert_stack(8, "c:104 h, 1: 1/10 1/10\n");
+	code_end_tell(3);
+	assert_int_equal(tracer.retired_count, 2);
+	symbols_end();
+}
+
+/* The stack that stood at a place before can match no more. */
+static void test_place_taken(void **context)
+{
+	const struct frame_made frame = {1, 3}, other = {1, 4};
+
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell_at(8, 30, 1, 1, &frame);
+	stack_tell_at(9, 31, 1, 1, &frame);
+	assert_int_equal(tracer.retired_count, 0);
+	stack_tell_at(10, 30, 1, 1, &other);
+	assert_int_equal(tracer.retired_count, 1);
+	assert_int_equal(tracer.retired[0], 8);
+	symbols_sweep(symbols, 10 * SECOND);
+	assert_int_equal(tracer.recycled_count, 1);
+	assert_int_equal(tracer.recycled[0], 8);
+	symbols_end();
+}
+
+static void test_pressure(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	for (uint32_t id = 8; id < 8 + 47; id++)
+		stack_tell(id, {1, (int)id});
+	holds(10, 5, 4);
+	symbols_sweep(symbols, 10 * SECOND);
+	assert_int_equal(tracer.retired_count, 0);
+	stack_tell(60, {1, 60});
+	/* Three quarters are taken: all that hold nothing go. */
+	symbols_sweep(symbols, 11 * SECOND);
+	assert_int_equal(tracer.retired_count, 47);
+	symbols_sweep(symbols, 13 * SECOND);
+	assert_int_equal(tracer.recycled_count, 47);
+	assert_int_equal(counters().stacks, 1);
+	/* 24 on lines of their own, the others on none. */
+	assert_int_equal(counters().tracebacks, 25);
+	assert_int_equal(counters().codes, 1);
+	symbols_end();
+}
+
+/* The program goes on with the code of the stacks that went: its references do not pile up. */
+static void test_references_do_not_pile_up(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	for (uint32_t round = 0; round < 2000; round++) {
+		stack_tell(8 + round % 50, {1, (int)(round % 30)});
+		stack_tell_at(60, 60, 1, 1, &(struct frame_made){1, 3});
+	}
+	code_end_tell(1);
+	assert_int_equal(counters().codes, 0);
+	symbols_end();
+}
+
+static struct error *row_sum(void *context, const struct symbols_row *row)
+{
+	uint64_t *sums = context;
+
+	sums[0] += row->total_count;
+	if (!strcmp(row->frames[0].filename, "<dropped>"))
+		sums[1] += row->total_count;
+	return NULL;
+}
+
+/* Tracebacks of the past become one sum when there are too many. */
+static void test_dropped(void **context)
+{
+	enum { PAST = 65536, MORE = 100 };
+	uint64_t sums[2] = {0};
+
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	for (uint32_t i = 0; i < PAST + MORE; i++) {
+		struct frame_made frames[3] = {
+			{1, (int)(i % 32)}, {1, (int)(i / 32 % 32)}, {1, (int)(i / 1024 % 32)}};
+
+		/* total_nframe tells them apart further. */
+		stack_tell_at(8, 8, 3 + i / 32768, 3, frames);
+		holds(8, 2, 2);
+		stack_tell_at(9, 8, 1, 1, &(struct frame_made){1, 3});
+		symbols_sweep(symbols, (2ull * i + 2) * SECOND);
+		holds(9, 0, 0);
+		stack_tell_at(10, 8, 1, 1, &(struct frame_made){1, 3});
+		symbols_sweep(symbols, (2ull * i + 4) * SECOND);
+	}
+	assert_in_range(counters().dropped_tracebacks, MORE - 2, MORE + 2);
+	assert_in_range(counters().tracebacks, PAST, PAST + 2);
+	support_ok(symbols_each(symbols, row_sum, sums));
+	assert_int_equal(sums[0], 2 * (PAST + MORE));
+	assert_int_equal(sums[1], 2 * counters().dropped_tracebacks);
+	symbols_end();
+}
+
+static struct error *visit_fails(void *context, const struct symbols_row *row)
+{
+	(void)row;
+	if (++*(int *)context == 2)
+		return error_create(ERROR_FAILED, "no more");
+	return NULL;
+}
+
+static void test_visitor_fails(void **context)
+{
+	int visits = 0;
+
+	(void)context;
+	symbols_start(13, 64);
+	for (uint32_t i = 1; i < 5; i++)
+		holds(i, 1, 0);
+	support_fails(symbols_each(symbols, visit_fails, &visits), ERROR_FAILED, "no more");
+	assert_int_equal(visits, 2);
+	symbols_end();
+}
+
+static void test_clear(void **context)
+{
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	stack_tell(8, {1, 3});
+	stack_tell(9, {5, 3});
+	symbols_sweep(symbols, 10 * SECOND);
+	code_end_tell(1);
+	symbols_clear(symbols);
+	assert_int_equal(counters().stacks, 0);
+	assert_int_equal(counters().codes, 0);
+	assert_int_equal(counters().tracebacks, 0);
+	assert_int_equal(counters().unresolved_frames, 0);
+	assert_rows("");
+	symbols_sweep(symbols, 20 * SECOND);
+	assert_int_equal(tracer.recycled_count, 0);
+	/* The ids begin anew. */
+	code_plain(2, "b", "g");
+	stack_tell(8, {2, 3});
+	assert_stack(8, "b:104 g, 1: 1/10 1/10\n");
+	assert_int_equal(tracer.retired_count, 1);
+	symbols_end();
+}
+
+static void test_deepest(void **context)
+{
+	struct frame_made frames[TMBPF_WALK_MAX + 1];
+	char text[ROW_MAX] = "";
+
+	(void)context;
+	symbols_start(13, 64);
+	code_plain(1, "a", "f");
+	for (size_t i = 0; i < array_size(frames); i++)
+		frames[i] = (struct frame_made){1, (int)i % 20};
+	stack_tell_at(8, 8, 65535, TMBPF_WALK_MAX, frames);
+	support_ok(symbols_stack(symbols, 8, 10, row_write, text));
+	assert_non_null(strstr(text, "a:101 f, a:102 f, "));
+	assert_non_null(strstr(text, ", 65535: 1/10 1/10\n"));
+	stack_tell_at(9, 9, 65535, TMBPF_WALK_MAX + 1, frames);
+	assert_stack(9, "<lost>:0 , 1: 1/10 1/10\n");
+	symbols_end();
+}
+
+/* Records that are cut off anywhere, and records with any byte changed. */
+static void test_damaged_records(void **context)
+{
+	struct code_made code = {.id = 1,
+				 .address = code_address(1),
+				 .firstlineno = 100,
+				 .filename = TEXT("/srv/a.py"),
+				 .name = TEXT("f"),
+				 .qualname = TEXT("C.f"),
+				 .table = code_table(),
+				 .table_size = TABLE_SIZE,
+				 .table_captured = TABLE_SIZE};
+	struct tmbpf_record_code_end end = {{TMBPF_RECORD_CODE_END, sizeof(end)}, 0, 1, 0};
+	uint64_t good[64] = {0};
+	struct {
+		struct tmbpf_record_stack stack;
+		struct tmbpf_frame frames[2];
+	} stack = {.stack = {.record = {TMBPF_RECORD_STACK, sizeof(stack)},
+			     .id = 8,
+			     .nframe = 2,
+			     .total_nframe = 2,
+			     .bucket_slot = 8},
+		   .frames = {{1, code_address(1)}, {1, code_address(1) + 8}}};
+	size_t size = code_record_make(&code, (uint8_t *)good);
+	const struct {
+		const void *record;
+		size_t size;
+	} records[] = {{good, size}, {&stack, sizeof(stack)}, {&end, sizeof(end)}};
+	unsigned random = 1;
+
+	(void)context;
+	symbols_start(13, 64);
+	for (size_t i = 0; i < array_size(records); i++)
+		for (size_t cut = sizeof(struct tmbpf_record); cut < records[i].size; cut++)
+			hand_over(records[i].record, cut);
+	assert_int_equal(counters().stacks, 0);
+	for (int i = 0; i < 30000; i++) {
+		size_t which = i % array_size(records);
+		uint8_t changed[512];
+
+		memcpy(changed, records[which].record, records[which].size);
+		for (int n = 0; n <= i % 3; n++) {
+			random = random * 1103515245 + 12345;
+			changed[(random >> 8) % records[which].size] = random >> 24;
+		}
+		/* An id that is in use is never told of again. */
+		symbols_clear(symbols);
+		hand_over(good, size);
+		hand_over(changed, records[which].size);
+		hand_over(&end, sizeof(end));
+		symbols_sweep(symbols, 2ull * i * SECOND);
+		symbols_sweep(symbols, (2ull * i + 1) * SECOND);
+	}
+	symbols_end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tracebacks),
+		cmocka_unit_test(test_special_stacks),
+		cmocka_unit_test(test_more_freed_than_allocated),
+		cmocka_unit_test(test_same_traceback),
+		cmocka_unit_test(test_string_kinds),
+		cmocka_unit_test(test_shortened_string),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_code_that_was_not_told_of),
+		cmocka_unit_test(test_completed_from_the_target),
+		cmocka_unit_test(test_target_has_another_one),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_retired_and_recycled),
+		cmocka_unit_test(test_not_recycled_at_once),
+		cmocka_unit_test(test_id_again),
+		cmocka_unit_test(test_place_taken),
+		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_references_do_not_pile_up),
+		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_visitor_fails),
+		cmocka_unit_test(test_clear),
+		cmocka_unit_test(test_deepest),
+		cmocka_unit_test(test_damaged_records),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
