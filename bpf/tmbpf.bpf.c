@@ -189,9 +189,13 @@ static __always_inline __u64 raw_requested(struct thread *thread, __u64 size)
 static __always_inline bool raw_awaited(struct thread *thread)
 {
 	bool announced = thread->hook_request;
+	__u64 installed;
 
 	thread->hook_request = 0;
-	return announced || !cfg.hooked_raw;
+	if (announced || (!cfg.hooked_raw && !state.hooked_later))
+		return true;
+	/* The hooks may have been taken out since (tracemalloc.stop): then every call is a caller's. */
+	return cfg.raw_table && read_word(cfg.raw_table, &installed) && installed == cfg.raw_malloc;
 }
 
 /* A raw allocation of SIZE bytes, which gives up OLD (0: none), begins; thread->call_* say where it will return. */

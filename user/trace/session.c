@@ -203,6 +203,16 @@ static void twin_check(struct session *session)
 	session->twin_unchecked = false;
 }
 
+static bool session_gone(const struct session *session)
+{
+	struct error *error = process_check(session->process);
+
+	if (!error)
+		return false;
+	error_destroy(error);
+	return true;
+}
+
 static void session_tick(struct session *session, uint64_t *swept)
 {
 	uint64_t now = session_now(), rss, anonymous;
@@ -210,6 +220,9 @@ static void session_tick(struct session *session, uint64_t *swept)
 
 	session_drain(session);
 	session_warn(session, tracer_grow(session->tracer));
+	/* A process that is gone has no tables: that is seen elsewhere. */
+	if (!session->twin_unchecked && session->state == SESSION_RUNNING && !session_gone(session))
+		session_warn(session, tracer_hooks(session->tracer));
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;

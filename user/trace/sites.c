@@ -37,6 +37,8 @@ struct sites {
 	struct module *modules;
 	size_t module_count, module_capacity;
 	bool want_returns, pymalloc;
+	uint64_t raw_word, raw_installed,
+		raw_malloc; /* the raw table's malloc: where, what, its own */
 	enum sites_hooks hooks;
 };
 
@@ -318,6 +320,10 @@ static struct error *hooks_find(struct sites *sites, const struct python *python
 	for (int i = 0; i < 3; i++)
 		address[i] = plan->tables[i] ? plan->tables[i] + python->bias : 0;
 	try(python_allocators(python, address[0], address[1], address[2], tables));
+	/* PyMemAllocatorEx: ctx, then malloc. */
+	sites->raw_word = (address[0] ? address[0] : python->allocators) + sizeof(uint64_t);
+	sites->raw_installed = tables[0].malloc;
+	sites->raw_malloc = own[1];
 	try(table_follow(python, &tables[0], own, HOOKS_DEPTH, &sites->hooks, &function));
 	if (function != own[1])
 		return error_create(ERROR_FAILED,
@@ -354,6 +360,15 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 
 	if (sites->hooks == SITES_PLAIN)
 		return NULL;
+	/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
+	if (sites->hooks & SITES_TRACEMALLOC && python->version >= 0x030f0000)
+		return error_advise(
+			error_create(
+				ERROR_FAILED,
+				"process %d runs tracemalloc, which from 3.15 on cannot be told "
+				"from what it traces",
+				python->process->pid),
+			"Stop tracemalloc in the process, or take its own snapshots.");
 	for (int i = 0; i < 3; i += 2) {
 		const uint64_t words[3] = {tables[i].malloc, tables[i].calloc, tables[i].realloc};
 
@@ -367,6 +382,39 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 	try(hook_entries_add(sites, python, functions));
 	/* Without pymalloc the object domain's hook stands before the raw domain's implementation too. */
 	return sites->pymalloc ? NULL : hook_entries_add(sites, python, functions + 3);
+}
+
+void sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc)
+{
+	*ret_word = sites->raw_word;
+	*ret_malloc = sites->raw_malloc;
+}
+
+struct error *sites_rehook(struct sites *sites, const struct python *python,
+			   const struct plan *plan, bool *ret_added)
+{
+	struct python_allocator tables[3];
+	enum sites_hooks before = sites->hooks;
+	bool pymalloc = sites->pymalloc;
+	uint64_t installed;
+
+	*ret_added = false;
+	try(memory_read_u64(&python->process->memory, sites->raw_word, &installed));
+	if (installed == sites->raw_installed)
+		return NULL;
+	sites->raw_installed = installed;
+	sites->hooks = SITES_PLAIN;
+	try(hooks_find(sites, python, plan, tables));
+	sites->pymalloc = pymalloc;
+	if (before & SITES_TRACEMALLOC || !(sites->hooks & SITES_TRACEMALLOC)) {
+		/* Hooks that went may come back: their probes stay. */
+		sites->hooks |= before;
+		return NULL;
+	}
+	sites->hooks |= before;
+	try(hooks_add(sites, python, plan, tables));
+	*ret_added = true;
+	return NULL;
 }
 
 struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret)

@@ -6,6 +6,7 @@
 #ifndef TMBPF_TRACE_SITES_H
 #define TMBPF_TRACE_SITES_H
 
+#include <linux/types.h>
 #include <stdint.h>
 
 #include "probe/plan.h"
@@ -25,6 +26,16 @@ enum sites_hooks {                        /* flags: both may stand there */
 struct error *sites_create(const struct python *python, const struct plan *plan,
 			   struct sites **ret);
 void sites_destroy(struct sites *sites);
+
+/* Addresses in the process: of the raw table's malloc word, and of the raw domain's own malloc. */
+void sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc);
+
+/*
+ * Looks at the tables again. RET_ADDED: tracemalloc's hooks have been put in since, and their sites are added as further
+ * groups. Refuses hooks that are not understood.
+ */
+struct error *sites_rehook(struct sites *sites, const struct python *python,
+			   const struct plan *plan, bool *ret_added);
 
 uint32_t sites_count(const struct sites *sites);
 uint32_t sites_return_count(const struct sites *sites);

@@ -224,6 +224,37 @@ static struct error *attach(struct tracer *tracer)
 	return NULL;
 }
 
+/*
+ * Probes the groups from FIRST on, whose records are from COUNT on. What returns to a place that is awaited is looked for
+ * nowhere else, so that is told last.
+ */
+static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t count)
+{
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+
+	if (sites_count(tracer->sites) > bpf_map__max_entries(skeleton->maps.sites))
+		return error_create(ERROR_FAILED, "too many probe sites were added while tracing");
+	try(sites_store(tracer->sites, count, bpf_map__fd(skeleton->maps.sites)));
+	try(groups_attach(tracer, first));
+	return sites_store_returns(tracer->sites, count, bpf_map__fd(skeleton->maps.returns));
+}
+
+struct error *tracer_hooks(struct tracer *tracer)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	size_t groups = sites_group_count(tracer->sites);
+	uint32_t count = sites_count(tracer->sites);
+	bool added;
+
+	try(sites_rehook(tracer->sites, tracer->python, tracer->plan, &added));
+	if (!added)
+		return NULL;
+	__atomic_fetch_add(&state->losses[TMBPF_LOSS_HOOKS_CHANGED], 1, __ATOMIC_SEQ_CST);
+	try(groups_add(tracer, groups, count));
+	__atomic_store_n(&state->hooked_later, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
 struct error *tracer_modules(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -238,10 +269,7 @@ struct error *tracer_modules(struct tracer *tracer)
 	try(sites_modules(tracer->sites, tracer->python));
 	if (sites_group_count(tracer->sites) == groups)
 		return NULL;
-	try(sites_store(tracer->sites, count, bpf_map__fd(tracer->skeleton->maps.sites)));
-	try(groups_attach(tracer, groups));
-	return sites_store_returns(tracer->sites, count,
-				   bpf_map__fd(tracer->skeleton->maps.returns));
+	return groups_add(tracer, groups, count);
 }
 
 static int ring_handle(void *context, void *data, size_t size)

@@ -65,6 +65,9 @@ struct error *tracer_grow(struct tracer *tracer);
  */
 struct error *tracer_modules(struct tracer *tracer);
 
+/* Notices allocator hooks that were put in since; fails if they are not understood. Cheap. */
+struct error *tracer_hooks(struct tracer *tracer);
+
 const struct python *tracer_python(const struct tracer *tracer);
 const struct plan *tracer_plan(const struct tracer *tracer);
 
