@@ -28,6 +28,7 @@
  * __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
  */
 #define PROLOGUE_BYTES 512
+#define PAGE_BYTES     4096ULL
 #define SHIM_BYTES     64
 
 struct walk {
@@ -96,25 +97,31 @@ static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
 /* Makes the window hold the frame at w->frame; its offset there, or -1. */
 static __always_inline __s64 window_offset(struct walk *w)
 {
-	__u64 offset = w->frame - w->base;
+	__u64 offset = w->frame - w->base, length, page;
 
 	if (offset <= w->limit)
 		return offset;
+	w->base = w->frame;
 	/*
 	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk, Python/pystate.c): read
-	 * downward. Where that crosses the piece's start, and for frames on the heap, the frame alone.
+	 * downward, but not below the page's start. The piece may begin there, and a read that faults costs
+	 * more than several that do not.
 	 */
 	if (cfg.frames != FRAMES_OBJECT) {
+		page = w->frame & ~(PAGE_BYTES - 1);
 		w->base = w->frame + cfg.frame_size - WINDOW;
-		w->limit = WINDOW - cfg.frame_size;
-		if (read_user(w->thread->window, WINDOW, w->base))
-			return w->frame - w->base;
+		if (w->base < page)
+			w->base = page;
 	}
-	w->base = w->frame;
-	w->limit = 0;
-	if (!read_user(w->thread->window, cfg.frame_size & (WINDOW - 1), w->frame))
+	length = w->frame + cfg.frame_size - w->base;
+	if (length > WINDOW)
 		return -1;
-	return 0;
+	w->limit = w->frame - w->base;
+	if (read_user(w->thread->window, length, w->base))
+		return w->limit;
+	w->limit = 0;
+	w->base = w->frame + 1; /* nothing is in the window */
+	return -1;
 }
 
 /* _PyFrame_IsIncomplete: the frame stands before the instruction that makes it one. */
