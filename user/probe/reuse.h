@@ -15,8 +15,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "probe/listing.h"
+
 struct builder;
 struct error;
+
+/* Since then does _Py_NewReference() tell tracemalloc. */
+#define REUSE_VERSION_FIRST 0x03080000
 
 /* The word that is tested; all 0 where it is not known. */
 struct reuse_word {
@@ -34,6 +39,13 @@ static inline bool reuse_word_displaced(const struct reuse_word *word)
 
 /* Says where an interpreter of VERSION has the word; before the sweep, which is to watch for it. */
 void reuse_word_find(struct builder *builder);
+
+/*
+ * The conditional jump that tests WORD, at the end of the straight line from ADDRESS on. OWNERS:
+ * registers that hold the content of the word's owner there, a bit each. False if there is none.
+ */
+bool reuse_test_find(struct listing *listing, const struct reuse_word *word, uint64_t address,
+		     uint16_t owners, struct x86_instruction *ret);
 
 /* Adds the sites. They come last: other kinds have the first choice of instructions. */
 struct error *reuse_sites(struct builder *builder);

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "probe/taking.h"
+
+#include "probe/builder.h"
+#include "probe/operands.h"
+#include "probe/paths.h"
+
+/* Instructions, in front of a test and behind it, among which the object's count is set to one. */
+#define COUNT_BEFORE 10
+#define COUNT_BEHIND 20
+/* Instructions in front of a head's load among which its base may be copied. */
+#define COPIES_BEFORE 4
+/* Instructions of one way to the root. */
+#define TRAIL_DEPTH 48
+
+/* What is known on the way from where a list's head is loaded to the root. Registers: a bit each. */
+struct taking {
+	struct x86_operand head; /* the list's first object, or the count of an array */
+	bool counted;
+	uint16_t bases;   /* those that hold what the head's base register held */
+	bool indexed;     /* its index register is as it was; without one: true */
+	uint16_t object;  /* those that hold the object */
+	uint16_t count;   /* the array's count as it was */
+	uint16_t link;    /* what becomes the head: the object's successor, the count less one */
+	uint16_t lowered; /* other registers less one: a list's count, maybe */
+	uint16_t zero;
+	bool tests;       /* the flags say whether there is an object */
+	bool checked;     /* there is one */
+	bool early;       /* its successor was loaded before that was known */
+	bool decremented; /* a word that is reached as the head is */
+	bool stored;      /* the head is what it becomes */
+	bool cleared;     /* ... and that is NULL: the list had room for one */
+	bool referenced;  /* its reference count was set to 1 */
+	bool refused;
+};
+
+static void trail_add(struct trail *trail, const struct x86_instruction *instruction, unsigned next)
+{
+	for (unsigned i = 0; i < trail->count; i++) {
+		if (trail->steps[i].instruction.address == instruction->address)
+			return;
+	}
+	if (trail->count == TRAIL_MAX)
+		return;
+	trail->steps[trail->count] = (struct step){
+		.instruction = *instruction,
+		.next = next,
+		.depth = trail->count ? trail->steps[next].depth + 1 : 0,
+	};
+	trail->count++;
+}
+
+/* What leads to the step INDEX. A call is as good as any instruction: it returns. */
+static void trail_extend(struct listing *listing, struct trail *trail, unsigned index)
+{
+	uint64_t address = trail->steps[index].instruction.address;
+	struct x86_instruction before;
+	const struct listing_edge *jumps;
+	size_t count, calls;
+	bool flows;
+
+	jumps = listing_jumps_to(listing, address, &count);
+	listing_calls_to(listing, address, &calls);
+	flows = path_flows_into(listing, address, &before);
+	trail->steps[index].alone = !calls && count + flows == 1;
+	if (flows)
+		trail_add(trail, &before, index);
+	for (size_t i = 0; i < count; i++) {
+		if (listing_decode(listing, listing->start + jumps[i].source, &before))
+			trail_add(trail, &before, index);
+	}
+}
+
+void trail_make(struct listing *listing, const struct x86_instruction *root, struct trail *trail)
+{
+	trail->count = 0;
+	trail_add(trail, root, 0);
+	for (unsigned i = 0; i < trail->count && trail->steps[i].depth < TRAIL_DEPTH; i++)
+		trail_extend(listing, trail, i);
+}
+
+/* Whether OPERAND is memory that is reached as the head is: absolute, or from the same base. */
+static bool is_based(const struct taking *taking, const struct x86_operand *operand)
+{
+	if (operand->segment)
+		return false;
+	if (operand->base == X86_NONE || taking->head.base == X86_NONE)
+		return operand->base == taking->head.base;
+	return taking->bases >> operand->base & 1;
+}
+
+/* The same memory, as far as its registers are what they were. */
+static bool is_head(const struct taking *taking, const struct x86_operand *operand)
+{
+	const struct x86_operand *head = &taking->head;
+
+	return operand->kind == X86_MEMORY && operand->width == head->width &&
+	       is_based(taking, operand) && operand->index == head->index && taking->indexed &&
+	       operand->shift == head->shift && operand->constant == head->constant;
+}
+
+/* Less one: by sub, dec, add or lea. */
+static bool is_decrement(const struct x86_instruction *instruction)
+{
+	const struct x86_operand *from = &instruction->operands[1];
+
+	return (instruction->kind == X86_SUB && operand_is_immediate(from, 1)) ||
+	       (instruction->kind == X86_ADD && operand_is_immediate(from, -1));
+}
+
+static void taking_flags(struct taking *taking, const struct x86_instruction *instruction)
+{
+	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
+	uint16_t tested = taking->counted ? taking->count : taking->object;
+
+	if (instruction->kind == X86_TEST)
+		taking->tests = operand_in(tested, to) && operand_in(tested, from);
+	else if (instruction->kind == X86_COMPARE)
+		taking->tests = (operand_in(tested, to) || is_head(taking, to)) &&
+				operand_is_immediate(from, 0);
+	else if (instruction->writes_flags || instruction_is_call(instruction))
+		taking->tests = false;
+}
+
+static void taking_store(struct taking *taking, const struct x86_instruction *instruction)
+{
+	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
+
+	if (instruction->kind == X86_MOVE && to->width == 64 && operand_is_immediate(from, 1) &&
+	    operand_is_behind(to, taking->object, 0))
+		taking->referenced = true;
+	if (is_head(taking, to)) {
+		bool zero = operand_in(taking->zero, from) || operand_is_immediate(from, 0);
+
+		if (instruction->kind == X86_MOVE && operand_in(taking->link, from))
+			taking->stored = true;
+		else if (instruction->kind == X86_MOVE && zero && !taking->counted)
+			taking->stored = taking->cleared = true;
+		else if (is_decrement(instruction) && taking->counted)
+			taking->stored = true;
+		else
+			taking->refused = true;
+	} else if (is_based(taking, to) &&
+		   (is_decrement(instruction) ||
+		    (instruction->kind == X86_MOVE && operand_in(taking->lowered, from)))) {
+		taking->decremented = true;
+	}
+}
+
+/* The sets that the register TO belongs to after the instruction. */
+struct belongs {
+	bool base, object, count, link, lowered, zero;
+};
+
+static struct belongs belongs_find(struct taking *taking, const struct x86_instruction *instruction)
+{
+	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
+	bool wide = to->width == 64;
+	struct belongs is = {0};
+
+	switch (instruction->kind) {
+	case X86_MOVE:
+	case X86_EXTEND:
+		is.base = wide && operand_in(taking->bases, from);
+		is.object = wide && operand_in(taking->object, from);
+		is.count = operand_in(taking->count, from);
+		is.link = operand_in(taking->link, from);
+		is.lowered = operand_in(taking->lowered, from);
+		is.zero = operand_in(taking->zero, from) || operand_is_immediate(from, 0);
+		if (from->kind != X86_MEMORY || !wide || instruction->kind != X86_MOVE)
+			break;
+		if (taking->counted && from->index != X86_NONE && from->shift == 3 &&
+		    !taking->object && ((taking->count | taking->link) >> from->index & 1))
+			is.object = true;
+		if (!taking->counted && from->base != X86_NONE && from->index == X86_NONE &&
+		    (taking->object >> from->base & 1)) {
+			taking->early |= !taking->checked;
+			is.link = true;
+		}
+		break;
+	case X86_LEA:
+		is.link = taking->counted && operand_is_behind(from, taking->count, -1);
+		break;
+	case X86_ADD:
+	case X86_SUB:
+		is.link = is_decrement(instruction) && operand_in(taking->count, to);
+		is.lowered = is_decrement(instruction);
+		break;
+	case X86_XOR:
+		is.zero = operand_in(0xffff, to) && from->kind == X86_REGISTER &&
+			  from->number == to->number;
+		break;
+	default:
+		break;
+	}
+	return is;
+}
+
+static void taking_forget(struct taking *taking, uint16_t written)
+{
+	if (taking->head.index != X86_NONE && (written >> taking->head.index & 1))
+		taking->indexed = false;
+	taking->bases &= ~written;
+	taking->object &= ~written;
+	taking->count &= ~written;
+	taking->link &= ~written;
+	taking->lowered &= ~written;
+	taking->zero &= ~written;
+}
+
+static void taking_step(struct taking *taking, const struct x86_instruction *instruction)
+{
+	const struct x86_operand *to = &instruction->operands[0];
+	struct belongs is = belongs_find(taking, instruction);
+
+	taking_flags(taking, instruction);
+	if (instruction->writes_memory && to->kind == X86_MEMORY)
+		taking_store(taking, instruction);
+	taking_forget(taking, instruction->writes |
+				      (instruction_is_call(instruction) ? X86_CALL_CLOBBERS : 0));
+	if (to->kind != X86_REGISTER || to->number == X86_NONE || instruction_is_call(instruction))
+		return;
+	taking->bases |= is.base << to->number;
+	taking->object |= is.object << to->number;
+	taking->count |= is.count << to->number;
+	taking->link |= is.link << to->number;
+	taking->lowered |= is.lowered << to->number;
+	taking->zero |= is.zero << to->number;
+}
+
+static bool taking_done(const struct taking *taking)
+{
+	if (!taking->stored || !taking->object)
+		return false;
+	if (taking->counted || taking->cleared)
+		return taking->checked;
+	return (taking->checked && !taking->early) || taking->decremented;
+}
+
+/* The registers that hold what register NUMBER does before ADDRESS, by copies right before that. */
+static uint16_t copies_find(struct listing *listing, uint64_t address, uint8_t number)
+{
+	uint16_t written = 0, copies = 1u << number;
+	struct x86_instruction before;
+	size_t jumps, calls;
+
+	for (unsigned i = 0; i < COPIES_BEFORE; i++) {
+		const struct x86_operand *to = &before.operands[0], *from = &before.operands[1];
+
+		listing_jumps_to(listing, address, &jumps);
+		listing_calls_to(listing, address, &calls);
+		if (jumps || calls || !path_flows_into(listing, address, &before) ||
+		    instruction_is_call(&before))
+			break;
+		if (before.kind == X86_MOVE && to->kind == X86_REGISTER && to->width == 64 &&
+		    to->number != X86_NONE && from->kind == X86_REGISTER &&
+		    from->number == number && !(written >> to->number & 1))
+			copies |= 1u << to->number;
+		written |= before.writes;
+		if (written >> number & 1)
+			break;
+		address = before.address;
+	}
+	return copies;
+}
+
+/* Begins where a head may be loaded: at the step INDEX. */
+static bool taking_begin(struct listing *listing, const struct trail *trail, unsigned index,
+			 bool counted, struct taking *ret)
+{
+	const struct x86_instruction *load = &trail->steps[index].instruction;
+	const struct x86_operand *to = &load->operands[0], *from = &load->operands[1];
+
+	if ((load->kind != X86_MOVE && load->kind != X86_EXTEND) || from->kind != X86_MEMORY ||
+	    to->kind != X86_REGISTER || to->number == X86_NONE || from->base == X86_RSP ||
+	    from->segment || from->width < 32)
+		return false;
+	if (!counted && (from->width != 64 || load->kind != X86_MOVE))
+		return false;
+	*ret = (struct taking){.head = *from, .counted = counted};
+	ret->indexed = from->index == X86_NONE || from->index != to->number;
+	if (from->base != X86_NONE)
+		ret->bases = copies_find(listing, load->address, from->base) & ~(1u << to->number);
+	*(counted ? &ret->count : &ret->object) = 1u << to->number;
+	return true;
+}
+
+/* Behind ROOT, where the word is zero: is there a reference count that is set to 1? */
+static bool count_set_behind(struct listing *listing, const struct x86_instruction *root,
+			     uint16_t objects)
+{
+	uint64_t address = root->tests_equal ? root->target : root->address + root->length;
+	struct x86_instruction instruction;
+
+	for (unsigned i = 0; i < COUNT_BEHIND && listing_decode(listing, address, &instruction);
+	     i++) {
+		const struct x86_operand *to = &instruction.operands[0];
+
+		if (instruction.kind == X86_MOVE && to->kind == X86_MEMORY && to->width == 64 &&
+		    to->base != X86_NONE && operand_is_immediate(&instruction.operands[1], 1) &&
+		    operand_is_behind(to, objects, 0))
+			return true;
+		if (instruction.kind == X86_BRANCH || instruction_is_call(&instruction) ||
+		    (!path_flows(&instruction) && instruction.kind != X86_JUMP))
+			return false;
+		objects &= ~instruction.writes;
+		address = instruction.kind == X86_JUMP ? instruction.target
+						       : address + instruction.length;
+	}
+	return false;
+}
+
+bool trail_tells_new(struct listing *listing, const struct trail *trail)
+{
+	const struct x86_instruction *root = &trail->steps[0].instruction;
+
+	for (unsigned i = 1; i < trail->count && trail->steps[i].depth <= COUNT_BEFORE; i++) {
+		const struct x86_instruction *instruction = &trail->steps[i].instruction;
+
+		if (instruction->kind == X86_MOVE &&
+		    operand_is_behind(&instruction->operands[0], 0xffff, 0) &&
+		    instruction->operands[0].width == 64 &&
+		    operand_is_immediate(&instruction->operands[1], 1))
+			return true;
+	}
+	return count_set_behind(listing, root, 0xffff);
+}
+
+/*
+ * The step behind STEP: at the branch that tests it, where there is an object; else the shortest
+ * way to the root. NULL: that does not lead there.
+ */
+static const struct step *taking_next(struct taking *taking, const struct trail *trail,
+				      const struct step *step)
+{
+	const struct x86_instruction *branch = &step->instruction;
+	uint64_t there = branch->tests_unequal ? branch->target : branch->address + branch->length;
+
+	if (branch->kind != X86_BRANCH || !taking->tests)
+		return &trail->steps[step->next];
+	taking->checked = true;
+	/* Of a count any comparison will do: one of less than 1, too. */
+	if (!branch->tests_equal && !branch->tests_unequal)
+		return taking->counted ? &trail->steps[step->next] : NULL;
+	for (unsigned i = 0; i < trail->count; i++) {
+		if (trail->steps[i].instruction.address == there)
+			return &trail->steps[i];
+	}
+	return NULL;
+}
+
+/* The root tells of the object that was taken. */
+static bool taking_arrives(struct listing *listing, const struct taking *taking,
+			   const struct x86_instruction *root)
+{
+	if (root->kind != X86_BRANCH)
+		return taking->object >> X86_RDI & 1;
+	return taking->referenced || count_set_behind(listing, root, taking->object);
+}
+
+bool taking_follow(struct builder *builder, const struct trail *trail, unsigned index, bool counted,
+		   uint64_t *ret_taken, struct site *ret_site)
+{
+	const struct step *step = &trail->steps[index];
+	struct site site = {.kind = SITE_REUSE, .a[0].has_base = true};
+	struct taking taking;
+	uint64_t taken = 0;
+	bool alone = true;
+
+	if (!taking_begin(builder->listing, trail, index, counted, &taking))
+		return false;
+	/*
+	 * What stores the list's head takes an object, from wherever it is reached; only what
+	 * follows must be reached from there alone.
+	 */
+	for (unsigned i = 0; step != trail->steps; i++) {
+		step = taking_next(&taking, trail, step);
+		if (!step || i == TRAIL_MAX)
+			return false;
+		if (taking_done(&taking)) {
+			alone = alone && step->alone;
+			if (!taken)
+				taken = step->instruction.address;
+			if (!site.address && alone && step->instruction.emulated &&
+			    !builder_site_at(builder, step->instruction.address)) {
+				site.address = step->instruction.address;
+				site.a[0].base = __builtin_ctz(taking.object);
+			}
+		}
+		if (step == trail->steps)
+			break;
+		taking_step(&taking, &step->instruction);
+		if (taking.refused || (!taking.object && !taking.count && !taking.link))
+			return false;
+	}
+	if (!taken || !taking_done(&taking) ||
+	    !taking_arrives(builder->listing, &taking, &trail->steps[0].instruction))
+		return false;
+	*ret_taken = taken;
+	*ret_site = site;
+	return true;
+}
