@@ -2,14 +2,14 @@
 /*
  * A made-up interpreter of any known version in the emulated memory: a thread, its state, frames,
  * code objects, strings; and cfg filled for it as the tracer does. To be included in place of
- * bpf_host.h. It is the one test's own: it defines what config.c wants of sites.c.
+ * bpf_host.h.
  */
 #ifndef TMBPF_TESTS_BPF_PYTHON_H
 #define TMBPF_TESTS_BPF_PYTHON_H
 
 #include "python/layout_table.h"
 #include "python/parts.h"
-#include "trace/config.h"
+#include "sites_fake.h"
 
 #include "bpf_host.h"
 
@@ -26,21 +26,6 @@
 #define FAKE_PROLOGUE     6 /* _co_firsttraceable of code objects made here */
 
 #define FAKE_OWNED_BY_THREAD 0
-
-static enum sites_hooks fake_hooks;
-static bool fake_pymalloc;
-
-enum sites_hooks sites_hooks(const struct sites *unused)
-{
-	(void)unused;
-	return fake_hooks;
-}
-
-bool sites_pymalloc(const struct sites *unused)
-{
-	(void)unused;
-	return fake_pymalloc;
-}
 
 static struct process fake_process;
 static struct python fake;

@@ -1,42 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The tracer and its process, as far as user/trace/symbols.c needs them, over the maps and the
- * memory of the emulation. To be included after bpf_python.h.
+ * memory of the emulation. To be included after tracer_fake.h and bpf_python.h.
  */
 #ifndef TMBPF_TESTS_BPF_TRACER_H
 #define TMBPF_TESTS_BPF_TRACER_H
 
-const struct python *tracer_python(const struct tracer *unused)
+static const struct python *tracer_python(const struct tracer *unused)
 {
 	(void)unused;
 	return &fake;
 }
 
-uint32_t tracer_stack_limit(const struct tracer *unused)
+static uint32_t tracer_stack_limit(const struct tracer *unused)
 {
 	(void)unused;
 	return cfg.stack_limit;
 }
 
-uint32_t tracer_place_count(const struct tracer *unused)
+static uint32_t tracer_place_count(const struct tracer *unused)
 {
 	(void)unused;
 	return (cfg.bucket_mask + 1) * TMBPF_BUCKET_SLOTS;
 }
 
-uint32_t tracer_stack_count(const struct tracer *unused)
+static uint32_t tracer_stack_count(const struct tracer *unused)
 {
 	(void)unused;
 	return state.next_stack;
 }
 
-void tracer_stack_stats(const struct tracer *unused, uint32_t stack, struct tmbpf_stack_stats *ret)
+static void tracer_stack_stats(const struct tracer *unused, uint32_t stack,
+			       struct tmbpf_stack_stats *ret)
 {
 	(void)unused;
 	*ret = host_stats(stack);
 }
 
-void tracer_stack_retire(struct tracer *unused, uint32_t id, uint32_t place)
+static void tracer_stack_retire(struct tracer *unused, uint32_t id, uint32_t place)
 {
 	__u32 index = place / TMBPF_BUCKET_SLOTS;
 	struct tmbpf_bucket *bucket = bpf_map_lookup_elem(&stacks, &index);
@@ -46,7 +47,7 @@ void tracer_stack_retire(struct tracer *unused, uint32_t id, uint32_t place)
 		bucket->id_epoch[place % TMBPF_BUCKET_SLOTS] = 0;
 }
 
-void tracer_stack_recycle(struct tracer *unused, uint32_t id)
+static void tracer_stack_recycle(struct tracer *unused, uint32_t id)
 {
 	__u32 index = state.recycled_tail & cfg.recycled_mask;
 	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &id);

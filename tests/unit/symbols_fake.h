@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A tracer that is none, for tests of user/trace/symbols.c: what it was told, and rows of totals
- * that the test sets. It stands for tracer.c, so one test alone includes it. Records are made by
- * hand and handed over in buffers of just their size.
+ * that the test sets. Records are made by hand and handed over in buffers of just their size.
  */
 #ifndef TMBPF_TESTS_SYMBOLS_FAKE_H
 #define TMBPF_TESTS_SYMBOLS_FAKE_H
@@ -15,7 +14,7 @@
 #include "python/layout_table.h"
 #include "python/parts.h"
 #include "support.h"
-#include "trace/symbols.h"
+#include "tracer_fake.h"
 
 #define TABLE_SIZE 64 /* of code made here: line firstlineno + i + 1 for code unit i */
 
@@ -31,39 +30,40 @@ static struct tracer tracer;
 static struct memory_fake memory;
 static struct symbols *symbols;
 
-const struct python *tracer_python(const struct tracer *t)
+static const struct python *tracer_python(const struct tracer *t)
 {
 	return &t->python;
 }
 
-uint32_t tracer_stack_limit(const struct tracer *t)
+static uint32_t tracer_stack_limit(const struct tracer *t)
 {
 	return t->limit;
 }
 
-uint32_t tracer_place_count(const struct tracer *t)
+static uint32_t tracer_place_count(const struct tracer *t)
 {
 	return t->places;
 }
 
-uint32_t tracer_stack_count(const struct tracer *t)
+static uint32_t tracer_stack_count(const struct tracer *t)
 {
 	return t->count;
 }
 
-void tracer_stack_stats(const struct tracer *t, uint32_t stack, struct tmbpf_stack_stats *ret)
+static void tracer_stack_stats(const struct tracer *t, uint32_t stack,
+			       struct tmbpf_stack_stats *ret)
 {
 	assert_true(stack < t->limit);
 	*ret = t->stats[stack];
 }
 
-void tracer_stack_retire(struct tracer *t, uint32_t id, uint32_t place)
+static void tracer_stack_retire(struct tracer *t, uint32_t id, uint32_t place)
 {
 	assert_true(place < t->places);
 	t->retired[t->retired_count++ % array_size(t->retired)] = id;
 }
 
-void tracer_stack_recycle(struct tracer *t, uint32_t id)
+static void tracer_stack_recycle(struct tracer *t, uint32_t id)
 {
 	assert_int_equal(t->stats[id].allocated_count, t->stats[id].freed_count);
 	memset(&t->stats[id], 0, sizeof(t->stats[id]));

@@ -4,8 +4,7 @@
  * that such a program holds has to be where and whose it is, while records are taken from the ring
  * now and then and stack ids are given back.
  */
-#include "trace/symbols.h"
-#include <uthash.h>
+#include "tracer_fake.h"
 
 #include "bpf_model.h"
 #include "bpf_tracer.h"

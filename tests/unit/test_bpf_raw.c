@@ -365,6 +365,31 @@ static void test_outer_hooks(void **context)
 	raw_free(LARGE + 0x1000);
 	assert_int_equal(state.current, 0);
 	assert_int_equal(state.events[TMBPF_EVENT_HOOK], 1);
+	/* They are taken out: the raw table names the raw domain's own function. */
+	cfg.raw_table = FAKE_GLOBAL + 0x100;
+	cfg.raw_malloc = 0x403000;
+	memory_put_u64(cfg.raw_table, 0x404000);
+	raw_malloc(6000, LARGE);
+	assert_false(is_large(LARGE));
+	memory_put_u64(cfg.raw_table, cfg.raw_malloc);
+	raw_malloc(6000, LARGE);
+	assert_large(LARGE, 6000);
+}
+
+/* Hooks that were put in while tracing. */
+static void test_outer_hooks_later(void **context)
+{
+	(void)context;
+	world();
+	raw_malloc(5000, LARGE);
+	assert_large(LARGE, 5000);
+	state.hooked_later = 1;
+	raw_malloc(5000, LARGE + 0x1000);
+	assert_false(is_large(LARGE + 0x1000));
+	hit(AT_HOOK);
+	raw_malloc(5000, LARGE + 0x1000);
+	assert_large(LARGE + 0x1000, 5000);
+	host_lost_nothing();
 }
 
 int main(void)
@@ -385,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_return_probes),
 		cmocka_unit_test(test_return_probe_of_nothing),
 		cmocka_unit_test(test_outer_hooks),
+		cmocka_unit_test(test_outer_hooks_later),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
