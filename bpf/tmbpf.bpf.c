@@ -248,12 +248,12 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a,
 					       __u64 b)
 {
-	__u64 objects = b / ARENA_OBJECT_SIZE;
+	__u64 size = b - cfg.hook_extra, objects = size / ARENA_OBJECT_SIZE;
 
 	if (!thread->new_arena)
 		return false;
 	if (action == TMBPF_RAW_REALLOC)
-		return b % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS &&
+		return size % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS &&
 		       !(objects & (objects - 1));
 	return action == TMBPF_RAW_CALLOC && a == 1 && b >= ARENA_MAP_NODE_MIN;
 }

@@ -86,6 +86,14 @@ class Python:
     def inside(self, name):
         return self.path(name)[len(self.root):]
 
+    def version(self):
+        """(3, 11), say."""
+        done = subprocess.run(self.command + ["-c", "import sys; print('%d %d' % sys.version_info[:2])"], stdout=subprocess.PIPE,
+                              universal_newlines=True, timeout=PATIENCE)
+        if done.returncode:
+            raise Failed("%s does not run" % self.label)
+        return tuple(int(word) for word in done.stdout.split())
+
     def run(self, *arguments, **env):
         done = subprocess.run(self.command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
                               timeout=PATIENCE, env=dict(self.env, **env))
