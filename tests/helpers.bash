@@ -71,9 +71,10 @@ python_root()
 # wait_until COMMAND...: tries until COMMAND succeeds; fails when PATIENCE is over
 wait_until()
 {
-	local end=$((SECONDS + PATIENCE))
+	# SECONDS counts whole ones, which would take up to one from PATIENCE.
+	local end=$((${EPOCHREALTIME/[.,]/} + PATIENCE * 1000000))
 	until "$@"; do
-		if ((SECONDS >= end)); then
+		if ((${EPOCHREALTIME/[.,]/} >= end)); then
 			echo "gave up after $PATIENCE s waiting for: $*" >&2
 			return 1
 		fi
