@@ -24,6 +24,7 @@
 #define __BPF_HELPERS__
 #define __BPF_CORE_READ_H__
 
+/* NOLINTBEGIN(bugprone-*): libbpf's macros in libbpf's forms, and a source that is included on purpose */
 #undef __always_inline
 #undef __noinline
 #define __always_inline inline __attribute__((always_inline))
@@ -71,6 +72,7 @@ static unsigned host_task;
 #undef const
 #include "tmbpf.bpf.c"
 #pragma GCC diagnostic pop
+/* NOLINTEND(bugprone-*) */
 
 #define HOST_STACKS  1024
 #define HOST_BUCKETS 256 /* powers of two, as user space makes them */
