@@ -17,7 +17,7 @@
 #define THREADS    3 /* and one that is not Python's */
 #define DEPTH_MAX  9
 #define NFRAME     6
-#define UNITS      40
+#define UNITS      12
 #define LIBC       0x7f6600000000ULL
 #define LIBC_SLOT  0x1000
 #define C_STACK    0x7ffd00001000ULL

@@ -405,6 +405,10 @@ static void test_totals_of_no_stack(void **context)
 	totals_remove(16, 50);
 	assert_int_equal(state.current, 150);
 	assert_int_equal(state.peak, 200);
+	totals_add(16, 50);
+	assert_int_equal(state.peak, 200);
+	totals_add(16, 1);
+	assert_int_equal(state.peak, 201);
 	host_holds(15, 0, 0);
 }
 

@@ -81,6 +81,10 @@ static void test_frames_of_c_are_skipped(void **context)
 		fake_frames(frames, 6);
 		frames[3] = frames[4];
 		assert_walk(frames + 1, 3, 3);
+		/* Those of a frame object are Python's. */
+		frames[1].owner = cfg.frame_owner_max;
+		fake_frames(frames, 4);
+		assert_walk(frames + 1, 3, 3);
 	}
 	/* Nothing else: as if there were no frame. */
 	frames[0].owner = cfg.frame_owner_max + 1;
