@@ -24,7 +24,7 @@
 #define __BPF_HELPERS__
 #define __BPF_CORE_READ_H__
 
-/* NOLINTBEGIN(bugprone-*): libbpf's macros in libbpf's forms, and a source that is included on purpose */
+/* NOLINTBEGIN(bugprone-*): libbpf's macros in its forms; a source included on purpose */
 #undef __always_inline
 #undef __noinline
 #define __always_inline inline __attribute__((always_inline))

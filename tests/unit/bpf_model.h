@@ -112,7 +112,7 @@ static inline uint64_t line_table(void)
 
 	for (int i = 0; i <= UNITS; i++) {
 		switch (fake.layout.lines) {
-		case PYTHON_LINES_LNOTAB: /* what comes before the first pair is on the first line */
+		case PYTHON_LINES_LNOTAB: /* before the first pair: the first line */
 			table[size++] = i ? 2 : 0;
 			table[size++] = 1;
 			break;
@@ -173,7 +173,7 @@ static inline char *trace_text(void)
 
 	assert_non_null(text);
 	if (host_task == THREADS) {
-		strcpy(text, "<unknown>::0 1");
+		snprintf(text, TEXT_MAX, "<unknown>::0 1");
 		return text;
 	}
 	thread = &m.threads[host_task];
@@ -190,7 +190,7 @@ static inline char *trace_text(void)
 				       100 + unit + 1);
 	}
 	if (!total)
-		strcpy(text, "<unknown>::0 1");
+		snprintf(text, TEXT_MAX, "<unknown>::0 1");
 	else
 		snprintf(text + at, TEXT_MAX - at, "%u", total);
 	return text;

@@ -168,7 +168,7 @@ static bool pool_get(struct pymalloc *heap, uint32_t index)
 	return true;
 }
 
-/* The pool's list of free blocks is empty: one more of those that were never handed out, or none. */
+/* No block of the pool is free: one more of those that were never handed out, or none. */
 static void pool_extend(const struct pymalloc *heap, uint64_t pool)
 {
 	uint32_t offset = memory_u32(pool + NEXTOFFSET);

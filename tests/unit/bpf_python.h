@@ -32,7 +32,7 @@ static struct python fake;
 static uint64_t fake_next;                /* where the next object goes */
 static uint64_t fake_tstate, fake_cframe; /* of the thread whose frames are set */
 
-/* The layout of 3.MINOR into cfg, with the hooks that fake_hooks says; what host_start() set stays. */
+/* The layout of 3.MINOR into cfg, with fake_hooks; what host_start() set stays. */
 static inline void fake_configure(unsigned minor)
 {
 	const struct layout_entry *entry;
@@ -68,7 +68,7 @@ static inline void fake_configure(unsigned minor)
 	config.seed[0] = 1; /* a test is the same each time */
 	config.seed[1] = 2;
 #ifdef __SANITIZE_ADDRESS__
-	/* BPF reads words at any address; UndefinedBehaviorSanitizer wants frames that are aligned. */
+	/* BPF reads words at any address; UndefinedBehaviorSanitizer wants aligned ones. */
 	config.frame_size = (config.frame_size + 7) & ~7u;
 #endif
 	memcpy((void *)&cfg, &config, sizeof(config));
@@ -206,7 +206,7 @@ static inline void fake_frame_set(uint64_t address)
 		memory_put_u64(fake_tstate + cfg.tstate_frame, address);
 }
 
-/* COUNT FRAMES, the most recent first, callers below callees with BYTES each. Returns the topmost. */
+/* COUNT FRAMES, most recent first, callers below callees, BYTES each. Returns the topmost. */
 static inline uint64_t fake_frames_at(uint64_t address, const struct fake_frame *frames,
 				      size_t count, uint64_t bytes)
 {

@@ -82,7 +82,7 @@ static void test_roots(void **context)
 	}
 }
 
-/* Blocks of every size, until pools are full; 8 is the alignment of some releases of 3.6 and 3.7. */
+/* Blocks of every size, until pools are full; some releases of 3.6 and 3.7 align to 8. */
 static void test_every_size(void **context)
 {
 	static const struct {
@@ -103,7 +103,7 @@ static void test_every_size(void **context)
 	}
 }
 
-/* Every other block goes, then all of them: free blocks, cached pools of its own class and others. */
+/* Every other block goes, then all: free blocks, cached pools of its class and others. */
 static void test_pools_come_back(void **context)
 {
 	enum { BLOCKS = 2000 };

@@ -162,7 +162,7 @@ static void test_dead_stacks_leave_no_slot(void **context)
 	host_lost_nothing();
 }
 
-/* The death of a code object is looked into once by each stack, and changes none that is not its. */
+/* Each stack looks once into the death of a code object; it changes none that is not its. */
 static void test_epoch_without_death(void **context)
 {
 	const struct tmbpf_record_stack *record;

@@ -64,7 +64,7 @@ static void total_add(struct total **totals, const char *text, uint64_t count, u
 	if (!total) {
 		total = calloc(1, sizeof(*total));
 		assert_non_null(total);
-		strcpy(total->text, text);
+		snprintf(total->text, sizeof(total->text), "%s", text);
 		HASH_ADD_STR(*totals, text, total);
 	}
 	total->count += count;

@@ -231,7 +231,7 @@ static void test_hooks_end_large_code(void **context)
 	host_lost_nothing();
 }
 
-/* While an arena is added pymalloc takes memory for its own tables: tracemalloc does not count it. */
+/* An arena is added: what pymalloc takes for its own tables tracemalloc does not count. */
 static void test_arena_tables(void **context)
 {
 	(void)context;
@@ -318,7 +318,7 @@ static void test_return_probes(void **context)
 	assert_int_equal(state.current, 7000);
 }
 
-/* A tail jump that does not count is no reason for a return probe, which would take it for a call. */
+/* A tail jump that does not count wants no return probe, which would take it for a call. */
 static void test_return_probe_of_nothing(void **context)
 {
 	(void)context;

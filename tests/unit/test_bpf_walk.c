@@ -93,7 +93,7 @@ static void test_frames_of_c_are_skipped(void **context)
 	host_lost_nothing();
 }
 
-/* _PyFrame_IsIncomplete: only what stands before its first traceable instruction, if no generator. */
+/* _PyFrame_IsIncomplete: what stands before its first traceable instruction; no generator. */
 static void test_incomplete_frames(void **context)
 {
 	struct fake_frame frames[4];
@@ -126,7 +126,7 @@ static void test_incomplete_frames(void **context)
 	assert_walk(frames, 2, 2);
 }
 
-/* Further down they are what _Py_InitCleanup left there, and finalizers that began in a prologue. */
+/* Further down: what _Py_InitCleanup left there, and finalizers that began in a prologue. */
 static void test_incomplete_below(void **context)
 {
 	struct fake_frame frames[5];

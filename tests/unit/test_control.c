@@ -338,7 +338,8 @@ static void test_no_session(void **context)
 	support_fails(ask(&reply, NULL, NULL), ERROR_NOTHING, "not traced");
 	/* A tracer that was killed leaves its socket. */
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	strcpy(address.sun_path, path);
+	assert_in_range(strlen(path), 1, sizeof(address.sun_path) - 1);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
 	support_fails(ask(&reply, NULL, NULL), ERROR_NOTHING, "not traced");
@@ -427,8 +428,8 @@ static void test_damaged_requests(void **context)
 		support_fails(receive(cases[i].raw, cases[i].size, false, &request), ERROR_FAILED,
 			      cases[i].message);
 	/* Objects in objects without end do not use up the stack. */
-	for (size_t i = 0; i < sizeof(deep) - 2; i += 5)
-		memcpy(deep + i, "{\"a\":", 5);
+	for (size_t i = 0; i < sizeof(deep) - 2; i++)
+		deep[i] = "{\"a\":"[i % 5];
 	deep[sizeof(deep) - 2] = '\n';
 	support_fails(receive(deep, sizeof(deep) - 1, false, &request), ERROR_FAILED,
 		      "no JSON object");
@@ -440,15 +441,11 @@ static void test_long_requests(void **context)
 	const size_t most = 300000;
 	cleanup(json_cleanup) json_object *request = NULL, *none = NULL;
 	cleanup_free char *line = malloc(most);
-	char *end;
 
 	(void)context;
 	assert_non_null(line);
 	/* A good one of nearly 64 KiB. */
-	strcpy(line, "{\"command\": \"");
-	memset(line + strlen(line), 'x', 65000);
-	end = line + 65000;
-	strcpy(end, "\"}\n");
+	assert_int_equal(snprintf(line, most, "{\"command\": \"%065000d\"}\n", 0), 65016);
 	support_ok(receive(line, strlen(line), true, &request));
 	assert_non_null(request);
 	/* One that never ends is given up, with bytes left unread. */

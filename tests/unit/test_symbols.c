@@ -324,7 +324,7 @@ static void test_not_recycled_at_once(void **context)
 	symbols_end();
 }
 
-/* An id that is handed out again is another stack: the ends of the first one's code mean nothing. */
+/* An id handed out again is another stack: the ends of the first one's code mean nothing. */
 static void test_id_again(void **context)
 {
 	(void)context;
