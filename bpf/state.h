@@ -59,7 +59,7 @@ struct thread {
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
 	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
 	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
-	__u32 new_arena; /* its last object allocation finds no arena with room: pymalloc is about to add one */
+	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 nframe, total_nframe;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];

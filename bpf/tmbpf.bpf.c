@@ -53,7 +53,7 @@ static __always_inline void object_malloc(struct thread *thread, __u64 tstate,
 		shadow_add(address, size, stack);
 		return;
 	}
-	thread->new_arena = 1;
+	thread->no_arena = heap->usable_arenas;
 	if (refill.active) {
 		count_loss(TMBPF_LOSS_REFILL_PENDING);
 		return;
@@ -144,7 +144,7 @@ __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 
 
 	if (!thread)
 		return 0;
-	thread->new_arena = 0;
+	thread->no_arena = 0;
 	if (action == TMBPF_OBJ_FREE && cfg.heap_kind == TMBPF_HEAP_STATIC && !refill.active) {
 		object_free(thread, a);
 		return 0;
@@ -248,9 +248,10 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a,
 					       __u64 b)
 {
-	__u64 size = b - cfg.hook_extra, objects = size / ARENA_OBJECT_SIZE;
+	__u64 size = b - cfg.hook_extra, objects = size / ARENA_OBJECT_SIZE, arena;
 
-	if (!thread->new_arena)
+	/* As soon as the arena is there, what this thread asks for is its own. */
+	if (!thread->no_arena || !read_word(thread->no_arena, &arena) || arena)
 		return false;
 	if (action == TMBPF_RAW_REALLOC)
 		return size % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS &&
