@@ -123,7 +123,8 @@ __noinline int object_reuse(struct thread *thread, __u64 address)
 		return 0;
 	for (i = 0; i < 3; i++, block -= 16) {
 		entry = shadow_entry(block, false);
-		if (entry && *entry)
+		/* If its own block is from before tracing began, what is found may be its neighbour. */
+		if (entry && *entry && (!i || entry_size(*entry) > 16 * (__u64)i))
 			break;
 	}
 	if (i == 3)

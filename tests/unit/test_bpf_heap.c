@@ -472,6 +472,36 @@ static void test_reuse(void **context)
 	}
 }
 
+/* An object whose block is from before tracing began leaves its neighbours alone. */
+static void test_reuse_of_unknown(void **context)
+{
+	uint64_t code;
+
+	(void)context;
+	for (uint32_t size = 1; size <= 64; size++) {
+		uint64_t known, unknown, own;
+
+		heap_make(14, 16);
+		code = fake_code("a", "a", 1);
+		run(code, 20);
+		own = object_new(400); /* so that an arena is there */
+		known = object_new(size);
+		unknown = pymalloc_malloc(&heap_model, size);
+		assert_int_equal(unknown, known + (size + 15) / 16 * 16);
+		run(code, 21);
+		for (uint32_t header = 0; header < size && header <= 32; header += 16) {
+			object_reuse(host_thread(), unknown + header);
+			host_holds(TMBPF_STACK_FIRST, 2, 400 + size);
+		}
+		for (uint32_t header = 0; header < size && header <= 32; header += 16)
+			object_reuse(host_thread(), known + header);
+		host_holds(TMBPF_STACK_FIRST, 1, 400);
+		object_drop(own);
+		host_holds(TMBPF_STACK_FIRST, 0, 0);
+	}
+	host_lost_nothing();
+}
+
 static void test_no_thread_state(void **context)
 {
 	uint64_t block;
@@ -521,6 +551,7 @@ int main(void)
 		cmocka_unit_test(test_no_pool),
 		cmocka_unit_test(test_debug_hooks),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_reuse_of_unknown),
 		cmocka_unit_test(test_no_thread_state),
 		cmocka_unit_test(test_free_of_unknown),
 	};
