@@ -238,8 +238,8 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 
 #define ARENA_OBJECT_SIZE     48
 #define INITIAL_ARENA_OBJECTS 16
-#define ARENA_MAP_NODE_MIN                                                                         \
-	65536 /* 2^14 entries and more, 8 bytes each (Include/internal/pycore_obmalloc.h) */
+/* 2^8 entries (arena_map_bot with 48-bit addresses, 3.10 on) and more, 8 bytes each (Objects/obmalloc.c) */
+#define ARENA_MAP_NODE_MIN 2048
 
 /*
  * Memory that pymalloc takes for its own tables while it adds an arena (new_arena, arena_map_get,
@@ -257,7 +257,8 @@ static __always_inline bool raw_is_arena_table(const struct thread *thread, __u3
 	if (action == TMBPF_RAW_REALLOC)
 		return size % ARENA_OBJECT_SIZE == 0 && objects >= INITIAL_ARENA_OBJECTS &&
 		       !(objects & (objects - 1));
-	return action == TMBPF_RAW_CALLOC && a == 1 && b >= ARENA_MAP_NODE_MIN;
+	return action == TMBPF_RAW_CALLOC && a == 1 && size >= ARENA_MAP_NODE_MIN &&
+	       !(size & (size - 1));
 }
 
 static __always_inline bool raw_return_known(__u64 address)

@@ -238,14 +238,16 @@ static void test_arena_tables(void **context)
 	world();
 	hit_malloc(40); /* there is no arena yet */
 	raw_realloc(0, 48 * 16, LARGE);
-	regs.di = 1;
-	regs.si = 65536 * 8;
-	hit(AT_RAW_CALLOC);
-	regs.ax = LARGE + 0x10000;
-	regs.sp -= 16;
-	hit(AT_RESULT);
-	regs.sp += 16;
-	assert_int_equal(emulation_count(&large), 0);
+	for (int bits = 8; bits <= 16; bits++) { /* arena map nodes of all versions */
+		regs.di = 1;
+		regs.si = 8 << bits;
+		hit(AT_RAW_CALLOC);
+		regs.ax = LARGE + 0x10000;
+		regs.sp -= 16;
+		hit(AT_RESULT);
+		regs.sp += 16;
+		assert_int_equal(emulation_count(&large), 0);
+	}
 	pymalloc_malloc(&heap_model, 40);
 	/* Of the same sizes, but not at that moment: the arena is there. */
 	raw_realloc(0, 48 * 16, LARGE);
