@@ -9,16 +9,19 @@
 struct error;
 struct output;
 struct snapshot;
+struct tables;
 
 struct format_options {
 	uint32_t python_version; /* a hexversion: who is to load it; 0: whom it is of */
+	/* An older snapshot to show the difference to, on the same tables; NULL: none. */
+	const struct snapshot *base;
 };
 
 struct format {
 	const char *name;
 	const char *summary;
 	/* Either may be NULL: then the format is only written, or only read. */
-	struct error *(*read)(const char *path, struct snapshot **ret);
+	struct error *(*read)(const char *path, struct tables *tables, struct snapshot **ret);
 	/* Does not commit OUTPUT. */
 	struct error *(*write)(const struct snapshot *snapshot,
 			       const struct format_options *options, struct output *output);
@@ -31,7 +34,7 @@ extern const size_t format_count;
 const struct format *format_find(const char *name);
 
 /* A snapshot file, as `tmbpf snapshot` writes it. */
-struct error *snapshot_file_read(const char *path, struct snapshot **ret);
+struct error *snapshot_file_read(const char *path, struct tables *tables, struct snapshot **ret);
 struct error *snapshot_file_write(const struct snapshot *snapshot, const char *path);
 
 #endif
