@@ -17,6 +17,7 @@
 struct error;
 struct output;
 struct snapshot;
+struct tables;
 
 /*
  * What a snapshot file may hold. Larger ones are refused, by the reader and by the writer: all
@@ -34,6 +35,6 @@ struct error *pprof_write(const struct snapshot *snapshot, struct output *output
  * A heap profile of another program is read too, as far as it has inuse_objects and inuse_space.
  * Anything damaged or inconsistent is refused with what was found.
  */
-struct error *pprof_read(const char *path, struct snapshot **ret);
+struct error *pprof_read(const char *path, struct tables *tables, struct snapshot **ret);
 
 #endif

@@ -36,12 +36,21 @@ struct info_field {
 	}
 
 static const struct info_field info_fields[] = {
-	FIELD(pid, VALUE_INT32),           FIELD(command_line, VALUE_TEXT),
-	FIELD(executable, VALUE_TEXT),     FIELD(host, VALUE_TEXT),
-	FIELD(container, VALUE_TEXT),      FIELD(python_version, VALUE_HEX),
-	FIELD(mode, VALUE_TEXT),           FIELD(traceback_limit, VALUE_UINT32),
-	FIELD(current, VALUE_UINT64),      FIELD(peak, VALUE_UINT64),
-	FIELD(rss, VALUE_UINT64),          FIELD(coverage, VALUE_SHARE),
+	FIELD(pid, VALUE_INT32),
+	FIELD(command_line, VALUE_TEXT),
+	FIELD(executable, VALUE_TEXT),
+	FIELD(host, VALUE_TEXT),
+	FIELD(container, VALUE_TEXT),
+	FIELD(start_time, VALUE_UINT64),
+	FIELD(boot_id, VALUE_TEXT),
+	FIELD(mount_namespace, VALUE_UINT64),
+	FIELD(python_version, VALUE_HEX),
+	FIELD(mode, VALUE_TEXT),
+	FIELD(traceback_limit, VALUE_UINT32),
+	FIELD(current, VALUE_UINT64),
+	FIELD(peak, VALUE_UINT64),
+	FIELD(rss, VALUE_UINT64),
+	FIELD(coverage, VALUE_SHARE),
 	FIELD(coverage_basis, VALUE_TEXT),
 };
 

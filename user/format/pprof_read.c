@@ -9,6 +9,7 @@
 #include "format/wire.h"
 #include "profile.pb-c.h"
 #include "snapshot/snapshot.h"
+#include "snapshot/tables.h"
 #include <errno.h>
 #include <string.h>
 
@@ -22,6 +23,13 @@ enum profile_field {
 	PROFILE_TIME_NANOS = 9,
 	PROFILE_DURATION_NANOS = 10,
 	PROFILE_COMMENT = 13,
+};
+
+/* Fields of Sample. */
+enum sample_field {
+	SAMPLE_LOCATION_ID = 1,
+	SAMPLE_VALUE = 2,
+	SAMPLE_LABEL = 3,
 };
 
 /* An element longer than this is no sample, location or function; unpacked it stays small. */
@@ -40,7 +48,7 @@ struct function {
 	struct frame frame; /* without the line */
 };
 
-/* The frames of location I end where those of I + 1 begin. */
+/* The frames of location I end where those of I + 1 begin: an inlined function before its caller. */
 struct location {
 	uint64_t id;
 	uint32_t first;
@@ -57,7 +65,7 @@ struct reader {
 	size_t function_count, function_capacity;
 	struct location *locations; /* one more than there are */
 	size_t location_count, location_capacity;
-	struct frame *frames; /* of the locations */
+	uint32_t *frames; /* of the locations: indexes of the tables' */
 	size_t frame_count, frame_capacity;
 	struct lookup function_lookup, location_lookup;
 
@@ -68,8 +76,13 @@ struct reader {
 	/* Which of the values these are, -1 for none. */
 	int alloc_objects, alloc_space, inuse_objects, inuse_space;
 
-	struct frame *traceback; /* of the sample at hand */
+	/* Of the sample at hand. */
+	uint32_t *traceback;
+	uint32_t nframe, total_nframe;
 	size_t traceback_capacity;
+	int64_t values[SAMPLE_TYPE_MAX];
+	size_t value_count;
+	struct trace trace;
 	size_t traceback_frames; /* of all samples */
 };
 
@@ -105,10 +118,15 @@ static bool text_is(const struct text *text, const char *wanted)
 	return text->size == strlen(wanted) && memcmp(text->data, wanted, text->size) == 0;
 }
 
-/* Calls VISIT for each top-level field that is numbered NUMBER and has TYPE. */
-static struct error *
-reader_each(struct reader *reader, enum profile_field number, enum wire_type type,
-	    struct error *(*visit)(struct reader *reader, const struct wire_field *field))
+struct visitor {
+	enum profile_field number;
+	enum wire_type type;
+	struct error *(*visit)(struct reader *reader, const struct wire_field *field);
+};
+
+/* One walk over the file: calls the visitor, if there is one, of each top-level field. */
+static struct error *reader_walk(struct reader *reader, const struct visitor *visitors,
+				 size_t count)
 {
 	struct wire wire = {reader->data, reader->size, 0};
 	struct wire_field field;
@@ -118,8 +136,10 @@ reader_each(struct reader *reader, enum profile_field number, enum wire_type typ
 		try(wire_next(&wire, &field, &more));
 		if (!more)
 			return NULL;
-		if (field.number == number && field.type == type)
-			try(visit(reader, &field));
+		for (size_t i = 0; i < count; i++) {
+			if (field.number == visitors[i].number && field.type == visitors[i].type)
+				try(visitors[i].visit(reader, &field));
+		}
 	}
 }
 
@@ -254,6 +274,9 @@ static uint32_t function_find(const struct reader *reader, uint64_t id)
 
 static uint32_t location_find(const struct reader *reader, uint64_t id)
 {
+	/* Most writers number them from 1 on. */
+	if (id - 1 < reader->location_count && reader->locations[id - 1].id == id)
+		return (uint32_t)(id - 1);
 	return lookup_find(&reader->location_lookup, lookup_hash_number(0, id), location_equal,
 			   reader, &id);
 }
@@ -272,7 +295,7 @@ static struct error *read_string(struct reader *reader, int64_t index, uint32_t 
 	struct text text;
 
 	try(string_get(reader, index, &text));
-	return snapshot_builder_string(reader->builder, text.data, text.size, ret);
+	return tables_string(snapshot_builder_tables(reader->builder), text.data, text.size, ret);
 }
 
 static struct error *add_function(struct reader *reader, const Tmbpf__Function *message)
@@ -326,8 +349,8 @@ static struct error *add_frame(struct reader *reader, const Tmbpf__Line *line)
 	try(read_lineno(line->line, &frame.lineno));
 	try(array_reserve(&reader->frames, &reader->frame_capacity, reader->frame_count, 1,
 			  sizeof(*reader->frames)));
-	reader->frames[reader->frame_count++] = frame;
-	return NULL;
+	return tables_frame(snapshot_builder_tables(reader->builder), &frame,
+			    &reader->frames[reader->frame_count++]);
 }
 
 static struct error *add_location(struct reader *reader, const Tmbpf__Location *message)
@@ -366,136 +389,189 @@ static struct error *visit_location(struct reader *reader, const struct wire_fie
 	return error;
 }
 
-/* The frames of SAMPLE to reader->traceback. */
-static struct error *read_traceback(struct reader *reader, const Tmbpf__Sample *sample,
-				    uint32_t *ret_nframe)
+/* Adds the frames of location ID to the traceback of the sample at hand. */
+static struct error *read_location_id(struct reader *reader, uint64_t id)
 {
-	size_t nframe = 0;
+	uint32_t location = location_find(reader, id);
+	uint32_t first, count;
 
-	for (size_t i = 0; i < sample->n_location_id; i++) {
-		uint32_t location = location_find(reader, sample->location_id[i]);
-		uint32_t first;
-		size_t count;
-
-		if (location == LOOKUP_NONE)
-			return error_create(ERROR_FAILED, "location %llu is not there",
-					    (unsigned long long)sample->location_id[i]);
-		first = reader->locations[location].first;
-		count = reader->locations[location + 1].first - first;
-		if (nframe + count > PPROF_DEPTH_MAX)
-			return refuse_many("frames in a traceback", PPROF_DEPTH_MAX);
-		try(array_reserve(&reader->traceback, &reader->traceback_capacity, nframe, count,
-				  sizeof(*reader->traceback)));
-		memcpy(&reader->traceback[nframe], &reader->frames[first],
-		       count * sizeof(*reader->traceback));
-		nframe += count;
-	}
-	reader->traceback_frames += nframe;
-	if (reader->traceback_frames > PPROF_FRAME_MAX)
-		return refuse_many("frames", PPROF_FRAME_MAX);
-	*ret_nframe = (uint32_t)nframe;
+	if (location == LOOKUP_NONE)
+		return error_create(ERROR_FAILED, "location %llu is not there",
+				    (unsigned long long)id);
+	first = reader->locations[location].first;
+	count = reader->locations[location + 1].first - first;
+	if (reader->nframe + count > PPROF_DEPTH_MAX)
+		return refuse_many("frames in a traceback", PPROF_DEPTH_MAX);
+	try(array_reserve(&reader->traceback, &reader->traceback_capacity, reader->nframe, count,
+			  sizeof(*reader->traceback)));
+	for (uint32_t i = 0; i < count; i++)
+		reader->traceback[reader->nframe++] = reader->frames[first + i];
 	return NULL;
 }
 
-static struct error *read_value(const Tmbpf__Sample *sample, int type, uint64_t *ret)
+static struct error *read_value(struct reader *reader, uint64_t value)
+{
+	if (reader->value_count >= reader->sample_type_count)
+		return error_create(ERROR_FAILED, "a sample of more than %zu values",
+				    reader->sample_type_count);
+	reader->values[reader->value_count++] = (int64_t)value;
+	return NULL;
+}
+
+/* FIELD of a sample holds numbers: packed, or one. */
+static struct error *read_numbers(struct reader *reader, const struct wire_field *field,
+				  struct error *(*read)(struct reader *reader, uint64_t number))
+{
+	struct wire packed = {field->data, field->size, 0};
+	uint64_t number;
+	bool more = true;
+
+	if (field->type == WIRE_VARINT)
+		return read(reader, field->value);
+	if (field->type != WIRE_BYTES)
+		return refuse_message("sample");
+	for (;;) {
+		try(wire_next_varint(&packed, &number, &more));
+		if (!more)
+			return NULL;
+		try(read(reader, number));
+	}
+}
+
+static struct error *read_label(struct reader *reader, const Tmbpf__Label *label)
+{
+	uint32_t *number = NULL;
+	struct text key;
+
+	try(string_get(reader, label->key, &key));
+	if (text_is(&key, "domain"))
+		number = &reader->trace.domain;
+	else if (text_is(&key, "total_nframe"))
+		number = &reader->total_nframe;
+	if (!number || label->str != 0)
+		return NULL;
+	if (label->num < 0 || label->num > UINT32_MAX)
+		return error_create(ERROR_FAILED, "a sample with %.*s %lld", (int)key.size,
+				    key.data, (long long)label->num);
+	*number = (uint32_t)label->num;
+	return NULL;
+}
+
+static struct error *read_label_field(struct reader *reader, const struct wire_field *field)
+{
+	Tmbpf__Label *message = NULL;
+	struct error *error;
+
+	if (field->type == WIRE_BYTES)
+		message = tmbpf__label__unpack(NULL, field->size, field->data);
+	if (!message)
+		return refuse_message("label");
+	error = read_label(reader, message);
+	tmbpf__label__free_unpacked(message, NULL);
+	return error;
+}
+
+static struct error *take_value(const struct reader *reader, int type, uint64_t *ret)
 {
 	if (type < 0)
 		return NULL;
-	if (sample->value[type] < 0)
+	if (reader->values[type] < 0)
 		return error_create(ERROR_FAILED, "a sample of value %lld",
-				    (long long)sample->value[type]);
-	*ret = (uint64_t)sample->value[type];
+				    (long long)reader->values[type]);
+	*ret = (uint64_t)reader->values[type];
 	return NULL;
 }
 
-static struct error *read_labels(const struct reader *reader, const Tmbpf__Sample *sample,
-				 uint32_t *ret_domain, uint32_t *ret_total_nframe)
+static struct error *add_sample(struct reader *reader)
 {
-	for (size_t i = 0; i < sample->n_label; i++) {
-		const Tmbpf__Label *label = sample->label[i];
-		uint32_t *number = NULL;
-		struct text key;
+	struct trace *trace = &reader->trace;
 
-		try(string_get(reader, label->key, &key));
-		if (text_is(&key, "domain"))
-			number = ret_domain;
-		else if (text_is(&key, "total_nframe"))
-			number = ret_total_nframe;
-		if (!number || label->str != 0)
-			continue;
-		if (label->num < 0 || label->num > UINT32_MAX)
-			return error_create(ERROR_FAILED, "a sample with %.*s %lld", (int)key.size,
-					    key.data, (long long)label->num);
-		*number = (uint32_t)label->num;
-	}
-	return NULL;
-}
-
-static struct error *add_sample(struct reader *reader, const Tmbpf__Sample *sample)
-{
-	struct trace trace = {0};
-	uint32_t nframe = 0, total_nframe;
-
-	if (sample->n_value != reader->sample_type_count)
+	if (reader->value_count != reader->sample_type_count)
 		return error_create(ERROR_FAILED, "a sample of %zu values where there are %zu",
-				    sample->n_value, reader->sample_type_count);
-	try(read_value(sample, reader->alloc_objects, &trace.total_count));
-	try(read_value(sample, reader->alloc_space, &trace.total_size));
-	try(read_value(sample, reader->inuse_objects, &trace.count));
-	try(read_value(sample, reader->inuse_space, &trace.size));
-	try(read_traceback(reader, sample, &nframe));
-	total_nframe = nframe;
-	try(read_labels(reader, sample, &trace.domain, &total_nframe));
-	try(snapshot_builder_traceback(reader->builder, reader->traceback, nframe, total_nframe,
-				       &trace.traceback));
-	return snapshot_builder_trace(reader->builder, &trace);
+				    reader->value_count, reader->sample_type_count);
+	try(take_value(reader, reader->alloc_objects, &trace->total_count));
+	try(take_value(reader, reader->alloc_space, &trace->total_size));
+	try(take_value(reader, reader->inuse_objects, &trace->count));
+	try(take_value(reader, reader->inuse_space, &trace->size));
+	reader->traceback_frames += reader->nframe;
+	if (reader->traceback_frames > PPROF_FRAME_MAX)
+		return refuse_many("frames", PPROF_FRAME_MAX);
+	if (reader->total_nframe == 0)
+		reader->total_nframe = reader->nframe;
+	try(tables_traceback(snapshot_builder_tables(reader->builder), reader->traceback,
+			     reader->nframe, reader->total_nframe, &trace->traceback));
+	return snapshot_builder_trace(reader->builder, trace);
 }
 
+/* By hand, not by protobuf-c: there may be a million, and these need no memory of their own. */
 static struct error *visit_sample(struct reader *reader, const struct wire_field *field)
 {
-	Tmbpf__Sample *message;
-	struct error *error;
+	struct wire wire = {field->data, field->size, 0};
+	struct wire_field part;
+	bool more = true;
 
 	if (reader->sample_count++ >= PPROF_ELEMENT_MAX)
 		return refuse_many("samples", PPROF_ELEMENT_MAX);
 	try(check_length(field, "sample"));
-	message = tmbpf__sample__unpack(NULL, field->size, field->data);
-	if (!message)
-		return refuse_message("sample");
-	error = add_sample(reader, message);
-	tmbpf__sample__free_unpacked(message, NULL);
-	return error;
+	reader->trace = (struct trace){0};
+	reader->nframe = reader->total_nframe = 0;
+	reader->value_count = 0;
+	for (;;) {
+		try(wire_next(&wire, &part, &more));
+		if (!more)
+			return add_sample(reader);
+		switch (part.number) {
+		case SAMPLE_LOCATION_ID:
+			try(read_numbers(reader, &part, read_location_id));
+			break;
+		case SAMPLE_VALUE:
+			try(read_numbers(reader, &part, read_value));
+			break;
+		case SAMPLE_LABEL:
+			try(read_label_field(reader, &part));
+			break;
+		}
+	}
 }
 
 /*
  * Elements may stand in any order, and refer to others by number: what is referred to is read
- * first, which costs a walk over the file for each kind.
+ * first, in walks of their own.
  */
 static struct error *reader_read(struct reader *reader)
 {
-	try(reader_each(reader, PROFILE_STRING_TABLE, WIRE_BYTES, visit_string));
+	static const struct visitor first[] = {
+		{PROFILE_STRING_TABLE, WIRE_BYTES, visit_string},
+		{PROFILE_SAMPLE_TYPE, WIRE_BYTES, visit_sample_type},
+		{PROFILE_TIME_NANOS, WIRE_VARINT, visit_time},
+		{PROFILE_DURATION_NANOS, WIRE_VARINT, visit_duration},
+	};
+	static const struct visitor second[] = {
+		{PROFILE_COMMENT, WIRE_VARINT, visit_comment},
+		{PROFILE_COMMENT, WIRE_BYTES, visit_comments},
+		{PROFILE_FUNCTION, WIRE_BYTES, visit_function},
+	};
+	static const struct visitor third[] = {{PROFILE_LOCATION, WIRE_BYTES, visit_location}};
+	static const struct visitor fourth[] = {{PROFILE_SAMPLE, WIRE_BYTES, visit_sample}};
+
+	try(reader_walk(reader, first, array_size(first)));
 	if (reader->string_count == 0 || reader->strings[0].size != 0)
 		return error_create(ERROR_FAILED, "it is no profile: its first string is not "
 						  "empty");
-	try(reader_each(reader, PROFILE_SAMPLE_TYPE, WIRE_BYTES, visit_sample_type));
 	try(find_sample_types(reader));
-	try(reader_each(reader, PROFILE_TIME_NANOS, WIRE_VARINT, visit_time));
-	try(reader_each(reader, PROFILE_DURATION_NANOS, WIRE_VARINT, visit_duration));
-	try(reader_each(reader, PROFILE_COMMENT, WIRE_VARINT, visit_comment));
-	try(reader_each(reader, PROFILE_COMMENT, WIRE_BYTES, visit_comments));
-	try(reader_each(reader, PROFILE_FUNCTION, WIRE_BYTES, visit_function));
-	try(reader_each(reader, PROFILE_LOCATION, WIRE_BYTES, visit_location));
-	return reader_each(reader, PROFILE_SAMPLE, WIRE_BYTES, visit_sample);
+	try(reader_walk(reader, second, array_size(second)));
+	try(reader_walk(reader, third, array_size(third)));
+	return reader_walk(reader, fourth, array_size(fourth));
 }
 
-struct error *pprof_read(const char *path, struct snapshot **ret)
+struct error *pprof_read(const char *path, struct tables *tables, struct snapshot **ret)
 {
 	cleanup(reader_deinit) struct reader reader = {0};
 	struct snapshot_builder *builder;
 	struct error *error;
 
 	try(gzip_read(path, PPROF_SIZE_MAX, &reader.data, &reader.size));
-	try(snapshot_builder_create(&reader.builder));
+	try(snapshot_builder_create(tables, &reader.builder));
 	error = reader_read(&reader);
 	if (error && error_number(error) == ENOMEM)
 		return error_prefix(error, "cannot read %s", path);

@@ -9,6 +9,7 @@
 #include "format/pprof_info.h"
 #include "profile.pb-c.h"
 #include "snapshot/snapshot.h"
+#include "snapshot/tables.h"
 #include <errno.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ static const char *const fixed_strings[] = {
 	[STRING_TOTAL_NFRAME] = "total_nframe",
 };
 
-/* All positions are those of frames[], locations[] and functions[]; identifiers are one more. */
+/* Identifiers in the profile are one more than positions in locations[] and functions[]. */
 struct writer {
 	const struct snapshot *snapshot;
 
@@ -55,14 +56,14 @@ struct writer {
 	size_t comment_count;
 	uint32_t *string_ids; /* of the snapshot's strings, 0 not used yet */
 
-	/* Distinct frames, and one frame for each distinct function. */
-	const struct frame **locations, **functions;
-	uint32_t *location_functions;
-	size_t location_count, location_capacity, location_function_capacity;
+	uint32_t *locations; /* frames, in the order of their use */
+	size_t location_count, location_capacity;
+	uint32_t *frame_ids; /* of the snapshot's frames, 0 not used yet */
+	uint32_t *functions; /* a frame of each distinct function */
 	size_t function_count, function_capacity;
-	struct lookup location_lookup, function_lookup;
+	struct lookup function_lookup;
+	uint32_t *frame_functions; /* of frames that are used: position in functions[] */
 
-	uint32_t *frame_locations; /* of the snapshot's frames */
 	bool *traceback_done;
 	uint64_t *location_ids; /* of the sample at hand */
 	size_t location_ids_capacity;
@@ -88,12 +89,11 @@ static void writer_deinit(struct writer *writer)
 	free(writer->strings);
 	free(writer->string_ids);
 	free(writer->locations);
+	free(writer->frame_ids);
 	free(writer->functions);
-	free(writer->location_functions);
-	free(writer->frame_locations);
+	free(writer->frame_functions);
 	free(writer->traceback_done);
 	free(writer->location_ids);
-	lookup_deinit(&writer->location_lookup);
 	lookup_deinit(&writer->function_lookup);
 }
 
@@ -128,7 +128,7 @@ static struct error *writer_comment(void *context, const char *comment)
 /* The profile's number for one of the snapshot's strings, which is entered where it is not yet. */
 static struct error *writer_string_id(struct writer *writer, uint32_t string, uint32_t *ret)
 {
-	const char *text = writer->snapshot->strings[string];
+	const char *text = writer->snapshot->tables->strings[string];
 
 	if (*text != '\0' && writer->string_ids[string] == 0) {
 		try(writer_string(writer, text));
@@ -138,24 +138,24 @@ static struct error *writer_string_id(struct writer *writer, uint32_t string, ui
 	return NULL;
 }
 
+static const struct frame *writer_frame(const struct writer *writer, uint32_t frame)
+{
+	return &writer->snapshot->tables->frames[frame];
+}
+
 static bool function_equal(const void *context, uint32_t position, const void *key)
 {
-	const struct frame *known = ((const struct writer *)context)->functions[position];
+	const struct writer *writer = context;
+	const struct frame *known = writer_frame(writer, writer->functions[position]);
 	const struct frame *frame = key;
 
 	return known->name == frame->name && known->filename == frame->filename &&
 	       known->firstlineno == frame->firstlineno;
 }
 
-static bool location_equal(const void *context, uint32_t position, const void *key)
+static struct error *writer_function(struct writer *writer, uint32_t index)
 {
-	return memcmp(((const struct writer *)context)->locations[position], key,
-		      sizeof(struct frame)) == 0;
-}
-
-static struct error *writer_function(struct writer *writer, const struct frame *frame,
-				     uint32_t *ret)
-{
+	const struct frame *frame = writer_frame(writer, index);
 	uint64_t hash = lookup_hash_number((uint64_t)frame->name << 32 | frame->filename,
 					   frame->firstlineno);
 	uint32_t found = lookup_find(&writer->function_lookup, hash, function_equal, writer, frame);
@@ -171,55 +171,57 @@ static struct error *writer_function(struct writer *writer, const struct frame *
 				  writer->function_count, 1, sizeof(*writer->functions)));
 		found = (uint32_t)writer->function_count;
 		try(lookup_add(&writer->function_lookup, hash, found));
-		writer->functions[writer->function_count++] = frame;
+		writer->functions[writer->function_count++] = index;
 	}
-	*ret = found;
+	writer->frame_functions[index] = found;
 	return NULL;
 }
 
-static struct error *writer_location(struct writer *writer, const struct frame *frame,
-				     uint32_t *ret)
+static struct error *writer_location(struct writer *writer, uint32_t frame)
 {
-	uint64_t hash = lookup_hash(0, frame, sizeof(*frame));
-	uint32_t found = lookup_find(&writer->location_lookup, hash, location_equal, writer, frame);
-	uint32_t function = 0;
-
-	if (found == LOOKUP_NONE) {
-		if (writer->location_count >= PPROF_ELEMENT_MAX)
-			return writer_too_large("places in code", PPROF_ELEMENT_MAX);
-		try(writer_function(writer, frame, &function));
-		try(array_reserve(&writer->locations, &writer->location_capacity,
-				  writer->location_count, 1, sizeof(*writer->locations)));
-		try(array_reserve(&writer->location_functions, &writer->location_function_capacity,
-				  writer->location_count, 1, sizeof(*writer->location_functions)));
-		found = (uint32_t)writer->location_count;
-		try(lookup_add(&writer->location_lookup, hash, found));
-		writer->location_functions[found] = function;
-		writer->locations[writer->location_count++] = frame;
-	}
-	*ret = found;
+	if (writer->frame_ids[frame] != 0)
+		return NULL;
+	if (writer->location_count >= PPROF_ELEMENT_MAX)
+		return writer_too_large("places in code", PPROF_ELEMENT_MAX);
+	try(writer_function(writer, frame));
+	try(array_reserve(&writer->locations, &writer->location_capacity, writer->location_count, 1,
+			  sizeof(*writer->locations)));
+	writer->locations[writer->location_count++] = frame;
+	writer->frame_ids[frame] = (uint32_t)writer->location_count;
 	return NULL;
+}
+
+/* How many of TRACEBACK's frames are written: one that is not known is none in a profile. */
+static uint32_t frames_written(const struct writer *writer, const struct traceback *traceback)
+{
+	const struct tables *tables = writer->snapshot->tables;
+	const struct frame *frame = &tables->frames[tables->traceback_frames[traceback->first]];
+
+	return traceback->nframe == 1 && tables_frame_unknown(tables, frame) ? 0
+									     : traceback->nframe;
 }
 
 /* Numbers all that the traces refer to, in the order of the traces. */
 static struct error *writer_number(struct writer *writer)
 {
 	const struct snapshot *snapshot = writer->snapshot;
+	const struct tables *tables = snapshot->tables;
 	size_t frames = 0;
 
 	for (size_t i = 0; i < snapshot->trace_count; i++) {
 		uint32_t index = snapshot->traces[i].traceback;
-		const struct traceback *traceback = &snapshot->tracebacks[index];
+		const struct traceback *traceback = &tables->tracebacks[index];
+		uint32_t nframe = frames_written(writer, traceback);
 
+		frames += nframe;
 		if (writer->traceback_done[index])
 			continue;
 		writer->traceback_done[index] = true;
-		if (traceback->nframe > PPROF_DEPTH_MAX)
+		if (nframe > PPROF_DEPTH_MAX)
 			return writer_too_large("frames of a traceback", PPROF_DEPTH_MAX);
-		frames += traceback->nframe;
-		for (uint32_t j = traceback->first; j < traceback->first + traceback->nframe; j++)
-			try(writer_location(writer, &snapshot->frames[j],
-					    &writer->frame_locations[j]));
+		for (uint32_t j = 0; j < nframe; j++)
+			try(writer_location(writer,
+					    tables->traceback_frames[traceback->first + j]));
 	}
 	return frames > PPROF_FRAME_MAX ? writer_too_large("frames", PPROF_FRAME_MAX) : NULL;
 }
@@ -276,8 +278,10 @@ static struct error *write_head(struct writer *writer)
 
 static struct error *write_sample(struct writer *writer, const struct trace *trace)
 {
-	const struct snapshot *snapshot = writer->snapshot;
-	const struct traceback *traceback = &snapshot->tracebacks[trace->traceback];
+	const struct tables *tables = writer->snapshot->tables;
+	const struct traceback *traceback = &tables->tracebacks[trace->traceback];
+	const uint32_t *frames = &tables->traceback_frames[traceback->first];
+	uint32_t nframe = frames_written(writer, traceback);
 	int64_t values[] = {(int64_t)trace->total_count, (int64_t)trace->total_size,
 			    (int64_t)trace->count, (int64_t)trace->size};
 	Tmbpf__Label labels[2] = {TMBPF__LABEL__INIT, TMBPF__LABEL__INIT};
@@ -285,12 +289,11 @@ static struct error *write_sample(struct writer *writer, const struct trace *tra
 	Tmbpf__Sample sample = TMBPF__SAMPLE__INIT, *samples[] = {&sample};
 	Tmbpf__Profile part = TMBPF__PROFILE__INIT;
 
-	try(array_reserve(&writer->location_ids, &writer->location_ids_capacity, 0,
-			  traceback->nframe, sizeof(*writer->location_ids)));
-	for (uint32_t i = 0; i < traceback->nframe; i++)
-		writer->location_ids[i] =
-			(uint64_t)writer->frame_locations[traceback->first + i] + 1;
-	sample.n_location_id = traceback->nframe;
+	try(array_reserve(&writer->location_ids, &writer->location_ids_capacity, 0, nframe,
+			  sizeof(*writer->location_ids)));
+	for (uint32_t i = 0; i < nframe; i++)
+		writer->location_ids[i] = writer->frame_ids[frames[i]];
+	sample.n_location_id = nframe;
 	sample.location_id = writer->location_ids;
 	sample.n_value = array_size(values);
 	sample.value = values;
@@ -332,8 +335,8 @@ static struct error *write_location(struct writer *writer, size_t i)
 	Tmbpf__Location location = TMBPF__LOCATION__INIT, *locations[] = {&location};
 	Tmbpf__Profile part = TMBPF__PROFILE__INIT;
 
-	line.function_id = (uint64_t)writer->location_functions[i] + 1;
-	line.line = writer->locations[i]->lineno;
+	line.function_id = (uint64_t)writer->frame_functions[writer->locations[i]] + 1;
+	line.line = writer_frame(writer, writer->locations[i])->lineno;
 	location.id = i + 1;
 	location.mapping_id = 1;
 	location.n_line = 1;
@@ -345,7 +348,7 @@ static struct error *write_location(struct writer *writer, size_t i)
 
 static struct error *write_function(struct writer *writer, size_t i)
 {
-	const struct frame *frame = writer->functions[i];
+	const struct frame *frame = writer_frame(writer, writer->functions[i]);
 	Tmbpf__Function function = TMBPF__FUNCTION__INIT, *functions[] = {&function};
 	Tmbpf__Profile part = TMBPF__PROFILE__INIT;
 
@@ -375,13 +378,16 @@ static struct error *write_string(struct writer *writer, size_t i)
 static struct error *writer_init(struct writer *writer, const struct snapshot *snapshot,
 				 struct output *output)
 {
+	const struct tables *tables = snapshot->tables;
+
 	writer->snapshot = snapshot;
-	writer->string_ids = calloc(snapshot->string_count + 1, sizeof(*writer->string_ids));
-	writer->frame_locations =
-		calloc(snapshot->frame_count + 1, sizeof(*writer->frame_locations));
+	writer->string_ids = calloc(tables->string_count + 1, sizeof(*writer->string_ids));
+	writer->frame_ids = calloc(tables->frame_count + 1, sizeof(*writer->frame_ids));
+	writer->frame_functions = calloc(tables->frame_count + 1, sizeof(*writer->frame_functions));
 	writer->traceback_done =
-		calloc(snapshot->traceback_count + 1, sizeof(*writer->traceback_done));
-	if (!writer->string_ids || !writer->frame_locations || !writer->traceback_done)
+		calloc(tables->traceback_count + 1, sizeof(*writer->traceback_done));
+	if (!writer->string_ids || !writer->frame_ids || !writer->frame_functions ||
+	    !writer->traceback_done)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot file");
 	for (size_t i = 0; i < array_size(fixed_strings); i++)
 		try(writer_string(writer, fixed_strings[i]));

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct snapshot;
+struct error;
+struct tables;
 struct trace;
 
 struct filter {
@@ -24,11 +25,26 @@ struct filter {
 };
 
 /*
+ * FILTERS made ready for the traces of one snapshot: a pattern is matched once with each file
+ * name. FILTERS and TABLES are borrowed.
+ */
+struct matcher;
+
+struct error *matcher_create(const struct filter *filters, size_t count,
+			     const struct tables *tables, struct matcher **ret);
+/* NULL is accepted. */
+void matcher_destroy(struct matcher *matcher);
+
+static inline void matcher_cleanup(struct matcher **matcher)
+{
+	matcher_destroy(*matcher);
+}
+
+/*
  * Whether TRACE is among what filter_traces(FILTERS) leaves: it passes one of the inclusive
  * filters, where there are any, and each of the others.
  */
-bool filters_match(const struct filter *filters, size_t count, const struct snapshot *snapshot,
-		   const struct trace *trace);
+bool matcher_passes(const struct matcher *matcher, const struct trace *trace);
 
 /*
  * Python's fnmatch.fnmatchcase(): '*', '?', '[abc]', '[a-z]', '[!abc]'; no character is special

@@ -4,46 +4,17 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
+#include "snapshot/filter.h"
+#include "snapshot/tables.h"
 #include <errno.h>
 #include <string.h>
 
 struct snapshot_builder {
 	struct snapshot *snapshot;
-	size_t string_capacity, frame_capacity, traceback_capacity, trace_capacity;
-	struct lookup strings, tracebacks, traces;
+	size_t trace_capacity;
+	struct lookup sums; /* of the traces that were summed */
 	struct snapshot_totals totals;
 };
-
-struct string_key {
-	const char *text;
-	size_t size;
-};
-
-struct traceback_key {
-	const struct frame *frames;
-	uint32_t nframe, total_nframe;
-};
-
-static bool string_equal(const void *context, uint32_t position, const void *key)
-{
-	const struct snapshot *snapshot = context;
-	const struct string_key *wanted = key;
-	const char *text = snapshot->strings[position];
-
-	return strncmp(text, wanted->text, wanted->size) == 0 && text[wanted->size] == '\0';
-}
-
-static bool traceback_equal(const void *context, uint32_t position, const void *key)
-{
-	const struct snapshot *snapshot = context;
-	const struct traceback_key *wanted = key;
-	const struct traceback *traceback = &snapshot->tracebacks[position];
-
-	return traceback->nframe == wanted->nframe &&
-	       traceback->total_nframe == wanted->total_nframe &&
-	       (wanted->nframe == 0 || memcmp(&snapshot->frames[traceback->first], wanted->frames,
-					      wanted->nframe * sizeof(*wanted->frames)) == 0);
-}
 
 static bool trace_equal(const void *context, uint32_t position, const void *key)
 {
@@ -54,15 +25,9 @@ static bool trace_equal(const void *context, uint32_t position, const void *key)
 	return trace->domain == wanted->domain && trace->traceback == wanted->traceback;
 }
 
-static struct error *snapshot_too_large(const char *what)
-{
-	return error_create(ERROR_FAILED, "a snapshot holds at most %u %s", UINT32_MAX - 1, what);
-}
-
-struct error *snapshot_builder_create(struct snapshot_builder **ret)
+struct error *snapshot_builder_create(struct tables *tables, struct snapshot_builder **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
-	uint32_t empty;
 
 	builder = calloc(1, sizeof(*builder));
 	if (builder)
@@ -70,7 +35,10 @@ struct error *snapshot_builder_create(struct snapshot_builder **ret)
 	if (!builder || !builder->snapshot)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot");
 	builder->snapshot->info.coverage = -1;
-	try(snapshot_builder_string(builder, "", 0, &empty));
+	if (tables)
+		builder->snapshot->tables = tables_reference(tables);
+	else
+		try(tables_create(&builder->snapshot->tables));
 	*ret = take(builder);
 	return NULL;
 }
@@ -79,125 +47,14 @@ void snapshot_builder_destroy(struct snapshot_builder *builder)
 {
 	if (!builder)
 		return;
-	lookup_deinit(&builder->strings);
-	lookup_deinit(&builder->tracebacks);
-	lookup_deinit(&builder->traces);
+	lookup_deinit(&builder->sums);
 	snapshot_destroy(builder->snapshot);
 	free(builder);
 }
 
-static struct error *string_add(struct snapshot_builder *builder, const struct string_key *key,
-				uint64_t hash, uint32_t *ret)
+struct tables *snapshot_builder_tables(struct snapshot_builder *builder)
 {
-	struct snapshot *snapshot = builder->snapshot;
-	cleanup_free char *copy = NULL;
-
-	if (snapshot->string_count >= LOOKUP_NONE)
-		return snapshot_too_large("strings");
-	try(array_reserve(&snapshot->strings, &builder->string_capacity, snapshot->string_count, 1,
-			  sizeof(*snapshot->strings)));
-	copy = strndup(key->text, key->size);
-	if (!copy)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "a string of %zu bytes", key->size);
-	try(lookup_add(&builder->strings, hash, snapshot->string_count));
-	snapshot->strings[snapshot->string_count] = take(copy);
-	*ret = snapshot->string_count++;
-	return NULL;
-}
-
-/* TEXT with each NUL as c0 80; the caller's to free, NULL without memory. */
-static char *nul_escape(const char *text, size_t size, size_t *ret_size)
-{
-	char *escaped = reallocarray(NULL, size, 2);
-	size_t length = 0;
-
-	for (size_t i = 0; escaped && i < size; i++) {
-		if (text[i] == '\0') {
-			escaped[length++] = '\xc0';
-			escaped[length++] = '\x80';
-		} else {
-			escaped[length++] = text[i];
-		}
-	}
-	*ret_size = length;
-	return escaped;
-}
-
-struct error *snapshot_builder_string(struct snapshot_builder *builder, const char *text,
-				      size_t size, uint32_t *ret)
-{
-	struct string_key key = {text, size};
-	cleanup_free char *escaped = NULL;
-	uint64_t hash;
-	uint32_t found;
-
-	if (size > 0 && memchr(text, '\0', size)) {
-		escaped = nul_escape(text, size, &key.size);
-		if (!escaped)
-			return error_create_errno(ERROR_FAILED, ENOMEM, "a string of %zu bytes",
-						  size);
-		key.text = escaped;
-	}
-	hash = lookup_hash(0, key.text, key.size);
-	found = lookup_find(&builder->strings, hash, string_equal, builder->snapshot, &key);
-	if (found == LOOKUP_NONE)
-		return string_add(builder, &key, hash, ret);
-	*ret = found;
-	return NULL;
-}
-
-static struct error *traceback_add(struct snapshot_builder *builder,
-				   const struct traceback_key *key, uint64_t hash, uint32_t *ret)
-{
-	struct snapshot *snapshot = builder->snapshot;
-
-	if (snapshot->traceback_count >= LOOKUP_NONE)
-		return snapshot_too_large("tracebacks");
-	if (snapshot->frame_count + key->nframe >= LOOKUP_NONE)
-		return snapshot_too_large("frames");
-	for (uint32_t i = 0; i < key->nframe; i++) {
-		if (key->frames[i].filename >= snapshot->string_count ||
-		    key->frames[i].name >= snapshot->string_count)
-			return error_create(ERROR_FAILED,
-					    "frame %u of a traceback names a string that is not "
-					    "there",
-					    i);
-	}
-	try(array_reserve(&snapshot->tracebacks, &builder->traceback_capacity,
-			  snapshot->traceback_count, 1, sizeof(*snapshot->tracebacks)));
-	try(array_reserve(&snapshot->frames, &builder->frame_capacity, snapshot->frame_count,
-			  key->nframe, sizeof(*snapshot->frames)));
-	try(lookup_add(&builder->tracebacks, hash, snapshot->traceback_count));
-	if (key->nframe)
-		memcpy(&snapshot->frames[snapshot->frame_count], key->frames,
-		       key->nframe * sizeof(*key->frames));
-	snapshot->tracebacks[snapshot->traceback_count] = (struct traceback){
-		.first = snapshot->frame_count,
-		.nframe = key->nframe,
-		.total_nframe = key->total_nframe,
-	};
-	snapshot->frame_count += key->nframe;
-	*ret = snapshot->traceback_count++;
-	return NULL;
-}
-
-struct error *snapshot_builder_traceback(struct snapshot_builder *builder,
-					 const struct frame *frames, uint32_t nframe,
-					 uint32_t total_nframe, uint32_t *ret)
-{
-	struct traceback_key key = {frames, nframe, total_nframe};
-	uint64_t hash;
-	uint32_t found;
-
-	if (total_nframe < nframe)
-		return error_create(ERROR_FAILED, "a traceback of %u frames with %u in all", nframe,
-				    total_nframe);
-	hash = lookup_hash(total_nframe, frames, nframe * sizeof(*frames));
-	found = lookup_find(&builder->tracebacks, hash, traceback_equal, builder->snapshot, &key);
-	if (found == LOOKUP_NONE)
-		return traceback_add(builder, &key, hash, ret);
-	*ret = found;
-	return NULL;
+	return builder->snapshot->tables;
 }
 
 static bool sum_add(uint64_t *sum, uint64_t term)
@@ -212,36 +69,49 @@ static bool totals_add(struct snapshot_totals *totals, const struct trace *trace
 	       sum_add(&totals->total_size, trace->total_size);
 }
 
-struct error *snapshot_builder_trace(struct snapshot_builder *builder, const struct trace *trace)
+/* Adds to the totals, and a row for TRACE unless it goes to the row SUM. */
+static struct error *trace_add(struct snapshot_builder *builder, const struct trace *trace,
+			       struct trace *sum)
 {
 	struct snapshot *snapshot = builder->snapshot;
 	struct snapshot_totals totals = builder->totals;
-	struct trace *sum;
-	uint64_t hash;
-	uint32_t found;
 
-	if (trace->traceback >= snapshot->traceback_count)
+	if (trace->traceback >= snapshot->tables->traceback_count)
 		return error_create(ERROR_FAILED, "a trace names a traceback that is not there");
 	if (!totals_add(&totals, trace))
 		return error_create(ERROR_FAILED, "the sizes of all traces exceed 63 bits");
-	hash = lookup_hash_number(trace->domain, trace->traceback);
-	found = lookup_find(&builder->traces, hash, trace_equal, snapshot, trace);
-	if (found == LOOKUP_NONE) {
-		if (snapshot->trace_count >= LOOKUP_NONE)
-			return snapshot_too_large("traces");
-		try(array_reserve(&snapshot->traces, &builder->trace_capacity,
-				  snapshot->trace_count, 1, sizeof(*snapshot->traces)));
-		try(lookup_add(&builder->traces, hash, snapshot->trace_count));
-		snapshot->traces[snapshot->trace_count++] = *trace;
-	} else {
-		sum = &snapshot->traces[found];
+	if (sum) {
 		sum->count += trace->count;
 		sum->size += trace->size;
 		sum->total_count += trace->total_count;
 		sum->total_size += trace->total_size;
+	} else {
+		try(array_reserve(&snapshot->traces, &builder->trace_capacity,
+				  snapshot->trace_count, 1, sizeof(*snapshot->traces)));
+		snapshot->traces[snapshot->trace_count++] = *trace;
 	}
 	builder->totals = totals;
 	return NULL;
+}
+
+struct error *snapshot_builder_trace(struct snapshot_builder *builder, const struct trace *trace)
+{
+	return trace_add(builder, trace, NULL);
+}
+
+struct error *snapshot_builder_sum(struct snapshot_builder *builder, const struct trace *trace)
+{
+	struct snapshot *snapshot = builder->snapshot;
+	uint64_t hash = lookup_hash_number(trace->domain, trace->traceback);
+	uint32_t found = lookup_find(&builder->sums, hash, trace_equal, snapshot, trace);
+
+	if (found != LOOKUP_NONE)
+		return trace_add(builder, trace, &snapshot->traces[found]);
+	if (snapshot->trace_count >= LOOKUP_NONE)
+		return error_create(ERROR_FAILED, "a snapshot holds at most %u traces that add up",
+				    LOOKUP_NONE - 1);
+	try(trace_add(builder, trace, NULL));
+	return lookup_add(&builder->sums, hash, (uint32_t)(snapshot->trace_count - 1));
 }
 
 struct snapshot_info *snapshot_builder_info(struct snapshot_builder *builder)
@@ -253,8 +123,9 @@ struct error *snapshot_builder_finish(struct snapshot_builder *builder, struct s
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *owned = builder;
 	struct snapshot_info *info = &builder->snapshot->info;
-	char **texts[] = {&info->command_line, &info->executable, &info->host,
-			  &info->container,    &info->mode,       &info->coverage_basis};
+	char **texts[] = {&info->command_line,  &info->executable, &info->host,
+			  &info->container,     &info->boot_id,    &info->mode,
+			  &info->coverage_basis};
 
 	for (size_t i = 0; i < array_size(texts); i++) {
 		if (!*texts[i])
@@ -297,6 +168,7 @@ static void snapshot_info_deinit(struct snapshot_info *info)
 	free(info->executable);
 	free(info->host);
 	free(info->container);
+	free(info->boot_id);
 	free(info->mode);
 	free(info->coverage_basis);
 	for (size_t i = 0; i < info->loss_count; i++) {
@@ -311,11 +183,7 @@ void snapshot_destroy(struct snapshot *snapshot)
 	if (!snapshot)
 		return;
 	snapshot_info_deinit(&snapshot->info);
-	for (size_t i = 0; i < snapshot->string_count; i++)
-		free(snapshot->strings[i]);
-	free(snapshot->strings);
-	free(snapshot->frames);
-	free(snapshot->tracebacks);
+	tables_release(snapshot->tables);
 	free(snapshot->traces);
 	free(snapshot);
 }
@@ -335,11 +203,6 @@ void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size)
 		snprintf(buffer, size, "%u.%u.%u", major, minor, micro);
 }
 
-const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame)
-{
-	return frame && frame->filename ? snapshot->strings[frame->filename] : "<unknown>";
-}
-
 struct snapshot_totals snapshot_totals(const struct snapshot *snapshot)
 {
 	struct snapshot_totals totals = {0};
@@ -347,4 +210,51 @@ struct snapshot_totals snapshot_totals(const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->trace_count; i++)
 		totals_add(&totals, &snapshot->traces[i]);
 	return totals;
+}
+
+static struct error *info_copy(const struct snapshot_info *info, struct snapshot_info *to)
+{
+	char **texts[] = {&to->command_line, &to->executable, &to->host,          &to->container,
+			  &to->boot_id,      &to->mode,       &to->coverage_basis};
+	bool failed = false;
+
+	*to = *info;
+	to->losses = NULL;
+	to->loss_count = 0;
+	for (size_t i = 0; i < array_size(texts); i++) {
+		*texts[i] = strdup(*texts[i]);
+		failed = failed || !*texts[i];
+	}
+	if (failed)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot");
+	for (size_t i = 0; i < info->loss_count; i++)
+		try(snapshot_info_loss(to, info->losses[i].name, info->losses[i].text,
+				       info->losses[i].count));
+	return NULL;
+}
+
+struct error *snapshot_filter(const struct snapshot *snapshot, const struct filter *filters,
+			      size_t count, struct snapshot **ret)
+{
+	cleanup(matcher_cleanup) struct matcher *matcher = NULL;
+	cleanup(snapshot_cleanup) struct snapshot *filtered = calloc(1, sizeof(*filtered));
+	struct trace *traces;
+
+	if (!filtered)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot");
+	filtered->tables = tables_reference(snapshot->tables);
+	try(info_copy(&snapshot->info, &filtered->info));
+	try(matcher_create(filters, count, snapshot->tables, &matcher));
+	filtered->traces = calloc(snapshot->trace_count + 1, sizeof(*filtered->traces));
+	if (!filtered->traces)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot");
+	for (size_t i = 0; i < snapshot->trace_count; i++) {
+		if (matcher_passes(matcher, &snapshot->traces[i]))
+			filtered->traces[filtered->trace_count++] = snapshot->traces[i];
+	}
+	traces = reallocarray(filtered->traces, filtered->trace_count + 1, sizeof(*traces));
+	if (traces)
+		filtered->traces = traces;
+	*ret = take(filtered);
+	return NULL;
 }

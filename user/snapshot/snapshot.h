@@ -4,7 +4,8 @@
  * nothing of BPF, ELF or processes.
  *
  * A trace here stands for COUNT blocks that one traceback allocated and that are still held, SIZE
- * bytes together, and for what the same traceback has allocated in all since tracing began.
+ * bytes together, and for what the same traceback has allocated in all since tracing began. There
+ * may be several of one domain and traceback: in a file of tracemalloc's each block has its own.
  */
 #ifndef TMBPF_SNAPSHOT_SNAPSHOT_H
 #define TMBPF_SNAPSHOT_SNAPSHOT_H
@@ -14,19 +15,8 @@
 #include <stdint.h>
 
 struct error;
-
-struct frame {
-	uint32_t filename; /* string index */
-	uint32_t name;     /* string index: the function (co_qualname, else co_name); 0 unknown */
-	uint32_t lineno;
-	uint32_t firstlineno; /* of the function, 0 unknown */
-};
-
-struct traceback {
-	uint32_t first;        /* index into frames of the most recent frame */
-	uint32_t nframe;       /* frames kept, most recent first */
-	uint32_t total_nframe; /* frames there were */
-};
+struct filter;
+struct tables;
 
 struct trace {
 	uint32_t domain;
@@ -46,11 +36,18 @@ struct snapshot_info {
 	int64_t duration_nanos; /* since tracing began or was cleared */
 	int32_t pid;
 	char *command_line, *executable, *host, *container; /* "" unknown */
-	uint32_t python_version;                            /* hexversion */
-	char *mode;                                         /* "exact" */
-	uint32_t traceback_limit;                           /* nframe */
-	uint64_t current, peak;                             /* bytes */
-	uint64_t rss;                                       /* bytes, 0 unknown */
+	/*
+	 * Which process PID was, and what its paths mean: /proc/PID/stat's starttime, in ticks since
+	 * boot; the kernel's boot_id; the inode of /proc/PID/ns/mnt. 0 and "" unknown.
+	 */
+	uint64_t start_time;
+	char *boot_id;
+	uint64_t mount_namespace;
+	uint32_t python_version;  /* hexversion */
+	char *mode;               /* "exact" */
+	uint32_t traceback_limit; /* nframe */
+	uint64_t current, peak;   /* bytes */
+	uint64_t rss;             /* bytes, 0 unknown */
 	double coverage; /* share of allocations that the probes see, 0 to 1; negative: not known */
 	char *coverage_basis; /* how that was established */
 	struct loss *losses;
@@ -59,36 +56,28 @@ struct snapshot_info {
 
 struct snapshot {
 	struct snapshot_info info;
-	char **strings; /* UTF-8, lone surrogates as three bytes; [0] is "" */
-	size_t string_count;
-	struct frame *frames;
-	size_t frame_count;
-	struct traceback *tracebacks;
-	size_t traceback_count;
+	struct tables *tables; /* a reference */
 	struct trace *traces;
 	size_t trace_count;
 };
 
 /*
- * Building: strings and tracebacks are interned, so equal ones share an index; traces of equal
- * domain and traceback add up. Each function fails without memory, on an index that was not
- * handed out, and where a sum exceeds INT64_MAX; the builder is then as it was.
+ * Building. Strings, frames and tracebacks go to the TABLES of the snapshots that it may be
+ * compared with, or of its own with NULL; see tables.h. Each function fails without memory, on a
+ * traceback that is not there, and where a sum over all traces exceeds INT64_MAX; the builder is
+ * then as it was.
  */
 struct snapshot_builder;
 
-struct error *snapshot_builder_create(struct snapshot_builder **ret);
+struct error *snapshot_builder_create(struct tables *tables, struct snapshot_builder **ret);
 /* NULL is accepted. */
 void snapshot_builder_destroy(struct snapshot_builder *builder);
-/*
- * TEXT need not be NUL-terminated. It is kept as it is, but for a NUL inside it, which becomes
- * the two bytes c0 80 (as in Java's modified UTF-8), so that strings stay C strings.
- */
-struct error *snapshot_builder_string(struct snapshot_builder *builder, const char *text,
-				      size_t size, uint32_t *ret);
-struct error *snapshot_builder_traceback(struct snapshot_builder *builder,
-					 const struct frame *frames, uint32_t nframe,
-					 uint32_t total_nframe, uint32_t *ret);
+/* The tables that it builds on; no reference of its own. */
+struct tables *snapshot_builder_tables(struct snapshot_builder *builder);
+/* Adds a trace of its own, in the order of the calls. */
 struct error *snapshot_builder_trace(struct snapshot_builder *builder, const struct trace *trace);
+/* Adds to the first trace of the same domain and traceback, or as snapshot_builder_trace(). */
+struct error *snapshot_builder_sum(struct snapshot_builder *builder, const struct trace *trace);
 /* To be filled by the caller; strings malloc'd, owned by the snapshot in the end. NULL is "". */
 struct snapshot_info *snapshot_builder_info(struct snapshot_builder *builder);
 /* Ends the building: the snapshot is the caller's, the builder is destroyed, also on failure. */
@@ -107,6 +96,13 @@ static inline void snapshot_builder_cleanup(struct snapshot_builder **builder)
 }
 
 /*
+ * A snapshot of the traces that pass FILTERS, in their order, on the same tables and with the same
+ * info: Snapshot.filter_traces() of Lib/tracemalloc.py.
+ */
+struct error *snapshot_filter(const struct snapshot *snapshot, const struct filter *filters,
+			      size_t count, struct snapshot **ret);
+
+/*
  * Adds a loss to INFO: NAME an identifier (letters, digits, '_'), TEXT for people; both are
  * copied. A loss of the same name adds up.
  */
@@ -115,9 +111,6 @@ struct error *snapshot_info_loss(struct snapshot_info *info, const char *name, c
 
 /* "3.11.2", "3.14.0rc1", "" for 0: a hexversion (CPython's Include/patchlevel.h). */
 void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size);
-
-/* FRAME's file name; "<unknown>", as tracemalloc has it, where there is none. NULL is no frame. */
-const char *snapshot_filename(const struct snapshot *snapshot, const struct frame *frame);
 
 /* Sums over all traces; none exceeds INT64_MAX. */
 struct snapshot_totals {

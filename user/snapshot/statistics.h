@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 struct error;
-struct filter;
 struct snapshot;
 
 enum group_by {
@@ -28,15 +27,11 @@ struct statistics_options {
 	 * itself counts several times, as it does in Python. Not with GROUP_BY_TRACEBACK.
 	 */
 	bool cumulative;
-	const struct filter *filters;
-	size_t filter_count;
-	bool has_domain; /* only the traces of DOMAIN, before the filters */
-	uint32_t domain;
 };
 
 /* One group. It stands for what it groups by: look at frame's or traceback's members for that. */
 struct statistic {
-	uint32_t frame;     /* index of a frame of the group; STATISTIC_NO_FRAME */
+	uint32_t frame;     /* index of a frame of the group */
 	uint32_t traceback; /* index of a traceback of the group */
 	/* With GROUP_BY_LINENO: the line is in several functions, and FRAME's is one of them. */
 	bool several_functions;
@@ -44,19 +39,16 @@ struct statistic {
 	uint64_t total_count, total_size; /* allocated since start */
 };
 
-/* Of traces that have no frame: file "<unknown>", line 0. */
-#define STATISTIC_NO_FRAME UINT32_MAX
-
 struct statistics {
 	enum group_by group_by;
 	bool cumulative;
 	struct statistic *items; /* the largest first, then by count and by place, descending */
 	size_t count;
-	/* Over the traces that passed the filters. With cumulative, less than the items' sum. */
+	/* Over all traces. With cumulative, less than the items' sum. */
 	uint64_t trace_count, trace_size;
 };
 
-/* The result refers to SNAPSHOT's indexes. */
+/* The result refers to the indexes of SNAPSHOT's tables. */
 struct error *statistics_create(const struct snapshot *snapshot,
 				const struct statistics_options *options, struct statistics **ret);
 /* NULL is accepted. */
