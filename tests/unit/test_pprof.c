@@ -6,6 +6,7 @@
 #include "format/gzip.h"
 #include "format/pprof.h"
 #include "profile.pb-c.h"
+#include "snapshot/tables.h"
 #include <string.h>
 #include <zlib.h>
 
@@ -36,7 +37,7 @@ static struct snapshot *read_back(const char *path)
 {
 	struct snapshot *snapshot;
 
-	support_ok(snapshot_file_read(path, &snapshot));
+	support_ok(snapshot_file_read(path, NULL, &snapshot));
 	return snapshot;
 }
 
@@ -87,7 +88,7 @@ static void test_empty(void **state)
 	struct place *place = *state;
 	struct snapshot_builder *builder;
 
-	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_create(NULL, &builder));
 	support_ok(snapshot_builder_finish(builder, &snapshot));
 	round_trip(place, snapshot);
 	back = read_back(place->path);
@@ -268,11 +269,14 @@ static void test_foreign(void **state)
 	assert_int_equal(snapshot->traces[0].count, 10);
 	assert_int_equal(snapshot->traces[0].total_size, 0);
 	assert_int_equal(snapshot->traces[0].domain, 4);
-	traceback = &snapshot->tracebacks[snapshot->traces[0].traceback];
+	traceback = &snapshot->tables->tracebacks[snapshot->traces[0].traceback];
 	assert_int_equal(traceback->nframe, 3);
 	assert_int_equal(traceback->total_nframe, 3);
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(snapshot->frames[traceback->first + i].lineno, i + 1);
+		assert_int_equal(tables_traceback_frame(snapshot->tables,
+							snapshot->traces[0].traceback, i)
+					 ->lineno,
+				 i + 1);
 	assert_int_equal(snapshot->info.pid, 0);
 }
 
@@ -281,7 +285,7 @@ static void refused(const struct place *place, const struct foreign *foreign, co
 	struct snapshot *snapshot;
 
 	pack(place->path, &foreign->profile);
-	support_fails(snapshot_file_read(place->path, &snapshot), ERROR_FAILED, why);
+	support_fails(snapshot_file_read(place->path, NULL, &snapshot), ERROR_FAILED, why);
 }
 
 /* Spoils one thing at a time. */
@@ -394,10 +398,11 @@ static void test_truncated(void **state)
 	data = support_read(place->path, &size);
 	for (size_t i = 1; i < size; i++) {
 		support_write(place->path, data, i);
-		support_fails(snapshot_file_read(place->path, &back), ERROR_FAILED, "truncated");
+		support_fails(snapshot_file_read(place->path, NULL, &back), ERROR_FAILED,
+			      "truncated");
 	}
 	support_write(place->path, data, 0);
-	support_fails(snapshot_file_read(place->path, &back), ERROR_FAILED, "is empty");
+	support_fails(snapshot_file_read(place->path, NULL, &back), ERROR_FAILED, "is empty");
 	support_write(place->path, data, size);
 	back = read_back(place->path);
 	snapshot_destroy(back);
@@ -420,7 +425,7 @@ static void test_flipped(void **state)
 		data[bit / 8] ^= 1 << bit % 8;
 		support_write(place->path, data, size);
 		data[bit / 8] ^= 1 << bit % 8;
-		error = snapshot_file_read(place->path, &back);
+		error = snapshot_file_read(place->path, NULL, &back);
 		if (error) {
 			refused_count++;
 			error_destroy(error);
@@ -455,7 +460,7 @@ static void test_flipped_inside(void **state)
 		assert_true(gzwrite(file, data, i % 4 == 3 ? i / 4 + 1 : size) > 0);
 		assert_int_equal(gzclose(file), Z_OK);
 		data[i / 4] = saved;
-		error = snapshot_file_read(place->path, &back);
+		error = snapshot_file_read(place->path, NULL, &back);
 		refused_count += error != NULL;
 		error_destroy(error);
 	}
@@ -470,15 +475,17 @@ static void test_not_a_snapshot(void **state)
 	gzFile file;
 
 	support_write(place->path, "import this\n", 12);
-	support_fails(snapshot_file_read(place->path, &snapshot), ERROR_FAILED, "not gzipped");
-	support_fails(snapshot_file_read(missing, &snapshot), ERROR_FAILED,
+	support_fails(snapshot_file_read(place->path, NULL, &snapshot), ERROR_FAILED,
+		      "not gzipped");
+	support_fails(snapshot_file_read(missing, NULL, &snapshot), ERROR_FAILED,
 		      "No such file or directory");
-	support_fails(snapshot_file_read(place->folder, &snapshot), ERROR_FAILED, "Is a directory");
+	support_fails(snapshot_file_read(place->folder, NULL, &snapshot), ERROR_FAILED,
+		      "Is a directory");
 	file = gzopen(place->path, "w");
 	assert_non_null(file);
 	assert_true(gzputs(file, "just some text, gzipped\n") > 0);
 	assert_int_equal(gzclose(file), Z_OK);
-	support_fails(snapshot_file_read(place->path, &snapshot), ERROR_FAILED,
+	support_fails(snapshot_file_read(place->path, NULL, &snapshot), ERROR_FAILED,
 		      "is not a snapshot or is damaged");
 }
 
@@ -494,7 +501,7 @@ static void test_trailing(void **state)
 	data = support_read(place->path, &size);
 	data[size] = 'x'; /* support_read() leaves room for one more */
 	support_write(place->path, data, size + 1);
-	support_fails(snapshot_file_read(place->path, &back), ERROR_FAILED,
+	support_fails(snapshot_file_read(place->path, NULL, &back), ERROR_FAILED,
 		      "something follows its end");
 }
 
@@ -522,13 +529,17 @@ static void test_too_deep(void **state)
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	struct place *place = *state;
-	cleanup_free struct frame *frames = calloc(PPROF_DEPTH_MAX + 1, sizeof(*frames));
+	cleanup_free uint32_t *frames = calloc(PPROF_DEPTH_MAX + 1, sizeof(*frames));
 	struct trace trace = {.count = 1, .size = 1};
+	struct frame frame = {.lineno = 1};
+	struct tables *tables;
 
 	assert_non_null(frames);
-	support_ok(snapshot_builder_create(&builder));
-	support_ok(snapshot_builder_traceback(builder, frames, PPROF_DEPTH_MAX + 1,
-					      PPROF_DEPTH_MAX + 1, &trace.traceback));
+	support_ok(snapshot_builder_create(NULL, &builder));
+	tables = snapshot_builder_tables(builder);
+	support_ok(tables_frame(tables, &frame, &frames[0])); /* 0, as all others are */
+	support_ok(tables_traceback(tables, frames, PPROF_DEPTH_MAX + 1, PPROF_DEPTH_MAX + 1,
+				    &trace.traceback));
 	support_ok(snapshot_builder_trace(builder, &trace));
 	support_ok(snapshot_builder_finish(take(builder), &snapshot));
 	support_fails(snapshot_file_write(snapshot, place->path), ERROR_FAILED,

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "snapshot/filter.h"
 #include "snapshot/statistics.h"
+#include "snapshot/tables.h"
 
 static void test_pattern(void **state)
 {
@@ -83,6 +84,19 @@ static void test_pattern_is_quick(void **state)
 	assert_true(pattern_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a", text));
 }
 
+static void add_trace(struct snapshot_builder *builder, const struct frame *frames, uint32_t nframe,
+		      struct trace trace)
+{
+	struct tables *tables = snapshot_builder_tables(builder);
+	uint32_t indexes[8];
+
+	assert_true(nframe <= array_size(indexes));
+	for (uint32_t i = 0; i < nframe; i++)
+		support_ok(tables_frame(tables, &frames[i], &indexes[i]));
+	support_ok(tables_traceback(tables, indexes, nframe, nframe, &trace.traceback));
+	support_ok(snapshot_builder_trace(builder, &trace));
+}
+
 static struct snapshot *example(void)
 {
 	struct snapshot_builder *builder;
@@ -90,21 +104,18 @@ static struct snapshot *example(void)
 	struct frame frames[3];
 	struct trace trace = {.count = 1, .size = 100};
 
-	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_create(NULL, &builder));
 	frames[0] = (struct frame){support_string(builder, "/a.py"), support_string(builder, "f"),
 				   1, 1};
 	frames[1] = (struct frame){support_string(builder, "/b.pyc"), support_string(builder, "g"),
 				   2, 1};
 	frames[2] = frames[0];
-	support_ok(snapshot_builder_traceback(builder, frames, 2, 2, &trace.traceback));
-	support_ok(snapshot_builder_trace(builder, &trace)); /* a:1 < b:2 */
-	support_ok(snapshot_builder_traceback(builder, frames + 1, 2, 2, &trace.traceback));
-	support_ok(snapshot_builder_trace(builder, &trace)); /* b:2 < a:1 */
+	add_trace(builder, frames, 2, trace);     /* a:1 < b:2 */
+	add_trace(builder, frames + 1, 2, trace); /* b:2 < a:1 */
 	frames[0].lineno = 3;
 	trace.domain = 5;
 	trace.size = 50;
-	support_ok(snapshot_builder_traceback(builder, frames, 3, 3, &trace.traceback));
-	support_ok(snapshot_builder_trace(builder, &trace)); /* a:3 < b:2 < a:1 */
+	add_trace(builder, frames, 3, trace); /* a:3 < b:2 < a:1 */
 	support_ok(snapshot_builder_finish(builder, &snapshot));
 	return snapshot;
 }
@@ -125,9 +136,11 @@ static void assert_item(const struct snapshot *snapshot, const struct statistics
 	const struct statistic *item = &statistics->items[i];
 
 	assert_true(i < statistics->count);
-	assert_string_equal(snapshot_filename(snapshot, &snapshot->frames[item->frame]), filename);
+	assert_string_equal(tables_filename(snapshot->tables,
+					    &snapshot->tables->frames[item->frame]),
+			    filename);
 	if (lineno)
-		assert_int_equal(snapshot->frames[item->frame].lineno, lineno);
+		assert_int_equal(snapshot->tables->frames[item->frame].lineno, lineno);
 	assert_int_equal(item->size, size);
 	assert_int_equal(item->count, count);
 }
@@ -189,12 +202,12 @@ static void test_cumulative(void **state)
 static uint64_t filtered_size(const struct snapshot *snapshot, const struct filter *filters,
 			      size_t count)
 {
-	struct statistics_options options = {.filters = filters, .filter_count = count};
-	struct statistics *statistics = statistics_of(snapshot, options);
-	uint64_t size = statistics->trace_size;
+	cleanup(snapshot_cleanup) struct snapshot *filtered = NULL;
 
-	statistics_destroy(statistics);
-	return size;
+	support_ok(snapshot_filter(snapshot, filters, count, &filtered));
+	assert_ptr_equal(filtered->tables, snapshot->tables);
+	assert_string_equal(filtered->info.mode, snapshot->info.mode);
+	return snapshot_totals(filtered).size;
 }
 
 static void test_filters(void **state)
@@ -233,8 +246,6 @@ static void test_domains(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = example();
 	struct filter filter = {.inclusive = true, .domain = 5, .has_domain = true};
-	struct statistics_options options = {.has_domain = true};
-	struct statistics *statistics;
 
 	(void)state;
 	assert_int_equal(filtered_size(snapshot, &filter, 1), 50);
@@ -244,9 +255,6 @@ static void test_domains(void **state)
 	assert_int_equal(filtered_size(snapshot, &filter, 1), 200);
 	filter.inclusive = true;
 	assert_int_equal(filtered_size(snapshot, &filter, 1), 50);
-	statistics = statistics_of(snapshot, options);
-	assert_int_equal(statistics->trace_size, 200);
-	statistics_destroy(statistics);
 }
 
 /* A line that is in two functions, as that of a generator expression is, is of neither. */
@@ -259,13 +267,12 @@ static void test_several_functions(void **state)
 	struct frame frame = {.lineno = 1};
 
 	(void)state;
-	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_create(NULL, &builder));
 	frame.filename = support_string(builder, "/a.py");
 	for (size_t i = 0; i < 3; i++) {
 		frame.lineno = i < 2 ? 1 : 2;
 		frame.name = support_string(builder, i == 0 ? "f" : "f.<locals>.<genexpr>");
-		support_ok(snapshot_builder_traceback(builder, &frame, 1, 1, &trace.traceback));
-		support_ok(snapshot_builder_trace(builder, &trace));
+		add_trace(builder, &frame, 1, trace);
 	}
 	support_ok(snapshot_builder_finish(builder, &snapshot));
 	statistics = statistics_of(snapshot, (struct statistics_options){0});
