@@ -18,17 +18,22 @@ void comparison_destroy(struct comparison *comparison)
 	free(comparison);
 }
 
+/* In a key; the differences of sizes have 63 bits. */
+#define GROWS_FIRST ((uint64_t)1 << 63)
+
 struct comparing {
 	struct grouping grouping;
 	struct comparison *comparison;
 	size_t value_count, value_capacity; /* a row of snapshot_count for each group */
 	size_t snapshot;                    /* the one at hand */
+	struct group_order *orders;
 };
 
 static void comparing_deinit(struct comparing *comparing)
 {
 	grouping_deinit(&comparing->grouping);
 	comparison_destroy(comparing->comparison);
+	free(comparing->orders);
 }
 
 static struct error *comparing_add(void *context, uint32_t group, const struct trace *trace)
@@ -100,59 +105,70 @@ static bool row_empty(const struct comparison *comparison, size_t row)
 	return true;
 }
 
-static int compare_numbers(uint64_t left, uint64_t right)
-{
-	return (left > right) - (left < right);
-}
-
 static uint64_t magnitude(int64_t number)
 {
 	return number < 0 ? -(uint64_t)number : (uint64_t)number;
 }
 
-/* StatisticDiff._sort_key, the largest first. */
-static int compare_differences(const void *left_pointer, const void *right_pointer, void *context)
+static int compare_numbers(uint64_t left, uint64_t right)
 {
-	const struct difference *left = left_pointer, *right = right_pointer;
-	const struct comparing *comparing = context;
-	const struct comparison *comparison = comparing->comparison;
-	size_t last = comparison->snapshot_count - 1;
-	const struct comparison_value *left_value = &comparison->values[left->values + last];
-	const struct comparison_value *right_value = &comparison->values[right->values + last];
-	struct group left_group = {.frame = left->frame, .traceback = left->traceback};
-	struct group right_group = {.frame = right->frame, .traceback = right->traceback};
-	int order = 0;
-
-	if (comparison->snapshot_count > 2)
-		order = (int)right->grows - (int)left->grows;
-	if (order == 0)
-		order = compare_numbers(magnitude(right->size_diff), magnitude(left->size_diff));
-	if (order == 0)
-		order = compare_numbers(right_value->size, left_value->size);
-	if (order == 0)
-		order = compare_numbers(magnitude(right->count_diff), magnitude(left->count_diff));
-	if (order == 0)
-		order = compare_numbers(right_value->count, left_value->count);
-	if (order == 0)
-		order = grouping_compare(&comparing->grouping, &right_group, &left_group);
-	return order;
+	return (left > right) - (left < right);
 }
 
+/* The values of the last snapshot. */
+static const struct comparison_value *last_value(const struct comparison *comparison, size_t row)
+{
+	return &comparison->values[(row + 1) * comparison->snapshot_count - 1];
+}
+
+static int64_t count_diff(const struct comparison *comparison, size_t row)
+{
+	return (int64_t)last_value(comparison, row)->count -
+	       (int64_t)comparison->values[row * comparison->snapshot_count].count;
+}
+
+/* What StatisticDiff._sort_key has behind sizes. */
+static int compare_counts(const void *context, uint32_t left, uint32_t right)
+{
+	const struct comparison *comparison = context;
+	int order = compare_numbers(magnitude(count_diff(comparison, left)),
+				    magnitude(count_diff(comparison, right)));
+
+	return order ? order
+		     : compare_numbers(last_value(comparison, left)->count,
+				       last_value(comparison, right)->count);
+}
+
+/* The groups by StatisticDiff._sort_key; with more than two snapshots what grows comes first. */
 static struct error *comparing_finish(struct comparing *comparing)
 {
 	struct comparison *comparison = comparing->comparison;
 	const struct grouping *grouping = &comparing->grouping;
+	struct difference difference;
 
+	comparing->orders = calloc(grouping->count + 1, sizeof(*comparing->orders));
 	comparison->items = calloc(grouping->count + 1, sizeof(*comparison->items));
-	if (!comparison->items)
+	if (!comparing->orders || !comparison->items)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a comparison");
 	for (size_t i = 0; i < grouping->count; i++) {
-		if (!row_empty(comparison, i))
-			difference_init(&comparison->items[comparison->count++], comparison,
-					&grouping->groups[i], i);
+		struct group_order *order = &comparing->orders[comparison->count];
+
+		if (row_empty(comparison, i))
+			continue;
+		difference_init(&difference, comparison, &grouping->groups[i], i);
+		order->keys[0] = magnitude(difference.size_diff);
+		if (comparison->snapshot_count > 2 && difference.grows)
+			order->keys[0] |= GROWS_FIRST;
+		order->keys[1] = last_value(comparison, i)->size;
+		order->group = (uint32_t)i;
+		comparison->count++;
 	}
-	qsort_r(comparison->items, comparison->count, sizeof(*comparison->items),
-		compare_differences, comparing);
+	grouping_sort(grouping, comparing->orders, comparison->count, compare_counts, comparison);
+	for (size_t i = 0; i < comparison->count; i++) {
+		uint32_t group = comparing->orders[i].group;
+
+		difference_init(&comparison->items[i], comparison, &grouping->groups[group], group);
+	}
 	return NULL;
 }
 

@@ -178,8 +178,8 @@ static int compare_tracebacks(const struct grouping *grouping, const struct grou
 	return compare_numbers(i, j);
 }
 
-int grouping_compare(const struct grouping *grouping, const struct group *left,
-		     const struct group *right)
+static int compare_places(const struct grouping *grouping, const struct group *left,
+			  const struct group *right)
 {
 	const struct frame *left_frame = group_frame(grouping, left);
 	const struct frame *right_frame = group_frame(grouping, right);
@@ -200,4 +200,71 @@ int grouping_compare(const struct grouping *grouping, const struct group *left,
 		return compare_numbers(grouping->ranks[left->frame], grouping->ranks[right->frame]);
 	order = strcmp(strings[left_frame->name], strings[right_frame->name]);
 	return order ? order : compare_numbers(left_frame->firstlineno, right_frame->firstlineno);
+}
+
+/*
+ * What places are compared by first, so that most comparisons look at no frame: the ranks of the
+ * two oldest ones. 0 where all of a file's frames are one group.
+ */
+static uint64_t place_begin(const struct grouping *grouping, const struct group *group)
+{
+	const uint32_t *frames;
+	uint32_t nframe;
+	uint64_t begin;
+
+	switch (grouping->options.group_by) {
+	case GROUP_BY_LINENO:
+		return grouping->ranks[group->frame];
+	case GROUP_BY_TRACEBACK:
+		frames = group_frames(grouping, group, &nframe);
+		begin = (uint64_t)grouping->ranks[frames[nframe - 1]] << 32;
+		/* A traceback that ends here is less than one that goes on. */
+		return nframe > 1 ? begin + grouping->ranks[frames[nframe - 2]] + 1 : begin;
+	case GROUP_BY_FILENAME:
+	case GROUP_BY_FUNCTION:
+		break;
+	}
+	return 0;
+}
+
+struct sorting {
+	const struct grouping *grouping;
+	int (*tie)(const void *context, uint32_t left, uint32_t right);
+	const void *context;
+};
+
+static int compare_keys(uint64_t left, uint64_t right)
+{
+	return (left > right) - (left < right);
+}
+
+static int compare_orders(const void *left_pointer, const void *right_pointer, void *context)
+{
+	const struct group_order *left = left_pointer, *right = right_pointer;
+	const struct sorting *sorting = context;
+	const struct group *groups = sorting->grouping->groups;
+	int order = compare_keys(right->keys[0], left->keys[0]);
+
+	if (order == 0)
+		order = compare_keys(right->keys[1], left->keys[1]);
+	if (order == 0 && sorting->tie)
+		order = -sorting->tie(sorting->context, left->group, right->group);
+	if (order == 0)
+		order = compare_keys(right->place, left->place);
+	if (order == 0)
+		order = compare_places(sorting->grouping, &groups[right->group],
+				       &groups[left->group]);
+	return order;
+}
+
+void grouping_sort(const struct grouping *grouping, struct group_order *orders, size_t count,
+		   int (*tie)(const void *context, uint32_t left, uint32_t right),
+		   const void *context)
+{
+	struct sorting sorting = {grouping, tie, context};
+
+	for (size_t i = 0; i < count; i++)
+		orders[i].place = place_begin(grouping, &grouping->groups[orders[i].group]);
+	if (count > 0)
+		qsort_r(orders, count, sizeof(*orders), compare_orders, &sorting);
 }

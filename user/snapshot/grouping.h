@@ -48,10 +48,19 @@ struct error *grouping_each(struct grouping *grouping, const struct trace *trace
 			    void *context);
 
 /*
- * How the places of two groups compare: file names by code points, then lines; tracebacks by their
- * oldest frame first (Traceback.__lt__ since 3.7). Never 0 for two groups of one grouping.
+ * Sorting: descending by the keys, where these are equal by TIE (positive: LEFT is the larger;
+ * NULL for none), then by place. Places compare as Python's: file names by code points, then
+ * lines; tracebacks by their oldest frame first (Traceback.__lt__ since 3.7); functions by file,
+ * name and line. There are no two equal places in one grouping.
  */
-int grouping_compare(const struct grouping *grouping, const struct group *left,
-		     const struct group *right);
+struct group_order {
+	uint64_t keys[2];
+	uint64_t place; /* of grouping_sort() alone */
+	uint32_t group; /* index in groups */
+};
+
+void grouping_sort(const struct grouping *grouping, struct group_order *orders, size_t count,
+		   int (*tie)(const void *context, uint32_t left, uint32_t right),
+		   const void *context);
 
 #endif

@@ -41,14 +41,18 @@ void statistics_destroy(struct statistics *statistics)
 
 struct summing {
 	struct grouping grouping;
-	struct statistics *statistics; /* items in the order of the groups */
-	size_t capacity;
+	struct statistics *statistics;
+	struct statistic *sums; /* of each group */
+	size_t count, capacity;
+	struct group_order *orders;
 };
 
 static void summing_deinit(struct summing *summing)
 {
 	grouping_deinit(&summing->grouping);
 	statistics_destroy(summing->statistics);
+	free(summing->sums);
+	free(summing->orders);
 }
 
 /* A cumulative sum may count a block once for each of 65535 frames. */
@@ -61,59 +65,48 @@ static void sum_add(uint64_t *sum, uint64_t term)
 static struct error *summing_add(void *context, uint32_t group, const struct trace *trace)
 {
 	struct summing *summing = context;
-	struct statistics *statistics = summing->statistics;
-	struct statistic *statistic;
+	struct statistic *sum;
 
-	if (group >= statistics->count) {
-		try(array_reserve(&statistics->items, &summing->capacity, statistics->count, 1,
-				  sizeof(*statistics->items)));
-		statistics->items[statistics->count++] = (struct statistic){0};
+	if (group >= summing->count) {
+		try(array_reserve(&summing->sums, &summing->capacity, summing->count, 1,
+				  sizeof(*summing->sums)));
+		summing->sums[summing->count++] = (struct statistic){0};
 	}
-	statistic = &statistics->items[group];
-	sum_add(&statistic->count, trace->count);
-	sum_add(&statistic->size, trace->size);
-	sum_add(&statistic->total_count, trace->total_count);
-	sum_add(&statistic->total_size, trace->total_size);
+	sum = &summing->sums[group];
+	sum_add(&sum->count, trace->count);
+	sum_add(&sum->size, trace->size);
+	sum_add(&sum->total_count, trace->total_count);
+	sum_add(&sum->total_size, trace->total_size);
 	return NULL;
 }
 
-static int compare_numbers(uint64_t left, uint64_t right)
+/* The groups by Statistic._sort_key, without those of which nothing is held: Python has none. */
+static struct error *summing_finish(struct summing *summing)
 {
-	return (left > right) - (left < right);
-}
+	struct statistics *statistics = summing->statistics;
+	const struct grouping *grouping = &summing->grouping;
 
-/* Statistic._sort_key, the largest first. */
-static int compare_statistics(const void *left_pointer, const void *right_pointer, void *context)
-{
-	const struct statistic *left = left_pointer, *right = right_pointer;
-	struct group left_group = {.frame = left->frame, .traceback = left->traceback};
-	struct group right_group = {.frame = right->frame, .traceback = right->traceback};
-	int order = compare_numbers(right->size, left->size);
+	summing->orders = calloc(summing->count + 1, sizeof(*summing->orders));
+	statistics->items = calloc(summing->count + 1, sizeof(*statistics->items));
+	if (!summing->orders || !statistics->items)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "statistics");
+	for (size_t i = 0; i < summing->count; i++) {
+		const struct statistic *sum = &summing->sums[i];
 
-	if (order == 0)
-		order = compare_numbers(right->count, left->count);
-	if (order == 0)
-		order = grouping_compare(context, &right_group, &left_group);
-	return order;
-}
-
-/* Names the groups, and drops those of which nothing is held: Python has no trace of these. */
-static void statistics_compact(struct statistics *statistics, const struct grouping *grouping)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < statistics->count; i++) {
-		struct statistic *item = &statistics->items[kept];
-
-		if (statistics->items[i].count == 0 && statistics->items[i].size == 0)
-			continue;
-		*item = statistics->items[i];
-		item->frame = grouping->groups[i].frame;
-		item->traceback = grouping->groups[i].traceback;
-		item->several_functions = grouping->groups[i].several_functions;
-		kept++;
+		if (sum->count > 0 || sum->size > 0)
+			summing->orders[statistics->count++] = (struct group_order){
+				.keys = {sum->size, sum->count}, .group = (uint32_t)i};
 	}
-	statistics->count = kept;
+	grouping_sort(grouping, summing->orders, statistics->count, NULL, NULL);
+	for (size_t i = 0; i < statistics->count; i++) {
+		uint32_t group = summing->orders[i].group;
+
+		statistics->items[i] = summing->sums[group];
+		statistics->items[i].frame = grouping->groups[group].frame;
+		statistics->items[i].traceback = grouping->groups[group].traceback;
+		statistics->items[i].several_functions = grouping->groups[group].several_functions;
+	}
+	return NULL;
 }
 
 struct error *statistics_create(const struct snapshot *snapshot,
@@ -134,10 +127,7 @@ struct error *statistics_create(const struct snapshot *snapshot,
 		statistics->trace_size += snapshot->traces[i].size;
 		try(grouping_each(&summing.grouping, &snapshot->traces[i], summing_add, &summing));
 	}
-	statistics_compact(statistics, &summing.grouping);
-	if (statistics->count > 0)
-		qsort_r(statistics->items, statistics->count, sizeof(*statistics->items),
-			compare_statistics, &summing.grouping);
+	try(summing_finish(&summing));
 	*ret = take(summing.statistics);
 	return NULL;
 }
