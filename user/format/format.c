@@ -3,8 +3,12 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "format/pickle.h"
 #include "format/pprof.h"
 #include "format/tracemalloc.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 
 static struct error *write_pprof(const struct snapshot *snapshot,
@@ -30,6 +34,7 @@ const struct format formats[] = {
 	{
 		.name = "tracemalloc",
 		.summary = "for tracemalloc.Snapshot.load() of the same Python",
+		.read = tracemalloc_read,
 		.write = write_tracemalloc,
 	},
 };
@@ -45,9 +50,34 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
-struct error *snapshot_file_read(const char *path, struct snapshot **ret)
+/* The first byte of a pipe, left in it; false if it has none. */
+static bool pipe_peek(int fd, uint8_t *ret)
 {
-	return pprof_read(path, ret);
+	int ends[2];
+	bool peeked;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return false;
+	peeked = tee(fd, ends[1], 1, 0) == 1 && read(ends[0], ret, 1) == 1;
+	close(ends[0]);
+	close(ends[1]);
+	return peeked;
+}
+
+/*
+ * A pickle begins with the opcode PROTO, a profile as gzip does. What is neither, or cannot be
+ * read, is left to the reader of profiles, which tells why.
+ */
+struct error *snapshot_file_read(const char *path, struct tables *tables, struct snapshot **ret)
+{
+	/* A pipe stays open between here and there, or its writer would see it end. */
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	uint8_t first = 0;
+
+	if (fd >= 0 && pread(fd, &first, 1, 0) < 0 && errno == ESPIPE && !pipe_peek(fd, &first))
+		first = 0;
+	return first == OP_PROTO ? tracemalloc_read(path, tables, ret)
+				 : pprof_read(path, tables, ret);
 }
 
 struct error *snapshot_file_write(const struct snapshot *snapshot, const char *path)

@@ -2,41 +2,14 @@
 #include "format/tracemalloc.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/lookup.h"
 #include "base/output.h"
 #include "base/text.h"
+#include "format/pickle.h"
 #include "snapshot/snapshot.h"
+#include "snapshot/tables.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-/* Opcodes of protocol 4: CPython's Lib/pickletools.py. */
-enum opcode {
-	OP_PROTO = 0x80,
-	OP_STOP = '.',
-	OP_MARK = '(',
-	OP_EMPTY_TUPLE = ')',
-	OP_TUPLE = 't',
-	OP_TUPLE1 = 0x85,
-	OP_TUPLE2 = 0x86,
-	OP_TUPLE3 = 0x87,
-	OP_EMPTY_LIST = ']',
-	OP_APPENDS = 'e',
-	OP_EMPTY_DICT = '}',
-	OP_SETITEMS = 'u',
-	OP_BININT1 = 'K',
-	OP_BININT2 = 'M',
-	OP_BININT = 'J',
-	OP_LONG1 = 0x8a,
-	OP_SHORT_BINUNICODE = 0x8c,
-	OP_BINUNICODE = 'X',
-	OP_STACK_GLOBAL = 0x93,
-	OP_NEWOBJ = 0x81,
-	OP_BUILD = 'b',
-	OP_MEMOIZE = 0x94,
-	OP_BINGET = 'h',
-	OP_LONG_BINGET = 'j',
-};
 
 /* Python's own pickler appends this many elements of a list at a time. */
 #define APPENDS_BATCH 1000
@@ -45,15 +18,11 @@ enum opcode {
 
 struct pickle {
 	const struct snapshot *snapshot;
+	const struct tables *tables;
 	struct output *output;
 	bool total_nframe;   /* tuples have it: 3.9 on */
 	uint32_t memo_count; /* what Python's memo holds so far */
-	uint32_t unknown;    /* memo of "<unknown>" */
-
-	uint32_t *string_memos, *traceback_memos;
-	/* A frame of each distinct file and line, by index, and its memo. */
-	struct lookup frame_lookup;
-	uint32_t *frame_memos;
+	uint32_t *string_memos, *frame_memos, *traceback_memos;
 
 	size_t batch; /* tuples since the last MARK */
 };
@@ -61,9 +30,8 @@ struct pickle {
 static void pickle_deinit(struct pickle *pickle)
 {
 	free(pickle->string_memos);
-	free(pickle->traceback_memos);
 	free(pickle->frame_memos);
-	lookup_deinit(&pickle->frame_lookup);
+	free(pickle->traceback_memos);
 }
 
 static struct error *emit(struct pickle *pickle, enum opcode opcode)
@@ -152,65 +120,40 @@ static struct error *emit_text(struct pickle *pickle, const char *text)
 
 static struct error *emit_filename(struct pickle *pickle, uint32_t string)
 {
-	const char *text = pickle->snapshot->strings[string];
-	uint32_t *memo = *text ? &pickle->string_memos[string] : &pickle->unknown;
+	uint32_t *memo = &pickle->string_memos[string];
 
 	if (*memo != NOT_MEMOIZED)
 		return emit_get(pickle, *memo);
-	/* As tracemalloc has a frame whose file name it could not read. */
-	try(emit_text(pickle, *text ? text : "<unknown>"));
+	try(emit_text(pickle, pickle->tables->strings[string]));
 	return emit_memoize(pickle, memo);
 }
 
-static bool frame_equal(const void *context, uint32_t position, const void *key)
-{
-	const struct frame *known = &((const struct snapshot *)context)->frames[position];
-	const struct frame *frame = key;
-
-	return known->filename == frame->filename && known->lineno == frame->lineno;
-}
-
-/* The tuple (filename, lineno) of the snapshot's frame INDEX. */
+/* The tuple (filename, lineno) of the frame INDEX. */
 static struct error *emit_frame(struct pickle *pickle, uint32_t index)
 {
-	const struct frame *frame = &pickle->snapshot->frames[index];
-	uint64_t hash = lookup_hash_number(frame->filename, frame->lineno);
-	uint32_t found =
-		lookup_find(&pickle->frame_lookup, hash, frame_equal, pickle->snapshot, frame);
+	const struct frame *frame = &pickle->tables->frames[index];
+	uint32_t *memo = &pickle->frame_memos[index];
 
-	if (found != LOOKUP_NONE)
-		return emit_get(pickle, pickle->frame_memos[found]);
+	if (*memo != NOT_MEMOIZED)
+		return emit_get(pickle, *memo);
 	try(emit_filename(pickle, frame->filename));
 	try(emit_integer(pickle, frame->lineno));
 	try(emit(pickle, OP_TUPLE2));
-	try(emit_memoize(pickle, &pickle->frame_memos[index]));
-	return lookup_add(&pickle->frame_lookup, hash, index);
-}
-
-/* tracemalloc has no traceback without a frame: the place is then "<unknown>", line 0. */
-static struct error *emit_no_frame(struct pickle *pickle)
-{
-	try(emit_filename(pickle, 0));
-	try(emit_integer(pickle, 0));
-	return emit(pickle, OP_TUPLE2);
+	return emit_memoize(pickle, memo);
 }
 
 static struct error *emit_traceback(struct pickle *pickle, uint32_t index)
 {
-	const struct traceback *traceback = &pickle->snapshot->tracebacks[index];
+	const struct traceback *traceback = &pickle->tables->tracebacks[index];
+	uint32_t *memo = &pickle->traceback_memos[index];
 
-	if (pickle->traceback_memos[index] != NOT_MEMOIZED)
-		return emit_get(pickle, pickle->traceback_memos[index]);
-	if (traceback->nframe == 0) {
-		try(emit_no_frame(pickle));
-		try(emit(pickle, OP_TUPLE1));
-		return emit_memoize(pickle, &pickle->traceback_memos[index]);
-	}
+	if (*memo != NOT_MEMOIZED)
+		return emit_get(pickle, *memo);
 	try(emit(pickle, OP_MARK));
 	for (uint32_t i = 0; i < traceback->nframe; i++)
-		try(emit_frame(pickle, traceback->first + i));
+		try(emit_frame(pickle, pickle->tables->traceback_frames[traceback->first + i]));
 	try(emit(pickle, OP_TUPLE));
-	return emit_memoize(pickle, &pickle->traceback_memos[index]);
+	return emit_memoize(pickle, memo);
 }
 
 /* Begins and ends batches of elements of the list of traces. */
@@ -232,7 +175,7 @@ static struct error *batch_end(struct pickle *pickle)
 
 static struct error *emit_block(struct pickle *pickle, const struct trace *trace, uint64_t size)
 {
-	uint32_t total_nframe = pickle->snapshot->tracebacks[trace->traceback].total_nframe;
+	uint32_t total_nframe = pickle->tables->tracebacks[trace->traceback].total_nframe;
 
 	if (pickle->total_nframe)
 		try(emit(pickle, OP_MARK));
@@ -241,7 +184,7 @@ static struct error *emit_block(struct pickle *pickle, const struct trace *trace
 	try(emit_traceback(pickle, trace->traceback));
 	if (!pickle->total_nframe)
 		return emit(pickle, OP_TUPLE3);
-	try(emit_integer(pickle, total_nframe > 0 ? total_nframe : 1));
+	try(emit_integer(pickle, total_nframe));
 	return emit(pickle, OP_TUPLE);
 }
 
@@ -328,12 +271,12 @@ static uint32_t *memos_create(size_t count)
 
 static struct error *pickle_init(struct pickle *pickle)
 {
-	const struct snapshot *snapshot = pickle->snapshot;
+	const struct tables *tables = pickle->snapshot->tables;
 
-	pickle->unknown = NOT_MEMOIZED;
-	pickle->string_memos = memos_create(snapshot->string_count);
-	pickle->traceback_memos = memos_create(snapshot->traceback_count);
-	pickle->frame_memos = memos_create(snapshot->frame_count);
+	pickle->tables = tables;
+	pickle->string_memos = memos_create(tables->string_count);
+	pickle->frame_memos = memos_create(tables->frame_count);
+	pickle->traceback_memos = memos_create(tables->traceback_count);
 	if (!pickle->string_memos || !pickle->traceback_memos || !pickle->frame_memos)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a pickle");
 	return NULL;
