@@ -108,6 +108,22 @@ class Python:
         return done.stdout
 
 
+def versions():
+    """[(version, (root, python))] of those of interpreters() that run."""
+    found = []
+    for root, path in interpreters():
+        with Python(root, path) as python:
+            try:
+                found.append((python.version(), (root, path)))
+            except (Failed, OSError):
+                continue
+    return found
+
+
+def newest():
+    return max(versions(), key=lambda each: each[0])[1]
+
+
 class Target:
     """A program under a Python that says words on its output and waits for lines on its input."""
 
