@@ -86,7 +86,7 @@ static void slots_put(struct lookup_slot *slots, size_t size, struct lookup_slot
 
 static struct error *lookup_grow(struct lookup *lookup)
 {
-	size_t size = lookup->size ? lookup->size * 2 : 64;
+	size_t size = lookup->size ? lookup->size * 4 : 64;
 	struct lookup_slot *slots = reallocarray(NULL, size, sizeof(*slots));
 
 	if (!slots)
@@ -104,8 +104,8 @@ static struct error *lookup_grow(struct lookup *lookup)
 
 struct error *lookup_add(struct lookup *lookup, uint64_t hash, uint32_t position)
 {
-	/* At most three quarters full, so that a search ends soon. */
-	if (lookup->used >= lookup->size / 4 * 3)
+	/* At most half full, so that a search ends soon. */
+	if (lookup->used >= lookup->size / 2)
 		try(lookup_grow(lookup));
 	slots_put(lookup->slots, lookup->size, (struct lookup_slot){fold(hash), position});
 	lookup->used++;

@@ -402,8 +402,9 @@ static struct error *read_location_id(struct reader *reader, uint64_t id)
 	count = reader->locations[location + 1].first - first;
 	if (reader->nframe + count > PPROF_DEPTH_MAX)
 		return refuse_many("frames in a traceback", PPROF_DEPTH_MAX);
-	try(array_reserve(&reader->traceback, &reader->traceback_capacity, reader->nframe, count,
-			  sizeof(*reader->traceback)));
+	if (reader->nframe + count > reader->traceback_capacity)
+		try(array_reserve(&reader->traceback, &reader->traceback_capacity, reader->nframe,
+				  count, sizeof(*reader->traceback)));
 	for (uint32_t i = 0; i < count; i++)
 		reader->traceback[reader->nframe++] = reader->frames[first + i];
 	return NULL;

@@ -30,7 +30,7 @@ static struct error *varint_read(struct wire *wire, uint64_t *ret)
 	return wire_damaged(wire, "a number has more than 64 bits");
 }
 
-struct error *wire_next_varint(struct wire *packed, uint64_t *value, bool *ret)
+struct error *wire_next_long_varint(struct wire *packed, uint64_t *value, bool *ret)
 {
 	if (packed->offset >= packed->size) {
 		*ret = false;

@@ -35,7 +35,27 @@ struct wire_field {
 /* The next field; false at the end. What is not well-formed is an error. */
 struct error *wire_next(struct wire *wire, struct wire_field *field, bool *ret);
 
+/* As wire_next_varint(), for a number of any length. */
+struct error *wire_next_long_varint(struct wire *packed, uint64_t *value, bool *ret);
+
 /* A packed repeated varint field's next element; false at the end of PACKED. */
-struct error *wire_next_varint(struct wire *packed, uint64_t *value, bool *ret);
+static inline struct error *wire_next_varint(struct wire *packed, uint64_t *value, bool *ret)
+{
+	const uint8_t *data = packed->data + packed->offset;
+	size_t left = packed->size - packed->offset;
+
+	*ret = true;
+	if (left > 0 && data[0] < 0x80) {
+		*value = data[0];
+		packed->offset++;
+		return NULL;
+	}
+	if (left > 1 && data[1] < 0x80) {
+		*value = (uint64_t)data[1] << 7 | (data[0] & 0x7f);
+		packed->offset += 2;
+		return NULL;
+	}
+	return wire_next_long_varint(packed, value, ret);
+}
 
 #endif
