@@ -132,47 +132,6 @@ struct error *machine_read_protocol(struct machine *machine)
 	return NULL;
 }
 
-struct error *machine_next(struct machine *machine, uint8_t *ret)
-{
-	const uint8_t *opcode;
-
-	machine->offset = pickle_input_offset(&machine->input);
-	try(pickle_input_take(&machine->input, 1, &opcode));
-	*ret = *opcode;
-	return NULL;
-}
-
-struct error *machine_check_frame(struct machine *machine, bool last)
-{
-	uint64_t offset = pickle_input_offset(&machine->input);
-
-	if (machine->frame_end == 0 || (offset < machine->frame_end && !last))
-		return NULL;
-	if (offset != machine->frame_end)
-		return machine_refuse(machine, "its frame ends at byte %" PRIu64,
-				      machine->frame_end);
-	machine->frame_end = 0;
-	return NULL;
-}
-
-static uint64_t number_decode(const uint8_t *bytes, size_t size)
-{
-	uint64_t number = 0;
-
-	for (size_t i = 0; i < size; i++)
-		number |= (uint64_t)bytes[i] << (8 * i);
-	return number;
-}
-
-struct error *machine_take_number(struct machine *machine, size_t size, uint64_t *ret)
-{
-	const uint8_t *bytes;
-
-	try(pickle_input_take(&machine->input, size, &bytes));
-	*ret = number_decode(bytes, size);
-	return NULL;
-}
-
 /* Two's complement, of as many bytes as the first one says. */
 struct error *machine_take_long(struct machine *machine, uint64_t *ret)
 {
@@ -187,7 +146,7 @@ struct error *machine_take_long(struct machine *machine, uint64_t *ret)
 		if (bytes[i] != 0)
 			return machine_refuse(machine, "a number of more than 64 bits");
 	}
-	*ret = number_decode(bytes, size < 8 ? size : 8);
+	*ret = machine_number(bytes, size < 8 ? size : 8);
 	return NULL;
 }
 
@@ -238,25 +197,37 @@ struct error *machine_mark(struct machine *machine)
 	return NULL;
 }
 
-/* What lies below the last mark is out of reach. */
-static size_t stack_floor(const struct machine *machine)
+struct error *machine_refuse_frame(const struct machine *machine)
 {
-	return machine->mark_count > 0 ? machine->marks[machine->mark_count - 1] : 0;
+	return machine_refuse(machine, "its frame ends at byte %" PRIu64, machine->frame_end);
 }
 
-struct error *machine_memoize(struct machine *machine)
+struct error *machine_refuse_pop(const struct machine *machine, size_t count)
 {
-	const struct value *value;
+	return machine_refuse(machine, "an opcode for %zu values, and there are %zu", count,
+			      machine->stack_count - machine_floor(machine));
+}
 
-	if (machine->stack_count == stack_floor(machine))
-		return machine_refuse(machine, "nothing is there to be memoized");
+struct error *machine_refuse_recall(const struct machine *machine, uint64_t index)
+{
+	return machine_refuse(machine, "memo %" PRIu64 " of %zu is referred to", index,
+			      machine->memo_count);
+}
+
+struct error *machine_grow_stack(struct machine *machine)
+{
+	if (machine->stack_count >= MACHINE_STACK_MAX)
+		return machine_refuse_many(machine, "values at a time", MACHINE_STACK_MAX);
+	return array_reserve(&machine->stack, &machine->stack_capacity, machine->stack_count, 1,
+			     sizeof(*machine->stack));
+}
+
+struct error *machine_grow_memos(struct machine *machine)
+{
 	if (machine->memo_count >= MACHINE_MEMO_MAX)
 		return machine_refuse_many(machine, "memoized values", MACHINE_MEMO_MAX);
-	try(array_reserve(&machine->memos, &machine->memo_capacity, machine->memo_count, 1,
-			  sizeof(*machine->memos)));
-	value = &machine->stack[machine->stack_count - 1];
-	machine->memos[machine->memo_count++] = (struct memo){value->kind, value->index};
-	return NULL;
+	return array_reserve(&machine->memos, &machine->memo_capacity, machine->memo_count, 1,
+			     sizeof(*machine->memos));
 }
 
 struct error *machine_frame(struct machine *machine)
@@ -271,40 +242,9 @@ struct error *machine_frame(struct machine *machine)
 	return NULL;
 }
 
-struct error *machine_recall(struct machine *machine, uint64_t index, struct memo *ret)
-{
-	if (index >= machine->memo_count)
-		return machine_refuse(machine, "memo %" PRIu64 " of %zu is referred to", index,
-				      machine->memo_count);
-	*ret = machine->memos[index];
-	return NULL;
-}
-
-struct error *machine_push(struct machine *machine, struct value value)
-{
-	if (machine->stack_count == machine->stack_capacity) {
-		if (machine->stack_count >= MACHINE_STACK_MAX)
-			return machine_refuse_many(machine, "values at a time", MACHINE_STACK_MAX);
-		try(array_reserve(&machine->stack, &machine->stack_capacity, machine->stack_count,
-				  1, sizeof(*machine->stack)));
-	}
-	machine->stack[machine->stack_count++] = value;
-	return NULL;
-}
-
-struct error *machine_pop(struct machine *machine, size_t count, const struct value **ret)
-{
-	if (machine->stack_count - stack_floor(machine) < count)
-		return machine_refuse(machine, "an opcode for %zu values, and there are %zu", count,
-				      machine->stack_count - stack_floor(machine));
-	machine->stack_count -= count;
-	*ret = &machine->stack[machine->stack_count];
-	return NULL;
-}
-
 struct error *machine_pop_mark(struct machine *machine, const struct value **ret, size_t *ret_count)
 {
-	size_t floor = stack_floor(machine);
+	size_t floor = machine_floor(machine);
 
 	if (machine->mark_count == 0)
 		return machine_refuse(machine, "an opcode that needs a mark, and there is none");
@@ -320,7 +260,7 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 {
 	const struct value *value;
 
-	if (machine->stack_count == stack_floor(machine))
+	if (machine->stack_count == machine_floor(machine))
 		return machine_refuse(machine, "an opcode for %s, and there is none", what);
 	value = &machine->stack[machine->stack_count - 1];
 	if (value->kind != kind)

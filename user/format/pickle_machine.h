@@ -9,6 +9,7 @@
 #ifndef TMBPF_FORMAT_PICKLE_MACHINE_H
 #define TMBPF_FORMAT_PICKLE_MACHINE_H
 
+#include "base/cleanup.h"
 #include "format/pickle_input.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -61,34 +62,122 @@ struct error *machine_refuse_opcode(const struct machine *machine, uint8_t opcod
 
 /* The head of the file: protocol 4 or 5. */
 struct error *machine_read_protocol(struct machine *machine);
-/* The next opcode. */
-struct error *machine_next(struct machine *machine, uint8_t *ret);
-/* After each opcode, LAST being the last one: none may reach over the end of its frame. */
-struct error *machine_check_frame(struct machine *machine, bool last);
-
-/* What stands behind an opcode: a little-endian number of SIZE bytes, 8 at most. */
-struct error *machine_take_number(struct machine *machine, size_t size, uint64_t *ret);
+/* LONG1's number; it has to be positive and of 64 bits. */
+struct error *machine_take_long(struct machine *machine, uint64_t *ret);
 /* A string, the size of whose length is given, in UTF-8 that may have surrogates; the machine's. */
 struct error *machine_take_text(struct machine *machine, size_t length_size, const char **ret,
 				size_t *ret_size);
-/* LONG1's number; it has to be positive and of 64 bits. */
-struct error *machine_take_long(struct machine *machine, uint64_t *ret);
 
-/* MARK, MEMOIZE and FRAME. */
+/* MARK and FRAME. */
 struct error *machine_mark(struct machine *machine);
-struct error *machine_memoize(struct machine *machine);
 struct error *machine_frame(struct machine *machine);
-/* What was memoized as INDEX. */
-struct error *machine_recall(struct machine *machine, uint64_t index, struct memo *ret);
-
-struct error *machine_push(struct machine *machine, struct value value);
-/* Takes COUNT values off, the oldest first: they stay valid until something is pushed. */
-struct error *machine_pop(struct machine *machine, size_t count, const struct value **ret);
-/* Takes off what lies above the last mark, in the same way, and the mark. */
+/* Takes off what lies above the last mark, as machine_pop(), and the mark. */
 struct error *machine_pop_mark(struct machine *machine, const struct value **ret,
 			       size_t *ret_count);
 /* The last value, which has to be of KIND; it stays. WHAT is for the message. */
 struct error *machine_top(const struct machine *machine, uint32_t kind, const char *what,
 			  const struct value **ret);
+
+/* What the functions below do where it is not the usual. */
+struct error *machine_refuse_frame(const struct machine *machine);
+struct error *machine_refuse_pop(const struct machine *machine, size_t count);
+struct error *machine_refuse_recall(const struct machine *machine, uint64_t index);
+struct error *machine_grow_stack(struct machine *machine);
+struct error *machine_grow_memos(struct machine *machine);
+
+/* A file has tens of millions of opcodes: what most of them do is inline. */
+
+/* The next opcode. */
+static inline struct error *machine_next(struct machine *machine, uint8_t *ret)
+{
+	const uint8_t *opcode;
+
+	machine->offset = pickle_input_offset(&machine->input);
+	try(pickle_input_take(&machine->input, 1, &opcode));
+	*ret = *opcode;
+	return NULL;
+}
+
+/* After each opcode, LAST being the last one: none may reach over the end of its frame. */
+static inline struct error *machine_check_frame(struct machine *machine, bool last)
+{
+	uint64_t offset = pickle_input_offset(&machine->input);
+
+	if (machine->frame_end == 0 || (offset < machine->frame_end && !last))
+		return NULL;
+	if (offset != machine->frame_end)
+		return machine_refuse_frame(machine);
+	machine->frame_end = 0;
+	return NULL;
+}
+
+/* The little-endian number of SIZE bytes, 8 at most. */
+static inline uint64_t machine_number(const uint8_t *bytes, size_t size)
+{
+	uint64_t number = 0;
+
+	for (size_t i = 0; i < size; i++)
+		number |= (uint64_t)bytes[i] << (8 * i);
+	return number;
+}
+
+/* The same of the bytes behind the opcode. */
+static inline struct error *machine_take_number(struct machine *machine, size_t size, uint64_t *ret)
+{
+	const uint8_t *bytes;
+
+	try(pickle_input_take(&machine->input, size, &bytes));
+	*ret = machine_number(bytes, size);
+	return NULL;
+}
+
+/* How many of the stack's values lie below the last mark: out of reach. */
+static inline size_t machine_floor(const struct machine *machine)
+{
+	return machine->mark_count > 0 ? machine->marks[machine->mark_count - 1] : 0;
+}
+
+static inline struct error *machine_push(struct machine *machine, struct value value)
+{
+	if (machine->stack_count == machine->stack_capacity)
+		try(machine_grow_stack(machine));
+	machine->stack[machine->stack_count++] = value;
+	return NULL;
+}
+
+/* Takes COUNT values off, the oldest first: they stay valid until something is pushed. */
+static inline struct error *machine_pop(struct machine *machine, size_t count,
+					const struct value **ret)
+{
+	if (machine->stack_count - machine_floor(machine) < count)
+		return machine_refuse_pop(machine, count);
+	machine->stack_count -= count;
+	*ret = &machine->stack[machine->stack_count];
+	return NULL;
+}
+
+/* MEMOIZE: keeps the last value, which stays. */
+static inline struct error *machine_memoize(struct machine *machine)
+{
+	const struct value *value;
+
+	if (machine->stack_count == machine_floor(machine))
+		return machine_refuse_pop(machine, 1);
+	if (machine->memo_count == machine->memo_capacity)
+		try(machine_grow_memos(machine));
+	value = &machine->stack[machine->stack_count - 1];
+	machine->memos[machine->memo_count++] = (struct memo){value->kind, value->index};
+	return NULL;
+}
+
+/* What was memoized as INDEX. */
+static inline struct error *machine_recall(struct machine *machine, uint64_t index,
+					   struct memo *ret)
+{
+	if (index >= machine->memo_count)
+		return machine_refuse_recall(machine, index);
+	*ret = machine->memos[index];
+	return NULL;
+}
 
 #endif

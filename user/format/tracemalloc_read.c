@@ -13,6 +13,7 @@
 #include "format/tracemalloc.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -57,6 +58,17 @@ static const unsigned int class_attributes[CLASS_COUNT] = {
 	[CLASS_TRACES] = 1u << WORD_TRACES_LIST,
 };
 
+/*
+ * Python writes a frame again for each traceback that it is in, and most are the same few: a look
+ * here spares one into the tables. A place is that of what the two numbers hash to.
+ */
+struct place {
+	uint32_t filename, lineno;
+	uint32_t frame; /* index of the tables, plus one; 0: nothing is here */
+};
+
+#define PLACE_BITS 16
+
 /* A tuple of frames. How many there were is said by the traces. */
 struct frames {
 	uint32_t first, nframe;
@@ -74,7 +86,8 @@ struct reader {
 	struct snapshot_builder *builder;
 	struct tables *tables; /* the builder's */
 
-	uint32_t *frames; /* of all tuples of frames: indexes of the tables */
+	struct place *places; /* frames by their content: those of late, PLACE_COUNT */
+	uint32_t *frames;     /* of all tuples of frames: indexes of the tables */
 	size_t frame_count, frame_capacity;
 	struct frames *tracebacks;
 	size_t traceback_count, traceback_capacity;
@@ -99,6 +112,7 @@ static void reader_deinit(struct reader *reader)
 {
 	machine_deinit(&reader->machine);
 	snapshot_builder_destroy(reader->builder);
+	free(reader->places);
 	free(reader->frames);
 	free(reader->tracebacks);
 	free(reader->blocks);
@@ -184,6 +198,27 @@ static struct error *check_32_bits(const struct reader *reader, const struct val
 	return NULL;
 }
 
+static struct error *find_frame(struct reader *reader, const struct frame *frame, uint32_t *ret)
+{
+	uint64_t key = (uint64_t)frame->filename << 32 | frame->lineno;
+	struct place *place;
+
+	if (!reader->places)
+		reader->places = calloc((size_t)1 << PLACE_BITS, sizeof(*reader->places));
+	if (!reader->places)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a table of frames");
+	place = &reader->places[key * 0x9e3779b97f4a7c15 >> (64 - PLACE_BITS)];
+	if (place->frame == 0 || place->filename != frame->filename ||
+	    place->lineno != frame->lineno) {
+		uint32_t index;
+
+		try(tables_frame(reader->tables, frame, &index));
+		*place = (struct place){frame->filename, frame->lineno, index + 1};
+	}
+	*ret = place->frame - 1;
+	return NULL;
+}
+
 static struct error *make_frame(struct reader *reader, const struct value *values, size_t count)
 {
 	struct frame frame = {.filename = values[0].index};
@@ -196,7 +231,7 @@ static struct error *make_frame(struct reader *reader, const struct value *value
 	if (values[0].kind == VALUE_WORD)
 		try(tables_string(reader->tables, words[values[0].index],
 				  strlen(words[values[0].index]), &frame.filename));
-	try(tables_frame(reader->tables, &frame, &index));
+	try(find_frame(reader, &frame, &index));
 	return push(reader, VALUE_FRAME, index);
 }
 
