@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support.h"
 #include "base/cleanup.h"
+#include "snapshot/tables.h"
 #include <dirent.h>
 #include <ftw.h>
 #include <string.h>
@@ -94,15 +95,20 @@ uint32_t support_string(struct snapshot_builder *builder, const char *text)
 {
 	uint32_t string;
 
-	support_ok(snapshot_builder_string(builder, text, strlen(text), &string));
+	support_ok(tables_string(snapshot_builder_tables(builder), text, strlen(text), &string));
 	return string;
 }
 
 static void add_trace(struct snapshot_builder *builder, const struct frame *frames, uint32_t nframe,
 		      uint32_t total_nframe, struct trace trace)
 {
-	support_ok(snapshot_builder_traceback(builder, frames, nframe, total_nframe,
-					      &trace.traceback));
+	struct tables *tables = snapshot_builder_tables(builder);
+	uint32_t indexes[130];
+
+	assert_true(nframe <= array_size(indexes));
+	for (uint32_t i = 0; i < nframe; i++)
+		support_ok(tables_frame(tables, &frames[i], &indexes[i]));
+	support_ok(tables_traceback(tables, indexes, nframe, total_nframe, &trace.traceback));
 	support_ok(snapshot_builder_trace(builder, &trace));
 }
 
@@ -123,6 +129,9 @@ static void fill_info(struct snapshot_info *info)
 	info->executable = copy("/usr/bin/python3.11");
 	info->host = copy("host");
 	info->container = copy("");
+	info->start_time = 123456789012;
+	info->boot_id = copy("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+	info->mount_namespace = 4026531841;
 	info->python_version = 0x030b02f0;
 	info->mode = copy("exact");
 	info->traceback_limit = 25;
@@ -141,7 +150,7 @@ struct snapshot *support_snapshot(void)
 	struct snapshot *snapshot;
 	struct frame frames[4];
 
-	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_create(NULL, &builder));
 	fill_info(snapshot_builder_info(builder));
 	frames[0] = (struct frame){support_string(builder, "/srv/app.py"),
 				   support_string(builder, "Cache.put"), 12, 10};
@@ -149,7 +158,7 @@ struct snapshot *support_snapshot(void)
 	/* A lone surrogate, a byte that is no text, and what Python itself has for "unknown". */
 	frames[2] = (struct frame){support_string(builder, "/srv/\xed\xb3\xbf\xffg\xc3\xb6.py"),
 				   support_string(builder, "\xe5\x87\xbd"), 7, 0};
-	frames[3] = (struct frame){0, 0, 0, 0};
+	frames[3] = (struct frame){support_string(builder, "<unknown>"), 0, 0, 0};
 	add_trace(builder, frames, 2, 2,
 		  (struct trace){.count = 3, .size = 1000, .total_count = 7, .total_size = 2048});
 	add_trace(builder, frames + 1, 2, 130,
@@ -172,7 +181,7 @@ struct snapshot *support_snapshot_random(unsigned int seed, size_t count)
 	uint32_t names[64];
 	struct frame frames[130];
 
-	support_ok(snapshot_builder_create(&builder));
+	support_ok(snapshot_builder_create(NULL, &builder));
 	for (size_t i = 0; i < array_size(names); i++) {
 		char name[32];
 
@@ -209,6 +218,9 @@ static void same_info(const struct snapshot_info *left, const struct snapshot_in
 	assert_string_equal(left->executable, right->executable);
 	assert_string_equal(left->host, right->host);
 	assert_string_equal(left->container, right->container);
+	assert_int_equal(left->start_time, right->start_time);
+	assert_string_equal(left->boot_id, right->boot_id);
+	assert_int_equal(left->mount_namespace, right->mount_namespace);
 	assert_int_equal(left->python_version, right->python_version);
 	assert_string_equal(left->mode, right->mode);
 	assert_int_equal(left->traceback_limit, right->traceback_limit);
@@ -225,14 +237,17 @@ static void same_info(const struct snapshot_info *left, const struct snapshot_in
 	}
 }
 
-static void same_traceback(const struct snapshot *left, const struct traceback *left_traceback,
-			   const struct snapshot *right, const struct traceback *right_traceback)
+static void same_traceback(const struct tables *left, uint32_t left_index,
+			   const struct tables *right, uint32_t right_index)
 {
+	const struct traceback *left_traceback = &left->tracebacks[left_index];
+	const struct traceback *right_traceback = &right->tracebacks[right_index];
+
 	assert_int_equal(left_traceback->nframe, right_traceback->nframe);
 	assert_int_equal(left_traceback->total_nframe, right_traceback->total_nframe);
 	for (uint32_t i = 0; i < left_traceback->nframe; i++) {
-		const struct frame *one = &left->frames[left_traceback->first + i];
-		const struct frame *other = &right->frames[right_traceback->first + i];
+		const struct frame *one = tables_traceback_frame(left, left_index, i);
+		const struct frame *other = tables_traceback_frame(right, right_index, i);
 
 		assert_string_equal(left->strings[one->filename], right->strings[other->filename]);
 		assert_string_equal(left->strings[one->name], right->strings[other->name]);
@@ -253,7 +268,6 @@ void support_same(const struct snapshot *left, const struct snapshot *right)
 		assert_int_equal(one->size, other->size);
 		assert_int_equal(one->total_count, other->total_count);
 		assert_int_equal(one->total_size, other->total_size);
-		same_traceback(left, &left->tracebacks[one->traceback], right,
-			       &right->tracebacks[other->traceback]);
+		same_traceback(left->tables, one->traceback, right->tables, other->traceback);
 	}
 }

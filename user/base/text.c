@@ -193,6 +193,15 @@ char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX])
 	return text_bytes((double)size, buffer);
 }
 
+char *text_size_diff(int64_t size, char buffer[TEXT_NUMBER_MAX])
+{
+	char number[TEXT_NUMBER_MAX];
+
+	text_size(size < 0 ? 0 - (uint64_t)size : (uint64_t)size, number);
+	snprintf(buffer, TEXT_NUMBER_MAX, "%c%.30s", size < 0 ? '-' : '+', number);
+	return buffer;
+}
+
 char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX])
 {
 	return text_bytes(count ? (double)size / (double)count : 0, buffer);

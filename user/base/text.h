@@ -37,11 +37,13 @@ char *text_strict(const char *text);
 /* Columns that SHOWN, from text_display(), takes on a terminal. */
 size_t text_width(const char *shown);
 
-/* Enough for text_size() and text_share(). */
+/* Enough for each of the functions below. */
 #define TEXT_NUMBER_MAX 32
 
 /* "17 B", "1234 B", "12.1 KiB": bytes as tracemalloc writes them. Returns BUFFER. */
 char *text_size(uint64_t size, char buffer[TEXT_NUMBER_MAX]);
+/* The same with a sign: "+12.1 KiB", "-17 B", "+0 B". */
+char *text_size_diff(int64_t size, char buffer[TEXT_NUMBER_MAX]);
 /* The same of SIZE bytes divided among COUNT blocks; 0 B where there is none. */
 char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX]);
 /* "12.3 %" of WHOLE, "-" where that is 0. Returns BUFFER. */

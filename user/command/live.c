@@ -110,13 +110,6 @@ static uint64_t size_before(const struct live *live, const char *place)
 	return 0;
 }
 
-static char *signed_size(int64_t size, char buffer[TEXT_NUMBER_MAX + 1])
-{
-	buffer[0] = size < 0 ? '-' : '+';
-	text_size(size < 0 ? -size : size, buffer + 1);
-	return buffer;
-}
-
 static struct error *sites_print(const struct live *live, json_object *reply, FILE *out)
 {
 	static const struct table_column columns[] = {
@@ -136,7 +129,7 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 		uint64_t size = status_number(site, "size");
 		const char *place = status_text(site, "place");
 		cleanup_free char *shown = text_display(place);
-		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX + 1],
+		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX],
 			blocks[24];
 
 		snprintf(blocks, sizeof(blocks), "%llu",
@@ -145,7 +138,7 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 			table,
 			(const char *const[]){
 				text_size(size, held), blocks, text_share(size, current, share),
-				signed_size((int64_t)(size - size_before(live, place)), change),
+				text_size_diff((int64_t)(size - size_before(live, place)), change),
 				shown ? shown : ""}));
 	}
 	table_print(table, out, terminal_has_colour(out));
@@ -158,7 +151,7 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 {
 	cleanup_free char *command = text_display(status_text(reply, "command_line"));
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX],
-		growth[TEXT_NUMBER_MAX + 1];
+		growth[TEXT_NUMBER_MAX];
 
 	if (live->terminal)
 		fputs("\033[H\033[J", out);
@@ -171,9 +164,9 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 		(unsigned long long)status_number(reply, "blocks"),
 		text_size(status_number(reply, "peak"), peak),
 		text_size(status_number(reply, "rss"), rss),
-		signed_size((int64_t)(status_number(reply, "rss") -
-				      status_number(reply, "rss_at_start")),
-			    growth));
+		text_size_diff((int64_t)(status_number(reply, "rss") -
+					 status_number(reply, "rss_at_start")),
+			       growth));
 	status_print_losses(reply, out);
 	try(sites_print(live, reply, out));
 	if (!live->terminal)

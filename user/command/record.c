@@ -9,6 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "snapshot/tables.h"
+#include "target/namespace.h"
 
 static const char *const loss_names[] = {
 #define LOSS_NAME(upper, lower, text) #lower,
@@ -85,7 +87,8 @@ static void coverage_measure(const struct session *session, const struct tracer_
 static struct error *row_add(void *context, const struct symbols_row *row)
 {
 	struct snapshot_builder *builder = context;
-	struct frame frames[TMBPF_WALK_MAX];
+	struct tables *tables = snapshot_builder_tables(builder);
+	uint32_t frames[TMBPF_WALK_MAX];
 	struct trace trace = {
 		.count = row->count,
 		.size = row->size,
@@ -94,18 +97,16 @@ static struct error *row_add(void *context, const struct symbols_row *row)
 	};
 
 	for (uint32_t i = 0; i < row->nframe; i++) {
-		const struct symbols_frame *frame = &row->frames[i];
+		const struct symbols_frame *from = &row->frames[i];
+		struct frame frame = {.lineno = from->lineno, .firstlineno = from->firstlineno};
 
-		frames[i].lineno = frame->lineno;
-		frames[i].firstlineno = frame->firstlineno;
-		try(snapshot_builder_string(builder, frame->filename, frame->filename_length,
-					    &frames[i].filename));
-		try(snapshot_builder_string(builder, frame->name, frame->name_length,
-					    &frames[i].name));
+		try(tables_string(tables, from->filename, from->filename_length, &frame.filename));
+		try(tables_string(tables, from->name, from->name_length, &frame.name));
+		try(tables_frame(tables, &frame, &frames[i]));
 	}
-	try(snapshot_builder_traceback(builder, frames, row->nframe, row->total_nframe,
-				       &trace.traceback));
-	return snapshot_builder_trace(builder, &trace);
+	try(tables_traceback(tables, frames, row->nframe, row->total_nframe, &trace.traceback));
+	/* Several stacks may mean one traceback. */
+	return snapshot_builder_sum(builder, &trace);
 }
 
 static struct error *losses_add(const struct tracer_counters *counters,
@@ -145,8 +146,10 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	struct tracer_counters counters;
 	struct symbols_counters symbols;
 	struct coverage coverage;
+	char boot_id[BOOT_ID_SIZE];
 	struct timespec now;
 
+	boot_id_read(boot_id);
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
 	coverage_measure(session, &counters, &coverage);
@@ -154,6 +157,9 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
 	info->duration_nanos = session_now() - session->since_monotonic;
 	info->pid = session->process->pid;
+	info->start_time = session->process->start_time;
+	info->boot_id = strdup(boot_id);
+	info->mount_namespace = session->process->mount_namespace;
 	info->command_line = strdup(session->process->command_line);
 	info->executable = strdup(session->process->executable);
 	info->host = host_name();
@@ -172,7 +178,7 @@ struct error *record_snapshot(struct session *session, struct snapshot **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
-	try(snapshot_builder_create(&builder));
+	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
 	try(symbols_each(session->symbols, row_add, builder));
 	return snapshot_builder_finish(take(builder), ret);
@@ -183,7 +189,7 @@ struct error *record_block(struct session *session, uint32_t stack, uint64_t siz
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
-	try(snapshot_builder_create(&builder));
+	try(snapshot_builder_create(NULL, &builder));
 	try(symbols_stack(session->symbols, stack, size, row_add, builder));
 	return snapshot_builder_finish(take(builder), ret);
 }

@@ -54,5 +54,5 @@ struct error *target_snapshot(const void *payload, size_t size, struct snapshot 
 	if (fd < 0 || write(fd, payload, size) != (ssize_t)size)
 		return error_create_errno(ERROR_FAILED, errno, "cannot take in a snapshot");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return pprof_read(path, ret);
+	return pprof_read(path, NULL, ret);
 }

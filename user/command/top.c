@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/statistics.h"
-#include "view/report.h"
+#include "view/place.h"
 
 struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply)
 {
@@ -17,7 +17,8 @@ struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_obj
 	try(statistics_create(snapshot, &options, &statistics));
 	for (size_t i = 0; i < statistics->count && i < limit; i++) {
 		const struct statistic *item = &statistics->items[i];
-		cleanup_free char *place = report_place(snapshot, statistics, item);
+		struct place where = place_of_statistic(snapshot->tables, statistics, item);
+		cleanup_free char *place = place_text(&where);
 		json_object *site = json_object_new_object();
 
 		json_object_object_add(site, "place", json_object_new_string(place ? place : ""));

@@ -10,6 +10,7 @@
 #include "command/target.h"
 #include "snapshot/snapshot.h"
 #include "trace/control.h"
+#include "view/place.h"
 
 struct arguments {
 	struct target_options target;
@@ -59,24 +60,13 @@ static struct error *address_parse(const char *text, uint64_t *ret)
 	return NULL;
 }
 
-static void traceback_print(const struct snapshot *snapshot)
+static struct error *block_print(const struct snapshot *snapshot)
 {
-	const struct traceback *traceback = &snapshot->tracebacks[0];
 	char size[TEXT_NUMBER_MAX];
 
 	printf("%s, allocated at (most recent call last):\n",
 	       text_size(snapshot->traces[0].size, size));
-	if (traceback->total_nframe > traceback->nframe)
-		printf("  (%u older frames were not kept)\n",
-		       traceback->total_nframe - traceback->nframe);
-	for (uint32_t i = traceback->nframe; i-- > 0;) {
-		const struct frame *frame = &snapshot->frames[traceback->first + i];
-		cleanup_free char *file = text_display(snapshot_filename(snapshot, frame));
-		cleanup_free char *name = text_display(snapshot->strings[frame->name]);
-
-		printf("  File \"%s\", line %u%s%s\n", file ? file : "?", frame->lineno,
-		       name && *name ? ", in " : "", name ? name : "");
-	}
+	return traceback_print(snapshot->tables, snapshot->traces[0].traceback, NULL, 0, stdout);
 }
 
 static struct error *where_run(int argc, char **argv)
@@ -113,10 +103,9 @@ static struct error *where_run(int argc, char **argv)
 		return error;
 	error_destroy(error);
 	try(target_snapshot(payload, size, &snapshot));
-	if (!snapshot->trace_count || !snapshot->traceback_count)
+	if (!snapshot->trace_count)
 		return error_create(ERROR_FAILED, "the session sent no traceback");
-	traceback_print(snapshot);
-	return NULL;
+	return block_print(snapshot);
 }
 
 const struct command command_where = {

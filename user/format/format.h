@@ -3,6 +3,7 @@
 #ifndef TMBPF_FORMAT_FORMAT_H
 #define TMBPF_FORMAT_FORMAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct format {
 	/* Does not commit OUTPUT. */
 	struct error *(*write)(const struct snapshot *snapshot,
 			       const struct format_options *options, struct output *output);
+	bool differences; /* options->base is shown; other writers do not look at it */
 };
 
 extern const struct format formats[];

@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "snapshot/snapshot.h"
-#include "snapshot/statistics.h"
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
@@ -82,19 +81,59 @@ struct json_object *json_new_array(struct json *json, struct json_object *to, co
 	return json_put(json, to, key, json_object_new_array(), false);
 }
 
+#define JSON_FLAGS (JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+
+static struct error *json_failed(void)
+{
+	return error_create_errno(ERROR_FAILED, ENOMEM, "JSON output");
+}
+
+static struct error *json_written(int result)
+{
+	return result < 0 ? error_create_errno(ERROR_FAILED, errno, "cannot write JSON") : NULL;
+}
+
 struct error *json_print(struct json *json, FILE *file)
 {
 	const char *text = NULL;
 
 	if (!json->failed)
-		text = json_object_to_json_string_ext(
-			json->root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-					    JSON_C_TO_STRING_NOSLASHESCAPE);
+		text = json_object_to_json_string_ext(json->root,
+						      JSON_FLAGS | JSON_C_TO_STRING_PRETTY);
 	if (!text)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "JSON output");
-	if (fprintf(file, "%s\n", text) < 0)
-		return error_create_errno(ERROR_FAILED, errno, "cannot write JSON");
-	return NULL;
+		return json_failed();
+	return json_written(fprintf(file, "%s\n", text));
+}
+
+struct error *json_print_open(struct json *json, const char *key, FILE *file)
+{
+	const char *text = NULL;
+	size_t length;
+
+	if (!json->failed)
+		text = json_object_to_json_string_length(
+			json->root, JSON_FLAGS | JSON_C_TO_STRING_PRETTY, &length);
+	if (!text)
+		return json_failed();
+	/* Without the "\n}" that ends the object. */
+	length -= 2;
+	return json_written(fprintf(file, "%.*s,\n  \"%s\":[", (int)length, text, key));
+}
+
+struct error *json_print_element(struct json *json, bool first, FILE *file)
+{
+	const char *text = NULL;
+
+	if (!json->failed)
+		text = json_object_to_json_string_ext(json->root, JSON_FLAGS);
+	if (!text)
+		return json_failed();
+	return json_written(fprintf(file, "%s\n    %s", first ? "" : ",", text));
+}
+
+struct error *json_print_close(FILE *file)
+{
+	return json_written(fputs("\n  ]\n}\n", file));
 }
 
 void json_snapshot_info(struct json *json, struct json_object *to, const struct snapshot_info *info)
@@ -105,6 +144,9 @@ void json_snapshot_info(struct json *json, struct json_object *to, const struct 
 	json_signed(json, to, "time_nanos", info->time_nanos);
 	json_signed(json, to, "duration_nanos", info->duration_nanos);
 	json_signed(json, to, "pid", info->pid);
+	json_number(json, to, "start_time", info->start_time);
+	json_text(json, to, "boot_id", info->boot_id);
+	json_number(json, to, "mount_namespace", info->mount_namespace);
 	json_text(json, to, "command_line", info->command_line);
 	json_text(json, to, "executable", info->executable);
 	json_text(json, to, "host", info->host);
@@ -129,64 +171,4 @@ void json_snapshot_info(struct json *json, struct json_object *to, const struct 
 		json_text(json, loss, "text", info->losses[i].text);
 		json_number(json, loss, "count", info->losses[i].count);
 	}
-}
-
-/* Only what the group is of has a meaning: a file's has no line, a line's may have no function. */
-static void json_frame(struct json *json, struct json_object *to, const struct snapshot *snapshot,
-		       const struct frame *frame, enum group_by group_by, bool named)
-{
-	struct json_object *object = json_new_object(json, to, NULL);
-
-	json_text(json, object, "filename", snapshot_filename(snapshot, frame));
-	if (group_by == GROUP_BY_FILENAME)
-		return;
-	if (group_by != GROUP_BY_FUNCTION)
-		json_number(json, object, "lineno", frame ? frame->lineno : 0);
-	if (!named)
-		return;
-	json_text(json, object, "function", frame ? snapshot->strings[frame->name] : "");
-	json_number(json, object, "firstlineno", frame ? frame->firstlineno : 0);
-}
-
-static void json_statistic(struct json *json, struct json_object *to,
-			   const struct snapshot *snapshot, const struct statistic *statistic,
-			   enum group_by group_by)
-{
-	const struct traceback *traceback = &snapshot->tracebacks[statistic->traceback];
-	struct json_object *object = json_new_object(json, to, NULL);
-	struct json_object *frames;
-
-	json_number(json, object, "size", statistic->size);
-	json_number(json, object, "count", statistic->count);
-	json_number(json, object, "total_size", statistic->total_size);
-	json_number(json, object, "total_count", statistic->total_count);
-	frames = json_new_array(json, object, "traceback");
-	if (statistic->frame == STATISTIC_NO_FRAME)
-		json_frame(json, frames, snapshot, NULL, group_by, true);
-	else if (group_by != GROUP_BY_TRACEBACK)
-		json_frame(json, frames, snapshot, &snapshot->frames[statistic->frame], group_by,
-			   !statistic->several_functions);
-	else
-		for (uint32_t i = 0; i < traceback->nframe; i++)
-			json_frame(json, frames, snapshot, &snapshot->frames[traceback->first + i],
-				   group_by, true);
-	if (group_by == GROUP_BY_TRACEBACK)
-		json_number(json, object, "total_nframe", traceback->total_nframe);
-}
-
-void json_statistics(struct json *json, struct json_object *to, const struct snapshot *snapshot,
-		     const struct statistics *statistics, size_t limit)
-{
-	size_t shown = statistics->count < limit ? statistics->count : limit;
-	struct json_object *items;
-
-	json_text(json, to, "group_by", group_by_name(statistics->group_by));
-	json_flag(json, to, "cumulative", statistics->cumulative);
-	json_number(json, to, "size", statistics->trace_size);
-	json_number(json, to, "count", statistics->trace_count);
-	json_number(json, to, "groups", statistics->count);
-	json_number(json, to, "groups_left_out", statistics->count - shown);
-	items = json_new_array(json, to, "statistics");
-	for (size_t i = 0; i < shown; i++)
-		json_statistic(json, items, snapshot, &statistics->items[i], statistics->group_by);
 }

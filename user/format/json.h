@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * JSON for programs, by json-c: a tree is built, then printed. Running out of memory is remembered
- * and told by json_print(), so that building needs no checks; text may hold anything (base/text.h).
+ * and told by json_print(), so that building needs no checks; text may hold anything (base/text.h),
+ * and what is no Unicode in it becomes U+FFFD.
  */
 #ifndef TMBPF_FORMAT_JSON_H
 #define TMBPF_FORMAT_JSON_H
@@ -13,9 +14,7 @@
 
 struct error;
 struct json_object;
-struct snapshot;
 struct snapshot_info;
-struct statistics;
 
 struct json {
 	struct json_object *root; /* an object */
@@ -41,12 +40,16 @@ struct json_object *json_new_array(struct json *json, struct json_object *to, co
 /* Prints the tree and a newline. */
 struct error *json_print(struct json *json, FILE *file);
 
+/*
+ * For an array too large for a tree: the root, which has members, is printed with a last member KEY
+ * left open; then each element, a tree of its own; then the end. A line each.
+ */
+struct error *json_print_open(struct json *json, const char *key, FILE *file);
+struct error *json_print_element(struct json *json, bool first, FILE *file);
+struct error *json_print_close(FILE *file);
+
 /* What a snapshot says about itself, as members of TO. */
 void json_snapshot_info(struct json *json, struct json_object *to,
 			const struct snapshot_info *info);
-
-/* The first LIMIT groups, and what was left out, as members of TO. */
-void json_statistics(struct json *json, struct json_object *to, const struct snapshot *snapshot,
-		     const struct statistics *statistics, size_t limit);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "target/namespace.h"
 #include "target/process_parts.h"
 
 #define COMMAND_LINE_MAX 4096
@@ -338,6 +339,7 @@ static struct error *process_init(struct process *process, pid_t pid)
 	try(executable_read(pid, &process->executable));
 	try(command_line_read(pid, stat.comm, &process->command_line));
 	process->start_time = stat.start_time;
+	process->mount_namespace = namespace_of_paths(pid);
 	process->start_code = stat.start_code;
 	process->start_stack = stat.start_stack;
 	/* What was read belongs together if it is the same process still. */
@@ -389,6 +391,15 @@ struct error *process_check(const struct process *process)
 	if (stat.start_code != process->start_code || stat.start_stack != process->start_stack)
 		return error_create(ERROR_NOTHING, "process %d runs another program now (execve)",
 				    (int)process->pid);
+	return NULL;
+}
+
+struct error *process_start_time(pid_t pid, uint64_t *ret)
+{
+	struct stat_fields stat;
+
+	try(stat_read(pid, &stat));
+	*ret = stat.start_time;
 	return NULL;
 }
 

@@ -37,6 +37,7 @@ struct process {
 	pid_t pid;            /* in our pid namespace */
 	pid_t inner_pid;      /* in its own pid namespace (NSpid's last) */
 	uint64_t start_time;  /* clock ticks since boot */
+	uint64_t mount_namespace; /* see namespace_of_paths() */
 	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
 	int pidfd;
 	/* arguments joined by spaces, at most 4 KiB, printable UTF-8; "[comm]" if empty */
@@ -71,6 +72,9 @@ struct error *process_open_map(const struct process *process, const struct proce
 
 /* The ids of its threads now, as its own pid namespace has them; COUNT of them, to be freed. */
 struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count);
+
+/* The start time of whatever process is PID now; no permission is needed. */
+struct error *process_start_time(pid_t pid, uint64_t *ret);
 
 /* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */
 struct error *process_resident(const struct process *process, uint64_t *ret_rss,

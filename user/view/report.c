@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/statistics.h"
+#include "snapshot/tables.h"
+#include "view/place.h"
 #include "view/table.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -119,98 +121,72 @@ struct error *report_print_head(const struct snapshot *snapshot,
 	return NULL;
 }
 
-static char *frame_format(const struct snapshot *snapshot, const struct frame *frame, bool named)
-{
-	const char *name = frame && named ? snapshot->strings[frame->name] : "";
-	char *text;
-	int length;
-
-	length = asprintf(&text, "%s:%" PRIu32 "%s%s", snapshot_filename(snapshot, frame),
-			  frame ? frame->lineno : 0, *name ? " " : "", name);
-	return length < 0 ? NULL : text;
-}
-
-char *report_frame(const struct snapshot *snapshot, const struct frame *frame)
-{
-	return frame_format(snapshot, frame, true);
-}
-
-static char *report_function(const struct snapshot *snapshot, const struct frame *frame)
-{
-	const char *name = frame ? snapshot->strings[frame->name] : "";
-	char *text;
-	int length;
-
-	length = asprintf(&text, "%s (%s:%" PRIu32 ")", *name ? name : "<unknown>",
-			  snapshot_filename(snapshot, frame), frame ? frame->firstlineno : 0);
-	return length < 0 ? NULL : text;
-}
-
-char *report_place(const struct snapshot *snapshot, const struct statistics *statistics,
-		   const struct statistic *statistic)
-{
-	const struct frame *frame = NULL;
-
-	if (statistic->frame != STATISTIC_NO_FRAME)
-		frame = &snapshot->frames[statistic->frame];
-	switch (statistics->group_by) {
-	case GROUP_BY_FILENAME:
-		return strdup(snapshot_filename(snapshot, frame));
-	case GROUP_BY_FUNCTION:
-		return report_function(snapshot, frame);
-	case GROUP_BY_LINENO:
-	case GROUP_BY_TRACEBACK:
-		break;
-	}
-	return frame_format(snapshot, frame, !statistic->several_functions);
-}
-
-/* The callers of a group's most recent frame, a line each, below the group's own. */
-static struct error *print_callers(const struct snapshot *snapshot,
-				   const struct statistic *statistic, struct table *table)
-{
-	const struct traceback *traceback = &snapshot->tracebacks[statistic->traceback];
-	cleanup_free char *more = NULL;
-
-	for (uint32_t i = 1; i < traceback->nframe; i++) {
-		cleanup_free char *frame =
-			report_frame(snapshot, &snapshot->frames[traceback->first + i]);
-		cleanup_free char *indented = NULL;
-
-		if (!frame || asprintf(&indented, "  %s", frame) < 0) {
-			indented = NULL;
-			return no_memory();
-		}
-		try(table_note(table, indented));
-	}
-	if (traceback->total_nframe <= traceback->nframe)
-		return NULL;
-	if (asprintf(&more, "  and %" PRIu32 " older frames",
-		     traceback->total_nframe - traceback->nframe) < 0) {
-		more = NULL;
-		return no_memory();
-	}
-	return table_note(table, more);
-}
-
-static struct error *print_group(const struct snapshot *snapshot,
-				 const struct statistics *statistics,
-				 const struct statistic *statistic, struct table *table)
-{
+struct row {
+	struct place place;
 	char size[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX];
 	char count[TEXT_NUMBER_MAX], average[TEXT_NUMBER_MAX];
-	cleanup_free char *place = report_place(snapshot, statistics, statistic);
-	const char *cells[] = {size, share, count, average, place};
+};
+
+static void row_format(const struct snapshot *snapshot, const struct statistics *statistics,
+		       const struct statistic *statistic, struct row *row)
+{
+	row->place = place_of_statistic(snapshot->tables, statistics, statistic);
+	text_size(statistic->size, row->size);
+	text_share(statistic->size, statistics->trace_size, row->share);
+	snprintf(row->count, sizeof(row->count), "%" PRIu64, statistic->count);
+	text_average(statistic->size, statistic->count, row->average);
+}
+
+static struct error *row_add(struct table *table, const struct row *row,
+			     const struct source_lines *lines)
+{
+	cleanup_free char *place = place_text(&row->place);
+	cleanup_free char *source = place_source(&row->place, lines, 0);
+	const char *cells[] = {row->size, row->share, row->count, row->average, place};
 
 	if (!place)
 		return no_memory();
-	text_size(statistic->size, size);
-	text_share(statistic->size, statistics->trace_size, share);
-	snprintf(count, sizeof(count), "%" PRIu64, statistic->count);
-	text_average(statistic->size, statistic->count, average);
 	try(table_row(table, cells));
-	if (statistics->group_by == GROUP_BY_TRACEBACK)
-		return print_callers(snapshot, statistic, table);
+	return source && *source ? table_indented(table, source) : NULL;
+}
+
+static struct error *print_table(const struct snapshot *snapshot,
+				 const struct statistics *statistics, size_t shown,
+				 const struct source_lines *lines, FILE *file)
+{
+	static const struct table_column columns[] = {
+		{"size", true},    {"share", true},  {"count", true},
+		{"average", true}, {"place", false},
+	};
+	cleanup(table_cleanup) struct table *table = NULL;
+
+	try(table_create(columns, array_size(columns), &table));
+	for (size_t i = 0; i < shown; i++) {
+		struct row row;
+
+		row_format(snapshot, statistics, &statistics->items[i], &row);
+		try(row_add(table, &row, lines));
+	}
+	table_print(table, file, terminal_has_colour(file));
+	return NULL;
+}
+
+static struct error *print_tracebacks(const struct snapshot *snapshot,
+				      const struct statistics *statistics, size_t shown,
+				      const struct source_lines *lines, FILE *file)
+{
+	bool colour = terminal_has_colour(file);
+
+	for (size_t i = 0; i < shown; i++) {
+		const struct statistic *statistic = &statistics->items[i];
+		struct row row;
+
+		row_format(snapshot, statistics, statistic, &row);
+		fprintf(file, "%s%s%s (%s) in %s block%s, %s on average%s\n", i > 0 ? "\n" : "",
+			colour ? "\033[1m" : "", row.size, row.share, row.count,
+			statistic->count == 1 ? "" : "s", row.average, colour ? "\033[0m" : "");
+		try(traceback_print(snapshot->tables, statistic->traceback, lines, 0, file));
+	}
 	return NULL;
 }
 
@@ -234,23 +210,19 @@ static void print_left_out(const struct statistics *statistics, size_t shown, FI
 }
 
 struct error *report_print_groups(const struct snapshot *snapshot,
-				  const struct statistics *statistics, size_t limit, FILE *file)
+				  const struct statistics *statistics, size_t limit,
+				  const struct source_lines *lines, FILE *file)
 {
-	static const struct table_column columns[] = {
-		{"size", true},    {"share", true},  {"count", true},
-		{"average", true}, {"place", false},
-	};
-	cleanup(table_cleanup) struct table *table = NULL;
 	size_t shown = statistics->count < limit ? statistics->count : limit;
 
 	if (statistics->count == 0) {
 		fputs("nothing is held\n", file);
 		return NULL;
 	}
-	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < shown; i++)
-		try(print_group(snapshot, statistics, &statistics->items[i], table));
-	table_print(table, file, terminal_has_colour(file));
+	if (statistics->group_by == GROUP_BY_TRACEBACK)
+		try(print_tracebacks(snapshot, statistics, shown, lines, file));
+	else
+		try(print_table(snapshot, statistics, shown, lines, file));
 	print_left_out(statistics, shown, file);
 	return NULL;
 }

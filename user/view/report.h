@@ -8,30 +8,24 @@
 #include <stdio.h>
 
 struct error;
-struct frame;
 struct snapshot;
-struct statistic;
+struct source_lines;
 struct statistics;
 
 /*
  * What was looked at, in a few lines: the process, what it holds, and, unasked, what was not seen:
- * coverage and losses. SELECTED: the statistics are of a part, which gets a line.
+ * coverage and losses. SNAPSHOT is the whole one; SELECTED: STATISTICS are of a part of it, which
+ * gets a line.
  */
 struct error *report_print_head(const struct snapshot *snapshot,
 				const struct statistics *statistics, bool selected, FILE *file);
 
-/* The first LIMIT groups as a table, and what was left out. */
-struct error *report_print_groups(const struct snapshot *snapshot,
-				  const struct statistics *statistics, size_t limit, FILE *file);
-
 /*
- * The place that a group of one frame stands for, as tracemalloc writes places: "app.py:12" and
- * the function's name, "app.py", or "handle (app.py:10)". The caller's to free, NULL without memory.
+ * The first LIMIT groups, as a table or, if they are tracebacks, one below the other; and what was
+ * left out. LINES are those of the one snapshot, or NULL for none.
  */
-char *report_place(const struct snapshot *snapshot, const struct statistics *statistics,
-		   const struct statistic *statistic);
-
-/* One frame: "app.py:12 handle". The caller's to free, NULL without memory. */
-char *report_frame(const struct snapshot *snapshot, const struct frame *frame);
+struct error *report_print_groups(const struct snapshot *snapshot,
+				  const struct statistics *statistics, size_t limit,
+				  const struct source_lines *lines, FILE *file);
 
 #endif

@@ -15,11 +15,16 @@ struct column {
 	size_t width;
 };
 
+struct cell {
+	char *text; /* NULL: none */
+	enum table_colour colour;
+};
+
 struct table {
 	struct column *columns;
 	size_t column_count;
-	/* Rows of column_count cells, row by row; a note has NULL in all but the last. */
-	char **cells;
+	/* Rows of column_count cells, row by row; a note has no text in all but the last. */
+	struct cell *cells;
 	size_t cell_count, cell_capacity;
 };
 
@@ -46,7 +51,7 @@ void table_destroy(struct table *table)
 	if (!table)
 		return;
 	for (size_t i = 0; i < table->cell_count; i++)
-		free(table->cells[i]);
+		free(table->cells[i].text);
 	free(table->cells);
 	free(table->columns);
 	free(table);
@@ -68,16 +73,21 @@ struct error *table_row(struct table *table, const char *const *cells)
 		if (!shown) {
 			/* What is half a row is none. */
 			while (i-- > 0)
-				free(table->cells[table->cell_count + i]);
+				free(table->cells[table->cell_count + i].text);
 			return error_create_errno(ERROR_FAILED, ENOMEM, "a table");
 		}
 		width = text_width(shown);
 		if (width > table->columns[i].width)
 			table->columns[i].width = width;
-		table->cells[table->cell_count + i] = shown;
+		table->cells[table->cell_count + i] = (struct cell){.text = shown};
 	}
 	table->cell_count += table->column_count;
 	return NULL;
+}
+
+void table_colour(struct table *table, size_t column, enum table_colour colour)
+{
+	table->cells[table->cell_count - table->column_count + column].colour = colour;
 }
 
 struct error *table_note(struct table *table, const char *text)
@@ -89,9 +99,20 @@ struct error *table_note(struct table *table, const char *text)
 	if (!shown)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a table");
 	for (size_t i = 0; i + 1 < table->column_count; i++)
-		table->cells[table->cell_count++] = NULL;
-	table->cells[table->cell_count++] = shown;
+		table->cells[table->cell_count++] = (struct cell){0};
+	table->cells[table->cell_count++] = (struct cell){.text = shown};
 	return NULL;
+}
+
+struct error *table_indented(struct table *table, const char *text)
+{
+	cleanup_free char *indented = NULL;
+
+	if (asprintf(&indented, "  %s", text) < 0) {
+		indented = NULL;
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a table");
+	}
+	return table_note(table, indented);
 }
 
 static void blanks_print(FILE *file, size_t count)
@@ -99,17 +120,17 @@ static void blanks_print(FILE *file, size_t count)
 	fprintf(file, "%*s", (int)count, "");
 }
 
-static void cell_print(const struct table *table, size_t i, const char *cell, FILE *file)
+static void cell_print(const struct table *table, size_t i, const char *shown, const char *colour,
+		       FILE *file)
 {
 	const struct column *column = &table->columns[i];
-	const char *shown = cell ? cell : "";
 	size_t width = text_width(shown);
 	size_t fill = width < column->width ? column->width - width : 0;
 	bool last = i + 1 == table->column_count;
 
 	if (column->right)
 		blanks_print(file, fill);
-	fputs(shown, file);
+	fprintf(file, "%s%s%s", colour, shown, *colour ? "\033[0m" : "");
 	if (!column->right && !last)
 		blanks_print(file, fill);
 	if (!last)
@@ -121,17 +142,23 @@ static void titles_print(const struct table *table, FILE *file, bool colour)
 	if (colour)
 		fputs("\033[1m", file);
 	for (size_t i = 0; i < table->column_count; i++)
-		cell_print(table, i, table->columns[i].title, file);
+		cell_print(table, i, table->columns[i].title, "", file);
 	fputs(colour ? "\033[0m\n" : "\n", file);
 }
 
 void table_print(const struct table *table, FILE *file, bool colour)
 {
+	static const char *const escapes[] = {
+		[TABLE_PLAIN] = "", [TABLE_RED] = "\033[31m", [TABLE_GREEN] = "\033[32m"};
+
 	if (table->cell_count == 0)
 		return;
 	titles_print(table, file, colour);
 	for (size_t i = 0; i < table->cell_count; i++) {
-		cell_print(table, i % table->column_count, table->cells[i], file);
+		const struct cell *cell = &table->cells[i];
+
+		cell_print(table, i % table->column_count, cell->text ? cell->text : "",
+			   colour ? escapes[cell->colour] : "", file);
 		if ((i + 1) % table->column_count == 0)
 			fputc('\n', file);
 	}

@@ -30,10 +30,17 @@ static inline void table_cleanup(struct table **table)
 
 /* A row of as many CELLS as there are columns, copied. */
 struct error *table_row(struct table *table, const char *const *cells);
+/* Growth, shrinking; nothing of either. */
+enum table_colour { TABLE_PLAIN, TABLE_RED, TABLE_GREEN };
+
+/* The colour of a cell of the last row, where there is colour. */
+void table_colour(struct table *table, size_t column, enum table_colour colour);
 /* A line of its own below the last row, from the last column on. */
 struct error *table_note(struct table *table, const char *text);
+/* The same, two columns further in. */
+struct error *table_indented(struct table *table, const char *text);
 
-/* Titles, if there is a row, and rows; with COLOUR the titles are bold. */
+/* Titles, if there is a row, and rows; with COLOUR the titles are bold, and cells coloured. */
 void table_print(const struct table *table, FILE *file, bool colour);
 
 /* Whether FILE is a terminal that is to have colour: NO_COLOR and TERM are honoured. */
