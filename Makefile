@@ -41,7 +41,9 @@ PROTO := $(wildcard user/format/profile.proto)
 PROTO_H := $(PROTO:user/format/%.proto=$(BUILD)/%.pb-c.h)
 MAIN := $(wildcard user/command/main.c)
 USER_SRC := $(filter-out $(MAIN),$(wildcard user/*/*.c))
-USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o)
+PAGE_SRC := $(filter-out %.S,$(wildcard user/format/html/*)) user/format/html/.npmrc
+PAGE := $(BUILD)/html/head.html $(BUILD)/html/tail.html
+USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o) $(BUILD)/html/page.o
 MAIN_OBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
@@ -62,7 +64,7 @@ endif
 .SECONDARY:
 .SUFFIXES:
 .PHONY: all demo check unit bats parity builds asan bench lint install clean help
-.PHONY: unit-programs asan-programs generated
+.PHONY: unit-programs asan-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
 
@@ -138,6 +140,15 @@ $(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h &: user/format/%.proto
 $(BUILD)/%.pb-c.o: $(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OWN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# An empty page says that html was left out: tried again by each make.
+$(PAGE) &: $(PAGE_SRC) $(if $(wildcard $(PAGE)),$(if $(shell find $(PAGE) -empty),again))
+	$(call say,HTML,$(BUILD)/html)
+	$(Q)user/format/html/build $(BUILD)/html
+
+$(BUILD)/html/page.o: user/format/html/page.S $(PAGE)
+	$(call say,AS,$@)
+	$(Q)$(CC) -c -Wa,-I$(BUILD) -o $@ $<
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	$(call say,BPF,$@)

@@ -3,8 +3,12 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "format/folded.h"
+#include "format/html.h"
+#include "format/json_traces.h"
 #include "format/pickle.h"
 #include "format/pprof.h"
+#include "format/speedscope.h"
 #include "format/tracemalloc.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +28,32 @@ static struct error *write_tracemalloc(const struct snapshot *snapshot,
 	return tracemalloc_write(snapshot, options->python_version, output);
 }
 
+static struct error *write_folded(const struct snapshot *snapshot,
+				  const struct format_options *options, struct output *output)
+{
+	return folded_write(snapshot, options->base, output);
+}
+
+static struct error *write_speedscope(const struct snapshot *snapshot,
+				      const struct format_options *options, struct output *output)
+{
+	(void)options;
+	return speedscope_write(snapshot, output);
+}
+
+static struct error *write_json(const struct snapshot *snapshot,
+				const struct format_options *options, struct output *output)
+{
+	(void)options;
+	return json_traces_write(snapshot, output);
+}
+
+static struct error *write_html(const struct snapshot *snapshot,
+				const struct format_options *options, struct output *output)
+{
+	return html_write(snapshot, options->base, output);
+}
+
 const struct format formats[] = {
 	{
 		.name = "pprof",
@@ -36,6 +66,28 @@ const struct format formats[] = {
 		.summary = "for tracemalloc.Snapshot.load() of the same Python",
 		.read = tracemalloc_read,
 		.write = write_tracemalloc,
+	},
+	{
+		.name = "folded",
+		.summary = "a line for each stack, \"root;caller;leaf BYTES\": flamegraph.pl's",
+		.write = write_folded,
+		.differences = true,
+	},
+	{
+		.name = "speedscope",
+		.summary = "for speedscope.app",
+		.write = write_speedscope,
+	},
+	{
+		.name = "json",
+		.summary = "every trace, for programs",
+		.write = write_json,
+	},
+	{
+		.name = "html",
+		.summary = "a page with a flame graph and a table, complete in itself",
+		.write = write_html,
+		.differences = true,
 	},
 };
 
