@@ -257,16 +257,16 @@ static void test_difference(void **state)
 	page_open(&page);
 	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 9, &lines,
 					   page.file));
-	page_close(&page, " size_diff    change      size  count_diff  count  place\n"
+	page_close(&page, "size_diff    change      size  count_diff  count  place\n"
 			  "+20.0 KiB  +100.0 %  40.0 KiB       +2048   4096  /srv/app.py:40\n"
 			  "                                                    put(\"\\x1b\")\n"
-			  "   -1000 B      gone       0 B        -100      0  /srv/app.py:39\n"
+			  "  -1000 B      gone       0 B        -100      0  /srv/app.py:39\n"
 			  "\n"
 			  "1 unchanged\n");
 	page_open(&page);
 	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 1, NULL,
 					   page.file));
-	page_close(&page, " size_diff    change      size  count_diff  count  place\n"
+	page_close(&page, "size_diff    change      size  count_diff  count  place\n"
 			  "+20.0 KiB  +100.0 %  40.0 KiB       +2048   4096  /srv/app.py:40\n"
 			  "\n"
 			  "1 more not shown: -1000 B in -100 blocks; --limit says how many are\n"

@@ -39,6 +39,7 @@ extern const struct command command_where;
 extern const struct command command_run;
 extern const struct command command_doctor;
 extern const struct command command_stats;
+extern const struct command command_diff;
 extern const struct command command_export;
 
 /* The end of each command's --help, behind its examples. */
@@ -62,6 +63,8 @@ struct error *command_parse_in_order(const struct argp *argp, int argc, char **a
  */
 struct error *option_number(const char *what, const char *text, uint64_t least, uint64_t most,
 			    uint64_t *ret);
+/* The bytes that TEXT is: a number, and maybe K or KiB, M or MiB, G or GiB behind it. */
+struct error *option_size(const char *what, const char *text, uint64_t *ret);
 /* The same for a process id. */
 struct error *option_pid(const char *what, const char *text, pid_t *ret);
 

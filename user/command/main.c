@@ -11,8 +11,9 @@
 #include <sys/syscall.h>
 
 static const struct command *const commands[] = {
-	&command_start, &command_status, &command_clear,  &command_snapshot, &command_stop,
-	&command_where, &command_run,    &command_doctor, &command_stats,    &command_export,
+	&command_start, &command_status, &command_clear,  &command_snapshot,
+	&command_stop,  &command_where,  &command_run,    &command_doctor,
+	&command_stats, &command_diff,   &command_export,
 };
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <string.h>
 
 static struct error *parse(const struct argp *argp, int argc, char **argv, unsigned int flags,
 			   void *input)
@@ -45,6 +46,30 @@ struct error *option_number(const char *what, const char *text, uint64_t least, 
 				    what, least, most, text);
 	*ret = number;
 	return NULL;
+}
+
+struct error *option_size(const char *what, const char *text, uint64_t *ret)
+{
+	static const struct unit {
+		const char *name;
+		unsigned int shift;
+	} units[] = {{"", 0},   {"B", 0},    {"K", 10}, {"KiB", 10},
+		     {"M", 20}, {"MiB", 20}, {"G", 30}, {"GiB", 30}};
+	size_t digits = strspn(text, "0123456789");
+	unsigned long long number;
+
+	errno = 0;
+	number = digits > 0 ? strtoull(text, NULL, 10) : 0;
+	for (size_t i = 0; digits > 0 && !errno && i < array_size(units); i++) {
+		if (strcmp(text + digits, units[i].name) != 0 ||
+		    number > (uint64_t)INT64_MAX >> units[i].shift)
+			continue;
+		*ret = (uint64_t)number << units[i].shift;
+		return NULL;
+	}
+	return error_create(ERROR_USAGE,
+			    "%s takes bytes, or a number with KiB, MiB or GiB, not \"%s\"", what,
+			    text);
 }
 
 struct error *option_pid(const char *what, const char *text, pid_t *ret)

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "command/command.h"
+#include "command/comparable.h"
+#include "command/filter_options.h"
+#include "command/group_options.h"
+#include "command/sources.h"
+#include "format/format.h"
+#include "format/json.h"
+#include "format/json_groups.h"
+#include "snapshot/comparison.h"
+#include "snapshot/snapshot.h"
+#include "snapshot/tables.h"
+#include "view/difference.h"
+#include "view/python_text.h"
+#include <errno.h>
+
+/* Places that --fail-over names. */
+#define GROWTH_LIMIT 10
+
+enum option_key { OPTION_GROWTH = 256, OPTION_FAIL_OVER };
+
+struct arguments {
+	const char **files;
+	size_t file_count, file_capacity;
+	const char *fail_over;
+	bool growth;
+	uint64_t budget; /* of --fail-over, bytes */
+	struct group_options group;
+	struct filter_options filter;
+};
+
+/* What was read, as many as there are files. */
+struct inputs {
+	struct tables *tables;
+	struct snapshot **whole, **chosen; /* before filters and after */
+	size_t count;
+	struct cautions cautions;
+};
+
+static const struct argp_option options[] = {
+	{"growth", OPTION_GROWTH, NULL, 0, "Show only what grew", 1},
+	{"fail-over", OPTION_FAIL_OVER, "SIZE", 0,
+	 "End with status 1, and name what grew most, if all that the filters leave grew by more than "
+	 "SIZE: bytes, or a number with KiB, MiB or GiB",
+	 1},
+	{0},
+};
+
+static const struct argp_child children[] = {
+	{&group_argp, 0, NULL, 0},
+	{&filter_argp, 0, NULL, 0},
+	{0},
+};
+
+static const char doc[] =
+	"Shows what changed from one snapshot file to another, the largest changes first, as "
+	"tracemalloc's Snapshot.compare_to() does; what is gone is among them. With more than two, "
+	"the oldest first, it shows the size in each, and marks what grows in every step: that is how "
+	"a leak looks. The files may be of different processes, hosts and Python versions, and may "
+	"also be what a program dumped itself with tracemalloc's Snapshot.dump(); what makes their "
+	"numbers hard to compare is said.\v" FILTER_HELP "\n"
+	"Examples: what grew; what grows all the time; a test that may use 20 MiB more:\n"
+	"  tmbpf diff before.snap after.snap --growth --limit 10\n"
+	"  tmbpf diff 9am.snap 10am.snap 11am.snap --group-by traceback\n"
+	"  tmbpf diff before.snap after.snap --fail-over 20MiB --exclude '*/tests/*'\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+static error_t file_add(struct arguments *arguments, const char *file)
+{
+	struct error *error = array_reserve(&arguments->files, &arguments->file_capacity,
+					    arguments->file_count, 1, sizeof(*arguments->files));
+
+	if (error) {
+		error_destroy(error);
+		return ENOMEM;
+	}
+	arguments->files[arguments->file_count++] = file;
+	return 0;
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->group;
+		state->child_inputs[1] = &arguments->filter;
+		return 0;
+	case OPTION_GROWTH:
+		arguments->growth = true;
+		return 0;
+	case OPTION_FAIL_OVER:
+		arguments->fail_over = value;
+		return 0;
+	case ARGP_KEY_ARG:
+		return file_add(arguments, value);
+	case ARGP_KEY_END:
+		if (arguments->file_count == 0)
+			argp_error(state, "OLD and NEW are missing");
+		else if (arguments->file_count == 1)
+			argp_error(state, "NEW is missing");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static void arguments_deinit(struct arguments *arguments)
+{
+	filter_options_deinit(&arguments->filter);
+	free(arguments->files);
+}
+
+static struct error *arguments_check(struct arguments *arguments)
+{
+	try(group_options_check(&arguments->group));
+	try(filter_options_check(&arguments->filter));
+	if (arguments->group.format_kind == GROUP_FORMAT_PYTHON && arguments->file_count > 2)
+		return error_create(ERROR_USAGE, "--format python takes two snapshots: tracemalloc "
+						 "compares no more");
+	if (arguments->fail_over)
+		try(option_size("--fail-over", arguments->fail_over, &arguments->budget));
+	return NULL;
+}
+
+static void inputs_deinit(struct inputs *inputs)
+{
+	for (size_t i = 0; i < inputs->count; i++) {
+		snapshot_destroy(inputs->whole[i]);
+		snapshot_destroy(inputs->chosen[i]);
+	}
+	free(inputs->whole);
+	free(inputs->chosen);
+	cautions_deinit(&inputs->cautions);
+	tables_release(inputs->tables);
+}
+
+static struct error *inputs_read(const struct arguments *arguments, struct inputs *inputs)
+{
+	size_t count = arguments->file_count;
+
+	inputs->whole = calloc(count, sizeof(struct snapshot *));
+	inputs->chosen = calloc(count, sizeof(struct snapshot *));
+	if (!inputs->whole || !inputs->chosen)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "snapshots");
+	inputs->count = count;
+	try(tables_create(&inputs->tables));
+	for (size_t i = 0; i < count; i++) {
+		try(snapshot_file_read(arguments->files[i], inputs->tables, &inputs->whole[i]));
+		try(filter_options_apply(&arguments->filter, inputs->whole[i], &inputs->chosen[i]));
+	}
+	return cautions_find(arguments->files, (const struct snapshot *const *)inputs->whole, count,
+			     &inputs->cautions);
+}
+
+/* Leaves what grew. */
+static void growth_keep(struct comparison *comparison)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < comparison->count; i++) {
+		if (comparison->items[i].size_diff > 0)
+			comparison->items[kept++] = comparison->items[i];
+	}
+	comparison->count = kept;
+}
+
+static struct error *text_print(const struct arguments *arguments, const struct inputs *inputs,
+				const struct comparison *comparison)
+{
+	cleanup_free struct compared *compared = calloc(inputs->count, sizeof(*compared));
+	cleanup(sources_cleanup) struct sources *sources = NULL;
+	struct source_lines lines;
+
+	if (!compared)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a report");
+	for (size_t i = 0; i < inputs->count; i++)
+		compared[i] = (struct compared){arguments->files[i], inputs->whole[i]};
+	try(sources_create(arguments->files, (const struct snapshot *const *)inputs->whole,
+			   inputs->count, &sources));
+	lines = sources_lines(sources);
+	try(difference_print_head(compared, comparison, filter_options_any(&arguments->filter),
+				  stdout));
+	for (size_t i = 0; i < inputs->cautions.count; i++) {
+		cleanup_free char *shown = text_display(inputs->cautions.items[i].text);
+
+		if (!shown)
+			return error_create_errno(ERROR_FAILED, ENOMEM, "a report");
+		printf("warning: %s\n", shown);
+	}
+	putchar('\n');
+	return difference_print_groups(inputs->tables, comparison, arguments->group.limit_count,
+				       &lines, stdout);
+}
+
+static struct error *json_text_print(const struct arguments *arguments, const struct inputs *inputs,
+				     const struct comparison *comparison)
+{
+	struct json_object *array, *object;
+	cleanup(json_deinit) struct json json;
+
+	json_differences_init(&json);
+	array = json_new_array(&json, json.root, "snapshots");
+	for (size_t i = 0; i < inputs->count; i++) {
+		object = json_new_object(&json, array, NULL);
+		json_text(&json, object, "file", arguments->files[i]);
+		json_snapshot_info(&json, object, &inputs->whole[i]->info);
+	}
+	array = json_new_array(&json, json.root, "warnings");
+	for (size_t i = 0; i < inputs->cautions.count; i++) {
+		object = json_new_object(&json, array, NULL);
+		json_text(&json, object, "name", inputs->cautions.items[i].name);
+		json_text(&json, object, "text", inputs->cautions.items[i].text);
+	}
+	json_flag(&json, json.root, "growth", arguments->growth);
+	return json_print_differences(&json, inputs->tables, comparison,
+				      arguments->group.limit_count, stdout);
+}
+
+/* The warnings go where the results do not: Python's lines are to be read by programs. */
+static struct error *python_print(const struct arguments *arguments, const struct inputs *inputs,
+				  const struct comparison *comparison)
+{
+	for (size_t i = 0; i < inputs->cautions.count; i++) {
+		cleanup_free char *shown = text_display(inputs->cautions.items[i].text);
+
+		fprintf(stderr, "tmbpf: warning: %s\n", shown ? shown : "");
+	}
+	return python_print_differences(inputs->tables, comparison, arguments->group.limit_count,
+					stdout);
+}
+
+static struct error *print(const struct arguments *arguments, const struct inputs *inputs,
+			   const struct comparison *comparison)
+{
+	switch (arguments->group.format_kind) {
+	case GROUP_FORMAT_JSON:
+		return json_text_print(arguments, inputs, comparison);
+	case GROUP_FORMAT_PYTHON:
+		return python_print(arguments, inputs, comparison);
+	case GROUP_FORMAT_TEXT:
+		break;
+	}
+	return text_print(arguments, inputs, comparison);
+}
+
+static struct error *budget_check(const struct arguments *arguments, const struct inputs *inputs,
+				  const struct comparison *comparison)
+{
+	uint64_t before = comparison->totals[0].size;
+	uint64_t after = comparison->totals[comparison->snapshot_count - 1].size;
+	char grown[TEXT_NUMBER_MAX], budget[TEXT_NUMBER_MAX];
+
+	if (!arguments->fail_over || after <= before || after - before <= arguments->budget)
+		return NULL;
+	fflush(stdout);
+	fputs("what grew most:\n", stderr);
+	try(difference_print_growth(inputs->tables, comparison, GROWTH_LIMIT, stderr));
+	return error_create(ERROR_FAILED, "what is held grew by %s, the budget is %s",
+			    text_size(after - before, grown), text_size(arguments->budget, budget));
+}
+
+static struct error *diff_run(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.args_doc = "OLD NEW [NEWER...]",
+		.doc = doc,
+		.children = children,
+	};
+	cleanup(arguments_deinit) struct arguments arguments = {0};
+	cleanup(inputs_deinit) struct inputs inputs = {0};
+	cleanup(comparison_cleanup) struct comparison *comparison = NULL;
+
+	try(command_parse(&argp, argc, argv, &arguments));
+	try(arguments_check(&arguments));
+	try(inputs_read(&arguments, &inputs));
+	try(comparison_create((const struct snapshot *const *)inputs.chosen, inputs.count,
+			      &arguments.group.statistics, &comparison));
+	if (arguments.growth)
+		growth_keep(comparison);
+	try(print(&arguments, &inputs, comparison));
+	return budget_check(&arguments, &inputs, comparison);
+}
+
+const struct command command_diff = {
+	.name = "diff",
+	.summary = "what changed between snapshot files",
+	.run = diff_run,
+};
