@@ -36,7 +36,8 @@ struct arguments {
 /* What was read, as many as there are files. */
 struct inputs {
 	struct tables *tables;
-	struct snapshot **whole, **chosen; /* before filters and after */
+	struct snapshot **whole, **filtered; /* filtered: NULL where there is no filter */
+	const struct snapshot **chosen;      /* the one or the other */
 	size_t count;
 	struct cautions cautions;
 };
@@ -131,9 +132,10 @@ static void inputs_deinit(struct inputs *inputs)
 {
 	for (size_t i = 0; i < inputs->count; i++) {
 		snapshot_destroy(inputs->whole[i]);
-		snapshot_destroy(inputs->chosen[i]);
+		snapshot_destroy(inputs->filtered[i]);
 	}
 	free(inputs->whole);
+	free(inputs->filtered);
 	free(inputs->chosen);
 	cautions_deinit(&inputs->cautions);
 	tables_release(inputs->tables);
@@ -145,13 +147,16 @@ static struct error *inputs_read(const struct arguments *arguments, struct input
 
 	inputs->whole = calloc(count, sizeof(struct snapshot *));
 	inputs->chosen = calloc(count, sizeof(struct snapshot *));
-	if (!inputs->whole || !inputs->chosen)
+	inputs->filtered = calloc(count, sizeof(struct snapshot *));
+	if (!inputs->whole || !inputs->filtered || !inputs->chosen)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "snapshots");
 	inputs->count = count;
 	try(tables_create(&inputs->tables));
 	for (size_t i = 0; i < count; i++) {
 		try(snapshot_file_read(arguments->files[i], inputs->tables, &inputs->whole[i]));
-		try(filter_options_apply(&arguments->filter, inputs->whole[i], &inputs->chosen[i]));
+		try(filter_options_apply(&arguments->filter, inputs->whole[i],
+					 &inputs->filtered[i]));
+		inputs->chosen[i] = inputs->filtered[i] ? inputs->filtered[i] : inputs->whole[i];
 	}
 	return cautions_find(arguments->files, (const struct snapshot *const *)inputs->whole, count,
 			     &inputs->cautions);
@@ -280,8 +285,8 @@ static struct error *diff_run(int argc, char **argv)
 	try(command_parse(&argp, argc, argv, &arguments));
 	try(arguments_check(&arguments));
 	try(inputs_read(&arguments, &inputs));
-	try(comparison_create((const struct snapshot *const *)inputs.chosen, inputs.count,
-			      &arguments.group.statistics, &comparison));
+	try(comparison_create(inputs.chosen, inputs.count, &arguments.group.statistics,
+			      &comparison));
 	if (arguments.growth)
 		growth_keep(comparison);
 	try(print(&arguments, &inputs, comparison));

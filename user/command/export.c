@@ -168,13 +168,12 @@ static struct error *snapshot_choose(const struct arguments *arguments, const ch
 				     struct tables *tables, struct snapshot **ret)
 {
 	cleanup(snapshot_cleanup) struct snapshot *whole = NULL;
+	struct snapshot *chosen = NULL;
 
 	try(snapshot_file_read(path, tables, &whole));
-	if (!filter_options_any(&arguments->filter)) {
-		*ret = take(whole);
-		return NULL;
-	}
-	return filter_options_apply(&arguments->filter, whole, ret);
+	try(filter_options_apply(&arguments->filter, whole, &chosen));
+	*ret = chosen ? chosen : take(whole);
+	return NULL;
 }
 
 static struct error *export_run(int argc, char **argv)

@@ -39,23 +39,23 @@ static const struct meaning {
 #define GROUP 3
 
 static const struct argp_option options[] = {
-	{NULL, 0, NULL, 0,
-	 "Filters, as tracemalloc's; all but the last two can be repeated:", GROUP},
+	{NULL, 0, NULL, 0, "Filters, as tracemalloc's; each can be repeated:", GROUP},
 	{"include", OPTION_INCLUDE, "PATTERN[:LINE][@DOMAIN]", 0,
 	 "Only what was allocated at places that match", GROUP},
 	{"exclude", OPTION_EXCLUDE, "PATTERN[:LINE][@DOMAIN]", 0,
 	 "Nothing that was allocated at places that match", GROUP},
 	{"include-all-frames", OPTION_INCLUDE_ALL_FRAMES, "PATTERN[:LINE][@DOMAIN]", 0,
-	 "The same, looking at each frame of a traceback, not at the most recent one alone", GROUP},
-	{"exclude-all-frames", OPTION_EXCLUDE_ALL_FRAMES, "PATTERN[:LINE][@DOMAIN]", 0, "Likewise",
-	 GROUP},
+	 "Only what has a place that matches anywhere in its traceback", GROUP},
+	{"exclude-all-frames", OPTION_EXCLUDE_ALL_FRAMES, "PATTERN[:LINE][@DOMAIN]", 0,
+	 "Nothing that has a place that matches anywhere in its traceback", GROUP},
 	{"include-domain", OPTION_INCLUDE_DOMAIN, "N", 0, "Only what was allocated in domain N",
 	 GROUP},
 	{"exclude-domain", OPTION_EXCLUDE_DOMAIN, "N", 0, "Nothing that was allocated in domain N",
 	 GROUP},
+	{NULL, 0, NULL, 0, "For all filters:", GROUP + 1},
 	{"all-frames", OPTION_ALL_FRAMES, NULL, 0,
-	 "Let --include and --exclude look at each frame too", GROUP},
-	{"domain", OPTION_DOMAIN, "N", 0, "Before all filters, domain N alone", GROUP},
+	 "Let --include and --exclude look at whole tracebacks as well", GROUP + 1},
+	{"domain", OPTION_DOMAIN, "N", 0, "Leave domain N alone before filtering", GROUP + 1},
 	{0},
 };
 
@@ -189,6 +189,10 @@ struct error *filter_options_apply(const struct filter_options *given,
 {
 	cleanup(snapshot_cleanup) struct snapshot *domain = NULL;
 
+	if (!filter_options_any(given)) {
+		*ret = NULL;
+		return NULL;
+	}
 	if (!given->domain_filter)
 		return snapshot_filter(snapshot, given->filters, given->filter_count, ret);
 	try(snapshot_filter(snapshot, given->domain_filter, 1, &domain));

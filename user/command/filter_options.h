@@ -43,7 +43,7 @@ struct error *filter_options_check(struct filter_options *options);
 /* Whether there is any filter. */
 bool filter_options_any(const struct filter_options *options);
 
-/* SNAPSHOT's traces that pass, as a new snapshot. */
+/* SNAPSHOT's traces that pass, as a new snapshot; NULL if there is no filter: all of them. */
 struct error *filter_options_apply(const struct filter_options *options,
 				   const struct snapshot *snapshot, struct snapshot **ret);
 

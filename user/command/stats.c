@@ -87,14 +87,16 @@ static struct error *stats_run(int argc, char **argv)
 	};
 	cleanup(arguments_deinit) struct arguments arguments = {0};
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
-	cleanup(snapshot_cleanup) struct snapshot *chosen = NULL;
+	cleanup(snapshot_cleanup) struct snapshot *filtered = NULL;
+	const struct snapshot *chosen;
 	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
 
 	try(command_parse(&argp, argc, argv, &arguments));
 	try(group_options_check(&arguments.group));
 	try(filter_options_check(&arguments.filter));
 	try(snapshot_file_read(arguments.file, NULL, &snapshot));
-	try(filter_options_apply(&arguments.filter, snapshot, &chosen));
+	try(filter_options_apply(&arguments.filter, snapshot, &filtered));
+	chosen = filtered ? filtered : snapshot;
 	try(statistics_create(chosen, &arguments.group.statistics, &statistics));
 	switch (arguments.group.format_kind) {
 	case GROUP_FORMAT_JSON:

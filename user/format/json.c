@@ -6,6 +6,7 @@
 #include "snapshot/snapshot.h"
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <math.h>
 
 void json_init(struct json *json)
@@ -38,9 +39,13 @@ static struct json_object *json_put(struct json *json, struct json_object *to, c
 
 void json_text(struct json *json, struct json_object *to, const char *key, const char *text)
 {
-	cleanup_free char *strict = text_strict(text);
+	struct json_object *value = NULL;
+	size_t size;
+	cleanup_free char *strict = text_strict(text, &size);
 
-	json_put(json, to, key, strict ? json_object_new_string(strict) : NULL, false);
+	if (strict && size <= INT_MAX)
+		value = json_object_new_string_len(strict, (int)size);
+	json_put(json, to, key, value, false);
 }
 
 void json_number(struct json *json, struct json_object *to, const char *key, uint64_t number)

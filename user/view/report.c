@@ -39,7 +39,7 @@ static struct error *print_process(const struct snapshot_info *info, FILE *file)
 	if (info->pid > 0)
 		fprintf(file, "pid %" PRId32, info->pid);
 	else
-		fputs("process unknown", file);
+		fputs("process not known", file);
 	try(print_text(file, ": ", name, ""));
 	try(print_text(file, ", container ", info->container, ""));
 	try(print_text(file, ", on ", info->host, ""));
@@ -54,7 +54,7 @@ static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 	struct tm tm;
 
 	snapshot_python_version(info->python_version, version, sizeof(version));
-	fprintf(file, "CPython %s", *version ? version : "of unknown version");
+	fprintf(file, "CPython %s", *version ? version : "version not known");
 	try(print_text(file, ", ", info->mode, ""));
 	if (info->traceback_limit > 0)
 		fprintf(file, ", up to %" PRIu32 " frame%s", info->traceback_limit,
@@ -76,7 +76,7 @@ static void print_held(const struct snapshot *snapshot, FILE *file)
 
 	fprintf(file, "held: %s in %" PRIu64 " block%s", text_size(totals.size, number),
 		totals.count, totals.count == 1 ? "" : "s");
-	if (info->current != totals.size)
+	if (info->current > 0 && info->current != totals.size)
 		fprintf(file, ", current %s", text_size(info->current, number));
 	if (info->peak > 0)
 		fprintf(file, ", peak %s", text_size(info->peak, number));
@@ -92,7 +92,8 @@ static struct error *print_seen(const struct snapshot_info *info, FILE *file)
 	else
 		fprintf(file, "coverage: %.1f %% of allocations", 100 * info->coverage);
 	try(print_text(file, " (", info->coverage_basis, ")"));
-	if (info->loss_count == 0)
+	/* A file that tells nothing of this tells nothing of losses. */
+	if (info->loss_count == 0 && (info->coverage >= 0 || *info->coverage_basis))
 		fputs(", nothing lost", file);
 	fputc('\n', file);
 	for (size_t i = 0; i < info->loss_count; i++) {
