@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/output.h"
 #include "format/tracemalloc.h"
+#include "snapshot/tables.h"
 #include <string.h>
 
 #define PYTHON_3_8 0x030812f0
@@ -47,8 +48,9 @@ static struct snapshot *one_trace(struct trace trace)
 	struct snapshot_builder *builder;
 	struct snapshot *snapshot;
 
-	support_ok(snapshot_builder_create(&builder));
-	support_ok(snapshot_builder_traceback(builder, NULL, 0, 0, &trace.traceback));
+	support_ok(snapshot_builder_create(NULL, &builder));
+	support_ok(
+		tables_traceback(snapshot_builder_tables(builder), NULL, 0, 0, &trace.traceback));
 	support_ok(snapshot_builder_trace(builder, &trace));
 	support_ok(snapshot_builder_finish(builder, &snapshot));
 	return snapshot;
@@ -73,14 +75,14 @@ static void assert_pickle(const struct place *place, const struct snapshot *snap
 #define HEAD                                                                                       \
 	"\x80\x04\x8c\x0btracemalloc\x8c\x08Snapshot\x93)\x81}("                                   \
 	"\x8c\x06traces\x8c\x0btracemalloc\x8c\x07_Traces\x93)\x81}(\x8c\x07_traces]"
-#define FRAMES "\x8c\x09<unknown>\x94K\x00\x86\x85\x94"
+#define FRAMES "\x8c\x09<unknown>\x94K\x00\x86\x94\x85\x94"
 #define TAIL   "eub\x8c\x0ftraceback_limitK\x00ub."
 
 static void test_opcodes(void **state)
 {
-	static const char old[] = HEAD "(K\x00K\x03" FRAMES "\x87\x94h\x02K\x00K\x02h\x01\x87" TAIL;
-	static const char new[] = HEAD "((K\x00K\x03" FRAMES "K\x01t\x94h\x02"
-				       "(K\x00K\x02h\x01K\x01t" TAIL;
+	static const char old[] = HEAD "(K\x00K\x03" FRAMES "\x87\x94h\x03K\x00K\x02h\x02\x87" TAIL;
+	static const char new[] = HEAD "((K\x00K\x03" FRAMES "K\x01t\x94h\x03"
+				       "(K\x00K\x02h\x02K\x01t" TAIL;
 	cleanup(snapshot_cleanup) struct snapshot *snapshot =
 		one_trace((struct trace){.count = 3, .size = 8});
 

@@ -72,7 +72,6 @@ const struct format formats[] = {
 		.summary = "a line for each stack, \"root;caller;leaf BYTES\": flamegraph.pl's",
 		.write = write_folded,
 		.differences = true,
-		.differences = true,
 	},
 	{
 		.name = "speedscope",
@@ -88,7 +87,6 @@ const struct format formats[] = {
 		.name = "html",
 		.summary = "a page with a flame graph and a table, complete in itself",
 		.write = write_html,
-		.differences = true,
 		.differences = true,
 	},
 };

@@ -54,11 +54,13 @@ void machine_deinit(struct machine *machine);
 
 /* An error of "at byte N: " and the text. */
 struct error *machine_refuse(const struct machine *machine, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3), returns_nonnull));
 /* "more than LIMIT WHAT". */
-struct error *machine_refuse_many(const struct machine *machine, const char *what, size_t limit);
+struct error *machine_refuse_many(const struct machine *machine, const char *what, size_t limit)
+	__attribute__((returns_nonnull));
 /* The opcode at hand is none that there may be. */
-struct error *machine_refuse_opcode(const struct machine *machine, uint8_t opcode);
+struct error *machine_refuse_opcode(const struct machine *machine, uint8_t opcode)
+	__attribute__((returns_nonnull));
 
 /* The head of the file: protocol 4 or 5. */
 struct error *machine_read_protocol(struct machine *machine);
@@ -79,9 +81,11 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 			  const struct value **ret);
 
 /* What the functions below do where it is not the usual. */
-struct error *machine_refuse_frame(const struct machine *machine);
-struct error *machine_refuse_pop(const struct machine *machine, size_t count);
-struct error *machine_refuse_recall(const struct machine *machine, uint64_t index);
+struct error *machine_refuse_frame(const struct machine *machine) __attribute__((returns_nonnull));
+struct error *machine_refuse_pop(const struct machine *machine, size_t count)
+	__attribute__((returns_nonnull));
+struct error *machine_refuse_recall(const struct machine *machine, uint64_t index)
+	__attribute__((returns_nonnull));
 struct error *machine_grow_stack(struct machine *machine);
 struct error *machine_grow_memos(struct machine *machine);
 

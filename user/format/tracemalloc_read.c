@@ -118,6 +118,14 @@ static void reader_deinit(struct reader *reader)
 	free(reader->blocks);
 }
 
+/* ERROR of the model, with where it came up. */
+static struct error *locate(const struct reader *reader, struct error *error)
+{
+	if (!error || error_number(error) != 0)
+		return error;
+	return error_prefix(error, "at byte %" PRIu64, reader->machine.offset);
+}
+
 static struct error *push(struct reader *reader, enum kind kind, size_t index)
 {
 	return machine_push(&reader->machine,
@@ -181,7 +189,7 @@ static struct error *op_text(struct reader *reader, size_t length_size)
 		if (size == strlen(words[i]) && memcmp(text, words[i], size) == 0)
 			return push(reader, VALUE_WORD, i);
 	}
-	try(tables_string(reader->tables, text, size, &index));
+	try(locate(reader, tables_string(reader->tables, text, size, &index)));
 	return push(reader, VALUE_TEXT, index);
 }
 
@@ -212,7 +220,7 @@ static struct error *find_frame(struct reader *reader, const struct frame *frame
 	    place->lineno != frame->lineno) {
 		uint32_t index;
 
-		try(tables_frame(reader->tables, frame, &index));
+		try(locate(reader, tables_frame(reader->tables, frame, &index)));
 		*place = (struct place){frame->filename, frame->lineno, index + 1};
 	}
 	*ret = place->frame - 1;
@@ -229,8 +237,8 @@ static struct error *make_frame(struct reader *reader, const struct value *value
 	try(check_32_bits(reader, &values[1], "line number", &frame.lineno));
 	/* A file may have such a name too. */
 	if (values[0].kind == VALUE_WORD)
-		try(tables_string(reader->tables, words[values[0].index],
-				  strlen(words[values[0].index]), &frame.filename));
+		try(locate(reader, tables_string(reader->tables, words[values[0].index],
+						 strlen(words[values[0].index]), &frame.filename)));
 	try(find_frame(reader, &frame, &index));
 	return push(reader, VALUE_FRAME, index);
 }
@@ -269,8 +277,9 @@ static struct error *resolve_traceback(struct reader *reader, struct frames *fra
 				       uint32_t total_nframe, uint32_t *ret)
 {
 	if (frames->traceback == UINT32_MAX || frames->total_nframe != total_nframe) {
-		try(tables_traceback(reader->tables, &reader->frames[frames->first], frames->nframe,
-				     total_nframe, &frames->traceback));
+		try(locate(reader,
+			   tables_traceback(reader->tables, &reader->frames[frames->first],
+					    frames->nframe, total_nframe, &frames->traceback)));
 		frames->total_nframe = total_nframe;
 	}
 	*ret = frames->traceback;
@@ -303,6 +312,10 @@ static struct error *make_trace(struct reader *reader, const struct value *value
 	try(check_32_bits(reader, &values[0], "domain", &block.domain));
 	if (count == 4)
 		try(check_32_bits(reader, &values[3], "total_nframe", &total_nframe));
+	if (total_nframe < frames->nframe)
+		return machine_refuse(&reader->machine,
+				      "a traceback of %" PRIu32 " frames with %" PRIu32 " in all",
+				      frames->nframe, total_nframe);
 	try(resolve_traceback(reader, frames, total_nframe, &block.traceback));
 	try(array_reserve(&reader->blocks, &reader->block_capacity, reader->block_count, 1,
 			  sizeof(*reader->blocks)));
@@ -364,7 +377,7 @@ static struct error *run_end(struct reader *reader)
 					   TRACEMALLOC_TRACE_MAX);
 	reader->trace_count++;
 	reader->run_count = 0;
-	return snapshot_builder_trace(reader->builder, &trace);
+	return locate(reader, snapshot_builder_trace(reader->builder, &trace));
 }
 
 static struct error *append(struct reader *reader, const struct value *value)

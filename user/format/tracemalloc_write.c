@@ -145,14 +145,17 @@ static struct error *emit_frame(struct pickle *pickle, uint32_t index)
 static struct error *emit_traceback(struct pickle *pickle, uint32_t index)
 {
 	const struct traceback *traceback = &pickle->tables->tracebacks[index];
+	static const enum opcode tuple_of[] = {OP_EMPTY_TUPLE, OP_TUPLE1, OP_TUPLE2, OP_TUPLE3};
 	uint32_t *memo = &pickle->traceback_memos[index];
 
 	if (*memo != NOT_MEMOIZED)
 		return emit_get(pickle, *memo);
-	try(emit(pickle, OP_MARK));
+	if (traceback->nframe >= array_size(tuple_of))
+		try(emit(pickle, OP_MARK));
 	for (uint32_t i = 0; i < traceback->nframe; i++)
 		try(emit_frame(pickle, pickle->tables->traceback_frames[traceback->first + i]));
-	try(emit(pickle, OP_TUPLE));
+	try(emit(pickle, traceback->nframe < array_size(tuple_of) ? tuple_of[traceback->nframe]
+								  : OP_TUPLE));
 	return emit_memoize(pickle, memo);
 }
 
