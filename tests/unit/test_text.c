@@ -81,10 +81,13 @@ static void test_display(void **state)
 
 static void test_strict(void **state)
 {
-	cleanup_free char *strict = text_strict("a\xed\xa0\x80\xff\xc0\x80\xc3\xb6");
+	static const char expected[] = "a\xef\xbf\xbd\xef\xbf\xbd\0\xc3\xb6";
+	size_t size;
+	cleanup_free char *strict = text_strict("a\xed\xa0\x80\xff\xc0\x80\xc3\xb6", &size);
 
 	(void)state;
-	assert_string_equal(strict, "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xb6");
+	assert_int_equal(size, sizeof(expected) - 1);
+	assert_memory_equal(strict, expected, sizeof(expected));
 }
 
 static void test_width(void **state)

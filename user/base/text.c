@@ -138,7 +138,7 @@ char *text_display(const char *text)
 	return shown;
 }
 
-char *text_strict(const char *text)
+char *text_strict(const char *text, size_t *ret_size)
 {
 	/* At most three bytes stand for one. */
 	char *strict = malloc(strlen(text) * 3 + 1);
@@ -150,11 +150,15 @@ char *text_strict(const char *text)
 		uint32_t code;
 
 		text += text_decode(text, &code);
-		if (code & TEXT_INVALID || is_surrogate(code) || code == 0)
+		if (code & TEXT_INVALID || is_surrogate(code))
 			code = 0xfffd;
-		used += text_encode(code, strict + used);
+		if (code == 0)
+			strict[used++] = '\0';
+		else
+			used += text_encode(code, strict + used);
 	}
 	strict[used] = '\0';
+	*ret_size = used;
 	return strict;
 }
 

@@ -31,8 +31,11 @@ size_t text_encode(uint32_t code, char buffer[4]);
  */
 char *text_display(const char *text);
 
-/* TEXT as strict UTF-8: surrogates and bytes that do not belong become U+FFFD. As text_display(). */
-char *text_strict(const char *text);
+/*
+ * TEXT as strict UTF-8 of *RET_SIZE bytes, NULs among them, and one more behind: surrogates and bytes
+ * that do not belong become U+FFFD. As text_display().
+ */
+char *text_strict(const char *text, size_t *ret_size);
 
 /* Columns that SHOWN, from text_display(), takes on a terminal. */
 size_t text_width(const char *shown);
