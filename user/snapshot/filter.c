@@ -21,23 +21,51 @@ static const char *set_end(const char *set, const char *end)
 	return set < end ? memchr(set, ']', (size_t)(end - set)) : NULL;
 }
 
+/* The element at SET, one code point or a range, and where the next one is. */
+static const char *set_element(const char *set, const char *end, uint32_t *ret_low,
+			       uint32_t *ret_high)
+{
+	set += text_decode(set, ret_low);
+	*ret_high = *ret_low;
+	if (*set == '-' && set + 1 < end) {
+		set++;
+		set += text_decode(set, ret_high);
+	}
+	return set;
+}
+
+/*
+ * The content of the set from SET to END without the '!' that negates it. From Python 3.10 on
+ * fnmatch.translate() cuts out ranges that run backwards before it looks for that '!', which may
+ * so be behind them as well. (Older ones raise an error at such ranges.)
+ */
+static const char *set_content(const char *set, const char *end, bool *ret_negated)
+{
+	const char *behind = set, *next = set;
+	uint32_t low, high;
+
+	while (next < end) {
+		next = set_element(next, end, &low, &high);
+		if (low <= high)
+			break;
+		behind = next;
+	}
+	*ret_negated = *set == '!' || (behind < end && *behind == '!');
+	if (!*ret_negated)
+		return set;
+	return (*set == '!' ? set : behind) + 1;
+}
+
 /* Whether CODE is in the set from SET to END. A range that runs backwards is empty. */
 static bool set_match(const char *set, const char *end, uint32_t code)
 {
-	bool negated = *set == '!';
-	bool found = false;
+	bool negated, found = false;
 
-	if (negated)
-		set++;
+	set = set_content(set, end, &negated);
 	while (set < end) {
 		uint32_t low, high;
 
-		set += text_decode(set, &low);
-		high = low;
-		if (*set == '-' && set + 1 < end) {
-			set++;
-			set += text_decode(set, &high);
-		}
+		set = set_element(set, end, &low, &high);
 		if (low <= code && code <= high)
 			found = true;
 	}
