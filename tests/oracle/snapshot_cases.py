@@ -69,7 +69,7 @@ def random_snapshot(chance, tracebacks, most):
             traces.append((chance.choice(DOMAINS), random_size(chance), frames, total))
     if traces and chance.random() < 0.1:
         domain, _, frames, total = traces[0]
-        traces[0] = domain, 2 ** 59 + chance.randrange(2 ** 58), frames, total
+        traces[0] = domain, 2 ** 55 + chance.randrange(2 ** 54), frames, total
     chance.shuffle(traces)
     return traces
 
