@@ -45,8 +45,8 @@ class Profile:
     def string(self, text):
         return self.strings.setdefault(text, len(self.strings))
 
-    def location(self, filename, lineno):
-        function = self.functions.setdefault(filename, len(self.functions) + 1)
+    def location(self, filename, lineno, name="f"):
+        function = self.functions.setdefault((filename, name), len(self.functions) + 1)
         return self.locations.setdefault((function, lineno), len(self.locations) + 1)
 
     def sample(self, frames, values, labels):
@@ -68,9 +68,9 @@ class Profile:
         for (function, lineno), location in self.locations.items():
             line = number(1, function) + number(2, lineno)
             out += message(4, number(1, location) + message(4, line))
-        for filename, function in self.functions.items():
+        for (filename, name), function in self.functions.items():
             filename = number(4, self.string(filename))
-            out += message(5, number(1, function) + number(2, self.string("f")) + filename)
+            out += message(5, number(1, function) + number(2, self.string(name)) + filename)
         out += b"".join(number(13, comment) for comment in self.comments)
         for text in self.strings:
             out += message(6, text.encode("utf-8", "surrogatepass"))
@@ -151,11 +151,6 @@ def make(out, truth):
         file.write(gzip.compress(to_profile(snapshot).encode()))
 
 
-def unnamed(frames):
-    """tmbpf, as a format for people, has "<unknown>" where a name is empty."""
-    return tuple((filename or "<unknown>", lineno) for filename, lineno in frames)
-
-
 def loads(truth, exported):
     truth, seen = tracemalloc.Snapshot.load(truth), tracemalloc.Snapshot.load(exported)
     assert type(seen) is tracemalloc.Snapshot and type(seen.traces) is type(truth.traces)
@@ -164,7 +159,7 @@ def loads(truth, exported):
     assert len(seen.traces._traces[0]) == len(truth.traces._traces[0])
     expected = {}
     for (domain, frames, total_nframe), (count, size) in grouped(truth).items():
-        expected[domain, unnamed(frames), total_nframe] = [count, size]
+        expected[domain, frames, total_nframe] = [count, size]
     found = grouped(seen)
     assert found == expected, set(map(str, found)) ^ set(map(str, expected))
     sizes = {}
@@ -187,7 +182,7 @@ def python_says(snapshot, key, cumulative):
     """The statistics as a list of [size, count, frames most recent first]."""
     said = []
     for statistic in snapshot.statistics(key, cumulative):
-        frames = [(strict(f.filename or "<unknown>"), f.lineno) for f in statistic.traceback]
+        frames = [(strict(f.filename), f.lineno) for f in statistic.traceback]
         said.append([statistic.size, statistic.count, frames[::-1]])
     return said
 
@@ -236,14 +231,11 @@ def compare(tmbpf, file, snapshot, key, cumulative, options):
 
 def statistics(truth, tmbpf, file):
     snapshot = tracemalloc.Snapshot.load(truth)
-    # Python compares names, so that an empty one would sort elsewhere.
-    traces = [(domain, size, unnamed(frames), total) for domain, size, frames, total
-              in map(raw, snapshot.traces._traces)]
-    snapshot = tracemalloc.Snapshot(traces, snapshot.traceback_limit)
     kinds = [("lineno", False), ("filename", False), ("traceback", False), ("lineno", True),
              ("filename", True)]
     groups = sum(compare(tmbpf, file, snapshot, key, cumulative, []) for key, cumulative in kinds)
-    names = sorted({filename for trace in traces for filename, lineno in trace[2]})
+    names = sorted({filename for trace in map(raw, snapshot.traces._traces)
+                    for filename, lineno in trace[2]})
     names = [name for name in names if len(name) < 100 and "\ud800" not in name]
     chance = random.Random(1)
     for i in range(120):

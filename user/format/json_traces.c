@@ -41,12 +41,14 @@ static struct error *frame_write(struct output *output, const struct tables *tab
 struct error *json_traces_write(const struct snapshot *snapshot, struct output *output)
 {
 	cleanup(numbering_cleanup) struct numbering numbering = {0};
+	struct snapshot_totals totals = snapshot_totals(snapshot);
 	const struct tables *tables = snapshot->tables;
 
 	try(numbering_init(&numbering, tables->frame_count));
-	try(stream_text(output, "{\"schema\":\"tmbpf.snapshot\",\"version\":1,\n\"snapshot\":"));
+	try(stream_text(output, "{\"schema\":\"tmbpf-snapshot\",\"version\":1,\n\"snapshot\":"));
 	try(stream_json_info(output, &snapshot->info));
-	try(stream_text(output, ",\n\"traces\":["));
+	try(stream_format(output, ",\n\"size\":%" PRIu64 ",\"count\":%" PRIu64 ",\n\"traces\":[",
+			  totals.size, totals.count));
 	for (size_t i = 0; i < snapshot->trace_count; i++) {
 		try(stream_text(output, i > 0 ? ",\n" : "\n"));
 		try(trace_write(output, tables, &snapshot->traces[i], &numbering));

@@ -64,14 +64,9 @@ struct error *stream_json_string(struct output *output, const char *text)
 	return stream_text(output, "\"");
 }
 
-static void json_cleanup(struct json *json)
-{
-	json_deinit(json);
-}
-
 struct error *stream_json_info(struct output *output, const struct snapshot_info *info)
 {
-	cleanup(json_cleanup) struct json json;
+	cleanup(json_deinit) struct json json;
 	const char *text = NULL;
 
 	json_init(&json);
