@@ -234,7 +234,7 @@ pty.spawn(sys.argv[1:])'
 	fails_with 2 "LINE" tmbpf stats "$GOOD" --include 'a.py:99999999999'
 	fails_with 2 "does not go with" tmbpf stats "$GOOD" --cumulative -g traceback
 	fails_with 2 "--format is missing" tmbpf export "$GOOD"
-	fails_with 2 'not "html"' tmbpf export "$GOOD" --format html
+	fails_with 2 'not "xml"' tmbpf export "$GOOD" --format xml
 	fails_with 2 "--python" tmbpf export "$GOOD" --format tracemalloc --python 2.7
 	fails_with 2 "no such command" tmbpf no-such
 	fails_with 2 "a command is missing" tmbpf
@@ -245,7 +245,7 @@ pty.spawn(sys.argv[1:])'
 	[[ $output == *stats* && $output == *export* && -z $stderr ]]
 	run -0 tmbpf --version
 	[[ $output =~ ^tmbpf\ [0-9.]+$ ]]
-	for command in stats export; do
+	for command in stats diff export; do
 		run --separate-stderr -0 tmbpf "$command" --help
 		[[ $output == *"Example"*"Exit status: 0 done, 1 failed"* && -z $stderr ]]
 	done

@@ -33,10 +33,10 @@ struct process_map {
 };
 
 struct process {
-	struct memory memory; /* process_vm_readv; first, so that a memory is its process */
-	pid_t pid;            /* in our pid namespace */
-	pid_t inner_pid;      /* in its own pid namespace (NSpid's last) */
-	uint64_t start_time;  /* clock ticks since boot */
+	struct memory memory;     /* process_vm_readv; first, so that a memory is its process */
+	pid_t pid;                /* in our pid namespace */
+	pid_t inner_pid;          /* in its own pid namespace (NSpid's last) */
+	uint64_t start_time;      /* clock ticks since boot */
 	uint64_t mount_namespace; /* see namespace_of_paths() */
 	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
 	int pidfd;
