@@ -48,6 +48,10 @@ MAIN_OBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
 UNIT_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
+FUZZ := $(patsubst %,$(BUILD)/fuzz/%,gzip pprof pprof_info wire tracemalloc)
+# What snapshot files go through.
+FUZZ_SRC := $(wildcard user/base/*.c user/snapshot/*.c user/format/*.c) tests/fuzz/targets.c
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o)
 LIB := $(BUILD)/libtmbpf.a
 TMBPF := $(MAIN:user/command/main.c=$(BUILD)/tmbpf)
 
@@ -64,7 +68,7 @@ endif
 .SECONDARY:
 .SUFFIXES:
 .PHONY: all demo check unit bats parity builds asan bench lint install clean help
-.PHONY: unit-programs asan-programs generated again
+.PHONY: unit-programs asan-programs fuzz fuzz-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
 
@@ -89,6 +93,12 @@ builds: all ## the same on the CPythons that scripts/pythons built (root)
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
 
+fuzz: ## install what is missing, and fuzz the readers of files, each FUZZ_SECONDS (60)
+	$(Q)scripts/deps build fuzz
+	$(Q)$(MAKE) BUILD=build-fuzz CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined \
+		fuzz-programs
+	$(Q)tests/fuzz/run
+
 bench: all ## measure rates, traps and memory beside tracemalloc (root)
 	$(Q)tests/bench/run
 
@@ -100,7 +110,7 @@ install: all ## install under PREFIX (/usr/local), into DESTDIR
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tmbpf LICENSE LICENSE.*
 
 clean: ## remove what was built
-	$(Q)rm -rf build build-asan
+	$(Q)rm -rf build build-asan build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
@@ -114,6 +124,8 @@ unit-programs: $(UNIT)
 asan-programs:
 	$(Q)$(MAKE) BUILD=build-asan SANITIZE=address,undefined unit-programs
 
+fuzz-programs: $(FUZZ)
+
 $(LIB): $(USER_OBJ)
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D)
@@ -125,7 +137,22 @@ $(BUILD)/tmbpf: $(MAIN_OBJ) $(LIB)
 
 $(UNIT): %: %.o $(UNIT_SUPPORT) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(OWN_LDFLAGS) $(LDFLAGS) -o $@ $< $(UNIT_SUPPORT) $(LIB) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(OWN_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
+
+# What the fuzzer is given, given to the same functions.
+$(BUILD)/tests/unit/test_fuzz_corpus: $(BUILD)/tests/fuzz/targets.o
+$(BUILD)/tests/unit/test_fuzz_corpus.o: CPPFLAGS += -DFUZZ_CORPUS='"$(CURDIR)/tests/fuzz/corpus"'
+
+# Of an archive, a program has what it needs alone.
+$(BUILD)/fuzz/libfuzz.a: $(FUZZ_OBJ)
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(FUZZ_OBJ)
+
+$(FUZZ): $(BUILD)/fuzz/%: tests/fuzz/main.c $(BUILD)/fuzz/libfuzz.a
+	$(call say,FUZZ,$@)
+	$(Q)$(CC) $(OWN_CFLAGS) $(CFLAGS) $(OWN_LDFLAGS) $(LDFLAGS) -fsanitize=fuzzer \
+		-DFUZZ_TARGET=fuzz_$* -o $@ $< $(BUILD)/fuzz/libfuzz.a $(LDLIBS)
 
 $(BUILD)/%.o: %.c Makefile | $(SKELS) $(PROTO_H)
 	$(call say,CC,$@)
@@ -166,4 +193,4 @@ $(BUILD)/%.skel.h: $(BUILD)/bpf/%.linked.o
 		echo '/* NOLINTEND */'; } >$@
 
 -include $(wildcard $(USER_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT:=.d) $(UNIT_SUPPORT:.o=.d) \
-	$(BPF_SRC:%.c=$(BUILD)/%.d))
+	$(BPF_SRC:%.c=$(BUILD)/%.d) $(BUILD)/tests/fuzz/targets.d)

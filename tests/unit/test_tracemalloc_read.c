@@ -225,8 +225,7 @@ static void test_names(void **state)
 					  "a" END;
 	static const char *const names[] = {
 		"",
-		"a\xc0\x80"
-		"b\xc0\x80\xc0\x80",
+		"a\xc0\x80\x62\xc0\x80\xc0\x80",
 		"\xed\xa0\xbd\xed\xb2\xa9",
 		"\xf0\x9f\x92\xa9",
 		"traces",

@@ -13,7 +13,6 @@
 #include "format/tracemalloc.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -67,7 +66,8 @@ struct place {
 	uint32_t frame; /* index of the tables, plus one; 0: nothing is here */
 };
 
-#define PLACE_BITS 16
+#define PLACE_BITS  16
+#define PLACE_COUNT ((size_t)1 << PLACE_BITS)
 
 /* A tuple of frames. How many there were is said by the traces. */
 struct frames {
@@ -211,10 +211,11 @@ static struct error *find_frame(struct reader *reader, const struct frame *frame
 	uint64_t key = (uint64_t)frame->filename << 32 | frame->lineno;
 	struct place *place;
 
+	/* A small file does without. */
+	if (!reader->places && reader->machine.memo_count > PLACE_COUNT / 16)
+		reader->places = calloc(PLACE_COUNT, sizeof(*reader->places));
 	if (!reader->places)
-		reader->places = calloc((size_t)1 << PLACE_BITS, sizeof(*reader->places));
-	if (!reader->places)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "a table of frames");
+		return locate(reader, tables_frame(reader->tables, frame, ret));
 	place = &reader->places[key * 0x9e3779b97f4a7c15 >> (64 - PLACE_BITS)];
 	if (place->frame == 0 || place->filename != frame->filename ||
 	    place->lineno != frame->lineno) {
