@@ -198,8 +198,10 @@ static struct error *text_print(const struct arguments *arguments, const struct 
 		printf("warning: %s\n", shown);
 	}
 	putchar('\n');
-	return difference_print_groups(inputs->tables, comparison, arguments->group.limit_count,
-				       &lines, stdout);
+	try(difference_print_groups(inputs->tables, comparison, arguments->group.limit_count,
+				    &lines, stdout));
+	sources_warn(sources);
+	return NULL;
 }
 
 static struct error *json_text_print(const struct arguments *arguments, const struct inputs *inputs,

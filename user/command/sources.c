@@ -74,3 +74,14 @@ struct source_lines sources_lines(struct sources *sources)
 {
 	return (struct source_lines){line_read, sources};
 }
+
+void sources_warn(const struct sources *sources)
+{
+	for (size_t i = 0; i < sources->count; i++) {
+		if (source_stuck(sources->sources[i])) {
+			fputs("tmbpf: source lines are missing: reading one took too long\n",
+			      stderr);
+			return;
+		}
+	}
+}

@@ -21,6 +21,9 @@ static inline void sources_cleanup(struct sources **sources)
 	sources_destroy(*sources);
 }
 
+/* Says on standard error if lines are missing because reading them took too long. */
+void sources_warn(const struct sources *sources);
+
 /* Good as long as SOURCES. */
 struct source_lines sources_lines(struct sources *sources);
 

@@ -73,8 +73,10 @@ static struct error *report_print(const struct arguments *arguments,
 	lines = sources_lines(sources);
 	try(report_print_head(snapshot, statistics, filter_options_any(&arguments->filter),
 			      stdout));
-	return report_print_groups(snapshot, statistics, arguments->group.limit_count, &lines,
-				   stdout);
+	try(report_print_groups(snapshot, statistics, arguments->group.limit_count, &lines,
+				stdout));
+	sources_warn(sources);
+	return NULL;
 }
 
 static struct error *stats_run(int argc, char **argv)

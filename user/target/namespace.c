@@ -26,10 +26,12 @@ uint64_t namespace_own(void)
 static bool root_is_ours(pid_t pid)
 {
 	struct stat theirs, ours;
-	char path[64];
+	char path[64], name[2];
 
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
-	return stat(path, &theirs) == 0 && stat("/", &ours) == 0 && theirs.st_dev == ours.st_dev &&
+	/* Another root is not even looked at: its file system may be the process's own. */
+	return readlink(path, name, sizeof(name)) == 1 && stat(path, &theirs) == 0 &&
+	       stat("/", &ours) == 0 && theirs.st_dev == ours.st_dev &&
 	       theirs.st_ino == ours.st_ino;
 }
 

@@ -1,289 +1,163 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "target/source.h"
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/lookup.h"
-#include "target/namespace.h"
-#include "target/process.h"
-#include "target/source_text.h"
+#include "target/source_files.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
-#include <stdio.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
-#define FILE_MAX  ((off_t)8 << 20)   /* bytes of one file */
-#define CACHE_MAX ((size_t)64 << 20) /* bytes of all that are kept */
+/* How long a line may take, milliseconds. */
+#define PATIENCE 2000
 
-struct file {
-	char *name;
-	bool refused; /* there are no lines, and will be none */
-	struct source_text text;
+/* A question; an answer is the line's text, or one byte of NUL where there is none. */
+struct question {
+	uint32_t lineno;
+	char name[PATH_MAX];
 };
+
+/* Longer than any answer (source_text.c). */
+#define ANSWER_MAX 1024
 
 struct source {
-	int root;          /* of absolute names; -1: there are none */
-	bool own_folder;   /* relative names are relative to our working directory */
-	char *folder;      /* or to this one below ROOT, NULL: not known */
-	int64_t unchanged; /* since when a file must not have changed, nanoseconds since the epoch */
-	struct file *files;
-	size_t file_count, file_capacity;
-	struct lookup lookup;
-	size_t cached; /* bytes */
+	pid_t helper;
+	int socket; /* SOCK_SEQPACKET: a question or an answer in one piece; -1: the helper is gone */
+	bool stuck;
 };
 
-static int64_t nanos(const struct timespec *time)
+static void helper_answer(struct source_files *files, int socket, struct question *question)
 {
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+	cleanup_free char *line = NULL;
+
+	question->name[sizeof(question->name) - 1] = '\0';
+	line = source_files_line(files, question->name, question->lineno);
+	if (line && *line)
+		send(socket, line, strlen(line), MSG_NOSIGNAL);
+	else
+		send(socket, "", 1, MSG_NOSIGNAL);
 }
 
-static int file_open_at(int root, const char *path, bool below)
+__attribute__((noreturn)) static void helper_run(const struct source_origin *origin, int socket)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_NO_MAGICLINKS | (below ? RESOLVE_IN_ROOT : 0),
-	};
-
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-}
-
-/*
- * The working directory of the process below its root, if it is there: a name that the kernel tells
- * may be of a folder that was removed, or that another mount hides.
- */
-static char *folder_read(int proc, int root)
-{
-	cleanup_fd int folder = openat(proc, "cwd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int found = -1;
-	struct stat real, named;
-	char path[PATH_MAX];
-	ssize_t length;
-
-	length = readlinkat(proc, "cwd", path, sizeof(path) - 1);
-	if (folder < 0 || length <= 0)
-		return NULL;
-	path[length] = '\0';
-	found = file_open_at(root, path, true);
-	if (found < 0 || fstat(folder, &real) < 0 || fstat(found, &named) < 0 ||
-	    real.st_dev != named.st_dev || real.st_ino != named.st_ino)
-		return NULL;
-	return strdup(path);
-}
-
-/* Takes the root of the process, if it is still the same. */
-static void process_take(struct source *source, const struct source_origin *origin)
-{
-	cleanup_fd int proc = -1, root = -1;
+	struct source_files *files = NULL;
+	struct question question;
 	struct error *error;
-	uint64_t start;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d", (int)origin->pid);
-	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0)
-		return;
-	root = openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	/* After the opening: PROC stays the process's, and fails where that has ended. */
-	error = process_start_time(origin->pid, &start);
-	if (error || root < 0 || start != origin->start_time) {
-		error_destroy(error);
-		return;
+	/* Nothing of the parent's stays open where this one is stuck; nor does it outlive the parent. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (socket > 0)
+		close_range(0, (unsigned int)socket - 1, 0);
+	close_range((unsigned int)socket + 1, UINT_MAX, 0);
+	error = source_files_create(origin, &files);
+	error_destroy(error);
+	for (;;) {
+		ssize_t got = recv(socket, &question, sizeof(question), 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (error || got < (ssize_t)offsetof(struct question, name) + 1)
+			break;
+		memset((char *)&question + got, 0, sizeof(question) - (size_t)got);
+		helper_answer(files, socket, &question);
 	}
-	source->folder = folder_read(proc, root);
-	source->root = take_fd(root);
-}
-
-/* When the process started, nanoseconds since the epoch, rounded up to a tick. */
-static int64_t start_nanos(uint64_t start_time)
-{
-	long ticks = sysconf(_SC_CLK_TCK);
-	struct timespec now, boot;
-
-	if (ticks <= 0 || start_time > (uint64_t)INT64_MAX / 1000000000)
-		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return nanos(&now) - nanos(&boot) + (int64_t)(start_time + 1) * (1000000000 / ticks);
-}
-
-static void origin_take(struct source *source, const struct source_origin *origin)
-{
-	char boot_id[BOOT_ID_SIZE];
-
-	source->unchanged = origin->time_nanos;
-	if (origin->pid == 0) {
-		source->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		source->own_folder = true;
-		return;
-	}
-	boot_id_read(boot_id);
-	if (*boot_id == '\0' || strcmp(boot_id, origin->boot_id) != 0 || origin->start_time == 0)
-		return;
-	if (start_nanos(origin->start_time) < source->unchanged)
-		source->unchanged = start_nanos(origin->start_time);
-	process_take(source, origin);
-	if (source->root < 0 && origin->mount_namespace != 0 &&
-	    origin->mount_namespace == namespace_own())
-		source->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	source_files_destroy(files);
+	_exit(0);
 }
 
 struct error *source_create(const struct source_origin *origin, struct source **ret)
 {
 	struct source *source = calloc(1, sizeof(*source));
+	int ends[2];
+	pid_t helper;
 
 	if (!source)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "source files");
-	source->root = -1;
-	if (origin->time_nanos > 0)
-		origin_take(source, origin);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		free(source);
+		return error_create_errno(ERROR_FAILED, errno,
+					  "source files: cannot make a socket");
+	}
+	helper = fork();
+	if (helper == 0)
+		helper_run(origin, ends[1]);
+	close(ends[1]);
+	if (helper < 0) {
+		int number = errno;
+
+		close(ends[0]);
+		free(source);
+		return error_create_errno(ERROR_FAILED, number,
+					  "source files: cannot start a process");
+	}
+	*source = (struct source){.helper = helper, .socket = ends[0]};
 	*ret = source;
 	return NULL;
+}
+
+/* Does not wait for one that even a signal cannot end. */
+static void helper_end(struct source *source)
+{
+	if (source->socket < 0)
+		return;
+	close(source->socket);
+	source->socket = -1;
+	kill(source->helper, SIGKILL);
+	waitpid(source->helper, NULL, source->stuck ? WNOHANG : 0);
 }
 
 void source_destroy(struct source *source)
 {
 	if (!source)
 		return;
-	for (size_t i = 0; i < source->file_count; i++) {
-		free(source->files[i].name);
-		source_text_deinit(&source->files[i].text);
-	}
-	if (source->root >= 0)
-		close(source->root);
-	free(source->folder);
-	free(source->files);
-	lookup_deinit(&source->lookup);
+	helper_end(source);
 	free(source);
 }
 
-/* A descriptor that only says which file it is: nothing was opened that opening could disturb. */
-static int file_find(const struct source *source, const char *name)
+static bool question_send(const struct source *source, const char *name, uint32_t lineno)
 {
-	char path[PATH_MAX];
-	int length;
+	struct question question = {.lineno = lineno};
+	size_t length = strlen(name);
+	size_t size = offsetof(struct question, name) + length + 1;
 
-	if (*name == '/')
-		return file_open_at(source->root, name, true);
-	if (source->own_folder)
-		return file_open_at(AT_FDCWD, name, false);
-	if (!source->folder)
-		return -1;
-	length = snprintf(path, sizeof(path), "%s/%s", source->folder, name);
-	return length < 0 || (size_t)length >= sizeof(path)
-		       ? -1
-		       : file_open_at(source->root, path, true);
-}
-
-static bool file_usable(const struct source *source, const struct stat *status)
-{
-	return S_ISREG(status->st_mode) && status->st_size > 0 && status->st_size <= FILE_MAX &&
-	       /* What was put in place with an old time has a new change of its inode. */
-	       nanos(&status->st_mtim) <= source->unchanged &&
-	       nanos(&status->st_ctim) <= source->unchanged;
-}
-
-/* The whole content; NULL if it is not SIZE bytes. */
-static char *content_read(int fd, size_t size)
-{
-	char *data = malloc(size);
-	size_t used = 0;
-
-	while (data && used < size) {
-		ssize_t got = read(fd, data + used, size - used);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			free(data);
-			return NULL;
-		}
-		used += (size_t)got;
-	}
-	return data;
-}
-
-static bool file_read(struct source *source, struct file *file)
-{
-	cleanup_fd int found = file_find(source, file->name);
-	cleanup_fd int fd = -1;
-	struct stat before, after;
-	char path[40], *data;
-
-	if (found < 0 || fstat(found, &before) < 0 || !file_usable(source, &before))
+	if (length == 0 || length >= sizeof(question.name))
 		return false;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return false;
-	data = content_read(fd, (size_t)before.st_size);
-	if (!data)
-		return false;
-	if (fstat(fd, &after) < 0 || after.st_size != before.st_size ||
-	    !file_usable(source, &after)) {
-		free(data);
-		return false;
-	}
-	return source_text_init(&file->text, file->name, data, (size_t)before.st_size);
+	memcpy(question.name, name, length);
+	return send(source->socket, &question, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-static bool name_equal(const void *context, uint32_t position, const void *key)
+static bool answer_wait(const struct source *source)
 {
-	const struct source *source = context;
+	struct pollfd wait = {.fd = source->socket, .events = POLLIN};
+	int ready;
 
-	return strcmp(source->files[position].name, key) == 0;
-}
-
-static struct file *file_of(struct source *source, const char *name)
-{
-	uint64_t hash = lookup_hash(0, name, strlen(name));
-	uint32_t position = lookup_find(&source->lookup, hash, name_equal, source, name);
-	struct file file = {.name = NULL};
-	struct error *error;
-
-	if (position != LOOKUP_NONE)
-		return &source->files[position];
-	file.name = strdup(name);
-	error = array_reserve(&source->files, &source->file_capacity, source->file_count, 1,
-			      sizeof(*source->files));
-	if (!error && file.name)
-		error = lookup_add(&source->lookup, hash, (uint32_t)source->file_count);
-	if (error || !file.name) {
-		/* Without memory there is no line. */
-		error_destroy(error);
-		free(file.name);
-		return NULL;
-	}
-	source->files[source->file_count] = file;
-	return &source->files[source->file_count++];
-}
-
-static void cache_drop(struct source *source)
-{
-	for (size_t i = 0; i < source->file_count; i++)
-		source_text_deinit(&source->files[i].text);
-	source->cached = 0;
+	do
+		ready = poll(&wait, 1, PATIENCE);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
 }
 
 char *source_line(struct source *source, const char *name, uint32_t lineno)
 {
-	struct file *file;
+	char answer[ANSWER_MAX];
+	ssize_t length;
 
-	/* What Python itself made has such a name: "<string>". */
-	if (source->root < 0 || *name == '\0' || *name == '<')
+	if (source->socket < 0 || !question_send(source, name, lineno))
 		return NULL;
-	file = file_of(source, name);
-	if (!file || file->refused)
+	if (!answer_wait(source)) {
+		source->stuck = true;
+		helper_end(source);
 		return NULL;
-	if (!file->text.data) {
-		if (source->cached > CACHE_MAX)
-			cache_drop(source);
-		file->refused = !file_read(source, file);
-		source->cached += source_text_memory(&file->text);
 	}
-	return source_text_line(&file->text, lineno);
+	length = recv(source->socket, answer, sizeof(answer), 0);
+	return length <= 0 || answer[0] == '\0' ? NULL : strndup(answer, (size_t)length);
+}
+
+bool source_stuck(const struct source *source)
+{
+	return source->stuck;
 }

@@ -7,10 +7,14 @@
  * no link leads out of it, whose name ends in .py or .pyw or whose first line is "#!...python". It
  * must not have changed since the process started, or since the snapshot was taken where no more is
  * known. Its size is bounded. Where one of this is not so, there is no line.
+ *
+ * Files are read by a helper process: a file system of the target's (FUSE, say) may let a reader
+ * wait for ever. Then the helper is killed, and there are no more lines.
  */
 #ifndef TMBPF_TARGET_SOURCE_H
 #define TMBPF_TARGET_SOURCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,7 +29,7 @@ struct source_origin {
 	int64_t time_nanos;       /* when it was seen, since the epoch; 0: there are no lines */
 };
 
-/* Fails without memory only: without a process or its files there are no lines. */
+/* Without a process or its files there are no lines; fails where the helper cannot be started. */
 struct error *source_create(const struct source_origin *origin, struct source **ret);
 /* NULL is accepted. */
 void source_destroy(struct source *source);
@@ -36,5 +40,8 @@ void source_destroy(struct source *source);
  * heeded: bytes stay as they are, and text_display() shows what is no UTF-8 of them.
  */
 char *source_line(struct source *source, const char *filename, uint32_t lineno);
+
+/* Whether there are no more lines because one took too long. */
+bool source_stuck(const struct source *source);
 
 #endif
