@@ -393,6 +393,7 @@ static void test_refused_objects(void **state)
 	static const struct refusal refusals[] = {
 		/* Tuples. */
 		REFUSED(START "(", "t", "a tuple that is no frame, traceback or trace"),
+		REFUSED("\x80\x04(", "t", "a tuple that is no frame, traceback or trace"),
 		REFUSED(START ")", "\x85", "a tuple that is no frame, traceback or trace"),
 		REFUSED(START "\x8c\x01xK\x01K\x01", "\x87", "a frame of 3 elements"),
 		REFUSED(START "\x8c\x01x", "\x85", "a frame of 1 elements"),

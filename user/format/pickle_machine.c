@@ -81,7 +81,9 @@ static const char *const opcode_names[256] = {
 
 struct error *machine_init(struct machine *machine, const char *path)
 {
-	return pickle_input_init(&machine->input, path);
+	try(pickle_input_init(&machine->input, path));
+	/* There is a stack, so that one may point to what an empty one holds. */
+	return machine_grow_stack(machine);
 }
 
 void machine_deinit(struct machine *machine)
