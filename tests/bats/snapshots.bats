@@ -23,6 +23,7 @@ setup()
 teardown()
 {
 	stop_targets
+	[[ ! ${GROUP:-} ]] || rmdir "$GROUP"
 }
 
 # dump FILE TRACES [LIMIT]
@@ -211,8 +212,7 @@ size 1  size 2  size 3  size_diff  count_diff  grows      place
 		mode=other traceback_limit=10 coverage=1 /srv/a.py:1=300
 	run --separate-stderr -0 tmbpf diff one.snap two.snap
 	[[ -z $stderr ]]
-	[[ $output == *"old  one.snap   41  left   -          3.11.2  exact      25  -"*"100 B in 1 block"* ||
-		$output == *"old  one.snap   41  left   -          3.11.2  exact      25  100 B in 1 block"* ]]
+	[[ $output == *"old  one.snap   41  left   -          3.11.2  exact      25    50.0 %  100 B in 1 block"* ]]
 	[[ $output == *"42  right  f00d       3.12.1  other      10"* ]]
 	[[ $output == *$'\ncommand (old): python a.py\ncommand (new): python b.py\n'* ]]
 	[[ $output == *"warning: traceback limits differ (25, 10): "* ]]
@@ -470,6 +470,36 @@ time.sleep(1000)'
 	[[ $output == *"secret = 1"* ]]
 	run -0 tmbpf stats live.snap --include '../app/a.py'
 	[[ $output == *"secret = 1"* ]]
+}
+
+# control_group ID: a new control group with a container's name, for processes; nothing if there can be none
+control_group()
+{
+	local folder
+	for folder in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do
+		[[ -w $folder/cgroup.procs ]] || continue
+		mkdir "$folder/docker-$1.scope" 2>/dev/null || continue
+		echo "$folder/docker-$1.scope"
+		return
+	done
+}
+
+@test "a snapshot says which process it is of, and in which container" {
+	requires root 'kernel>=6.6'
+	local id
+	id=$(head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n')
+	GROUP=$(control_group "$id")
+	start_target "$TARGETS/wait.py"
+	[[ ! $GROUP ]] || echo "$TARGET_PID" >"$GROUP/cgroup.procs"
+	tmbpf snapshot -p "$TARGET_PID" --for 1s -o live.snap
+	run -0 tmbpf stats live.snap --format json
+	read -ra who <<<"$(identity "$TARGET_PID")"
+	[[ "$(jq -r '.snapshot | "pid=\(.pid) start_time=\(.start_time) boot_id=\(.boot_id) " +
+		"mount_namespace=\(.mount_namespace)"' <<<"$output")" == "${who[*]}" ]]
+	[[ $GROUP ]] || skip "requires a control group file system that can be written"
+	[[ $(jq -r .snapshot.container <<<"$output") == "$id" ]]
+	run -0 tmbpf stats live.snap
+	[[ $output == *", container ${id:0:12}, on "* ]]
 }
 
 @test "wrong usage ends with 2" {

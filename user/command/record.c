@@ -163,6 +163,7 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->command_line = strdup(session->process->command_line);
 	info->executable = strdup(session->process->executable);
 	info->host = host_name();
+	info->container = strdup(session->process->container);
 	info->python_version = tracer_python(session->tracer)->version;
 	info->mode = strdup("exact");
 	info->traceback_limit = session->options.nframe;

@@ -253,6 +253,27 @@ static struct error *inner_pid_read(pid_t pid, pid_t task, pid_t *ret)
 	return NULL;
 }
 
+/*
+ * The id of the container by the name of its control group: the last 64 hexadecimal digits in a row
+ * of /proc/PID/cgroup, "/docker/ID", ".../docker-ID.scope", ".../cri-containerd-ID.scope".
+ */
+static struct error *container_read(pid_t pid, char ret[PROCESS_CONTAINER_SIZE])
+{
+	char text[16384], *at = text;
+
+	try(proc_read(pid, "cgroup", text, sizeof(text), NULL));
+	ret[0] = 0;
+	while (*at) {
+		size_t digits = strspn(at, "0123456789abcdef");
+
+		if (digits == PROCESS_CONTAINER_SIZE - 1)
+			snprintf(ret, PROCESS_CONTAINER_SIZE, "%.*s", (int)digits, at);
+		at += digits;
+		at += strcspn(at, "0123456789abcdef");
+	}
+	return NULL;
+}
+
 /* Can process_vm_readv read it? The kernel asks the same of PTRACE_MODE_ATTACH_REALCREDS. */
 static struct error *permission_check(pid_t pid)
 {
@@ -338,6 +359,7 @@ static struct error *process_init(struct process *process, pid_t pid)
 	try(inner_pid_read(pid, 0, &process->inner_pid));
 	try(executable_read(pid, &process->executable));
 	try(command_line_read(pid, stat.comm, &process->command_line));
+	try(container_read(pid, process->container));
 	process->start_time = stat.start_time;
 	process->mount_namespace = namespace_of_paths(pid);
 	process->start_code = stat.start_code;

@@ -32,12 +32,16 @@ struct process_map {
 	bool deleted;
 };
 
+/* 64 digits, as Docker, Podman, containerd and CRI-O have them. */
+#define PROCESS_CONTAINER_SIZE 65
+
 struct process {
-	struct memory memory;     /* process_vm_readv; first, so that a memory is its process */
-	pid_t pid;                /* in our pid namespace */
-	pid_t inner_pid;          /* in its own pid namespace (NSpid's last) */
-	uint64_t start_time;      /* clock ticks since boot */
-	uint64_t mount_namespace; /* see namespace_of_paths() */
+	struct memory memory; /* process_vm_readv; first, so that a memory is its process */
+	pid_t pid;            /* in our pid namespace */
+	pid_t inner_pid;      /* in its own pid namespace (NSpid's last) */
+	uint64_t start_time;  /* clock ticks since boot */
+	char container[PROCESS_CONTAINER_SIZE]; /* the container's id; "" none known */
+	uint64_t mount_namespace;               /* see namespace_of_paths() */
 	uint64_t start_code, start_stack; /* fields 26 and 28 of stat: they change with execve() */
 	int pidfd;
 	/* arguments joined by spaces, at most 4 KiB, printable UTF-8; "[comm]" if empty */

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "snapshot/comparison.h"
 #include "snapshot/snapshot.h"
+#include "view/report.h"
 #include "view/table.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +13,20 @@
 #include <time.h>
 
 /* What is told of each snapshot; a column that is empty in all is left out. */
-enum column { NUMBER, NAME, PID, HOST, CONTAINER, PYTHON, MODE, NFRAME, TAKEN, HELD, COLUMN_COUNT };
+enum column {
+	NUMBER,
+	NAME,
+	PID,
+	HOST,
+	CONTAINER,
+	PYTHON,
+	MODE,
+	NFRAME,
+	COVERAGE,
+	TAKEN,
+	HELD,
+	COLUMN_COUNT
+};
 
 static const struct table_column columns[COLUMN_COUNT] = {
 	[NUMBER] = {"", false},
@@ -23,13 +37,16 @@ static const struct table_column columns[COLUMN_COUNT] = {
 	[PYTHON] = {"python", false},
 	[MODE] = {"mode", false},
 	[NFRAME] = {"frames", true},
+	[COVERAGE] = {"coverage", true},
 	[TAKEN] = {"taken (UTC)", false},
 	[HELD] = {"held", false},
 };
 
 /* Numbers and such of one snapshot; text is borrowed from it. */
 struct cells {
-	char number[24], pid[16], python[32], nframe[16], taken[64], held[TEXT_NUMBER_MAX + 40];
+	char container[CONTAINER_SHOWN + 1];
+	char number[24], pid[16], python[32], nframe[16], coverage[TEXT_NUMBER_MAX], taken[64],
+		held[TEXT_NUMBER_MAX + 40];
 	const char *texts[COLUMN_COUNT];
 };
 
@@ -76,10 +93,14 @@ static void cells_fill(const struct compared *compared, size_t i, size_t count, 
 	texts[NAME] = compared[i].name;
 	texts[PID] = cells->pid;
 	texts[HOST] = info->host;
-	texts[CONTAINER] = info->container;
+	snprintf(cells->container, sizeof(cells->container), "%s", info->container);
+	texts[CONTAINER] = cells->container;
 	texts[PYTHON] = cells->python;
 	texts[MODE] = info->mode;
 	texts[NFRAME] = cells->nframe;
+	if (info->coverage >= 0)
+		snprintf(cells->coverage, sizeof(cells->coverage), "%.1f %%", 100 * info->coverage);
+	texts[COVERAGE] = cells->coverage;
 	texts[TAKEN] = time_format(info->time_nanos, cells->taken, sizeof(cells->taken));
 	texts[HELD] = held_format(compared[i].snapshot, cells->held, sizeof(cells->held));
 }

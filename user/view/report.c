@@ -32,6 +32,14 @@ static struct error *print_text(FILE *file, const char *before, const char *text
 	return NULL;
 }
 
+/* The first twelve digits of an id, as container tools show it. */
+static struct error *print_container(const char *container, FILE *file)
+{
+	cleanup_free char *shown = strndup(container, CONTAINER_SHOWN);
+
+	return shown ? print_text(file, ", container ", shown, "") : no_memory();
+}
+
 static struct error *print_process(const struct snapshot_info *info, FILE *file)
 {
 	const char *name = *info->command_line ? info->command_line : info->executable;
@@ -41,7 +49,7 @@ static struct error *print_process(const struct snapshot_info *info, FILE *file)
 	else
 		fputs("process not known", file);
 	try(print_text(file, ": ", name, ""));
-	try(print_text(file, ", container ", info->container, ""));
+	try(print_container(info->container, file));
 	try(print_text(file, ", on ", info->host, ""));
 	fputc('\n', file);
 	return NULL;

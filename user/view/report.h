@@ -12,6 +12,9 @@ struct snapshot;
 struct source_lines;
 struct statistics;
 
+/* Bytes of a container's id that are shown: as many as container tools show. */
+#define CONTAINER_SHOWN 12
+
 /*
  * What was looked at, in a few lines: the process, what it holds, and, unasked, what was not seen:
  * coverage and losses. SNAPSHOT is the whole one; SELECTED: STATISTICS are of a part of it, which
