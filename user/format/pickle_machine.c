@@ -79,6 +79,9 @@ static const char *const opcode_names[256] = {
 	['Q'] = "BINPERSID",
 };
 
+/* Bytes of the opcodes of machine_peek_frame(), at most. */
+#define FRAME_SIZE_MAX ((size_t)5 + 5 + 1 + 1)
+
 struct error *machine_init(struct machine *machine, const char *path)
 {
 	try(pickle_input_init(&machine->input, path));
@@ -269,4 +272,45 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 		return machine_refuse(machine, "an opcode for %s, and it is none", what);
 	*ret = value;
 	return NULL;
+}
+
+/* The opcodes of machine_peek_frame() at BYTES, of which there are enough. */
+static size_t frame_decode(const uint8_t *bytes, uint64_t *ret_memo, uint64_t *ret_number)
+{
+	size_t size, number_size;
+
+	if (bytes[0] != OP_LONG_BINGET && bytes[0] != OP_BINGET)
+		return 0;
+	size = bytes[0] == OP_BINGET ? 1 : 4;
+	*ret_memo = machine_number(bytes + 1, size);
+	size++;
+	number_size = bytes[size] == OP_BININT1 ? 1 : bytes[size] == OP_BININT2 ? 2 : 4;
+	if (number_size == 4 && bytes[size] != OP_BININT)
+		return 0;
+	*ret_number = machine_number(bytes + size + 1, number_size);
+	size += number_size + 1;
+	return bytes[size] == OP_TUPLE2 && bytes[size + 1] == OP_MEMOIZE ? size + 2 : 0;
+}
+
+size_t machine_peek_frame(const struct machine *machine, struct memo *ret_memo,
+			  uint32_t *ret_number)
+{
+	const struct pickle_input *input = &machine->input;
+	uint64_t memo, number;
+	size_t size;
+
+	if (input->size - input->used < FRAME_SIZE_MAX)
+		return 0;
+	size = frame_decode(input->data + input->used, &memo, &number);
+	/* Four bytes are signed. */
+	if (size == 0 || number > INT32_MAX || memo >= machine->memo_count)
+		return 0;
+	if (machine->stack_count == machine->stack_capacity ||
+	    machine->memo_count == machine->memo_capacity)
+		return 0;
+	if (machine->frame_end != 0 && pickle_input_offset(input) + size >= machine->frame_end)
+		return 0;
+	*ret_memo = machine->memos[memo];
+	*ret_number = (uint32_t)number;
+	return size;
 }

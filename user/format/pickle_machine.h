@@ -80,6 +80,14 @@ struct error *machine_pop_mark(struct machine *machine, const struct value **ret
 struct error *machine_top(const struct machine *machine, uint32_t kind, const char *what,
 			  const struct value **ret);
 
+/*
+ * Most of a file are frames, of four opcodes each: LONG_BINGET of a file name, BININT, TUPLE2,
+ * MEMOIZE, or the shorter ones of these. Where they come next, and nothing is unusual about them,
+ * gives what was memoized, the number, and how many bytes they take; else 0, and nothing is done.
+ */
+size_t machine_peek_frame(const struct machine *machine, struct memo *ret_memo,
+			  uint32_t *ret_number);
+
 /* What the functions below do where it is not the usual. */
 struct error *machine_refuse_frame(const struct machine *machine) __attribute__((returns_nonnull));
 struct error *machine_refuse_pop(const struct machine *machine, size_t count)
@@ -182,6 +190,14 @@ static inline struct error *machine_recall(struct machine *machine, uint64_t ind
 		return machine_refuse_recall(machine, index);
 	*ret = machine->memos[index];
 	return NULL;
+}
+
+/* Does what machine_peek_frame() found, of SIZE bytes: VALUE is pushed and memoized. */
+static inline void machine_skip_frame(struct machine *machine, size_t size, struct value value)
+{
+	machine->input.used += size;
+	machine->stack[machine->stack_count++] = value;
+	machine->memos[machine->memo_count++] = (struct memo){value.kind, value.index};
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "format/frame_cache.h"
 #include "format/pickle.h"
 #include "format/pickle_machine.h"
 #include "format/tracemalloc.h"
@@ -57,17 +58,8 @@ static const unsigned int class_attributes[CLASS_COUNT] = {
 	[CLASS_TRACES] = 1u << WORD_TRACES_LIST,
 };
 
-/*
- * Python writes a frame again for each traceback that it is in, and most are the same few: a look
- * here spares one into the tables. A place is that of what the two numbers hash to.
- */
-struct place {
-	uint32_t filename, lineno;
-	uint32_t frame; /* index of the tables, plus one; 0: nothing is here */
-};
-
-#define PLACE_BITS  16
-#define PLACE_COUNT ((size_t)1 << PLACE_BITS)
+/* With fewer memos a table of frames is not worth its memory. */
+#define FRAME_CACHE_MEMOS ((size_t)4096)
 
 /* A tuple of frames. How many there were is said by the traces. */
 struct frames {
@@ -86,8 +78,8 @@ struct reader {
 	struct snapshot_builder *builder;
 	struct tables *tables; /* the builder's */
 
-	struct place *places; /* frames by their content: those of late, PLACE_COUNT */
-	uint32_t *frames;     /* of all tuples of frames: indexes of the tables */
+	struct frame_cache cache;
+	uint32_t *frames; /* of all tuples of frames: indexes of the tables */
 	size_t frame_count, frame_capacity;
 	struct frames *tracebacks;
 	size_t traceback_count, traceback_capacity;
@@ -112,7 +104,7 @@ static void reader_deinit(struct reader *reader)
 {
 	machine_deinit(&reader->machine);
 	snapshot_builder_destroy(reader->builder);
-	free(reader->places);
+	frame_cache_deinit(&reader->cache);
 	free(reader->frames);
 	free(reader->tracebacks);
 	free(reader->blocks);
@@ -208,24 +200,13 @@ static struct error *check_32_bits(const struct reader *reader, const struct val
 
 static struct error *find_frame(struct reader *reader, const struct frame *frame, uint32_t *ret)
 {
-	uint64_t key = (uint64_t)frame->filename << 32 | frame->lineno;
-	struct place *place;
-
 	/* A small file does without. */
-	if (!reader->places && reader->machine.memo_count > PLACE_COUNT / 16)
-		reader->places = calloc(PLACE_COUNT, sizeof(*reader->places));
-	if (!reader->places)
+	if (reader->machine.memo_count < FRAME_CACHE_MEMOS)
 		return locate(reader, tables_frame(reader->tables, frame, ret));
-	place = &reader->places[key * 0x9e3779b97f4a7c15 >> (64 - PLACE_BITS)];
-	if (place->frame == 0 || place->filename != frame->filename ||
-	    place->lineno != frame->lineno) {
-		uint32_t index;
-
-		try(locate(reader, tables_frame(reader->tables, frame, &index)));
-		*place = (struct place){frame->filename, frame->lineno, index + 1};
-	}
-	*ret = place->frame - 1;
-	return NULL;
+	if (frame_cache_find(&reader->cache, frame, ret))
+		return NULL;
+	try(locate(reader, tables_frame(reader->tables, frame, ret)));
+	return frame_cache_add(&reader->cache, frame, *ret);
 }
 
 static struct error *make_frame(struct reader *reader, const struct value *values, size_t count)
@@ -630,6 +611,26 @@ static struct error *execute(struct reader *reader, uint8_t opcode)
 	}
 }
 
+/* A frame, where one comes in the usual way. *RET is false where something else does. */
+static struct error *read_frame(struct reader *reader, bool *ret)
+{
+	struct machine *machine = &reader->machine;
+	struct frame frame = {0};
+	struct memo filename;
+	uint32_t index;
+	size_t size = machine_peek_frame(machine, &filename, &frame.lineno);
+
+	*ret = false;
+	if (size == 0 || filename.kind != VALUE_TEXT)
+		return NULL;
+	machine->offset = pickle_input_offset(&machine->input);
+	frame.filename = filename.index;
+	try(find_frame(reader, &frame, &index));
+	machine_skip_frame(machine, size, (struct value){.kind = VALUE_FRAME, .index = index});
+	*ret = true;
+	return NULL;
+}
+
 static struct error *reader_read(struct reader *reader)
 {
 	struct machine *machine = &reader->machine;
@@ -638,7 +639,11 @@ static struct error *reader_read(struct reader *reader)
 	try(machine_read_protocol(machine));
 	while (!reader->stopped) {
 		uint8_t opcode;
+		bool done;
 
+		try(read_frame(reader, &done));
+		if (done)
+			continue;
 		try(machine_next(machine, &opcode));
 		try(execute(reader, opcode));
 		try(machine_check_frame(machine, reader->stopped));
