@@ -99,8 +99,9 @@ fuzz: ## install what is missing, and fuzz the readers of files, each FUZZ_SECON
 		fuzz-programs
 	$(Q)tests/fuzz/run
 
-bench: all ## measure rates, traps and memory beside tracemalloc (root)
+bench: all ## measure rates, traps, memory and work on snapshots beside tracemalloc (root)
 	$(Q)tests/bench/run
+	$(Q)tests/bench/snapshots
 
 lint: ## formatting, static analysis, layout borders
 	$(Q)scripts/lint
