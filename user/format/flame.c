@@ -279,11 +279,12 @@ struct error *flame_init(struct flame *flame, const struct stacks *stacks, bool 
 		try(range_fold(&builder, &range));
 	}
 	*flame = (struct flame){
-		.nodes = take(builder.nodes),
+		.nodes = builder.nodes,
 		.count = builder.node_count,
 		.smaller = builder.folded,
 		.deeper = builder.deeper,
 	};
+	builder.nodes = NULL;
 	return NULL;
 }
 

@@ -20,19 +20,24 @@ static bool is_special(uint32_t code)
 
 static struct error *name_write(struct output *output, const char *text)
 {
-	while (*text) {
-		uint32_t code;
-		size_t length = text_decode(text, &code);
+	const char *plain = text;
 
-		if (!is_special(code))
-			try(output_write(output, text, length));
-		else if ((code & ~TEXT_INVALID) < 0x100)
-			try(stream_format(output, "\\x%02x", code & 0xff));
-		else
-			try(stream_format(output, "\\u%04x", code));
+	for (;;) {
+		uint32_t code = 0;
+		size_t length = *text ? text_decode(text, &code) : 0;
+
+		if (*text && !is_special(code)) {
+			text += length;
+			continue;
+		}
+		try(output_write(output, plain, (size_t)(text - plain)));
+		if (!*text)
+			return NULL;
+		try(stream_format(output, (code & ~TEXT_INVALID) < 0x100 ? "\\x%02x" : "\\u%04x",
+				  code & ~TEXT_INVALID));
 		text += length;
+		plain = text;
 	}
-	return NULL;
 }
 
 static struct error *frame_write(struct output *output, const struct tables *tables,
