@@ -158,6 +158,8 @@ size_diff    change    size  count_diff  count  place
 	run -0 tmbpf diff old.pickle new.pickle --growth --limit 1
 	[[ $output == *"+5000 B"*"1 more not shown: +500 B in +5 blocks; --limit says how many are"* ]]
 	[[ $output != *gone* ]]
+	run -0 tmbpf diff new.pickle old.pickle --growth --include '*a.py'
+	[[ $output == *$'\nnothing grew' ]]
 	run -0 tmbpf diff old.pickle old.pickle
 	[[ $output == *"no difference"*"3 unchanged"* ]]
 }

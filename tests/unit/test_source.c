@@ -90,6 +90,7 @@ static void test_encodings(void **state)
 
 static void test_long_line(void **state)
 {
+	static const char euro[] = {'\xe2', '\x82', '\xac'};
 	struct source_text text = {0};
 	char data[1000];
 
@@ -99,7 +100,7 @@ static void test_long_line(void **state)
 
 		memset(data, 'x', sizeof(data));
 		for (size_t i = offset; i + 3 <= sizeof(data); i += 3)
-			memcpy(data + i, "\xe2\x82\xac", 3);
+			memcpy(data + i, euro, sizeof(euro));
 		assert_true(text_make(&text, "a.py", data, sizeof(data)));
 		line = source_text_line(&text, 1);
 		assert_non_null(line);

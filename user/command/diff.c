@@ -198,6 +198,10 @@ static struct error *text_print(const struct arguments *arguments, const struct 
 		printf("warning: %s\n", shown);
 	}
 	putchar('\n');
+	if (arguments->growth && comparison->count == 0) {
+		puts("nothing grew");
+		return NULL;
+	}
 	try(difference_print_groups(inputs->tables, comparison, arguments->group.limit_count,
 				    &lines, stdout));
 	sources_warn(sources);

@@ -19,7 +19,7 @@ static const char *const loss_names[] = {
 };
 
 static const char *const loss_texts[] = {
-#define LOSS_TEXT(upper, lower, text) text,
+#define LOSS_TEXT(upper, lower, text) (text),
 	TMBPF_LOSSES(LOSS_TEXT)
 #undef LOSS_TEXT
 };

@@ -18,12 +18,15 @@ static void name_write(const char *name, FILE *file)
 		uint32_t code;
 
 		name += text_decode(name, &code);
-		if (code & TEXT_INVALID)
+		if (code & TEXT_INVALID) {
 			fprintf(file, "\\x%02x", code & 0xff);
-		else if (code >= 0xd800 && code < 0xe000)
+		} else if (code >= 0xd800 && code < 0xe000) {
 			fprintf(file, "\\u%04x", code);
-		else
-			fwrite(bytes, 1, text_encode(code, bytes), file);
+		} else {
+			size_t length = text_encode(code, bytes);
+
+			fwrite(bytes, 1, length, file);
+		}
 	}
 }
 
