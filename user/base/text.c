@@ -208,7 +208,8 @@ char *text_size_diff(int64_t size, char buffer[TEXT_NUMBER_MAX])
 
 char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX])
 {
-	return text_bytes(count ? (double)size / (double)count : 0, buffer);
+	/* Python divides integers exactly, and rounds once. */
+	return text_bytes(count ? (double)((long double)size / (long double)count) : 0, buffer);
 }
 
 char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX])
