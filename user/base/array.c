@@ -15,7 +15,7 @@ struct error *array_reserve(void *array, size_t *capacity, size_t count, size_t 
 					  count, more);
 	if (needed <= *capacity)
 		return NULL;
-	wanted = *capacity < needed / 2 ? needed : *capacity * 2;
+	wanted = *capacity < needed - *capacity ? needed : *capacity * 2;
 	if (wanted < 16)
 		wanted = 16;
 	memcpy(&elements, array, sizeof(elements));
