@@ -5,6 +5,7 @@
 #include "target/namespace.h"
 #include "target/process.h"
 #include "target/source.h"
+#include "target/source_memo.h"
 #include "target/source_text.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -205,6 +206,29 @@ static void test_origins(void **state)
 	support_folder_remove(folder);
 }
 
+static void test_memo(void **state)
+{
+	struct source_memo memo = {0};
+	const char *line;
+
+	(void)state;
+	assert_false(source_memo_find(&memo, "a", 1, &line));
+	for (uint32_t i = 0; i < 65536; i++)
+		source_memo_add(&memo, i % 2 ? "a" : "b", i, i % 3 ? "line" : NULL);
+	assert_true(source_memo_find(&memo, "a", 1, &line));
+	assert_string_equal(line, "line");
+	assert_true(source_memo_find(&memo, "a", 3, &line));
+	assert_null(line);
+	assert_false(source_memo_find(&memo, "b", 1, &line));
+	/* Full: the next one is the first. */
+	source_memo_add(&memo, "c", 1, "x");
+	assert_true(source_memo_find(&memo, "c", 1, &line));
+	assert_string_equal(line, "x");
+	assert_false(source_memo_find(&memo, "a", 1, &line));
+	source_memo_deinit(&memo);
+	assert_false(source_memo_find(&memo, "c", 1, &line));
+}
+
 static pid_t helper_find(void)
 {
 	cleanup_file FILE *file = NULL;
@@ -235,9 +259,13 @@ static void test_stuck(void **state)
 	free(line);
 	helper = helper_find();
 	assert_int_equal(kill(helper, SIGSTOP), 0);
-	assert_null(source_line(source, file, 1));
+	assert_null(source_line(source, file, 2));
 	assert_true(source_stuck(source));
-	assert_null(source_line(source, file, 1));
+	assert_null(source_line(source, file, 3));
+	/* What was told before is known. */
+	line = source_line(source, file, 1);
+	assert_non_null(line);
+	free(line);
 	source_destroy(source);
 	assert_true(waitpid(helper, NULL, 0) == helper || errno == ECHILD);
 	/* One that has gone is not waited for. */
@@ -255,7 +283,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),     cmocka_unit_test(test_encodings),
 		cmocka_unit_test(test_long_line), cmocka_unit_test(test_is_python),
-		cmocka_unit_test(test_origins),   cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_origins),   cmocka_unit_test(test_memo),
+		cmocka_unit_test(test_stuck),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

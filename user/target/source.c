@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "target/source_files.h"
+#include "target/source_memo.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -15,7 +16,10 @@
 /* How long a line may take, milliseconds. */
 #define PATIENCE 2000
 
-/* A question; an answer is the line's text, or one byte of NUL where there is none. */
+/* A question. An answer is the line's text, or one byte where there is none. */
+#define ANSWER_NO_LINE '\0'
+#define ANSWER_NO_FILE '\1' /* and will be none of this file's; no line begins so */
+
 struct question {
 	uint32_t lineno;
 	char name[PATH_MAX];
@@ -28,18 +32,20 @@ struct source {
 	pid_t helper;
 	int socket; /* SOCK_SEQPACKET: a question or an answer in one piece; -1: the helper is gone */
 	bool stuck;
+	struct source_memo memo;
 };
 
 static void helper_answer(struct source_files *files, int socket, struct question *question)
 {
 	cleanup_free char *line = NULL;
+	bool refused;
 
 	question->name[sizeof(question->name) - 1] = '\0';
-	line = source_files_line(files, question->name, question->lineno);
-	if (line && *line)
+	line = source_files_line(files, question->name, question->lineno, &refused);
+	if (line && (unsigned char)*line > ANSWER_NO_FILE)
 		send(socket, line, strlen(line), MSG_NOSIGNAL);
 	else
-		send(socket, "", 1, MSG_NOSIGNAL);
+		send(socket, (char[]){refused ? ANSWER_NO_FILE : ANSWER_NO_LINE}, 1, MSG_NOSIGNAL);
 }
 
 __attribute__((noreturn)) static void helper_run(const struct source_origin *origin, int socket)
@@ -115,6 +121,7 @@ void source_destroy(struct source *source)
 	if (!source)
 		return;
 	helper_end(source);
+	source_memo_deinit(&source->memo);
 	free(source);
 }
 
@@ -141,20 +148,38 @@ static bool answer_wait(const struct source *source)
 	return ready > 0;
 }
 
-char *source_line(struct source *source, const char *name, uint32_t lineno)
+/* The helper's answer; empty where it gives none. */
+static void line_ask(struct source *source, const char *name, uint32_t lineno,
+		     char answer[ANSWER_MAX])
 {
-	char answer[ANSWER_MAX];
 	ssize_t length;
 
+	answer[0] = '\0';
 	if (source->socket < 0 || !question_send(source, name, lineno))
-		return NULL;
+		return;
 	if (!answer_wait(source)) {
 		source->stuck = true;
 		helper_end(source);
-		return NULL;
+		return;
 	}
-	length = recv(source->socket, answer, sizeof(answer), 0);
-	return length <= 0 || answer[0] == '\0' ? NULL : strndup(answer, (size_t)length);
+	length = recv(source->socket, answer, ANSWER_MAX - 1, 0);
+	answer[length > 0 ? length : 0] = '\0';
+}
+
+char *source_line(struct source *source, const char *name, uint32_t lineno)
+{
+	char answer[ANSWER_MAX];
+	const char *line;
+
+	/* As line 0, which no file has, a file is known that has no lines. */
+	if (lineno == 0 || source_memo_find(&source->memo, name, 0, &line))
+		return NULL;
+	if (!source_memo_find(&source->memo, name, lineno, &line)) {
+		line_ask(source, name, lineno, answer);
+		line = (unsigned char)*answer > ANSWER_NO_FILE ? answer : NULL;
+		source_memo_add(&source->memo, name, *answer == ANSWER_NO_FILE ? 0 : lineno, line);
+	}
+	return line ? strdup(line) : NULL;
 }
 
 bool source_stuck(const struct source *source)

@@ -270,10 +270,12 @@ static void cache_drop(struct source_files *source)
 	source->cached = 0;
 }
 
-char *source_files_line(struct source_files *source, const char *name, uint32_t lineno)
+char *source_files_line(struct source_files *source, const char *name, uint32_t lineno,
+			bool *ret_refused)
 {
 	struct file *file;
 
+	*ret_refused = true;
 	/* What Python itself made has such a name: "<string>". */
 	if (source->root < 0 || *name == '\0' || *name == '<')
 		return NULL;
@@ -286,5 +288,6 @@ char *source_files_line(struct source_files *source, const char *name, uint32_t 
 		file->refused = !file_read(source, file);
 		source->cached += source_text_memory(&file->text);
 	}
+	*ret_refused = file->refused;
 	return source_text_line(&file->text, lineno);
 }

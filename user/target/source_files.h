@@ -3,6 +3,7 @@
 #ifndef TMBPF_TARGET_SOURCE_FILES_H
 #define TMBPF_TARGET_SOURCE_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -14,7 +15,8 @@ struct error *source_files_create(const struct source_origin *origin, struct sou
 /* NULL is accepted. */
 void source_files_destroy(struct source_files *files);
 
-/* As source_line(). */
-char *source_files_line(struct source_files *files, const char *filename, uint32_t lineno);
+/* As source_line(); *RET_REFUSED: the file has no lines at all. */
+char *source_files_line(struct source_files *files, const char *filename, uint32_t lineno,
+			bool *ret_refused);
 
 #endif
