@@ -137,13 +137,13 @@ static struct error *two_add(const struct printing *printing, const struct diffe
 }
 
 /* With more: the size in each, the difference of the last to the first, and the mark of a leak. */
-static struct error *many_columns(size_t count, struct table_column **ret, char (**ret_titles)[24])
+static struct error *many_columns(size_t count, struct table_column **ret, char (**ret_titles)[32])
 {
 	static const struct table_column behind[] = {
 		{"size_diff", true}, {"count_diff", true}, {"grows", false}, {"place", false}};
 	cleanup_free struct table_column *columns =
 		calloc(count + array_size(behind), sizeof(*columns));
-	char(*titles)[24] = calloc(count, sizeof(*titles));
+	char(*titles)[32] = calloc(count, sizeof(*titles));
 
 	if (!columns || !titles) {
 		free(titles);
@@ -213,7 +213,7 @@ static struct error *print_table(const struct tables *tables, const struct compa
 	cleanup(table_cleanup) struct table *table = NULL;
 	struct printing printing = {tables, comparison, lines, NULL};
 	cleanup_free struct table_column *columns = NULL;
-	cleanup_free char(*titles)[24] = NULL;
+	cleanup_free char(*titles)[32] = NULL;
 	bool many = comparison->snapshot_count > 2;
 
 	if (many) {
