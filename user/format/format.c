@@ -10,10 +10,11 @@
 #include "format/pprof.h"
 #include "format/speedscope.h"
 #include "format/tracemalloc.h"
-#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 static struct error *write_pprof(const struct snapshot *snapshot,
 				 const struct format_options *options, struct output *output)
@@ -102,18 +103,42 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
-/* The first byte of a pipe, left in it; false if it has none. */
-static bool pipe_peek(int fd, uint8_t *ret)
+/* The first byte of a pipe, left in it; 0 if it has none. */
+static uint8_t pipe_peek(int fd)
 {
+	uint8_t first = 0;
 	int ends[2];
-	bool peeked;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		return false;
-	peeked = tee(fd, ends[1], 1, 0) == 1 && read(ends[0], ret, 1) == 1;
+		return 0;
+	if (tee(fd, ends[1], 1, 0) == 1 && read(ends[0], &first, 1) != 1)
+		first = 0;
 	close(ends[0]);
 	close(ends[1]);
-	return peeked;
+	return first;
+}
+
+/* Of a file or a pipe without a name, the first byte: others lose by being opened. 0: not known. */
+static uint8_t file_peek(const char *path)
+{
+	cleanup_fd int fd = -1;
+	struct statfs system;
+	struct stat status;
+	uint8_t first = 0;
+
+	if (stat(path, &status) < 0 || statfs(path, &system) < 0)
+		return 0;
+	if (!S_ISREG(status.st_mode) && system.f_type != PIPEFS_MAGIC)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	if (S_ISREG(status.st_mode))
+		return pread(fd, &first, 1, 0) == 1 ? first : 0;
+	/* It waits for the writer. */
+	if (fcntl(fd, F_SETFL, 0) < 0)
+		return 0;
+	return pipe_peek(fd);
 }
 
 /*
@@ -122,14 +147,8 @@ static bool pipe_peek(int fd, uint8_t *ret)
  */
 struct error *snapshot_file_read(const char *path, struct tables *tables, struct snapshot **ret)
 {
-	/* A pipe stays open between here and there, or its writer would see it end. */
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	uint8_t first = 0;
-
-	if (fd >= 0 && pread(fd, &first, 1, 0) < 0 && errno == ESPIPE && !pipe_peek(fd, &first))
-		first = 0;
-	return first == OP_PROTO ? tracemalloc_read(path, tables, ret)
-				 : pprof_read(path, tables, ret);
+	return file_peek(path) == OP_PROTO ? tracemalloc_read(path, tables, ret)
+					   : pprof_read(path, tables, ret);
 }
 
 struct error *snapshot_file_write(const struct snapshot *snapshot, const char *path)
