@@ -29,10 +29,9 @@ struct error *frame_cache_add(struct frame_cache *cache, const struct frame *fra
 
 	if (!cache->buckets)
 		try(buckets_create(cache));
-	bucket = &cache->buckets[frame_cache_bucket(frame)];
-	bucket->places[bucket->next].filename = frame->filename;
-	bucket->places[bucket->next].lineno = frame->lineno;
-	bucket->places[bucket->next].frame = index + 1;
+	bucket = &cache->buckets[frame_cache_bucket(frame_cache_key(frame))];
+	bucket->keys[bucket->next] = frame_cache_key(frame);
+	bucket->frames[bucket->next] = index + 1;
 	bucket->next = (bucket->next + 1) % FRAME_CACHE_PLACES;
 	return NULL;
 }

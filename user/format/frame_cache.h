@@ -17,11 +17,9 @@
 
 /* A line of the processor's cache. */
 struct frame_bucket {
-	struct {
-		uint32_t filename, lineno;
-		uint32_t frame; /* index of the tables, plus one; 0: nothing is here */
-	} places[FRAME_CACHE_PLACES];
-	uint32_t next; /* the place to be taken by the next one */
+	uint64_t keys[FRAME_CACHE_PLACES];   /* file name and line */
+	uint32_t frames[FRAME_CACHE_PLACES]; /* index of the tables, plus one; 0: nothing is here */
+	uint32_t next;                       /* the place to be taken by the next one */
 };
 
 _Static_assert(sizeof(struct frame_bucket) == 64, "a line of the processor's cache");
@@ -36,10 +34,13 @@ void frame_cache_deinit(struct frame_cache *cache);
 /* Keeps FRAME, which was not found, as INDEX of the tables; another may be forgotten for it. */
 struct error *frame_cache_add(struct frame_cache *cache, const struct frame *frame, uint32_t index);
 
-static inline size_t frame_cache_bucket(const struct frame *frame)
+static inline uint64_t frame_cache_key(const struct frame *frame)
 {
-	uint64_t key = (uint64_t)frame->filename << 32 | frame->lineno;
+	return (uint64_t)frame->filename << 32 | frame->lineno;
+}
 
+static inline size_t frame_cache_bucket(uint64_t key)
+{
 	return key * 0x9e3779b97f4a7c15 >> (64 - FRAME_CACHE_BITS);
 }
 
@@ -47,19 +48,20 @@ static inline size_t frame_cache_bucket(const struct frame *frame)
 static inline bool frame_cache_find(const struct frame_cache *cache, const struct frame *frame,
 				    uint32_t *ret)
 {
+	uint64_t key = frame_cache_key(frame);
 	const struct frame_bucket *bucket;
+	uint32_t found = 0;
 
 	if (!cache->buckets)
 		return false;
-	bucket = &cache->buckets[frame_cache_bucket(frame)];
-	for (size_t i = 0; i < FRAME_CACHE_PLACES; i++) {
-		if (bucket->places[i].lineno == frame->lineno &&
-		    bucket->places[i].filename == frame->filename && bucket->places[i].frame != 0) {
-			*ret = bucket->places[i].frame - 1;
-			return true;
-		}
-	}
-	return false;
+	bucket = &cache->buckets[frame_cache_bucket(key)];
+	/* One of them at most; which one cannot be foreseen, so there is no branch for it. */
+	for (size_t i = 0; i < FRAME_CACHE_PLACES; i++)
+		found |= bucket->keys[i] == key ? bucket->frames[i] : 0;
+	if (found == 0)
+		return false;
+	*ret = found - 1;
+	return true;
 }
 
 #endif

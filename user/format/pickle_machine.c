@@ -4,8 +4,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "format/pickle.h"
+#include <endian.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <string.h>
 
 /* All opcodes that there are, of Lib/pickletools.py, so that one can be refused by its name. */
 static const char *const opcode_names[256] = {
@@ -274,21 +276,32 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 	return NULL;
 }
 
+/* The little-endian number of SIZE bytes, of the four at BYTES: without a branch for each size. */
+static uint64_t operand(const uint8_t *bytes, size_t size)
+{
+	uint32_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return le32toh(word) & (((uint64_t)1 << (8 * size)) - 1);
+}
+
 /* The opcodes of machine_peek_frame() at BYTES, of which there are enough. */
 static size_t frame_decode(const uint8_t *bytes, uint64_t *ret_memo, uint64_t *ret_number)
 {
-	size_t size, number_size;
+	static const uint8_t memo_sizes[256] = {[OP_BINGET] = 1, [OP_LONG_BINGET] = 4};
+	static const uint8_t number_sizes[256] = {
+		[OP_BININT1] = 1, [OP_BININT2] = 2, [OP_BININT] = 4};
+	size_t memo_size = memo_sizes[bytes[0]], number_size, size;
 
-	if (bytes[0] != OP_LONG_BINGET && bytes[0] != OP_BINGET)
+	if (memo_size == 0)
 		return 0;
-	size = bytes[0] == OP_BINGET ? 1 : 4;
-	*ret_memo = machine_number(bytes + 1, size);
-	size++;
-	number_size = bytes[size] == OP_BININT1 ? 1 : bytes[size] == OP_BININT2 ? 2 : 4;
-	if (number_size == 4 && bytes[size] != OP_BININT)
+	*ret_memo = operand(bytes + 1, memo_size);
+	size = 1 + memo_size;
+	number_size = number_sizes[bytes[size]];
+	if (number_size == 0)
 		return 0;
-	*ret_number = machine_number(bytes + size + 1, number_size);
-	size += number_size + 1;
+	*ret_number = operand(bytes + size + 1, number_size);
+	size += 1 + number_size;
 	return bytes[size] == OP_TUPLE2 && bytes[size + 1] == OP_MEMOIZE ? size + 2 : 0;
 }
 
