@@ -28,10 +28,11 @@ struct tables;
 #define TRACEMALLOC_BLOCK_MAX ((uint64_t)1 << 28)
 
 /*
- * What a file may hold that is read: what it can make of memory stays below 3 GiB, and small if
+ * What a file may hold that is read: what it can make of memory is some 4 GiB, and little if
  * the file is small. Blocks are as many as the file has, since a run of them is one trace.
  */
 #define TRACEMALLOC_TRACE_MAX ((size_t)1 << 24) /* traces, and tracebacks */
+#define TRACEMALLOC_PLACE_MAX ((size_t)1 << 23) /* file names, and places in these */
 #define TRACEMALLOC_FRAME_MAX ((size_t)1 << 26) /* frames of all tracebacks */
 #define TRACEMALLOC_DEPTH_MAX ((size_t)65535)   /* frames of one: tracemalloc's own limit */
 

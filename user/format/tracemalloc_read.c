@@ -76,7 +76,8 @@ struct block {
 struct reader {
 	struct machine machine;
 	struct snapshot_builder *builder;
-	struct tables *tables; /* the builder's */
+	struct tables *tables;          /* the builder's */
+	size_t string_most, frame_most; /* that these may have in the end */
 
 	struct frame_cache cache;
 	uint32_t *frames; /* of all tuples of frames: indexes of the tables */
@@ -170,6 +171,24 @@ static struct error *op_long(struct reader *reader)
 	return push_number(reader, number);
 }
 
+static struct error *enter_string(struct reader *reader, const char *text, size_t size,
+				  uint32_t *ret)
+{
+	try(locate(reader, tables_string(reader->tables, text, size, ret)));
+	if (reader->tables->string_count > reader->string_most)
+		return machine_refuse_many(&reader->machine, "file names", TRACEMALLOC_PLACE_MAX);
+	return NULL;
+}
+
+static struct error *enter_frame(struct reader *reader, const struct frame *frame, uint32_t *ret)
+{
+	try(locate(reader, tables_frame(reader->tables, frame, ret)));
+	if (reader->tables->frame_count > reader->frame_most)
+		return machine_refuse_many(&reader->machine, "places in code",
+					   TRACEMALLOC_PLACE_MAX);
+	return NULL;
+}
+
 static struct error *op_text(struct reader *reader, size_t length_size)
 {
 	const char *text;
@@ -181,7 +200,7 @@ static struct error *op_text(struct reader *reader, size_t length_size)
 		if (size == strlen(words[i]) && memcmp(text, words[i], size) == 0)
 			return push(reader, VALUE_WORD, i);
 	}
-	try(locate(reader, tables_string(reader->tables, text, size, &index)));
+	try(enter_string(reader, text, size, &index));
 	return push(reader, VALUE_TEXT, index);
 }
 
@@ -202,10 +221,10 @@ static struct error *find_frame(struct reader *reader, const struct frame *frame
 {
 	/* A small file does without. */
 	if (reader->machine.memo_count < FRAME_CACHE_MEMOS)
-		return locate(reader, tables_frame(reader->tables, frame, ret));
+		return enter_frame(reader, frame, ret);
 	if (frame_cache_find(&reader->cache, frame, ret))
 		return NULL;
-	try(locate(reader, tables_frame(reader->tables, frame, ret)));
+	try(enter_frame(reader, frame, ret));
 	return frame_cache_add(&reader->cache, frame, *ret);
 }
 
@@ -219,8 +238,8 @@ static struct error *make_frame(struct reader *reader, const struct value *value
 	try(check_32_bits(reader, &values[1], "line number", &frame.lineno));
 	/* A file may have such a name too. */
 	if (values[0].kind == VALUE_WORD)
-		try(locate(reader, tables_string(reader->tables, words[values[0].index],
-						 strlen(words[values[0].index]), &frame.filename)));
+		try(enter_string(reader, words[values[0].index], strlen(words[values[0].index]),
+				 &frame.filename));
 	try(find_frame(reader, &frame, &index));
 	return push(reader, VALUE_FRAME, index);
 }
@@ -661,6 +680,8 @@ struct error *tracemalloc_read(const char *path, struct tables *tables, struct s
 	try(machine_init(&reader.machine, path));
 	try(snapshot_builder_create(tables, &reader.builder));
 	reader.tables = snapshot_builder_tables(reader.builder);
+	reader.string_most = reader.tables->string_count + TRACEMALLOC_PLACE_MAX;
+	reader.frame_most = reader.tables->frame_count + TRACEMALLOC_PLACE_MAX;
 	error = reader_read(&reader);
 	if (error && error_number(error) != 0)
 		return error_prefix(error, "cannot read %s", path);
