@@ -5,7 +5,7 @@
 
 CASES and ANSWERS are pickles of plain data. Dumps the snapshots of case N as FOLDER/N.0, N.1 and N.2. An answer is None
 where this Python does not take a pattern, {"refused": text} where it raises ValueError, else {"rows": [(frames, size, count,
-...)], "text": bytes}, frames most recent first.
+...)], "text": str() of each, "growth": of those alone that grew, "totals": [(size, count) of each snapshot]}, frames most recent first.
 """
 import pickle
 import re
@@ -49,15 +49,21 @@ def text(statistics):
     return b"".join(str(each).encode("utf-8", "backslashreplace") + b"\n" for each in statistics)
 
 
+def totals(snapshots):
+    return [(sum(trace.size for trace in snapshot.traces), len(snapshot.traces)) for snapshot in snapshots]
+
+
 def statistics(snapshots, query):
     found = snapshots[query["of"]].statistics(query["key"], query["cumulative"])
-    return {"rows": [(frames(each.traceback), each.size, each.count) for each in found], "text": text(found)}
+    rows = [(frames(each.traceback), each.size, each.count) for each in found]
+    return {"rows": rows, "text": text(found), "totals": totals([snapshots[query["of"]]])}
 
 
 def compare_to(snapshots, query):
     found = snapshots[1].compare_to(snapshots[0], query["key"], query["cumulative"])
     rows = [(frames(each.traceback), each.size, each.count, each.size_diff, each.count_diff) for each in found]
-    return {"rows": rows, "text": text(found)}
+    growth = text(each for each in found if each.size_diff > 0)
+    return {"rows": rows, "text": text(found), "growth": growth, "totals": totals(snapshots[:2])}
 
 
 def row(snapshots, query):
@@ -73,7 +79,7 @@ def row(snapshots, query):
         order = grows, abs(size - first_size), size, abs(count - first_count), count, traceback
         rows.append((order, (frames(traceback), size, count, size - first_size, count - first_count, sizes, grows)))
     rows.sort(key=lambda each: each[0], reverse=True)
-    return {"rows": [each[1] for each in rows]}
+    return {"rows": [each[1] for each in rows], "totals": totals(snapshots)}
 
 
 def filter_traces(snapshots, query):

@@ -82,8 +82,11 @@ def strict_rows(rows):
     return [(tuple((strict(filename), lineno) for filename, lineno in row[0]),) + tuple(row[1:]) for row in rows]
 
 
-def json_rows(text, kind):
-    answer = json.loads(text.decode())
+def json_totals(answer):
+    return [(each["size"], each["count"]) for each in answer.get("totals", [answer])]
+
+
+def json_rows(answer, kind):
     if kind == "statistics":
         return [(json_frames(each), each["size"], each["count"]) for each in answer["statistics"]]
     rows = []
@@ -103,11 +106,15 @@ def ask(tmbpf, query, files, *more):
 
 def check_groups(tmbpf, query, files, answer):
     """statistics() of a file, compare_to() of two, or a row of more."""
-    found = json_rows(ask(tmbpf, query, files, "--format", "json"), query["kind"])
-    same(strict_rows(answer["rows"]), found, "JSON")
+    found = json.loads(ask(tmbpf, query, files, "--format", "json").decode())
+    same(strict_rows(answer["rows"]), json_rows(found, query["kind"]), "JSON")
+    same(answer["totals"], json_totals(found), "totals")
     if query["kind"] != "row":
         text = ask(tmbpf, query, files, "--format", "python")
         same(answer["text"].split(b"\n"), text.split(b"\n"), "text")
+    if query["kind"] == "compare_to":
+        text = ask(tmbpf, query, files, "--format", "python", "--growth")
+        same(answer["growth"].split(b"\n"), text.split(b"\n"), "--growth")
 
 
 def check_traces(tmbpf, query, path, answer, version, limit):
