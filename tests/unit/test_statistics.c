@@ -204,6 +204,34 @@ static void test_cumulative(void **state)
 		      "cumulatively");
 }
 
+/* One trace of one frame over and over, which counts SIZE bytes for each. */
+static struct error *cumulate(uint64_t size, uint32_t nframe, struct statistics **ret)
+{
+	struct statistics_options options = {.cumulative = true};
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	struct snapshot_builder *builder;
+	struct trace trace = {.count = 1, .size = size};
+	struct frame frames[8];
+
+	support_ok(snapshot_builder_create(NULL, &builder));
+	for (uint32_t i = 0; i < nframe; i++)
+		frames[i] = (struct frame){.filename = support_string(builder, "/a.py")};
+	add_trace(builder, frames, nframe, trace);
+	support_ok(snapshot_builder_finish(builder, &snapshot));
+	return statistics_create(snapshot, &options, ret);
+}
+
+static void test_cumulative_sums_are_bounded(void **state)
+{
+	struct statistics *statistics;
+
+	(void)state;
+	support_ok(cumulate(INT64_MAX / 7, 7, &statistics));
+	assert_true(statistics->items[0].size == INT64_MAX / 7 * 7);
+	statistics_destroy(statistics);
+	support_fails(cumulate(INT64_MAX / 7 + 1, 7, &statistics), ERROR_FAILED, "63 bits");
+}
+
 static uint64_t filtered_size(const struct snapshot *snapshot, const struct filter *filters,
 			      size_t count)
 {
@@ -322,11 +350,16 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pattern),           cmocka_unit_test(test_pattern_is_quick),
-		cmocka_unit_test(test_group_by),          cmocka_unit_test(test_cumulative),
-		cmocka_unit_test(test_filters),           cmocka_unit_test(test_domains),
-		cmocka_unit_test(test_nothing_held),      cmocka_unit_test(test_names),
+		cmocka_unit_test(test_pattern),
+		cmocka_unit_test(test_pattern_is_quick),
+		cmocka_unit_test(test_group_by),
+		cmocka_unit_test(test_cumulative),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_nothing_held),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_several_functions),
+		cmocka_unit_test(test_cumulative_sums_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

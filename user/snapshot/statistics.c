@@ -55,11 +55,11 @@ static void summing_deinit(struct summing *summing)
 	free(summing->orders);
 }
 
-/* A cumulative sum may count a block once for each of 65535 frames. */
-static void sum_add(uint64_t *sum, uint64_t term)
+/* Neither term exceeds INT64_MAX, nor may the sum. */
+static bool sum_add(uint64_t *sum, uint64_t term)
 {
-	if (__builtin_add_overflow(*sum, term, sum))
-		*sum = UINT64_MAX;
+	*sum += term;
+	return *sum <= INT64_MAX;
 }
 
 static struct error *summing_add(void *context, uint32_t group, const struct trace *trace)
@@ -73,10 +73,11 @@ static struct error *summing_add(void *context, uint32_t group, const struct tra
 		summing->sums[summing->count++] = (struct statistic){0};
 	}
 	sum = &summing->sums[group];
-	sum_add(&sum->count, trace->count);
-	sum_add(&sum->size, trace->size);
-	sum_add(&sum->total_count, trace->total_count);
-	sum_add(&sum->total_size, trace->total_size);
+	/* A cumulative sum may count a block once for each of 65535 frames. */
+	if (!sum_add(&sum->count, trace->count) || !sum_add(&sum->size, trace->size) ||
+	    !sum_add(&sum->total_count, trace->total_count) ||
+	    !sum_add(&sum->total_size, trace->total_size))
+		return error_create(ERROR_FAILED, "cumulative sizes exceed 63 bits");
 	return NULL;
 }
 

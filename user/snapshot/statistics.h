@@ -48,7 +48,10 @@ struct statistics {
 	uint64_t trace_count, trace_size;
 };
 
-/* The result refers to the indexes of SNAPSHOT's tables. */
+/*
+ * The result refers to the indexes of SNAPSHOT's tables. Fails too where a cumulative sum exceeds
+ * INT64_MAX.
+ */
 struct error *statistics_create(const struct snapshot *snapshot,
 				const struct statistics_options *options, struct statistics **ret);
 /* NULL is accepted. */
