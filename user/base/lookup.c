@@ -3,25 +3,17 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
 static uint64_t process_seed;
 
-static void process_seed_init(void)
+/* At the start of the process, so that no hash has to ask whether it is there. */
+__attribute__((constructor)) static void process_seed_init(void)
 {
 	/* At an early boot there may be no entropy yet: any seed is then as good. */
 	if (getrandom(&process_seed, sizeof(process_seed), GRND_NONBLOCK) != sizeof(process_seed))
 		process_seed = (uintptr_t)&process_seed ^ (uint64_t)getpid() << 32;
-}
-
-static uint64_t process_seed_get(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, process_seed_init);
-	return process_seed;
 }
 
 /* Both halves of the 128-bit product: each bit of the input reaches each of the result. */
@@ -34,7 +26,7 @@ static uint64_t mix(uint64_t left, uint64_t right)
 
 uint64_t lookup_hash_number(uint64_t seed, uint64_t number)
 {
-	return mix(number ^ process_seed_get() ^ 0x9e3779b97f4a7c15, seed ^ 0xd6e8feb86659fd93);
+	return mix(number ^ process_seed ^ 0x9e3779b97f4a7c15, seed ^ 0xd6e8feb86659fd93);
 }
 
 uint64_t lookup_hash(uint64_t seed, const void *data, size_t size)
