@@ -29,9 +29,12 @@ struct value {
 	uint64_t number;
 };
 
-/* What was memoized: a value without its number. */
+#define MACHINE_KINDS     16
+#define MACHINE_INDEX_MAX ((1u << 28) - 1)
+
+/* What was memoized: a value without its number. There are tens of millions. */
 struct memo {
-	uint32_t kind, index;
+	uint32_t kind : 4, index : 28;
 };
 
 struct machine {
@@ -178,6 +181,8 @@ static inline struct error *machine_memoize(struct machine *machine)
 	if (machine->memo_count == machine->memo_capacity)
 		try(machine_grow_memos(machine));
 	value = &machine->stack[machine->stack_count - 1];
+	if (value->index > MACHINE_INDEX_MAX)
+		return machine_refuse_many(machine, "values of a kind", MACHINE_INDEX_MAX);
 	machine->memos[machine->memo_count++] = (struct memo){value->kind, value->index};
 	return NULL;
 }

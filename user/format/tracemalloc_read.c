@@ -31,6 +31,8 @@ enum kind {
 	VALUE_DICT,      /* of attributes, index into attributes */
 };
 
+_Static_assert(VALUE_DICT < MACHINE_KINDS, "a memo's kind");
+
 enum class_name {
 	CLASS_SNAPSHOT,
 	CLASS_TRACES,
@@ -645,6 +647,8 @@ static struct error *read_frame(struct reader *reader, bool *ret)
 	machine->offset = pickle_input_offset(&machine->input);
 	frame.filename = filename.index;
 	try(find_frame(reader, &frame, &index));
+	if (index > MACHINE_INDEX_MAX)
+		return NULL;
 	machine_skip_frame(machine, size, (struct value){.kind = VALUE_FRAME, .index = index});
 	*ret = true;
 	return NULL;
