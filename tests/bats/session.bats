@@ -117,6 +117,24 @@ teardown()
 	grep '<unknown>:0' run.txt
 }
 
+@test "run waits for its twin, however long that takes to start" {
+	# The preloaded library makes the twin's exec late.
+	cat >late.c <<-'CODE'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <unistd.h>
+		int execv(const char *path, char *const argv[])
+		{
+			usleep(300000);
+			return ((int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execv"))(path, argv);
+		}
+	CODE
+	cc -shared -fPIC -o late.so late.c
+	echo 'import os; os._exit(7)' >program.py
+	LD_PRELOAD=$PWD/late.so run -7 --separate-stderr tmbpf run -- /usr/bin/python3 program.py
+	[[ $stderr == *"at its peak"* ]]
+}
+
 @test "without a command and a terminal, the live view prints lines" {
 	start_target "$TARGETS/busy.py"
 	tell_target keep
@@ -197,6 +215,7 @@ teardown()
 	read -r -t "$PATIENCE" -u "$TARGET_OUT" expected
 	tmbpf status -p "$TARGET_PID" --json >status.json
 	# Tracebacks that hold nothing any more may be summed up; nothing else may be lost.
+	jq -c .losses status.json
 	jq -e '([.losses | del(.dropped_tracebacks)[]] | add // 0) == 0' status.json
 	(( $(jq .memory.tracer_rss status.json) < before + 64 * 1024 * 1024 ))
 	tmbpf snapshot -p "$TARGET_PID" -o churn.pb.gz

@@ -113,10 +113,38 @@ static void twin_exec(const char *path)
 	_exit(127);
 }
 
+/* Starts the twin; on return it runs PATH, or has ended because it cannot. */
+static struct error *twin_start(const char *path, pid_t *ret)
+{
+	int executed[2];
+	char byte;
+
+	/* The last writing end is closed when the twin executes. */
+	if (pipe2(executed, O_CLOEXEC))
+		return error_create_errno(ERROR_FAILED, errno, "cannot start %s", path);
+	*ret = fork();
+	if (!*ret)
+		twin_exec(path);
+	close(executed[1]);
+	if (*ret > 0)
+		while (read(executed[0], &byte, 1) < 0 && errno == EINTR)
+			;
+	close(executed[0]);
+	return *ret < 0 ? error_create_errno(ERROR_FAILED, errno, "cannot start %s", path) : NULL;
+}
+
+/* Until it is killed and waited for here, its pid is nobody else's. */
 static void twin_end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static bool twin_ended(pid_t pid)
+{
+	siginfo_t info = {0};
+
+	return !waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid == pid;
 }
 
 /* The interpreter of the program PATH, seen in a process of its own. */
@@ -125,22 +153,20 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 	const struct timespec step = {.tv_nsec = 10000000};
 	struct process *process = NULL;
 	struct error *error = NULL;
-	pid_t pid = fork();
+	pid_t pid;
 
-	if (pid < 0)
-		return error_create_errno(ERROR_FAILED, errno, "cannot start %s", path);
-	if (!pid)
-		twin_exec(path);
+	try(twin_start(path, &pid));
+	/* While it starts, its libraries are not loaded yet, and its interpreter is in parts. */
 	for (int i = 0; i < TWIN_STEPS; i++) {
-		nanosleep(&step, NULL);
+		bool ended = twin_ended(pid);
+
 		error_destroy(error);
-		error = NULL;
-		if (!process)
-			error = process_create(pid, &process);
+		error = process ? NULL : process_create(pid, &process);
 		if (!error)
 			error = python_create(process, ret);
-		if (!error || error_kind(error) == ERROR_NOTHING)
+		if (!error || ended)
 			break;
+		nanosleep(&step, NULL);
 	}
 	twin_end(pid);
 	if (error) {

@@ -522,7 +522,10 @@ void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->current = __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
+	/* An event raises current first and peak after it. */
 	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
+	if (ret->peak < ret->current)
+		ret->peak = ret->current;
 	memcpy(ret->events, state->events, sizeof(ret->events));
 	memcpy(ret->losses, state->losses, sizeof(ret->losses));
 	ret->unknown_frees = state->unknown_frees;
