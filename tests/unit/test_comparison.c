@@ -31,7 +31,7 @@ static struct snapshot *holding(struct tables *tables, const struct held *held)
 }
 
 struct expected {
-	uint32_t lineno;
+	int64_t lineno;
 	int64_t size_diff, count_diff;
 	bool grows;
 };
