@@ -300,6 +300,14 @@ tmbpf: what is held grew by 3500 B, the budget is 3499 B" ]]
 			tmbpf diff old.pickle $file --format json -g $key | valid differences
 		done
 	done
+	# What a file does not say is null, and what was counted as 0 is not.
+	tmbpf stats old.pickle --format json | jq -e '.snapshot |
+		.traceback_limit == 10 and (del(.traceback_limit) | all(.[]; . == null))'
+	tmbpf stats old.pickle --format json | jq -e 'all(.statistics[].traceback[];
+		.function == null and .firstlineno == null and .lineno > 0)'
+	pprof idle.snap pid=1 mode=exact current=0 coverage=1 || return
+	tmbpf stats idle.snap --format json | tee >(valid statistics >&2) | jq -e '.snapshot |
+		.current == 0 and .peak == 0 and .rss == null and .losses == [] and .host == null'
 	tmbpf stats old.pickle --format json --cumulative --limit 1 | valid statistics
 	tmbpf stats old.pickle --format json --include nowhere | valid statistics
 	tmbpf diff old.pickle new.pickle odd.snap --format json --growth --limit 2 | valid differences
@@ -311,6 +319,11 @@ tmbpf: what is held grew by 3500 B, the budget is 3499 B" ]]
 	run ! valid differences <wrong.json
 }
 
+@test "stats --group-by function: of a file that tells no functions" {
+	run -0 tmbpf stats old.pickle -g function
+	[[ $output == *"<unknown> (/srv/b.py)"* && $output != *":0"* ]]
+}
+
 @test "stats --group-by traceback: as tracemalloc formats them, with what was left out" {
 	dump deep.pickle '[(0, 1024, [("/srv/a.py", 1), ("/srv/b.py", 2)])] * 2 + [(0, 5, [("/srv/c.py", 3)])]'
 	run -0 tmbpf stats deep.pickle -g traceback -n 1
@@ -319,7 +332,7 @@ tmbpf: what is held grew by 3500 B, the budget is 3499 B" ]]
   File "/srv/b.py", line 2
   File "/srv/a.py", line 1
 
-1 more not shown: 5 B in 1 blocks; --limit says how many are' ]]
+1 more not shown: 5 B in 1 block; --limit says how many are' ]]
 }
 
 # source_shown FILE [OPTION...]: whether stats shows the line "secret = 1"

@@ -102,6 +102,37 @@ static void test_head(void **state)
 		   "\n");
 }
 
+/* What a file that Python dumped says of itself: nothing but the traceback limit. */
+static void test_head_not_known(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	struct snapshot_builder *builder;
+	struct statistics *statistics;
+	struct page page;
+
+	(void)state;
+	support_ok(snapshot_builder_create(NULL, &builder));
+	snapshot_builder_info(builder)->traceback_limit = 10;
+	support_ok(snapshot_builder_finish(builder, &snapshot));
+	statistics = statistics_of(snapshot, GROUP_BY_LINENO);
+	page_open(&page);
+	support_ok(report_print_head(snapshot, statistics, false, page.file));
+	page_close(&page, "process and Python version not known, up to 10 frames\n"
+			  "held: 0 B in 0 blocks\n"
+			  "coverage and losses not known\n"
+			  "\n");
+	snapshot->info.pid = 5;
+	snapshot->info.coverage = 1;
+	page_open(&page);
+	support_ok(report_print_head(snapshot, statistics, false, page.file));
+	page_close(&page, "pid 5\n"
+			  "Python version not known, up to 10 frames\n"
+			  "held: 0 B in 0 blocks\n"
+			  "coverage: 100.0 % of allocations, nothing lost\n"
+			  "\n");
+	statistics_destroy(statistics);
+}
+
 /* Knows two lines of one file. */
 static char *line_read(void *context, size_t snapshot, const char *filename, uint32_t lineno)
 {
@@ -403,10 +434,15 @@ static void test_json_differences(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_head),
-		cmocka_unit_test(test_groups),     cmocka_unit_test(test_python),
-		cmocka_unit_test(test_difference), cmocka_unit_test(test_differences),
-		cmocka_unit_test(test_json),       cmocka_unit_test(test_json_differences),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_head),
+		cmocka_unit_test(test_head_not_known),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_python),
+		cmocka_unit_test(test_difference),
+		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_differences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,11 @@ void json_signed(struct json *json, struct json_object *to, const char *key, int
 void json_real(struct json *json, struct json_object *to, const char *key, double number);
 void json_flag(struct json *json, struct json_object *to, const char *key, bool value);
 void json_null(struct json *json, struct json_object *to, const char *key);
+/* "" and 0, where they mean that it is not known, become null. */
+void json_text_or_null(struct json *json, struct json_object *to, const char *key,
+		       const char *text);
+void json_number_or_null(struct json *json, struct json_object *to, const char *key,
+			 uint64_t number);
 
 /* A new object, or array, in TO, which owns it. NULL without memory, which is accepted as TO. */
 struct json_object *json_new_object(struct json *json, struct json_object *to, const char *key);

@@ -29,8 +29,8 @@ static void json_frame(struct json *json, struct json_object *to, const struct s
 		json_number(json, object, "lineno", frame->lineno);
 	if (subject->several_functions)
 		return;
-	json_text(json, object, "function", subject->tables->strings[frame->name]);
-	json_number(json, object, "firstlineno", frame->firstlineno);
+	json_text_or_null(json, object, "function", subject->tables->strings[frame->name]);
+	json_number_or_null(json, object, "firstlineno", frame->firstlineno);
 }
 
 /* The frames, most recent first: one, but for a traceback. */

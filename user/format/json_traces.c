@@ -34,7 +34,12 @@ static struct error *frame_write(struct output *output, const struct tables *tab
 	try(stream_text(output, "{\"filename\":"));
 	try(stream_json_string(output, tables_filename(tables, frame)));
 	try(stream_format(output, ",\"lineno\":%" PRIu32 ",\"function\":", frame->lineno));
-	try(stream_json_string(output, tables->strings[frame->name]));
+	if (frame->name)
+		try(stream_json_string(output, tables->strings[frame->name]));
+	else
+		try(stream_text(output, "null"));
+	if (!frame->firstlineno)
+		return stream_text(output, ",\"firstlineno\":null}");
 	return stream_format(output, ",\"firstlineno\":%" PRIu32 "}", frame->firstlineno);
 }
 

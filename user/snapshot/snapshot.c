@@ -188,6 +188,11 @@ void snapshot_destroy(struct snapshot *snapshot)
 	free(snapshot);
 }
 
+bool snapshot_info_tells_losses(const struct snapshot_info *info)
+{
+	return info->loss_count > 0 || info->coverage >= 0 || *info->coverage_basis;
+}
+
 void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size)
 {
 	unsigned int major = hexversion >> 24, minor = hexversion >> 16 & 0xff;

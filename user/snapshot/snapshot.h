@@ -109,6 +109,9 @@ struct error *snapshot_filter(const struct snapshot *snapshot, const struct filt
 struct error *snapshot_info_loss(struct snapshot_info *info, const char *name, const char *text,
 				 uint64_t count);
 
+/* Whether INFO says what was lost, if only that nothing was: a file that Python dumped does not. */
+bool snapshot_info_tells_losses(const struct snapshot_info *info);
+
 /* "3.11.2", "3.14.0rc1", "" for 0: a hexversion (CPython's Include/patchlevel.h). */
 void snapshot_python_version(uint32_t hexversion, char *buffer, size_t size);
 

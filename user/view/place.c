@@ -22,10 +22,16 @@ static char *line_text(const struct place *place, const struct frame *frame)
 static char *function_text(const struct place *place, const struct frame *frame)
 {
 	const char *name = place->tables->strings[frame->name];
+	const char *filename = tables_filename(place->tables, frame);
 	char *text;
-	int length = asprintf(&text, "%s (%s:%" PRIu32 ")", *name ? name : "<unknown>",
-			      tables_filename(place->tables, frame), frame->firstlineno);
+	int length;
 
+	if (!*name)
+		name = "<unknown>";
+	if (frame->firstlineno > 0)
+		length = asprintf(&text, "%s (%s:%" PRIu32 ")", name, filename, frame->firstlineno);
+	else
+		length = asprintf(&text, "%s (%s)", name, filename);
 	return length < 0 ? NULL : text;
 }
 

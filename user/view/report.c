@@ -40,10 +40,18 @@ static struct error *print_container(const char *container, FILE *file)
 	return shown ? print_text(file, ", container ", shown, "") : no_memory();
 }
 
+static bool process_known(const struct snapshot_info *info)
+{
+	return info->pid > 0 || *info->command_line || *info->executable || *info->container ||
+	       *info->host;
+}
+
 static struct error *print_process(const struct snapshot_info *info, FILE *file)
 {
 	const char *name = *info->command_line ? info->command_line : info->executable;
 
+	if (!process_known(info))
+		return NULL;
 	if (info->pid > 0)
 		fprintf(file, "pid %" PRId32, info->pid);
 	else
@@ -62,7 +70,11 @@ static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 	struct tm tm;
 
 	snapshot_python_version(info->python_version, version, sizeof(version));
-	fprintf(file, "CPython %s", *version ? version : "version not known");
+	if (*version)
+		fprintf(file, "CPython %s", version);
+	else
+		fprintf(file, "%sPython version not known",
+			process_known(info) ? "" : "process and ");
 	try(print_text(file, ", ", info->mode, ""));
 	if (info->traceback_limit > 0)
 		fprintf(file, ", up to %" PRIu32 " frame%s", info->traceback_limit,
@@ -95,13 +107,16 @@ static void print_held(const struct snapshot *snapshot, FILE *file)
 
 static struct error *print_seen(const struct snapshot_info *info, FILE *file)
 {
+	if (!snapshot_info_tells_losses(info)) {
+		fputs("coverage and losses not known\n", file);
+		return NULL;
+	}
 	if (info->coverage < 0)
 		fputs("coverage: not known", file);
 	else
 		fprintf(file, "coverage: %.1f %% of allocations", 100 * info->coverage);
 	try(print_text(file, " (", info->coverage_basis, ")"));
-	/* A file that tells nothing of this tells nothing of losses. */
-	if (info->loss_count == 0 && (info->coverage >= 0 || *info->coverage_basis))
+	if (info->loss_count == 0)
 		fputs(", nothing lost", file);
 	fputc('\n', file);
 	for (size_t i = 0; i < info->loss_count; i++) {
@@ -214,7 +229,8 @@ static void print_left_out(const struct statistics *statistics, size_t shown, FI
 	fprintf(file, "\n%zu more not shown", left);
 	/* Cumulative groups overlap, and their sum means nothing. */
 	if (!statistics->cumulative)
-		fprintf(file, ": %s in %" PRIu64 " blocks", text_size(size, number), count);
+		fprintf(file, ": %s in %" PRIu64 " block%s", text_size(size, number), count,
+			count == 1 ? "" : "s");
 	fputs("; --limit says how many are\n", file);
 }
 

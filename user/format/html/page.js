@@ -387,7 +387,7 @@ function showHead() {
 	if (differs) {
 		const old = data.base.info;
 		find("about-base").textContent = ["compared with",
-			old.command_line === info.command_line ? "an older snapshot:" : old.command_line,
+			!old.command_line || old.command_line === info.command_line ? "an older snapshot:" : old.command_line,
 			about(data.base)].join(" ");
 		find("about-base").hidden = false;
 	}
