@@ -38,6 +38,13 @@ lines()
 	diff expected <(lines <(cat app.snap))
 	# shellcheck disable=SC2002 # a pipe is what is tested
 	cat app.dump | lines /dev/stdin | diff expected -
+	# shellcheck disable=SC2002
+	cat app.snap | lines - | diff expected -
+	lines - <app.dump | diff expected -
+	run -0 tmbpf diff - app.snap <app.dump
+	[[ $output == *"no difference"* ]]
+	tmbpf export - --format folded -o - <app.dump | diff <(tmbpf export app.dump --format folded) -
+	[[ ! -e - ]]
 	# One that has a name can be opened once only: it is taken for a snapshot file.
 	mkfifo fifo
 	cat app.snap >fifo &

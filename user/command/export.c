@@ -33,7 +33,7 @@ static const struct argp_option options[] = {
 	{"  json", 0, NULL, OPTION_DOC | OPTION_NO_USAGE, "every trace, for programs", 0},
 	{"  pprof", 0, NULL, OPTION_DOC | OPTION_NO_USAGE,
 	 "a snapshot file again, as `tmbpf snapshot` writes it: for `go tool pprof`", 0},
-	{"output", 'o', "FILE", 0, "Write FILE (default: standard output)", 1},
+	{"output", 'o', "FILE", 0, "Write FILE (default, and -: standard output)", 1},
 	{"diff-base", OPTION_DIFF_BASE, "OLD", 0,
 	 "With html and folded, show what changed since this older snapshot", 1},
 	{"python", OPTION_PYTHON, "X.Y", 0,
@@ -51,7 +51,7 @@ static const struct argp_child children[] = {
 static const char doc[] =
 	"Writes a snapshot file, or what filters leave of it, in another format. FILE is what `tmbpf "
 	"snapshot` wrote, or what a program dumped itself with tracemalloc's "
-	"Snapshot.dump().\v" FILTER_HELP "\n"
+	"Snapshot.dump(); - is standard input.\v" FILTER_HELP "\n"
 	"Examples:\n"
 	"  tmbpf export new.snap --format html --diff-base old.snap -o leak.html\n"
 	"  tmbpf export app.snap --format tracemalloc -o app.pickle\n"
@@ -154,7 +154,7 @@ static struct error *format_choose(const struct arguments *arguments, const stru
 
 static struct error *output_open(const struct format *format, const char *path, struct output **ret)
 {
-	if (path)
+	if (path && strcmp(path, "-") != 0)
 		return output_create(path, ret);
 	if (isatty(STDOUT_FILENO))
 		return error_create(ERROR_USAGE,

@@ -2,6 +2,7 @@
 #include "command/sources.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "format/format.h"
 #include "snapshot/snapshot.h"
 #include "target/source.h"
 #include <errno.h>
@@ -22,7 +23,7 @@ static int64_t taken_nanos(const char *file, const struct snapshot_info *info)
 
 	if (info->time_nanos > 0)
 		return info->time_nanos;
-	if (stat(file, &status) < 0)
+	if (stat(snapshot_file_path(file), &status) < 0)
 		return 0;
 	return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
 }

@@ -103,6 +103,11 @@ const struct format *format_find(const char *name)
 	return NULL;
 }
 
+const char *snapshot_file_path(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+}
+
 /* The first byte of a pipe, left in it; 0 if it has none. */
 static uint8_t pipe_peek(int fd)
 {
@@ -147,6 +152,7 @@ static uint8_t file_peek(const char *path)
  */
 struct error *snapshot_file_read(const char *path, struct tables *tables, struct snapshot **ret)
 {
+	path = snapshot_file_path(path);
 	return file_peek(path) == OP_PROTO ? tracemalloc_read(path, tables, ret)
 					   : pprof_read(path, tables, ret);
 }

@@ -35,7 +35,10 @@ extern const size_t format_count;
 /* NULL if there is none. */
 const struct format *format_find(const char *name);
 
-/* A snapshot file, as `tmbpf snapshot` writes it. */
+/* What is opened for PATH: "-" is standard input. Borrowed. */
+const char *snapshot_file_path(const char *path);
+
+/* A snapshot file, as `tmbpf snapshot` writes it, or what Python dumped. */
 struct error *snapshot_file_read(const char *path, struct tables *tables, struct snapshot **ret);
 struct error *snapshot_file_write(const struct snapshot *snapshot, const char *path);
 
