@@ -78,4 +78,8 @@ lines()
 	done
 	run --separate-stderr -1 tmbpf stats <(cat app.dump; echo)
 	[[ $stderr == *"something follows its end"* ]]
+	gzip -k app.dump
+	run --separate-stderr -1 tmbpf stats app.dump.gz
+	[[ $stderr == *"app.dump.gz is not a snapshot or is damaged"*"a gzipped pickle: unpack it"* ]]
+	gunzip <app.dump.gz | lines - | diff <(lines app.dump) -
 }

@@ -170,8 +170,8 @@ static struct error *reader_refuse(struct gzip_reader *reader, int result)
 	else
 		error = error_create(ERROR_FAILED, "%s is not a snapshot: it is not gzipped",
 				     reader->path);
-	return error_advise(error, "a snapshot is a file that `tmbpf snapshot` wrote, or another "
-				   "gzipped pprof heap profile");
+	return error_advise(error, "a snapshot is a file that `tmbpf snapshot` or tracemalloc's "
+				   "Snapshot.dump() wrote, or another gzipped pprof heap profile");
 }
 
 static struct error *reader_inflate(struct gzip_reader *reader)

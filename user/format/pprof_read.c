@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/lookup.h"
 #include "format/gzip.h"
+#include "format/pickle.h"
 #include "format/pprof.h"
 #include "format/pprof_info.h"
 #include "format/wire.h"
@@ -576,8 +577,13 @@ struct error *pprof_read(const char *path, struct tables *tables, struct snapsho
 	error = reader_read(&reader);
 	if (error && error_number(error) == ENOMEM)
 		return error_prefix(error, "cannot read %s", path);
-	if (error)
-		return error_prefix(error, "%s is not a snapshot or is damaged", path);
+	if (error) {
+		error = error_prefix(error, "%s is not a snapshot or is damaged", path);
+		if (reader.size > 0 && reader.data[0] == OP_PROTO)
+			error = error_advise(error, "it may be a gzipped pickle: unpack it first, "
+						    "`gunzip <FILE | tmbpf stats -`");
+		return error;
+	}
 	builder = reader.builder;
 	reader.builder = NULL;
 	return snapshot_builder_finish(builder, ret);
