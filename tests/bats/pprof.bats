@@ -44,11 +44,12 @@ top()
 }
 
 # lines FILE INDEX: pprof's own sum of each line, as "VALUE FILE:LINE", sorted. Names of functions
-# have no blanks here.
+# have no blanks here; one that is not known is its file's.
 lines()
 {
 	top "$2" "$1" -lines -unit=B |
-		sed -nE 's/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +([^ /<]+ )?([/<].+:[0-9]+)$/\1 \3/p' |
+		sed -nE 's/ ([/<].+) (\1:[0-9]+)$/ \2/
+			s/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +([^ /<]+ )?([/<].+:[0-9]+)$/\1 \3/p' |
 		grep -v '^0 ' | sort
 }
 
@@ -91,6 +92,13 @@ same()
 @test "go tool pprof: the same of what a program dumped itself" {
 	tmbpf export "$FILES/dumped.pickle" --format pprof -o dumped.snap
 	same dumped.snap
+	# Without -lines it groups by functions, and these are not known: by files then.
+	run -0 top inuse_space dumped.snap -unit=B
+	[[ $output != *"<unknown>"* ]]
+	tmbpf stats dumped.snap --format json --limit 0 -g filename |
+		jq -r '.statistics[] | "\(.size) \(.traceback[0].filename)"' | sort >files
+	sed -nE 's/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +(.*)$/\1 \2/p' <<<"$output" |
+		grep -v '^0 ' | sort | diff files -
 }
 
 @test "go tool pprof: totals of odd names, and of domains" {

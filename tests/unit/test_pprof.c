@@ -71,6 +71,30 @@ static void test_round_trip(void **state)
 	round_trip(*state, snapshot);
 }
 
+/* A function whose name is not known, and one that is called as its file is: "<lambda>", say. */
+static void test_names_of_files(void **state)
+{
+	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	struct trace trace = {.count = 1, .size = 5, .total_count = 1, .total_size = 5};
+	struct snapshot_builder *builder;
+	struct tables *tables;
+	uint32_t file;
+
+	support_ok(snapshot_builder_create(NULL, &builder));
+	tables = snapshot_builder_tables(builder);
+	file = support_string(builder, "<lambda>");
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct frame frame = {file, i == 0 ? 0 : file, 3, i};
+		uint32_t index;
+
+		support_ok(tables_frame(tables, &frame, &index));
+		support_ok(tables_traceback(tables, &index, 1, 1, &trace.traceback));
+		support_ok(snapshot_builder_trace(builder, &trace));
+	}
+	support_ok(snapshot_builder_finish(builder, &snapshot));
+	round_trip(*state, snapshot);
+}
+
 static void test_round_trip_random(void **state)
 {
 	for (unsigned int seed = 0; seed < 5; seed++) {
@@ -561,14 +585,23 @@ static void test_full_device(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		in_place(test_round_trip),      in_place(test_round_trip_random),
-		in_place(test_empty),           in_place(test_fields),
-		in_place(test_foreign),         in_place(test_inconsistent),
-		in_place(test_unknown_comment), in_place(test_frames_are_bounded),
-		in_place(test_truncated),       in_place(test_flipped),
-		in_place(test_flipped_inside),  in_place(test_not_a_snapshot),
-		in_place(test_trailing),        in_place(test_bomb),
-		in_place(test_too_deep),        cmocka_unit_test(test_full_device),
+		in_place(test_round_trip),
+		in_place(test_names_of_files),
+		in_place(test_round_trip_random),
+		in_place(test_empty),
+		in_place(test_fields),
+		in_place(test_foreign),
+		in_place(test_inconsistent),
+		in_place(test_unknown_comment),
+		in_place(test_frames_are_bounded),
+		in_place(test_truncated),
+		in_place(test_flipped),
+		in_place(test_flipped_inside),
+		in_place(test_not_a_snapshot),
+		in_place(test_trailing),
+		in_place(test_bomb),
+		in_place(test_too_deep),
+		cmocka_unit_test(test_full_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

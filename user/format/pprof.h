@@ -4,7 +4,8 @@
  *
  * Sample types are pprof's of a heap, in its order: alloc_objects/count, alloc_space/bytes,
  * inuse_objects/count, inuse_space/bytes; the default is inuse_space. A frame is a location of one
- * line, most recent first. Labels of a sample: "domain" where it is not 0, "total_nframe" where
+ * line, most recent first. A function whose name is not known has its file's, and no system_name:
+ * by their names pprof groups. Labels of a sample: "domain" where it is not 0, "total_nframe" where
  * it is not the number of frames kept. What pprof has no field for stands in the comments,
  * "tmbpf.KEY=VALUE"; see pprof_info.c. Equal snapshots give equal bytes, and a snapshot that is
  * read and written again gives the same file.

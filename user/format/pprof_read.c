@@ -302,6 +302,7 @@ static struct error *read_string(struct reader *reader, int64_t index, uint32_t 
 static struct error *add_function(struct reader *reader, const Tmbpf__Function *message)
 {
 	struct function function = {.id = message->id};
+	struct text system_name;
 
 	if (message->id == 0 || function_find(reader, message->id) != LOOKUP_NONE)
 		return error_create(ERROR_FAILED, "function %llu is there twice or has no number",
@@ -310,6 +311,10 @@ static struct error *add_function(struct reader *reader, const Tmbpf__Function *
 		return refuse_many("functions", PPROF_ELEMENT_MAX);
 	try(read_string(reader, message->filename, &function.frame.filename));
 	try(read_string(reader, message->name, &function.frame.name));
+	try(string_get(reader, message->system_name, &system_name));
+	/* It is there instead of one that is not known. */
+	if (system_name.size == 0 && function.frame.name == function.frame.filename)
+		function.frame.name = 0;
 	try(read_lineno(message->start_line, &function.frame.firstlineno));
 	try(array_reserve(&reader->functions, &reader->function_capacity, reader->function_count, 1,
 			  sizeof(*reader->functions)));

@@ -353,8 +353,8 @@ static struct error *write_function(struct writer *writer, size_t i)
 	Tmbpf__Profile part = TMBPF__PROFILE__INIT;
 
 	function.id = i + 1;
-	function.name = writer->string_ids[frame->name];
-	function.system_name = function.name;
+	function.name = writer->string_ids[frame->name ? frame->name : frame->filename];
+	function.system_name = frame->name ? function.name : 0;
 	function.filename = writer->string_ids[frame->filename];
 	function.start_line = frame->firstlineno;
 	part.n_function = 1;
