@@ -195,10 +195,10 @@ function showFolded() {
 	const { smaller, deeper } = data[state.order];
 	const words = ["Frames narrower than a pixel are not drawn: zoom in to see them."];
 	if (smaller)
-		words.push(`The snapshot has more frames than this page keeps; ${plural(smaller, "subtree")} ` +
-			"of the smallest were summed, beside their larger neighbours, as “(… smaller)”.");
+		words.push(`The snapshot has more frames than this page keeps; ${plural(smaller, "subtree")} of the ` +
+			`smallest ${smaller === 1 ? "was" : "were"} summed, beside larger neighbours, as “(… smaller)”.`);
 	if (deeper)
-		words.push(`${plural(deeper, "subtree")} lay too deep and were summed in the same way.`);
+		words.push(`${plural(deeper, "subtree")} lay too deep and ${deeper === 1 ? "was" : "were"} summed in the same way.`);
 	find("folded").textContent = words.join(" ");
 }
 
