@@ -43,8 +43,8 @@ lines()
 	lines - <app.dump | diff expected -
 	run -0 tmbpf diff - app.snap <app.dump
 	[[ $output == *"no difference"* ]]
-	tmbpf export app.dump --format folded -o expected
-	tmbpf export - --format folded -o - <app.dump | diff expected -
+	tmbpf export app.dump --format folded -o folded
+	tmbpf export - --format folded -o - <app.dump | diff folded -
 	[[ ! -e - ]]
 	# One that has a name can be opened once only: it is taken for a snapshot file.
 	mkfifo fifo
