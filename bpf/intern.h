@@ -289,18 +289,36 @@ __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 	return 0;
 }
 
-#define SLOT_BUSY 0xffffffffu /* as an id: a thread is filling this slot */
+#define SLOT_BUSY  0xffffffffu /* as an id: a thread is filling this slot */
+#define SLOT_TRIES 4           /* user space changes a slot once */
+
+/*
+ * Takes the slot for a stack that is about to be announced. User space takes stacks out of the table
+ * meanwhile, so that a slot may have changed since it was looked at; only another thread's is busy.
+ */
+static __always_inline bool slot_take(struct tmbpf_bucket *bucket, __u32 slot)
+{
+	int i;
+
+	for (i = 0; i < SLOT_TRIES; i++) {
+		__u64 before = *(volatile __u64 *)&bucket->id_epoch[slot];
+
+		if ((__u32)before == SLOT_BUSY)
+			return false;
+		if (__sync_val_compare_and_swap(&bucket->id_epoch[slot], before, SLOT_BUSY) ==
+		    before)
+			return true;
+	}
+	return false;
+}
 
 static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bucket *bucket,
 					  __u32 place, __u32 slot, __u64 hash)
 {
 	__u32 epoch = state.epoch, id;
-	__u64 before;
 
 	slot &= TMBPF_BUCKET_SLOTS - 1;
-	before = bucket->id_epoch[slot];
-	if ((__u32)before == SLOT_BUSY ||
-	    __sync_val_compare_and_swap(&bucket->id_epoch[slot], before, SLOT_BUSY) != before) {
+	if (!slot_take(bucket, slot)) {
 		count_loss(TMBPF_LOSS_STACK_BUSY);
 		return TMBPF_STACK_LOST;
 	}

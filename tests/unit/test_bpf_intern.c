@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Ids of stacks and of code objects, and what user space is told of them: bpf/intern.h. */
+#include <stdint.h>
+
+/* What user space does to a word right before the programs change it: makes it 0, so many times. */
+static unsigned int taken_out;
+#define __sync_val_compare_and_swap(word, old, new)                                                \
+	({                                                                                         \
+		if (taken_out) {                                                                   \
+			taken_out--;                                                               \
+			*(word) = 0;                                                               \
+		}                                                                                  \
+		__sync_val_compare_and_swap(word, old, new);                                       \
+	})
+
 #include "bpf_python.h"
 
 static uint64_t a, b, c; /* code objects */
@@ -267,6 +280,25 @@ static void test_slot_busy(void **context)
 	assert_int_equal(bucket->id_epoch[1], SLOT_BUSY);
 }
 
+/* User space takes a dead stack out of the table while its slot is taken over: nothing is lost. */
+static void test_slot_taken_out(void **context)
+{
+	struct tmbpf_bucket *bucket;
+	__u32 zero = 0, id;
+
+	(void)context;
+	world(&(struct host_sizes){.buckets = 1});
+	bucket = bpf_map_lookup_elem(&stacks, &zero);
+	stack_two(a, 10, b);
+	code_end(a);
+	taken_out = 1;
+	id = stack_two(a, 10, b);
+	assert_int_equal(taken_out, 0);
+	assert_true(id >= TMBPF_STACK_FIRST);
+	assert_int_equal((__u32)bucket->id_epoch[0], id);
+	host_lost_nothing();
+}
+
 static void test_ring_full(void **context)
 {
 	const struct tmbpf_record_stack *record;
@@ -427,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_ids_used_up),
 		cmocka_unit_test(test_recycled_ids),
 		cmocka_unit_test(test_slot_busy),
+		cmocka_unit_test(test_slot_taken_out),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_returned_twice),
 		cmocka_unit_test(test_end_while_ring_is_full),
