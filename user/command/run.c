@@ -65,8 +65,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const char doc[] =
 	"Runs a command and traces the first CPython that it becomes, from its first allocation on. While it runs, the "
-	"other commands reach it by its pid (`tmbpf status`). The exit status is the command's own; 1 or 2 with a "
-	"message if tmbpf itself fails.\v"
+	"other commands reach it by its pid (`tmbpf status`). The exit status is the command's own; 1, 2 or 3 with a "
+	"message if tmbpf itself fails, or the command was never a CPython.\v"
+	"At the end Python has freed most of what the command held: for a leak, take a snapshot while it runs. A Python "
+	"that a shell starts as a child is not followed: use `exec` there.\n"
+	"\n"
 	"How the interpreter is laid out is learned from another process of it, started for a moment beside the command, "
 	"and checked once the command's own is up.\n"
 	"\n"

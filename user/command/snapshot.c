@@ -62,8 +62,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Writes what the session of a process has traced to a file: a gzipped pprof profile, which `tmbpf stats`, `tmbpf "
-	"export` and `go tool pprof` read. A session that ended with its process has left its last snapshot.\v"
+	"Writes what the session of a process has traced to a file: a gzipped pprof profile, which `tmbpf stats`, `diff`, "
+	"`export` and `go tool pprof` read. A session that ended with its process has left its last snapshot.\v"
 	"Examples:\n"
 	"  tmbpf snapshot -p 1234 -o app.snap\n"
 	"  tmbpf snapshot -p 1234 --exact --for 30s -o app.snap\n"
