@@ -58,6 +58,7 @@ struct thread {
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
 	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
+	__u64 object_moved; /* a block that its realloc gave up: it is freed in there once more */
 	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
 	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */

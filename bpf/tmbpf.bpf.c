@@ -71,6 +71,10 @@ static __always_inline void object_free(struct thread *thread, __u64 address)
 
 	if (!address || shadow_remove(address))
 		return;
+	if (address == thread->object_moved) {
+		thread->object_moved = 0;
+		return;
+	}
 	/* A large block is the raw domain's, and removed where libc frees it. */
 	if (bpf_map_lookup_elem(&large, &address))
 		return;
@@ -104,7 +108,8 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 		shadow_add(old, size > cfg.hook_extra ? size - cfg.hook_extra : 0, stack);
 		return;
 	}
-	shadow_remove(old);
+	if (shadow_remove(old))
+		thread->object_moved = old;
 	object_malloc(thread, tstate, heap, size);
 }
 

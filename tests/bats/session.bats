@@ -169,6 +169,41 @@ teardown()
 	run -0 tmbpf status -p "$second"
 }
 
+@test "a process that ends takes no session with it: stop, status and its last totals" {
+	for _ in {1..5}; do
+		start_target "$TARGETS/wait.py"
+		tmbpf start -p "$TARGET_PID" --exact
+		kill -KILL "$TARGET_PID"
+		# While the session sees that, or before, or after.
+		run -0 tmbpf stop -p "$TARGET_PID"
+	done
+	start_target "$TARGETS/wait.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	ended=$TARGET_PID
+	stop_targets
+	wait_until eval "tmbpf status -p $ended | grep -q 'has exited'"
+	tmbpf status | grep -E "^$ended +ended "
+	tmbpf status --json | jq -e "any(.pid == $ended and .state == \"exited\")"
+	tmbpf stop -p "$ended"
+	run ! grep -E "^$ended " <(tmbpf status || true)
+}
+
+@test "a block that a realloc moves is not a free of one from before" {
+	cat >moves.py <<-'CODE'
+		import os, sys
+		os.write(1, b"READY\n")
+		os.read(0, 100)
+		kept = ["x%d" % i for i in range(1000)] + [bytearray(b"y" * i) + b"z" for i in range(400)]
+		os.write(1, b"DONE\n")
+		os.read(0, 100)
+	CODE
+	start_target moves.py
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target
+	wait_target DONE
+	(( $(status_field .unknown_frees) < 50 ))
+}
+
 @test "a second session on the same target is refused" {
 	start_target "$TARGETS/busy.py"
 	tmbpf start -p "$TARGET_PID" --exact

@@ -447,6 +447,19 @@ static struct error *findings_print_json(const struct findings *findings, const 
 	return json_print(&json, stdout);
 }
 
+/* An error where something is missing without which no process can be traced. */
+static struct error *features_check(const struct kernel_features *features)
+{
+	if (features->btf && features->bpf && features->task_storage && features->uprobe_multi)
+		return NULL;
+	if (features->bpf_errno == EPERM || features->bpf_errno == EACCES)
+		return error_advise(error_create(ERROR_FAILED, "what this kernel allows cannot be "
+							       "told without privileges"),
+				    "Run as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
+				    "CAP_DAC_READ_SEARCH.");
+	return error_create(ERROR_FAILED, "something is missing that is needed; see above");
+}
+
 static struct error *doctor_run(int argc, char **argv)
 {
 	static const struct argp argp = {.options = options, .parser = parse_option, .doc = doc};
@@ -466,6 +479,8 @@ static struct error *doctor_run(int argc, char **argv)
 		printing = findings_print_json(&findings, error);
 	else
 		printing = findings_print(&findings, arguments.sites, stdout);
+	if (!error && !printing)
+		return features_check(&findings.features);
 	/* What was refused says more than that the report could not be printed. */
 	if (!error)
 		return printing;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
@@ -80,6 +81,37 @@ static pid_t ended_oldest(const char *folder)
 		}
 	}
 	return count > ENDED_MAX ? pid : 0;
+}
+
+static int pid_compare(const void *left, const void *right)
+{
+	return *(const pid_t *)left - *(const pid_t *)right;
+}
+
+struct error *ended_sessions(pid_t **ret, size_t *ret_count)
+{
+	cleanup_free pid_t *pids = NULL;
+	size_t count = 0, capacity = 0;
+	cleanup_dir DIR *entries = NULL;
+	struct dirent *entry;
+	const char *folder;
+
+	try(control_folder(&folder));
+	entries = opendir(folder);
+	while (entries && (entry = readdir(entries))) {
+		char *end;
+		long number = strtol(entry->d_name, &end, 10);
+
+		if (number <= 0 || number > INT_MAX || strcmp(end, ".status"))
+			continue;
+		try(array_reserve(&pids, &capacity, count, 1, sizeof(*pids)));
+		pids[count++] = (pid_t)number;
+	}
+	if (count)
+		qsort(pids, count, sizeof(*pids), pid_compare);
+	*ret = take(pids);
+	*ret_count = count;
+	return NULL;
 }
 
 struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size)

@@ -19,6 +19,8 @@ struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, 
 /* ERROR_NOTHING if PID's session left none. */
 struct error *ended_status(pid_t pid, json_object **ret);
 struct error *ended_snapshot(pid_t pid, void **ret, size_t *ret_size);
+/* The pids of those that left something, ascending; malloc'd. */
+struct error *ended_sessions(pid_t **ret, size_t *ret_count);
 /* Removes both; false if there was nothing. */
 bool ended_forget(pid_t pid);
 

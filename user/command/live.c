@@ -42,7 +42,7 @@ static const struct argp_child children[] = {
 };
 
 static const struct argp_option options[] = {
-	{"interval", 'i', "SECONDS", 0, "How often to look (default 2)", 0},
+	{"interval", 'i', "SECONDS", 0, "How often to look, 1 to 3600 (default 2)", 0},
 	{"limit", 'n', "N", 0, "Lines to show (default 20)", 0},
 	{"count", OPTION_COUNT, "N", 0, "Look N times, then end (default: until interrupted)", 0},
 	{0},

@@ -174,7 +174,8 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 	twin_end(pid);
 	if (error) {
 		process_destroy(process);
-		return error_prefix(error, "cannot learn how %s is laid out", path);
+		return error_advise(error_prefix(error, "cannot learn how %s is laid out", path),
+				    "It was started with -I -S -c, as CPython from 3.6 on can be.");
 	}
 	*ret_process = process;
 	return NULL;

@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
 	 "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one",
 	 0},
 	{"for", OPTION_FOR, "TIME", 0,
-	 "Start a session, wait, take the snapshot, stop: 30s, 5m, 1h", 0},
+	 "Start a session (there must be none), wait, take the snapshot, stop: 30s, 5m, 1h", 0},
 	{0},
 };
 

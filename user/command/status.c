@@ -76,6 +76,25 @@ static struct error *status_fetch(pid_t pid, json_object **ret)
 	return error;
 }
 
+/* The last status of each session that ended with its process. */
+static struct error *ended_add(json_object *all)
+{
+	cleanup_free pid_t *pids = NULL;
+	size_t count = 0;
+
+	try(ended_sessions(&pids, &count));
+	for (size_t i = 0; i < count; i++) {
+		json_object *status = NULL;
+		struct error *error = ended_status(pids[i], &status);
+
+		if (error) /* forgotten while we looked */
+			error_destroy(error);
+		else
+			json_object_array_add(all, status);
+	}
+	return NULL;
+}
+
 static struct error *status_all(bool json)
 {
 	cleanup(json_cleanup) json_object *all = json_object_new_array();
@@ -93,6 +112,7 @@ static struct error *status_all(bool json)
 		}
 		json_object_array_add(all, status);
 	}
+	try(ended_add(all));
 	if (json)
 		object_print(all);
 	if (!json_object_array_length(all))

@@ -104,7 +104,9 @@ void status_print_line(json_object *status, FILE *out)
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
 
 	fprintf(out, "%-8llu %-6s %10s now %10s peak  %6.0f s  %.60s\n",
-		(unsigned long long)status_number(status, "pid"), status_text(status, "mode"),
+		(unsigned long long)status_number(status, "pid"),
+		strcmp(status_text(status, "state"), "running") ? "ended"
+								: status_text(status, "mode"),
 		text_size(status_number(status, "current"), current),
 		text_size(status_number(status, "peak"), peak), status_real(status, "seconds", 0),
 		command ? command : "");

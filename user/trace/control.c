@@ -383,15 +383,41 @@ struct error *control_request(pid_t pid, json_object *request, json_object **ret
 {
 	cleanup(json_cleanup) json_object *reply = NULL;
 	cleanup_fd int fd = -1;
+	struct error *error;
 
 	try(session_connect(pid, &fd));
-	try(object_write(fd, request));
-	try(object_read(fd, REPLY_MAX, -1, &reply));
+	error = object_write(fd, request);
+	if (!error)
+		error = object_read(fd, REPLY_MAX, -1, &reply);
+	/* Its process has ended, or somebody stopped it. */
+	if (error && (error_number(error) == ECONNRESET || error_number(error) == EPIPE)) {
+		error_destroy(error);
+		return error_create(ERROR_NOTHING, "process %d is traced no more", pid);
+	}
+	try(error);
 	try(reply_error(reply));
 	if (ret_payload)
 		try(payload_read(fd, reply, ret_payload, ret_size));
 	*ret = take(reply);
 	return NULL;
+}
+
+/* Removes the socket that a tracer of PID left behind that was killed; not that of one that begins. */
+static void stale_remove(pid_t pid)
+{
+	cleanup_free char *path = control_path(pid, "lock");
+	struct error *error;
+	int lock;
+
+	if (!path)
+		return;
+	error = lock_try(pid, path, &lock);
+	if (error) {
+		error_destroy(error);
+		return;
+	}
+	control_unlisten(pid, -1);
+	close(lock);
 }
 
 static int pid_compare(const void *a, const void *b)
@@ -419,8 +445,9 @@ struct error *control_sessions(pid_t **ret, size_t *ret_count)
 		if (pid <= 0 || pid > INT_MAX || strcmp(end, ".sock"))
 			continue;
 		error = session_connect(pid, &fd);
-		if (error) { /* left behind by a tracer that was killed */
+		if (error) {
 			error_destroy(error);
+			stale_remove((pid_t)pid);
 			continue;
 		}
 		close(fd);

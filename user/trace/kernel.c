@@ -147,6 +147,7 @@ void kernel_features_probe(struct kernel_features *ret)
 	ret->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
 	program = program_load(0, &ret->bpf_errno);
 	ret->bpf = program >= 0;
+	ret->uprobe_multi_errno = ret->uprobe_session_errno = ret->bpf_errno;
 	ret->uprobe_multi = ret->bpf && try_link(false, &ret->uprobe_multi_errno);
 	ret->uprobe_session = ret->bpf && try_link(true, &ret->uprobe_session_errno);
 	ret->task_storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
@@ -154,7 +155,10 @@ void kernel_features_probe(struct kernel_features *ret)
 
 static void feature_print(FILE *out, const char *name, bool have, int number, const char *purpose)
 {
-	fprintf(out, "%-15s %s  %s%s%s\n", name, have ? "yes" : "no ", purpose,
+	/* Without privileges nothing can be tried. */
+	const char *found = number == EPERM || number == EACCES ? "?  " : "no ";
+
+	fprintf(out, "%-15s %s  %s%s%s\n", name, have ? "yes" : found, purpose,
 		number && !have ? ": " : "", number && !have ? strerror(number) : "");
 }
 
@@ -163,7 +167,7 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 	feature_print(out, "BTF", features->btf, 0,
 		      "the kernel's types, /sys/kernel/btf/vmlinux (needed)");
 	feature_print(out, "BPF", features->bpf, features->bpf_errno, "loading programs (needed)");
-	feature_print(out, "task storage", features->task_storage, 0,
+	feature_print(out, "task storage", features->task_storage, features->bpf_errno,
 		      "a record for each thread (needed)");
 	feature_print(out, "uprobe_multi", features->uprobe_multi, features->uprobe_multi_errno,
 		      "all probes by one link, Linux 6.6 (needed)");
