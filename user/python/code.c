@@ -184,7 +184,7 @@ static struct error *string_locate(struct memory *memory, const struct python_la
 	return NULL;
 }
 
-static struct error *string_read(struct memory *memory, const struct python_layout *layout,
+struct error *python_string_read(struct memory *memory, const struct python_layout *layout,
 				 uint64_t address, char **ret)
 {
 	cleanup_free uint8_t *data = NULL;
@@ -241,11 +241,12 @@ static struct error *code_read(struct memory *memory, const struct python_layout
 	code->firstlineno = (int32_t)field_u32(data, layout->code.firstlineno);
 	if (layout->code.firsttraceable != PYTHON_NO_OFFSET)
 		code->firsttraceable = field_u32(data, layout->code.firsttraceable);
-	try(string_read(memory, layout, field_u64(data, layout->code.filename), &code->filename));
-	try(string_read(memory, layout, field_u64(data, layout->code.name), &code->name));
+	try(python_string_read(memory, layout, field_u64(data, layout->code.filename),
+			       &code->filename));
+	try(python_string_read(memory, layout, field_u64(data, layout->code.name), &code->name));
 	if (layout->code.qualname != PYTHON_NO_OFFSET)
-		try(string_read(memory, layout, field_u64(data, layout->code.qualname),
-				&code->qualname));
+		try(python_string_read(memory, layout, field_u64(data, layout->code.qualname),
+				       &code->qualname));
 	return table_read(memory, layout, field_u64(data, layout->code.linetable), &code->table,
 			  &code->table_size);
 }

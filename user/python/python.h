@@ -78,6 +78,23 @@ struct python_layout {
 	} bytes;
 
 	struct {
+		/* PyTypeObject: its size, tp_name, ... */
+		uint32_t object_size, name, basicsize, itemsize, flags, base, dict;
+		uint32_t qualname, cached_keys; /* PyHeapTypeObject: ht_qualname, ht_cached_keys */
+	} type;
+
+	struct {
+		uint32_t keys, values; /* ma_keys, ma_values */
+		/* struct _dictkeysobject: dk_size up to 3.10, the next three from 3.11 on */
+		uint32_t keys_size, keys_log2_size, keys_log2_index_bytes, keys_kind;
+		uint32_t keys_nentries, keys_indices;
+	} dict;
+
+	struct {
+		uint32_t list_items, set_table, bytearray_bytes; /* ob_item, table, ob_bytes */
+	} containers;
+
+	struct {
 		/* In _PyRuntime; tstate_current 3.7 to 3.11, auto_tss_key 3.7 to 3.14. */
 		uint32_t interpreters_head, tstate_current, auto_tss_key;
 		/* 3.12 on: 5 words each */

@@ -234,28 +234,56 @@ static bool is_conditional(const ZydisDecodedInstruction *instruction)
 	return instruction->meta.category == ZYDIS_CATEGORY_COND_BR;
 }
 
+/* The instruction AT; false if it is none, or if there is no code. */
+static bool decode(const struct image *image, uint64_t at, ZydisDecodedInstruction *instruction,
+		   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT])
+{
+	size_t size = LENGTH_MAX;
+	const uint8_t *code = image_bytes(image, at, size);
+	ZydisDecoder decoder;
+
+	/* Shorter at the end of the code. */
+	while (!code && --size)
+		code = image_bytes(image, at, size);
+	return code &&
+	       ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
+					     ZYDIS_STACK_WIDTH_64)) &&
+	       ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, size, instruction, operands));
+}
+
+size_t x86_words_loaded(const struct image *image, uint64_t function, uint64_t *ret, size_t most)
+{
+	ZydisDecodedInstruction instruction;
+	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+	uint64_t at = function;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < INSTRUCTIONS_MAX && count < most; i++) {
+		if (!decode(image, at, &instruction, operands) ||
+		    instruction.meta.category == ZYDIS_CATEGORY_RET)
+			break;
+		at += instruction.length;
+		if (instruction.mnemonic == ZYDIS_MNEMONIC_MOV && operands[0].size == 64 &&
+		    operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    operands[1].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    operands[1].mem.base == ZYDIS_REGISTER_RIP)
+			ret[count++] = at + operands[1].mem.disp.value;
+	}
+	return count;
+}
+
 bool x86_returned(const struct image *image, uint64_t function, struct x86_value *ret)
 {
 	struct machine machine = {.image = image};
 	ZydisDecodedInstruction instruction;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecoder decoder;
 	uint64_t at = function;
 	unsigned i;
 
-	if (!ZYAN_SUCCESS(
-		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
-		return false;
 	for (i = 0; i < INSTRUCTIONS_MAX; i++) {
 		const struct x86_value *rax = &machine.registers[0];
-		size_t size = LENGTH_MAX;
-		const uint8_t *code = image_bytes(image, at, size);
 
-		/* Shorter at the end of the code. */
-		while (!code && --size)
-			code = image_bytes(image, at, size);
-		if (!code || !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, size,
-								  &instruction, operands)))
+		if (!decode(image, at, &instruction, operands))
 			return false;
 		/* The value is tested (and a fatal error follows where it is NULL). */
 		if (instruction.meta.category == ZYDIS_CATEGORY_RET ||

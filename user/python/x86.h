@@ -8,6 +8,7 @@
 #define TMBPF_PYTHON_X86_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "target/image.h"
@@ -39,5 +40,11 @@ struct x86_value {
  * False if what it returns is not one of the above.
  */
 bool x86_returned(const struct image *image, uint64_t function, struct x86_value *ret);
+
+/*
+ * The image addresses of the 64-bit words in the file's own data that FUNCTION loads up to its
+ * first return, in their order, MOST at most. Returns how many.
+ */
+size_t x86_words_loaded(const struct image *image, uint64_t function, uint64_t *ret, size_t most);
 
 #endif

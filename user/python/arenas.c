@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/arenas.h"
+#include "python/parts.h"
+#include "python/x86.h"
+
+#define CLASSES_MAX   64 /* 512 bytes in steps of 8 */
+#define PAIR          16
+#define ARENAS_MAX    (1u << 24)
+#define ARENAS_FIRST  16 /* INITIAL_ARENA_OBJECTS; the array doubles */
+#define SEGMENT_CHUNK (256u << 10)
+#define SEGMENT_MAX   (64u << 20)
+#define ADDRESS_MAX   (1ULL << 47)
+#define POOLS_ASKED   8 /* that have to lie in the arenas they name */
+
+/* struct pool_header, 48 bytes. */
+enum { POOL_ARENAINDEX = 32, POOL_SZIDX = 36 };
+/* struct _obmalloc_mgmt (3.12 on), from usable_arenas on. */
+enum { MGMT_ARENAS = -24, MGMT_MAXARENAS = -16, MGMT_RAW_BLOCKS = 552 };
+
+/* struct arena_object. */
+struct arena_object {
+	uint64_t address, pool_address;
+	uint32_t nfreepools, ntotalpools;
+	uint64_t freepools, nextarena, prevarena;
+};
+
+_Static_assert(sizeof(struct arena_object) == 48, "struct arena_object of Objects/obmalloc.c");
+
+/* A pool that usedpools leads to, and the arena that it says it is of. */
+struct witness {
+	uint64_t pool;
+	uint32_t arena;
+};
+
+static uint64_t arena_size(const struct python *python)
+{
+	return 1ULL << python->heap.arena_bits;
+}
+
+static bool arena_holds(const struct python *python, const struct arena_object *arena,
+			uint64_t address)
+{
+	return arena->address && address >= arena->address &&
+	       address < arena->address + arena_size(python);
+}
+
+static struct error *witnesses_read(const struct python *python, struct witness *witnesses,
+				    size_t *ret_count)
+{
+	struct memory *memory = &python->process->memory;
+	uint64_t pairs[2 * CLASSES_MAX];
+	size_t classes = 512 / python->heap.alignment, count = 0;
+
+	try(memory_read(memory, python->heap.usedpools, pairs, classes * PAIR));
+	for (size_t i = 0; i < classes && count < POOLS_ASKED; i++) {
+		struct witness *witness = &witnesses[count];
+		uint32_t szidx;
+
+		witness->pool = pairs[2 * i];
+		if (witness->pool == python->heap.usedpools + i * PAIR - PAIR)
+			continue;
+		try(memory_read_u32(memory, witness->pool + POOL_SZIDX, &szidx));
+		try(memory_read_u32(memory, witness->pool + POOL_ARENAINDEX, &witness->arena));
+		if (szidx == i && witness->arena < ARENAS_MAX)
+			count++;
+	}
+	*ret_count = count;
+	return NULL;
+}
+
+/* Is ADDRESS the array of arenas? Each witness lies in the one that it names. */
+static bool arenas_fit(const struct python *python, uint64_t address,
+		       const struct witness *witnesses, size_t count)
+{
+	struct memory *memory = &python->process->memory;
+
+	for (size_t i = 0; i < count; i++) {
+		struct arena_object arena;
+		struct error *error = memory_read(memory,
+						  address + witnesses[i].arena * sizeof(arena),
+						  &arena, sizeof(arena));
+
+		if (error) {
+			error_destroy(error);
+			return false;
+		}
+		if (!arena_holds(python, &arena, witnesses[i].pool))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * How many elements the array at ADDRESS has: what it was allocated with tells, as it is always
+ * ARENAS_FIRST times a power of two. glibc's chunk has its size before it, a debug hook its own.
+ */
+static struct error *arenas_length(const struct python *python, uint64_t address, uint32_t *ret)
+{
+	static const uint8_t hook[8] = {'r', 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd};
+	uint64_t words[2], size, length = ARENAS_FIRST;
+
+	try(memory_read(&python->process->memory, address - sizeof(words), words, sizeof(words)));
+	if (memcmp(&words[1], hook, sizeof(hook)) == 0)
+		size = be64toh(words[0]);
+	else
+		size = (words[1] & ~7ULL) - (words[1] & 2 ? 16 : 8);
+	if (size < ARENAS_FIRST * sizeof(struct arena_object) ||
+	    size > ARENAS_MAX * sizeof(struct arena_object))
+		return error_create(ERROR_FAILED,
+				    "%s: the length of pymalloc's array of arenas at 0x%" PRIx64
+				    " is not known: the memory before it is not as glibc's malloc "
+				    "has it",
+				    python->image->path, address);
+	while (2 * length * sizeof(struct arena_object) <= size)
+		length *= 2;
+	*ret = (uint32_t)length;
+	return NULL;
+}
+
+struct arenas_search {
+	const struct python *python;
+	struct witness witnesses[POOLS_ASKED];
+	size_t witness_count;
+	uint64_t found;
+};
+
+static bool words_search(struct arenas_search *search, const uint64_t *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (words[i] && words[i] % 16 == 0 && words[i] < ADDRESS_MAX &&
+		    arenas_fit(search->python, words[i], search->witnesses,
+			       search->witness_count)) {
+			search->found = words[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Up to 3.11: `arenas` is static; the word that leads to what the used pools name. */
+static struct error *arenas_search(const struct python *python, uint64_t *ret)
+{
+	struct arenas_search search = {.python = python};
+	cleanup_free uint64_t *words = malloc(SEGMENT_CHUNK);
+
+	if (!words)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for pymalloc");
+	try(witnesses_read(python, search.witnesses, &search.witness_count));
+	for (size_t i = 0; i < python->image->segment_count && search.witness_count; i++) {
+		const struct image_segment *segment = &python->image->segments[i];
+		uint64_t start = (segment->address + 7) & ~7ULL;
+		uint64_t size = segment->memory_size - (start - segment->address);
+
+		if (!segment->writable || segment->memory_size > SEGMENT_MAX)
+			continue;
+		for (uint64_t at = 0; at + 8 <= size; at += SEGMENT_CHUNK) {
+			uint64_t length = size - at < SEGMENT_CHUNK ? size - at : SEGMENT_CHUNK;
+
+			try(memory_read(&python->process->memory, start + python->bias + at, words,
+					length));
+			if (words_search(&search, words, length / 8)) {
+				*ret = search.found;
+				return NULL;
+			}
+		}
+	}
+	return error_create(ERROR_FAILED, "%s: pymalloc's arenas are not found: %s",
+			    python->image->path,
+			    search.witness_count ? "nothing leads to those that its pools name"
+						 : "no pool is in use");
+}
+
+/*
+ * Up to 3.11: _Py_GetAllocatedBlocks() adds up what arenas hold and raw_allocated_blocks, and so
+ * loads two words, `arenas` and that; before 3.9 it returns one that counts all blocks.
+ */
+static struct error *counter_read(const struct python *python, uint64_t arenas,
+				  struct python_arenas *heap)
+{
+	const struct image_symbol *function = image_symbol(python->image, "_Py_GetAllocatedBlocks");
+	uint64_t addresses[4], words[2];
+	size_t count = 0;
+
+	if (function)
+		count = x86_words_loaded(python->image, function->address, addresses,
+					 array_size(addresses));
+	for (size_t i = 0; i < count && i < array_size(words); i++)
+		try(memory_read_u64(&python->process->memory, addresses[i] + python->bias,
+				    &words[i]));
+	if (count == 1) {
+		heap->blocks = words[0];
+		heap->counted = PYTHON_COUNTED_ALL;
+	} else if (count == 2 && (words[0] == arenas) != (words[1] == arenas)) {
+		heap->blocks = words[0] == arenas ? words[1] : words[0];
+		heap->counted = PYTHON_COUNTED_RAW;
+	}
+	return NULL;
+}
+
+static struct error *arenas_take(const struct python *python, uint64_t address, uint32_t length,
+				 struct python_arenas *heap)
+{
+	cleanup_free struct arena_object *objects = reallocarray(NULL, length, sizeof(*objects));
+
+	heap->list = reallocarray(NULL, length, sizeof(*heap->list));
+	if (!objects || !heap->list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "%u arenas", length);
+	try(memory_read(&python->process->memory, address, objects, length * sizeof(*objects)));
+	for (uint32_t i = 0; i < length; i++) {
+		const struct arena_object *object = &objects[i];
+
+		if (!object->address)
+			continue;
+		if (object->pool_address < object->address ||
+		    object->pool_address > object->address + arena_size(python) ||
+		    object->nfreepools > object->ntotalpools)
+			return error_create(ERROR_FAILED,
+					    "%s: arena %u of the array at 0x%" PRIx64
+					    " does not hold together",
+					    python->image->path, i, address);
+		heap->list[heap->count++] =
+			(struct python_arena){object->address, object->pool_address,
+					      object->nfreepools, object->ntotalpools};
+	}
+	return NULL;
+}
+
+static struct error *heap_add(struct python_heaps *heaps, uint64_t state,
+			      struct python_arenas **ret)
+{
+	struct python_arenas *list =
+		reallocarray(heaps->list, heaps->count + 1, sizeof(*heaps->list));
+
+	if (!list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the heaps of interpreters");
+	heaps->list = list;
+	*ret = &list[heaps->count++];
+	**ret = (struct python_arenas){.state = state};
+	return NULL;
+}
+
+/* From 3.12: the state at STATE, unless it is there already or unused. */
+static struct error *state_take(const struct python *python, uint64_t state,
+				struct python_heaps *heaps)
+{
+	struct memory *memory = &python->process->memory;
+	uint64_t field = state + python->heap.obmalloc_usable_arenas, arenas;
+	struct python_arenas *heap;
+	uint32_t length;
+
+	for (size_t i = 0; i < heaps->count; i++) {
+		if (heaps->list[i].state == state)
+			return NULL;
+	}
+	try(memory_read_u64(memory, field + MGMT_ARENAS, &arenas));
+	try(memory_read_u32(memory, field + MGMT_MAXARENAS, &length));
+	if (!arenas || !length)
+		return NULL;
+	if (length > ARENAS_MAX)
+		return error_create(ERROR_FAILED,
+				    "%s: pymalloc's state at 0x%" PRIx64 " has %u arenas",
+				    python->image->path, state, length);
+	try(heap_add(heaps, state, &heap));
+	try(memory_read_u64(memory, field + MGMT_RAW_BLOCKS, &heap->blocks));
+	heap->counted = PYTHON_COUNTED_RAW;
+	return arenas_take(python, arenas, length, heap);
+}
+
+static struct error *states_take(const struct python *python, struct python_heaps *heaps)
+{
+	struct python_states states = {0};
+	struct error *error;
+
+	try(python_states_read(python, &states));
+	for (size_t i = 0; i < states.interpreter_count; i++) {
+		uint64_t state = states.interpreters[i] + python->heap.interp_obmalloc;
+
+		error = NULL;
+		if (python->heap.obmalloc_is_pointer)
+			error = memory_read_u64(&python->process->memory, state, &state);
+		if (!error && state)
+			error = state_take(python, state, heaps);
+		if (error) {
+			python_states_deinit(&states);
+			return error;
+		}
+	}
+	python_states_deinit(&states);
+	return NULL;
+}
+
+static struct error *heaps_read_once(const struct python *python, struct python_heaps *heaps)
+{
+	struct python_arenas *heap;
+	uint64_t arenas;
+	uint32_t length;
+
+	if (!python->heap.usedpools)
+		return NULL;
+	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET)
+		return states_take(python, heaps);
+	try(arenas_search(python, &arenas));
+	try(arenas_length(python, arenas, &length));
+	try(heap_add(heaps, arenas, &heap));
+	try(counter_read(python, arenas, heap));
+	return arenas_take(python, arenas, length, heap);
+}
+
+struct error *python_heaps_read(const struct python *python, struct python_heaps *ret)
+{
+	unsigned tries = 0;
+
+	for (;;) {
+		struct python_heaps heaps = {0};
+		struct error *error = heaps_read_once(python, &heaps);
+
+		if (!error) {
+			*ret = heaps;
+			return NULL;
+		}
+		python_heaps_deinit(&heaps);
+		if (!python_worth_trying(error) || !python_try_again(&tries))
+			return error;
+		error_destroy(error);
+	}
+}
+
+void python_heaps_deinit(struct python_heaps *heaps)
+{
+	for (size_t i = 0; i < heaps->count; i++)
+		free(heaps->list[i].list);
+	free(heaps->list);
+	*heaps = (struct python_heaps){0};
+}

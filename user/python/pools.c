@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/pools.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/arenas.h"
+#include "python/python.h"
+
+#define READ_AGAIN 5 /* a pool that did not hold together: a torn read hardly survives two */
+
+/* struct pool_header. */
+struct pool_header {
+	uint32_t count;
+	uint32_t padding;
+	uint64_t freeblock, nextpool, prevpool;
+	uint32_t arenaindex, szidx, nextoffset, maxnextoffset;
+};
+
+_Static_assert(sizeof(struct pool_header) == PYTHON_POOL_OVERHEAD,
+	       "struct pool_header of Objects/obmalloc.c");
+
+struct python_pools {
+	const struct python *python;
+	uint8_t *memory; /* of one arena */
+	uint64_t free[PYTHON_POOL_BLOCKS / 64];
+	struct python_pools_unread unread;
+};
+
+struct error *python_pools_create(const struct python *python, struct python_pools **ret)
+{
+	struct python_pools *pools = calloc(1, sizeof(*pools));
+
+	if (pools)
+		pools->memory = malloc((size_t)1 << python->heap.arena_bits);
+	if (!pools || !pools->memory) {
+		free(pools);
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over pymalloc's pools");
+	}
+	pools->python = python;
+	*ret = pools;
+	return NULL;
+}
+
+void python_pools_destroy(struct python_pools *pools)
+{
+	if (!pools)
+		return;
+	free(pools->memory);
+	free(pools);
+}
+
+struct python_pools_unread python_pools_unread(const struct python_pools *pools)
+{
+	return pools->unread;
+}
+
+/*
+ * Marks the free blocks of the pool that was read to MEMORY. False if it does not hold together:
+ * its header, its free list and its count have to agree.
+ */
+static bool pool_parse(struct python_pools *pools, const uint8_t *memory, struct python_pool *pool)
+{
+	const struct python_heap *heap = &pools->python->heap;
+	uint32_t classes = 512 / heap->alignment, free_count = 0;
+	struct pool_header header;
+	uint64_t block;
+
+	memcpy(&header, memory, sizeof(header));
+	if (header.count == 0) {
+		pool->live = 0;
+		return true;
+	}
+	if (header.szidx >= classes)
+		return false;
+	pool->block_size = (header.szidx + 1) * heap->alignment;
+	if (header.maxnextoffset != heap->pool_size - pool->block_size ||
+	    header.nextoffset < PYTHON_POOL_OVERHEAD || header.nextoffset > heap->pool_size ||
+	    (header.nextoffset - PYTHON_POOL_OVERHEAD) % pool->block_size)
+		return false;
+	pool->carved = (header.nextoffset - PYTHON_POOL_OVERHEAD) / pool->block_size;
+	memset(pools->free, 0, sizeof(pools->free));
+	for (block = header.freeblock; block; free_count++) {
+		uint64_t offset = block - pool->address - PYTHON_POOL_OVERHEAD;
+		uint64_t i = offset / pool->block_size;
+
+		if (i >= pool->carved || offset % pool->block_size || free_count >= pool->carved)
+			return false;
+		pools->free[i / 64] |= 1ULL << (i % 64);
+		memcpy(&block, memory + PYTHON_POOL_OVERHEAD + offset, sizeof(block));
+	}
+	pool->live = pool->carved - free_count;
+	pool->memory = memory;
+	pool->free = pools->free;
+	return pool->live == header.count;
+}
+
+/* The pool at MEMORY, which may be read again. RET_STABLE: it holds together. */
+static struct error *pool_read(struct python_pools *pools, uint8_t *memory,
+			       struct python_pool *pool, bool *ret_stable)
+{
+	for (unsigned i = 0; i <= READ_AGAIN; i++) {
+		if (i > 0)
+			try(memory_read(&pools->python->process->memory, pool->address, memory,
+					pools->python->heap.pool_size));
+		if (pool_parse(pools, memory, pool)) {
+			pools->unread.reread += i > 0;
+			*ret_stable = true;
+			return NULL;
+		}
+	}
+	pools->unread.unstable++;
+	*ret_stable = false;
+	return NULL;
+}
+
+/* Has the target given this memory back meanwhile? Else ERROR is the walk's. */
+static struct error *arena_gone(struct python_pools *pools, struct error *error)
+{
+	if (error_number(error) != EFAULT)
+		return error;
+	pools->unread.arenas++;
+	error_destroy(error);
+	return NULL;
+}
+
+struct error *python_pools_each(struct python_pools *pools, const struct python_arena *arena,
+				struct error *(*visit)(void *context,
+						       const struct python_pool *pool),
+				void *context)
+{
+	uint32_t pool_size = pools->python->heap.pool_size;
+	uint64_t first = (arena->address + pool_size - 1) & ~((uint64_t)pool_size - 1);
+	uint64_t end = arena->pool_address;
+	struct error *error;
+
+	if (end <= first)
+		return NULL;
+	error = memory_read(&pools->python->process->memory, first, pools->memory, end - first);
+	if (error)
+		return arena_gone(pools, error);
+	for (uint64_t at = 0; at + pool_size <= end - first; at += pool_size) {
+		struct python_pool pool = {.address = first + at};
+		bool stable = false;
+
+		error = pool_read(pools, pools->memory + at, &pool, &stable);
+		if (error)
+			return arena_gone(pools, error);
+		if (stable && pool.live > 0)
+			try(visit(context, &pool));
+	}
+	return NULL;
+}

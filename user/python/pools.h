@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The pools of an arena and the blocks that live in them (struct pool_header, pymalloc_alloc(),
+ * pymalloc_free() of Objects/obmalloc.c, the same from 3.6 to 3.15 but for the pools' size).
+ */
+#ifndef TMBPF_PYTHON_POOLS_H
+#define TMBPF_PYTHON_POOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct python;
+struct python_arena;
+
+#define PYTHON_POOL_OVERHEAD 48    /* bytes before the first block */
+#define PYTHON_POOL_MAX      16384 /* bytes */
+#define PYTHON_POOL_BLOCKS   (PYTHON_POOL_MAX / 8)
+
+/* A pool that holds something, as it was read. */
+struct python_pool {
+	uint64_t address;
+	uint32_t block_size;   /* bytes */
+	uint32_t carved;       /* blocks that were ever handed out, from the first on */
+	uint32_t live;         /* of them, those that are allocated */
+	const uint8_t *memory; /* the pool; block I lies at PYTHON_POOL_OVERHEAD + I * block_size */
+	const uint64_t *free;  /* a bit for each carved block */
+};
+
+static inline bool python_block_live(const struct python_pool *pool, uint32_t i)
+{
+	return !(pool->free[i / 64] >> (i % 64) & 1);
+}
+
+/* What a walk could not make out. */
+struct python_pools_unread {
+	uint64_t arenas;   /* that have gone, or could not be read */
+	uint64_t unstable; /* pools that never held together while they were read */
+	uint64_t reread;   /* pools that did only when they were read again */
+};
+
+struct python_pools;
+
+struct error *python_pools_create(const struct python *python, struct python_pools **ret);
+/* NULL is accepted. */
+void python_pools_destroy(struct python_pools *pools);
+
+/*
+ * Calls VISIT for each pool of ARENA that holds something; POOL is good during the call. One
+ * arena's memory is kept at a time.
+ */
+struct error *python_pools_each(struct python_pools *pools, const struct python_arena *arena,
+				struct error *(*visit)(void *context,
+						       const struct python_pool *pool),
+				void *context);
+
+struct python_pools_unread python_pools_unread(const struct python_pools *pools);
+
+#endif

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/types.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/lookup.h"
+#include "python/arenas.h"
+#include "python/code.h"
+#include "python/parts.h"
+
+/* Py_TPFLAGS_... of Include/object.h. */
+#define FLAG_INLINE_VALUES   (1u << 2) /* 3.13 on */
+#define FLAG_MANAGED_WEAKREF (1u << 3) /* 3.12 on */
+#define FLAG_MANAGED_DICT    (1u << 4) /* 3.11 on */
+#define FLAG_HEAPTYPE        (1u << 9)
+#define FLAG_READY           (1u << 12)
+#define FLAG_HAVE_GC         (1u << 14)
+
+#define ADDRESS_MAX     (1ULL << 47)
+#define BASICSIZE_MAX   (1 << 20)
+#define ITEMSIZE_MAX    (1 << 16)
+#define NAME_MAX_BYTES  512
+#define METATYPES_MAX   8
+#define KNOWN_MAX       (1u << 20) /* addresses that were looked at; then they are forgotten */
+#define TYPES_MAX       (1u << 20)
+#define DICT_MAX        4096 /* entries of a type's dict that are looked at */
+#define TYPE_BYTES      1024 /* more than any PyHeapTypeObject needs */
+#define PREHEADER_WORDS 16   /* bytes of a GC head; of a managed dict and weakref */
+#define DEBUG_HEADER    16   /* bytes that debug hooks put before a block */
+
+/* An address that was looked at. */
+struct known {
+	uint64_t address;
+	uint32_t type;
+};
+
+struct range {
+	uint64_t start, end;
+};
+
+struct python_types {
+	const struct python *python;
+	uint64_t type_type, unicode_type; /* PyType_Type, PyUnicode_Type */
+	struct range *arenas;             /* sorted */
+	size_t arena_count;
+	struct python_type *list;
+	size_t count, capacity;
+	struct known *known;
+	size_t known_count, known_capacity;
+	struct lookup known_lookup;
+};
+
+static int compare_ranges(const void *left, const void *right)
+{
+	uint64_t a = ((const struct range *)left)->start, b = ((const struct range *)right)->start;
+
+	return (a > b) - (a < b);
+}
+
+static struct error *ranges_take(struct python_types *types, const struct python_heaps *heaps)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < heaps->count; i++)
+		count += heaps->list[i].count;
+	types->arenas = reallocarray(NULL, count + 1, sizeof(*types->arenas));
+	if (!types->arenas)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "%zu arenas", count);
+	for (size_t i = 0; i < heaps->count; i++) {
+		for (size_t j = 0; j < heaps->list[i].count; j++) {
+			uint64_t start = heaps->list[i].list[j].address;
+
+			types->arenas[types->arena_count++] = (struct range){
+				start, start + (1ULL << types->python->heap.arena_bits)};
+		}
+	}
+	qsort(types->arenas, types->arena_count, sizeof(*types->arenas), compare_ranges);
+	return NULL;
+}
+
+static bool in_arena(const struct python_types *types, uint64_t address)
+{
+	size_t low = 0, high = types->arena_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (types->arenas[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < types->arena_count && types->arenas[low].start <= address;
+}
+
+struct error *python_types_create(const struct python *python, const struct python_heaps *heaps,
+				  struct python_types **ret)
+{
+	struct python_types *types = calloc(1, sizeof(*types));
+	struct error *error;
+
+	if (!types)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the types of a process");
+	types->python = python;
+	types->type_type = python_symbol(python, "PyType_Type");
+	types->unicode_type = python_symbol(python, "PyUnicode_Type");
+	if (!types->type_type || !types->unicode_type)
+		error = error_create(ERROR_FAILED,
+				     "%s: PyType_Type or PyUnicode_Type is not among its dynamic "
+				     "symbols",
+				     python->image->path);
+	else
+		error = ranges_take(types, heaps);
+	if (error) {
+		python_types_destroy(types);
+		return error;
+	}
+	*ret = types;
+	return NULL;
+}
+
+void python_types_destroy(struct python_types *types)
+{
+	if (!types)
+		return;
+	for (size_t i = 0; i < types->count; i++)
+		free(types->list[i].name);
+	free(types->list);
+	free(types->known);
+	free(types->arenas);
+	lookup_deinit(&types->known_lookup);
+	free(types);
+}
+
+size_t python_types_count(const struct python_types *types)
+{
+	return types->count;
+}
+
+const struct python_type *python_types_get(const struct python_types *types, uint32_t type)
+{
+	return &types->list[type];
+}
+
+static uint64_t word_at(const uint8_t *data, uint32_t offset)
+{
+	uint64_t word;
+
+	memcpy(&word, data + offset, sizeof(word));
+	return word;
+}
+
+/*
+ * Is ADDRESS, whose type is METATYPE, a class? The types of types end in PyType_Type. ERROR says
+ * that memory could not be read, which is no class either.
+ */
+static struct error *metatype_check(const struct python_types *types, uint64_t metatype, bool *ret)
+{
+	*ret = false;
+	for (unsigned i = 0; i < METATYPES_MAX; i++) {
+		if (metatype == types->type_type) {
+			*ret = true;
+			return NULL;
+		}
+		if (!metatype || metatype % 8 || metatype >= ADDRESS_MAX)
+			return NULL;
+		try(memory_read_u64(&types->python->process->memory, metatype + 8, &metatype));
+	}
+	return NULL;
+}
+
+/* The C string at ADDRESS, if it is a name; else NULL. The caller's to free. */
+static struct error *name_read(const struct python_types *types, uint64_t address, char **ret)
+{
+	char text[NAME_MAX_BYTES + 1] = "";
+	uint64_t left = 4096 - (address & 4095);
+	size_t size = left < NAME_MAX_BYTES ? left : NAME_MAX_BYTES;
+	size_t length;
+
+	*ret = NULL;
+	if (!address || address >= ADDRESS_MAX)
+		return NULL;
+	try(memory_read(&types->python->process->memory, address, text, size));
+	/* It may go on in the next page. */
+	if (strnlen(text, size) == size && size < NAME_MAX_BYTES)
+		try(memory_read(&types->python->process->memory, address + size, text + size,
+				NAME_MAX_BYTES - size));
+	length = strlen(text);
+	if (length == 0 || length == NAME_MAX_BYTES)
+		return NULL;
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return NULL;
+	}
+	*ret = strdup(text);
+	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "the name of a type");
+}
+
+/* A str object's text; NULL where it is none. */
+static struct error *str_read(const struct python_types *types, uint64_t address, char **ret)
+{
+	struct error *error;
+	uint64_t type;
+
+	*ret = NULL;
+	if (!address || address % 8 || address >= ADDRESS_MAX)
+		return NULL;
+	try(memory_read_u64(&types->python->process->memory, address + 8, &type));
+	if (type != types->unicode_type)
+		return NULL;
+	error = python_string_read(&types->python->process->memory, &types->python->layout, address,
+				   ret);
+	if (error && error_number(error) == ENOMEM)
+		return error;
+	error_destroy(error);
+	return NULL;
+}
+
+struct keys {
+	uint64_t entries; /* address */
+	uint32_t entry_size, key, value;
+	uint64_t count;
+};
+
+/* Where the entries of the dict keys at ADDRESS are (struct _dictkeysobject). */
+static struct error *keys_read(const struct python_types *types, uint64_t address, struct keys *ret)
+{
+	const struct python_layout *layout = &types->python->layout;
+	struct memory *memory = &types->python->process->memory;
+	uint64_t size, index_bytes;
+	uint8_t small[3];
+
+	*ret = (struct keys){0};
+	try(memory_read_u64(memory, address + layout->dict.keys_nentries, &ret->count));
+	if (layout->dict.keys_size != PYTHON_NO_OFFSET) {
+		/* DK_IXSIZE(): as many bytes as hold an index */
+		try(memory_read_u64(memory, address + layout->dict.keys_size, &size));
+		if (size > DICT_MAX * 2)
+			size = DICT_MAX * 2;
+		index_bytes = size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : 4);
+		small[2] = 0;
+	} else {
+		try(memory_read_u8(memory, address + layout->dict.keys_log2_index_bytes,
+				   &small[1]));
+		try(memory_read_u8(memory, address + layout->dict.keys_kind, &small[2]));
+		if (small[1] > 24)
+			return NULL;
+		index_bytes = 1ULL << small[1];
+	}
+	/* DICT_KEYS_GENERAL has entries of hash, key, value; others of key and value. */
+	ret->entry_size = small[2] == 0 ? 24 : 16;
+	ret->key = small[2] == 0 ? 8 : 0;
+	ret->value = ret->key + 8;
+	ret->entries = address + layout->dict.keys_indices + index_bytes;
+	if (ret->count > DICT_MAX)
+		ret->count = DICT_MAX;
+	return NULL;
+}
+
+/* The module that a class' dict names: "__module__", a str. NULL where it does not. */
+static struct error *module_read(const struct python_types *types, uint64_t dict, char **ret)
+{
+	struct memory *memory = &types->python->process->memory;
+	cleanup_free uint8_t *entries = NULL;
+	uint64_t address;
+	struct keys keys;
+
+	*ret = NULL;
+	if (!dict || dict % 8 || dict >= ADDRESS_MAX)
+		return NULL;
+	try(memory_read_u64(memory, dict + types->python->layout.dict.keys, &address));
+	if (!address || address % 8 || address >= ADDRESS_MAX)
+		return NULL;
+	try(keys_read(types, address, &keys));
+	if (keys.count == 0)
+		return NULL;
+	entries = reallocarray(NULL, keys.count, keys.entry_size);
+	if (!entries)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the dict of a type");
+	try(memory_read(memory, keys.entries, entries, keys.count * keys.entry_size));
+	for (uint64_t i = 0; i < keys.count; i++) {
+		const uint8_t *entry = entries + i * keys.entry_size;
+		cleanup_free char *key = NULL;
+
+		try(str_read(types, word_at(entry, keys.key), &key));
+		if (key && strcmp(key, "__module__") == 0)
+			return str_read(types, word_at(entry, keys.value), ret);
+	}
+	return NULL;
+}
+
+/* Of a class made by a class statement: its module and qualified name, where they can be read. */
+static struct error *qualified_name(const struct python_types *types, const uint8_t *type,
+				    char **name)
+{
+	const struct python_layout *layout = &types->python->layout;
+	cleanup_free char *qualname = NULL;
+	cleanup_free char *module = NULL;
+	char *full;
+
+	try(str_read(types, word_at(type, layout->type.qualname), &qualname));
+	try(module_read(types, word_at(type, layout->type.dict), &module));
+	/* tp_name of what C made with PyType_FromSpec() has the module in it. */
+	if (!qualname || (!module && strchr(*name, '.')))
+		return NULL;
+	if (!module || strcmp(module, "builtins") == 0) {
+		free(*name);
+		*name = take(qualname);
+		return NULL;
+	}
+	if (asprintf(&full, "%s.%s", module, qualname) < 0)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the name of a type");
+	free(*name);
+	*name = full;
+	return NULL;
+}
+
+static uint32_t presize_of(const struct python *python, uint64_t flags)
+{
+	uint32_t presize = 0, preheader = 0;
+
+	if (python->version >= 0x030c0000)
+		preheader = FLAG_MANAGED_DICT | FLAG_MANAGED_WEAKREF;
+	else if (python->version >= 0x030b0000)
+		preheader = FLAG_MANAGED_DICT;
+	if (flags & FLAG_HAVE_GC)
+		presize += PREHEADER_WORDS;
+	if (flags & preheader)
+		presize += PREHEADER_WORDS;
+	return presize;
+}
+
+/* Reads the type at ADDRESS into RET, whose name stays NULL where it is none. */
+static struct error *type_read(const struct python_types *types, uint64_t address,
+			       struct python_type *ret)
+{
+	const struct python_layout *layout = &types->python->layout;
+	struct memory *memory = &types->python->process->memory;
+	uint8_t type[TYPE_BYTES];
+	int64_t basicsize, itemsize;
+	uint64_t flags;
+	bool good;
+
+	try(memory_read(memory, address, type, layout->type.flags + 8));
+	basicsize = (int64_t)word_at(type, layout->type.basicsize);
+	itemsize = (int64_t)word_at(type, layout->type.itemsize);
+	flags = word_at(type, layout->type.flags);
+	if (basicsize < 16 || basicsize > BASICSIZE_MAX || itemsize < 0 ||
+	    itemsize > ITEMSIZE_MAX || !(flags & FLAG_READY))
+		return NULL;
+	try(metatype_check(types, word_at(type, 8), &good));
+	if (!good)
+		return NULL;
+	try(name_read(types, word_at(type, layout->type.name), &ret->name));
+	if (!ret->name)
+		return NULL;
+	ret->address = address;
+	ret->basicsize = (uint32_t)basicsize;
+	ret->presize = presize_of(types->python, flags);
+	ret->is_str = address == types->unicode_type;
+	if (!(flags & FLAG_HEAPTYPE))
+		return NULL;
+	try(memory_read(memory, address, type, layout->type.qualname + 8));
+	return qualified_name(types, type, &ret->name);
+}
+
+static bool known_equal(const void *context, uint32_t position, const void *key)
+{
+	return ((const struct python_types *)context)->known[position].address ==
+	       *(const uint64_t *)key;
+}
+
+static struct error *known_add(struct python_types *types, uint64_t address, uint32_t type)
+{
+	/* What a target made of its memory must not make ours grow; types are found again. */
+	if (types->known_count >= KNOWN_MAX) {
+		lookup_deinit(&types->known_lookup);
+		types->known_count = 0;
+		for (uint32_t i = 0; i < types->count; i++)
+			try(known_add(types, types->list[i].address, i));
+	}
+	try(array_reserve(&types->known, &types->known_capacity, types->known_count, 1,
+			  sizeof(*types->known)));
+	try(lookup_add(&types->known_lookup, lookup_hash_number(0, address),
+		       (uint32_t)types->known_count));
+	types->known[types->known_count++] = (struct known){address, type};
+	return NULL;
+}
+
+/* A place that cannot be read holds no type; other errors are the caller's. */
+static struct error *unreadable(struct error *error)
+{
+	if (!error || error_number(error) != EFAULT)
+		return error;
+	error_destroy(error);
+	return NULL;
+}
+
+struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret)
+{
+	struct python_type type = {0};
+	struct error *error;
+	uint32_t found;
+
+	*ret = PYTHON_NO_TYPE;
+	if (!address || address % 8 || address >= ADDRESS_MAX || in_arena(types, address))
+		return NULL;
+	found = lookup_find(&types->known_lookup, lookup_hash_number(0, address), known_equal,
+			    types, &address);
+	if (found != LOOKUP_NONE) {
+		*ret = types->known[found].type;
+		return NULL;
+	}
+	error = unreadable(type_read(types, address, &type));
+	if (!error && type.name && types->count < TYPES_MAX)
+		error = array_reserve(&types->list, &types->capacity, types->count, 1,
+				      sizeof(*types->list));
+	if (error) {
+		free(type.name);
+		return error;
+	}
+	if (type.name && types->count < TYPES_MAX) {
+		types->list[types->count] = type;
+		*ret = (uint32_t)types->count++;
+	} else {
+		free(type.name);
+	}
+	return known_add(types, address, *ret);
+}
+
+/*
+ * A reference count, not a pointer: 32 bits; from 3.12 on immortal objects have all of these, or
+ * the top two, set. In 3.14 the upper half holds an overflow, which is 0, and flags.
+ */
+static bool refcount_fits(const struct python_types *types, uint64_t refcount)
+{
+	if (types->python->version >= 0x030e0000)
+		return (refcount >> 32 & 0xffff) == 0;
+	return refcount >> 32 == 0 || refcount == UINT64_MAX >> 2;
+}
+
+static bool object_fits(const struct python_types *types, const struct python_type *type,
+			const uint8_t *object, uint32_t room)
+{
+	uint32_t least = type->is_str ? types->python->layout.unicode.ascii_data : type->basicsize;
+
+	return least <= room && refcount_fits(types, word_at(object, 0));
+}
+
+/* What debug hooks put before a block: its size, then a letter and seven bytes. */
+static bool debug_header(const uint8_t *block, uint32_t size)
+{
+	static const uint8_t forbidden[7] = {0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd};
+
+	return size > DEBUG_HEADER && (block[8] == 'o' || block[8] == 'm') &&
+	       memcmp(block + 9, forbidden, sizeof(forbidden)) == 0;
+}
+
+struct error *python_types_object(struct python_types *types, const uint8_t *block, uint32_t size,
+				  struct python_object *ret)
+{
+	uint32_t start = debug_header(block, size) ? DEBUG_HEADER : 0;
+
+	*ret = (struct python_object){.type = PYTHON_NO_TYPE};
+	for (uint32_t presize = 0; presize <= 2 * PREHEADER_WORDS; presize += PREHEADER_WORDS) {
+		uint32_t offset = start + presize, type;
+
+		if (offset + 16 > size)
+			return NULL;
+		try(python_types_find(types, word_at(block, offset + 8), &type));
+		if (type == PYTHON_NO_TYPE || types->list[type].presize != presize ||
+		    !object_fits(types, &types->list[type], block + offset, size - offset))
+			continue;
+		*ret = (struct python_object){type, offset, (uint32_t)word_at(block, offset) == 0};
+		return NULL;
+	}
+	return NULL;
+}

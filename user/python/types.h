@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Type objects of a target, and which of them a block of memory is an instance of
+ * (PyTypeObject of Include/cpython/object.h; the pre-header of Objects/typeobject.c and
+ * Modules/gcmodule.c). What is taken for a type has to be one in every respect that can be
+ * checked: the target's memory is full of words that look like pointers.
+ */
+#ifndef TMBPF_PYTHON_TYPES_H
+#define TMBPF_PYTHON_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct python;
+struct python_heaps;
+
+#define PYTHON_NO_TYPE UINT32_MAX
+
+struct python_type {
+	uint64_t address;
+	char *name;         /* "module.qualname"; as Python prints it: without "builtins." */
+	uint32_t basicsize; /* bytes */
+	uint32_t presize;   /* bytes of an instance's block before the instance */
+	bool is_str;
+};
+
+struct python_types;
+
+/* HEAPS are borrowed: no type lies in them, as each is larger than pymalloc's blocks. */
+struct error *python_types_create(const struct python *python, const struct python_heaps *heaps,
+				  struct python_types **ret);
+/* NULL is accepted. */
+void python_types_destroy(struct python_types *types);
+
+size_t python_types_count(const struct python_types *types);
+const struct python_type *python_types_get(const struct python_types *types, uint32_t type);
+
+/* The type at ADDRESS, PYTHON_NO_TYPE if there is none. Fails when the process has gone. */
+struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret);
+
+/* An object as it lies in a block. */
+struct python_object {
+	uint32_t type;   /* PYTHON_NO_TYPE: the block is no object's */
+	uint32_t offset; /* of the object in the block */
+	/* Its reference count is 0: it waits on a free list, or is not an object any more. */
+	bool unreferenced;
+};
+
+/*
+ * What lies in BLOCK, of SIZE bytes: an object behind its pre-header and, with debug hooks,
+ * behind what these put there.
+ */
+struct error *python_types_object(struct python_types *types, const uint8_t *block, uint32_t size,
+				  struct python_object *ret);
+
+#endif
