@@ -10,9 +10,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "python/arenas.h"
 #include "python/code.h"
 #include "python/parts.h"
+#include "python/space.h"
 
 /* Py_TPFLAGS_... of Include/object.h. */
 #define FLAG_INLINE_VALUES   (1u << 2) /* 3.13 on */
@@ -22,6 +22,7 @@
 #define FLAG_READY           (1u << 12)
 #define FLAG_HAVE_GC         (1u << 14)
 
+#define ADDRESS_MIN     65536 /* vm.mmap_min_addr's default */
 #define ADDRESS_MAX     (1ULL << 47)
 #define BASICSIZE_MAX   (1 << 20)
 #define ITEMSIZE_MAX    (1 << 16)
@@ -30,6 +31,7 @@
 #define KNOWN_MAX       (1u << 20) /* addresses that were looked at; then they are forgotten */
 #define TYPES_MAX       (1u << 20)
 #define DICT_MAX        4096 /* entries of a type's dict that are looked at */
+#define RECENT          4096 /* a power of two */
 #define TYPE_BYTES      1024 /* more than any PyHeapTypeObject needs */
 #define PREHEADER_WORDS 16   /* bytes of a GC head; of a managed dict and weakref */
 #define DEBUG_HEADER    16   /* bytes that debug hooks put before a block */
@@ -40,15 +42,11 @@ struct known {
 	uint32_t type;
 };
 
-struct range {
-	uint64_t start, end;
-};
-
 struct python_types {
 	const struct python *python;
 	uint64_t type_type, unicode_type; /* PyType_Type, PyUnicode_Type */
-	struct range *arenas;             /* sorted */
-	size_t arena_count;
+	const struct python_space *space;
+	struct known recent[RECENT]; /* by hash of the address: what was asked for last */
 	struct python_type *list;
 	size_t count, capacity;
 	struct known *known;
@@ -56,70 +54,23 @@ struct python_types {
 	struct lookup known_lookup;
 };
 
-static int compare_ranges(const void *left, const void *right)
-{
-	uint64_t a = ((const struct range *)left)->start, b = ((const struct range *)right)->start;
-
-	return (a > b) - (a < b);
-}
-
-static struct error *ranges_take(struct python_types *types, const struct python_heaps *heaps)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < heaps->count; i++)
-		count += heaps->list[i].count;
-	types->arenas = reallocarray(NULL, count + 1, sizeof(*types->arenas));
-	if (!types->arenas)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "%zu arenas", count);
-	for (size_t i = 0; i < heaps->count; i++) {
-		for (size_t j = 0; j < heaps->list[i].count; j++) {
-			uint64_t start = heaps->list[i].list[j].address;
-
-			types->arenas[types->arena_count++] = (struct range){
-				start, start + (1ULL << types->python->heap.arena_bits)};
-		}
-	}
-	qsort(types->arenas, types->arena_count, sizeof(*types->arenas), compare_ranges);
-	return NULL;
-}
-
-static bool in_arena(const struct python_types *types, uint64_t address)
-{
-	size_t low = 0, high = types->arena_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (types->arenas[middle].end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < types->arena_count && types->arenas[low].start <= address;
-}
-
-struct error *python_types_create(const struct python *python, const struct python_heaps *heaps,
+struct error *python_types_create(const struct python *python, const struct python_space *space,
 				  struct python_types **ret)
 {
 	struct python_types *types = calloc(1, sizeof(*types));
-	struct error *error;
 
 	if (!types)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the types of a process");
 	types->python = python;
 	types->type_type = python_symbol(python, "PyType_Type");
 	types->unicode_type = python_symbol(python, "PyUnicode_Type");
-	if (!types->type_type || !types->unicode_type)
-		error = error_create(ERROR_FAILED,
-				     "%s: PyType_Type or PyUnicode_Type is not among its dynamic "
-				     "symbols",
-				     python->image->path);
-	else
-		error = ranges_take(types, heaps);
-	if (error) {
+	types->space = space;
+	if (!types->type_type || !types->unicode_type) {
 		python_types_destroy(types);
-		return error;
+		return error_create(ERROR_FAILED,
+				    "%s: PyType_Type or PyUnicode_Type is not among its dynamic "
+				    "symbols",
+				    python->image->path);
 	}
 	*ret = types;
 	return NULL;
@@ -133,7 +84,6 @@ void python_types_destroy(struct python_types *types)
 		free(types->list[i].name);
 	free(types->list);
 	free(types->known);
-	free(types->arenas);
 	lookup_deinit(&types->known_lookup);
 	free(types);
 }
@@ -402,21 +352,20 @@ static struct error *unreadable(struct error *error)
 	return NULL;
 }
 
-struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret)
+/* What is not among the recent ones. */
+static struct error *type_look(struct python_types *types, uint64_t address, uint32_t *ret)
 {
 	struct python_type type = {0};
 	struct error *error;
 	uint32_t found;
 
-	*ret = PYTHON_NO_TYPE;
-	if (!address || address % 8 || address >= ADDRESS_MAX || in_arena(types, address))
-		return NULL;
 	found = lookup_find(&types->known_lookup, lookup_hash_number(0, address), known_equal,
 			    types, &address);
 	if (found != LOOKUP_NONE) {
 		*ret = types->known[found].type;
 		return NULL;
 	}
+	*ret = PYTHON_NO_TYPE;
 	error = unreadable(type_read(types, address, &type));
 	if (!error && type.name && types->count < TYPES_MAX)
 		error = array_reserve(&types->list, &types->capacity, types->count, 1,
@@ -432,6 +381,24 @@ struct error *python_types_find(struct python_types *types, uint64_t address, ui
 		free(type.name);
 	}
 	return known_add(types, address, *ret);
+}
+
+struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret)
+{
+	struct known *recent = &types->recent[(address >> 4 ^ address >> 16) & (RECENT - 1)];
+
+	*ret = PYTHON_NO_TYPE;
+	if (address < ADDRESS_MIN || address % 8 || address >= ADDRESS_MAX)
+		return NULL;
+	if (recent->address == address) {
+		*ret = recent->type;
+		return NULL;
+	}
+	if (python_space_arena(types->space, address) != PYTHON_NO_ARENA)
+		return NULL;
+	try(type_look(types, address, ret));
+	*recent = (struct known){address, *ret};
+	return NULL;
 }
 
 /*

@@ -14,7 +14,7 @@
 
 struct error;
 struct python;
-struct python_heaps;
+struct python_space;
 
 #define PYTHON_NO_TYPE UINT32_MAX
 
@@ -28,8 +28,8 @@ struct python_type {
 
 struct python_types;
 
-/* HEAPS are borrowed: no type lies in them, as each is larger than pymalloc's blocks. */
-struct error *python_types_create(const struct python *python, const struct python_heaps *heaps,
+/* SPACE is borrowed: no type lies in it, as each is larger than pymalloc's blocks. */
+struct error *python_types_create(const struct python *python, const struct python_space *space,
 				  struct python_types **ret);
 /* NULL is accepted. */
 void python_types_destroy(struct python_types *types);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What holds a process' memory, by reading it: each live block of pymalloc, what type of object it
+ * is, and for those that are none (the tables of dicts, the items of lists) whose they are.
+ *
+ * An owner is found by looking for it: a word of an object that leads into a block which is no
+ * object makes that block the object's. Blocks that only such blocks lead to are theirs in turn.
+ * Which of several owners is taken is decided by where they lie, not by what they are.
+ *
+ * The heap is read arena by arena, twice and up to twice more for owners; what is kept of an arena
+ * is a bit for each granule and two bytes for each block that is no object: on average 1.5 % of
+ * the heap.
+ */
+#ifndef TMBPF_PYTHON_CENSUS_H
+#define TMBPF_PYTHON_CENSUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "python/pools.h"
+#include "python/types.h"
+
+struct error;
+struct python;
+
+enum python_census_depth {
+	PYTHON_CENSUS_SIZES,  /* how many blocks of each size */
+	PYTHON_CENSUS_TYPES,  /* and of what type */
+	PYTHON_CENSUS_OWNERS, /* and whose those are that are no objects */
+};
+
+/* Blocks of one size class. */
+struct python_census_size {
+	uint32_t size; /* bytes */
+	uint64_t pools, count;
+};
+
+#define PYTHON_CENSUS_CLASSES 64
+
+enum python_census_kind {
+	PYTHON_CENSUS_OBJECT,       /* instances of TYPE */
+	PYTHON_CENSUS_UNREFERENCED, /* of TYPE with no reference: on a free list, or dead */
+	PYTHON_CENSUS_OWNED,        /* no objects: FIELD of instances of TYPE leads to them */
+	PYTHON_CENSUS_INDIRECT, /* no objects: what FIELD of instances of TYPE leads to leads to them */
+	PYTHON_CENSUS_UNOWNED, /* no objects, and nobody's that was found */
+};
+
+struct python_census_row {
+	enum python_census_kind kind;
+	uint32_t type; /* PYTHON_NO_TYPE: UNOWNED, or of too many types and fields to tell apart */
+	int32_t field; /* bytes from the object's start */
+	uint64_t count, size; /* blocks, bytes of them as pymalloc has them */
+};
+
+struct python_census {
+	struct python_types *types;
+	struct python_census_size
+		sizes[PYTHON_CENSUS_CLASSES]; /* those that there are, ascending */
+	size_t size_count;
+	struct python_census_row *rows; /* in no order; none of count 0 */
+	size_t row_count;
+	size_t heaps, arenas;
+	uint64_t arena_bytes; /* of all arenas, used or not */
+	uint64_t count, size; /* of all blocks in pools */
+	uint64_t raw_blocks;  /* that these heaps took from the raw allocator; UINT64_MAX unknown */
+	struct python_pools_unread unread;
+};
+
+/* What the field of a row's owner is called, "items"; NULL where no name is known. */
+const char *python_census_field(const struct python *python, const struct python_type *type,
+				int32_t field);
+
+/*
+ * Takes a census of the process while it runs: what is found was there at some moment of the
+ * read. Without pymalloc it is empty (heaps is 0). Fails where the heaps are not found or do not
+ * hold together, and when the process has gone.
+ */
+struct error *python_census_create(const struct python *python, enum python_census_depth depth,
+				   struct python_census **ret);
+/* NULL is accepted. */
+void python_census_destroy(struct python_census *census);
+
+#endif

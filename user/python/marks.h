@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A label for each of many blocks of a heap, in little memory: a bit for each granule says which
+ * blocks have one, and how many of them come before tells where it stands.
+ */
+#ifndef TMBPF_PYTHON_MARKS_H
+#define TMBPF_PYTHON_MARKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+struct python_marks_arena {
+	uint64_t *bits;
+	uint32_t *before; /* bits set in the words before, for each 8 words */
+	uint16_t *labels; /* NULL until they are counted */
+	uint32_t count;
+};
+
+struct python_marks {
+	struct python_marks_arena *arenas;
+	uint32_t arena_count;
+	uint32_t granules; /* of an arena */
+};
+
+struct error *python_marks_init(struct python_marks *marks, uint32_t arenas, uint32_t granules);
+void python_marks_deinit(struct python_marks *marks);
+
+/* Marks the block that starts at GRANULE of ARENA. Before python_marks_count() only. */
+struct error *python_marks_set(struct python_marks *marks, uint32_t arena, uint32_t granule);
+
+/* Makes room for the labels of all that are marked: 0 each. */
+struct error *python_marks_count(struct python_marks *marks);
+
+/* The label of the block that starts at GRANULE of ARENA; NULL if it is not marked. */
+static inline uint16_t *python_marks_label(const struct python_marks *marks, uint32_t arena,
+					   uint32_t granule)
+{
+	const struct python_marks_arena *marked = &marks->arenas[arena];
+	uint32_t word = granule / 64, place;
+
+	if (!marked->labels || !(marked->bits[word] >> granule % 64 & 1))
+		return NULL;
+	place = marked->before[word / 8];
+	for (uint32_t i = word & ~7u; i < word; i++)
+		place += (uint32_t)__builtin_popcountll(marked->bits[i]);
+	place += (uint32_t)__builtin_popcountll(marked->bits[word] & ((1ULL << granule % 64) - 1));
+	return &marked->labels[place];
+}
+
+#endif
