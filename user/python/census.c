@@ -317,11 +317,16 @@ static struct error *pools_each(struct taking *taking,
 				struct error *(*visit)(void *context,
 						       const struct python_pool *pool))
 {
+	struct error *(*each)(struct python_pools * pools, const struct python_arena *arena,
+			      struct error *(*visit)(void *context, const struct python_pool *pool),
+			      void *context) =
+		taking->depth == PYTHON_CENSUS_SIZES ? python_pools_headers : python_pools_each;
+
 	for (size_t i = 0; i < taking->heaps.count; i++) {
 		const struct python_arenas *arenas = &taking->heaps.list[i];
 
 		for (size_t j = 0; j < arenas->count; j++)
-			try(python_pools_each(taking->pools, &arenas->list[j], visit, taking));
+			try(each(taking->pools, &arenas->list[j], visit, taking));
 	}
 	return NULL;
 }

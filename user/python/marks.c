@@ -53,12 +53,11 @@ struct error *python_marks_count(struct python_marks *marks)
 
 		if (!marked->bits)
 			continue;
-		marked->before = calloc(words(marks) / 8 + 1, sizeof(*marked->before));
+		marked->before = calloc(words(marks), sizeof(*marked->before));
 		if (!marked->before)
 			return no_memory();
 		for (uint32_t j = 0; j < words(marks); j++) {
-			if (j % 8 == 0)
-				marked->before[j / 8] = marked->count;
+			marked->before[j] = marked->count;
 			marked->count += (uint32_t)__builtin_popcountll(marked->bits[j]);
 		}
 		marked->labels = calloc((size_t)marked->count + 1, sizeof(*marked->labels));

@@ -13,7 +13,7 @@ struct error;
 
 struct python_marks_arena {
 	uint64_t *bits;
-	uint32_t *before; /* bits set in the words before, for each 8 words */
+	uint32_t *before; /* bits set in the words before each */
 	uint16_t *labels; /* NULL until they are counted */
 	uint32_t count;
 };
@@ -38,15 +38,13 @@ static inline uint16_t *python_marks_label(const struct python_marks *marks, uin
 					   uint32_t granule)
 {
 	const struct python_marks_arena *marked = &marks->arenas[arena];
-	uint32_t word = granule / 64, place;
+	uint32_t word = granule / 64;
 
 	if (!marked->labels || !(marked->bits[word] >> granule % 64 & 1))
 		return NULL;
-	place = marked->before[word / 8];
-	for (uint32_t i = word & ~7u; i < word; i++)
-		place += (uint32_t)__builtin_popcountll(marked->bits[i]);
-	place += (uint32_t)__builtin_popcountll(marked->bits[word] & ((1ULL << granule % 64) - 1));
-	return &marked->labels[place];
+	return &marked->labels[marked->before[word] +
+			       (uint32_t)__builtin_popcountll(marked->bits[word] &
+							      ((1ULL << granule % 64) - 1))];
 }
 
 #endif

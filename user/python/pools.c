@@ -58,30 +58,42 @@ struct python_pools_unread python_pools_unread(const struct python_pools *pools)
 	return pools->unread;
 }
 
+/* What a pool's header tells of it. False if it contradicts itself. */
+static bool header_parse(const struct python_pools *pools, const struct pool_header *header,
+			 struct python_pool *pool)
+{
+	const struct python_heap *heap = &pools->python->heap;
+	uint32_t classes = 512 / heap->alignment;
+
+	pool->live = header->count;
+	if (header->count == 0)
+		return true;
+	if (header->szidx >= classes)
+		return false;
+	pool->block_size = (header->szidx + 1) * heap->alignment;
+	if (header->maxnextoffset != heap->pool_size - pool->block_size ||
+	    header->nextoffset < PYTHON_POOL_OVERHEAD || header->nextoffset > heap->pool_size ||
+	    (header->nextoffset - PYTHON_POOL_OVERHEAD) % pool->block_size)
+		return false;
+	pool->carved = (header->nextoffset - PYTHON_POOL_OVERHEAD) / pool->block_size;
+	return header->count <= pool->carved;
+}
+
 /*
  * Marks the free blocks of the pool that was read to MEMORY. False if it does not hold together:
  * its header, its free list and its count have to agree.
  */
 static bool pool_parse(struct python_pools *pools, const uint8_t *memory, struct python_pool *pool)
 {
-	const struct python_heap *heap = &pools->python->heap;
-	uint32_t classes = 512 / heap->alignment, free_count = 0;
+	uint32_t free_count = 0;
 	struct pool_header header;
 	uint64_t block;
 
 	memcpy(&header, memory, sizeof(header));
-	if (header.count == 0) {
-		pool->live = 0;
+	if (!header_parse(pools, &header, pool))
+		return false;
+	if (pool->live == 0)
 		return true;
-	}
-	if (header.szidx >= classes)
-		return false;
-	pool->block_size = (header.szidx + 1) * heap->alignment;
-	if (header.maxnextoffset != heap->pool_size - pool->block_size ||
-	    header.nextoffset < PYTHON_POOL_OVERHEAD || header.nextoffset > heap->pool_size ||
-	    (header.nextoffset - PYTHON_POOL_OVERHEAD) % pool->block_size)
-		return false;
-	pool->carved = (header.nextoffset - PYTHON_POOL_OVERHEAD) / pool->block_size;
 	memset(pools->free, 0, sizeof(pools->free));
 	for (block = header.freeblock; block; free_count++) {
 		uint64_t offset = block - pool->address - PYTHON_POOL_OVERHEAD;
@@ -147,6 +159,57 @@ struct error *python_pools_each(struct python_pools *pools, const struct python_
 		bool stable = false;
 
 		error = pool_read(pools, pools->memory + at, &pool, &stable);
+		if (error)
+			return arena_gone(pools, error);
+		if (stable && pool.live > 0)
+			try(visit(context, &pool));
+	}
+	return NULL;
+}
+
+/* The header of the pool at ADDRESS, read again until it does not contradict itself. */
+static struct error *header_read(struct python_pools *pools, struct pool_header *header,
+				 struct python_pool *pool, bool *ret_stable)
+{
+	for (unsigned i = 0; i <= READ_AGAIN; i++) {
+		if (i > 0)
+			try(memory_read(&pools->python->process->memory, pool->address, header,
+					sizeof(*header)));
+		if (header_parse(pools, header, pool)) {
+			pools->unread.reread += i > 0;
+			*ret_stable = true;
+			return NULL;
+		}
+	}
+	pools->unread.unstable++;
+	*ret_stable = false;
+	return NULL;
+}
+
+struct error *python_pools_headers(struct python_pools *pools, const struct python_arena *arena,
+				   struct error *(*visit)(void *context,
+							  const struct python_pool *pool),
+				   void *context)
+{
+	uint32_t pool_size = pools->python->heap.pool_size;
+	uint64_t first = (arena->address + pool_size - 1) & ~((uint64_t)pool_size - 1);
+	/* They fit: a pool is larger than its header. */
+	struct pool_header *headers = (struct pool_header *)pools->memory;
+	struct error *error;
+	size_t count;
+
+	if (arena->pool_address <= first)
+		return NULL;
+	count = (arena->pool_address - first) / pool_size;
+	error = process_read_pieces(pools->python->process, first, pool_size, sizeof(*headers),
+				    count, headers);
+	if (error)
+		return arena_gone(pools, error);
+	for (size_t i = 0; i < count; i++) {
+		struct python_pool pool = {.address = first + i * pool_size};
+		bool stable = false;
+
+		error = header_read(pools, &headers[i], &pool, &stable);
 		if (error)
 			return arena_gone(pools, error);
 		if (stable && pool.live > 0)

@@ -55,6 +55,15 @@ struct error *python_pools_each(struct python_pools *pools, const struct python_
 						       const struct python_pool *pool),
 				void *context);
 
+/*
+ * The same by their headers alone, a thirtieth of the memory or less: address, block_size and live
+ * of POOL are set, nothing else.
+ */
+struct error *python_pools_headers(struct python_pools *pools, const struct python_arena *arena,
+				   struct error *(*visit)(void *context,
+							  const struct python_pool *pool),
+				   void *context);
+
 struct python_pools_unread python_pools_unread(const struct python_pools *pools);
 
 #endif

@@ -7,7 +7,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/arenas.h"
-#include "python/pools.h"
 #include "python/python.h"
 
 static int compare_addresses(const void *left, const void *right)
@@ -105,39 +104,10 @@ void python_space_destroy(struct python_space *space)
 	free(space);
 }
 
-static uint8_t *pool_class(const struct python_space *space, uint32_t arena, uint64_t address)
-{
-	uint64_t pool = (address >> space->pool_bits) - (space->arenas[arena] >> space->pool_bits);
-
-	return &space->classes[(size_t)arena * space->pools_per_arena + pool];
-}
-
 void python_space_pool_set(struct python_space *space, uint64_t address, uint32_t size)
 {
 	uint32_t arena = python_space_arena(space, address);
 
 	if (arena != PYTHON_NO_ARENA)
-		*pool_class(space, arena, address) = (uint8_t)(size >> space->granule_bits);
-}
-
-bool python_space_block(const struct python_space *space, uint64_t address,
-			struct python_space_block *ret)
-{
-	uint32_t arena = python_space_arena(space, address), offset, size;
-	uint64_t pool;
-
-	if (arena == PYTHON_NO_ARENA)
-		return false;
-	size = (uint32_t)*pool_class(space, arena, address) << space->granule_bits;
-	pool = address >> space->pool_bits << space->pool_bits;
-	offset = (uint32_t)(address - pool);
-	if (!size || offset < PYTHON_POOL_OVERHEAD)
-		return false;
-	offset -= (offset - PYTHON_POOL_OVERHEAD) % size;
-	if (offset + size > 1u << space->pool_bits)
-		return false;
-	ret->arena = arena;
-	ret->granule = (uint32_t)((pool + offset - space->arenas[arena]) >> space->granule_bits);
-	ret->size = size;
-	return true;
+		*python_space_class(space, arena, address) = (uint8_t)(size >> space->granule_bits);
 }

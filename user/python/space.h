@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "python/pools.h"
+
 struct error;
 struct python;
 struct python_heaps;
@@ -76,8 +78,36 @@ static inline uint32_t python_space_arena(const struct python_space *space, uint
 /* Blocks of the pool at ADDRESS have SIZE bytes. Nothing for what is in no arena. */
 void python_space_pool_set(struct python_space *space, uint64_t address, uint32_t size);
 
+/* Of the pool that ADDRESS of ARENA lies in. */
+static inline uint8_t *python_space_class(const struct python_space *space, uint32_t arena,
+					  uint64_t address)
+{
+	uint64_t pool = (address >> space->pool_bits) - (space->arenas[arena] >> space->pool_bits);
+
+	return &space->classes[(size_t)arena * space->pools_per_arena + pool];
+}
+
 /* The block that ADDRESS lies in, wherever in it. False: in none of a pool that was set. */
-bool python_space_block(const struct python_space *space, uint64_t address,
-			struct python_space_block *ret);
+static inline bool python_space_block(const struct python_space *space, uint64_t address,
+				      struct python_space_block *ret)
+{
+	uint32_t arena = python_space_arena(space, address), offset, size;
+	uint64_t pool;
+
+	if (arena == PYTHON_NO_ARENA)
+		return false;
+	size = (uint32_t)*python_space_class(space, arena, address) << space->granule_bits;
+	pool = address >> space->pool_bits << space->pool_bits;
+	offset = (uint32_t)(address - pool);
+	if (!size || offset < PYTHON_POOL_OVERHEAD)
+		return false;
+	offset -= (offset - PYTHON_POOL_OVERHEAD) % size;
+	if (offset + size > 1u << space->pool_bits)
+		return false;
+	ret->arena = arena;
+	ret->granule = (uint32_t)((pool + offset - space->arenas[arena]) >> space->granule_bits);
+	ret->size = size;
+	return true;
+}
 
 #endif

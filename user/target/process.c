@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -329,6 +330,32 @@ static struct error *process_read(struct memory *memory, uint64_t address, void 
 					    "process %d: nothing to read at 0x%" PRIx64,
 					    (int)process->pid, address + done);
 		done += got;
+	}
+	return NULL;
+}
+
+struct error *process_read_pieces(const struct process *process, uint64_t address, size_t stride,
+				  size_t size, size_t count, void *ret)
+{
+	struct iovec remote[IOV_MAX];
+	size_t done = 0;
+
+	while (done < count) {
+		size_t batch = count - done < IOV_MAX ? count - done : IOV_MAX;
+		struct iovec local = {(char *)ret + done * size, batch * size};
+		ssize_t got;
+
+		for (size_t i = 0; i < batch; i++)
+			remote[i] = (struct iovec){(void *)(address + (done + i) * stride), size};
+		got = process_vm_readv(process->pid, &local, 1, remote, batch, 0);
+		if (got < 0 && errno != EFAULT)
+			return process_failed(process->pid, errno, "read its memory");
+		if (got != (ssize_t)(batch * size))
+			return error_create_errno(ERROR_FAILED, EFAULT,
+						  "process %d: cannot read what lies from "
+						  "0x%" PRIx64 " on",
+						  (int)process->pid, address + done * stride);
+		done += batch;
 	}
 	return NULL;
 }

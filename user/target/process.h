@@ -74,6 +74,14 @@ void process_maps_destroy(struct process_map *maps, size_t count);
 struct error *process_open_map(const struct process *process, const struct process_map *map,
 			       int *ret_fd);
 
+/*
+ * Reads COUNT pieces of SIZE bytes, the first at ADDRESS and each STRIDE bytes behind the one
+ * before, to RET, where they lie one after another. Fails with error_number() EFAULT where one
+ * cannot be read.
+ */
+struct error *process_read_pieces(const struct process *process, uint64_t address, size_t stride,
+				  size_t size, size_t count, void *ret);
+
 /* The ids of its threads now, as its own pid namespace has them; COUNT of them, to be freed. */
 struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count);
 
