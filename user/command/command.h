@@ -41,6 +41,7 @@ extern const struct command command_doctor;
 extern const struct command command_stats;
 extern const struct command command_diff;
 extern const struct command command_export;
+extern const struct command command_heap;
 
 /* The end of each command's --help, behind its examples. */
 #define COMMAND_EXIT_STATUSES                                                                      \

@@ -13,7 +13,7 @@
 static const struct command *const commands[] = {
 	&command_start, &command_status, &command_clear,  &command_snapshot,
 	&command_stop,  &command_where,  &command_run,    &command_doctor,
-	&command_stats, &command_diff,   &command_export,
+	&command_stats, &command_diff,   &command_export, &command_heap,
 };
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/output.h"
+#include "command/command.h"
+#include "command/heap_take.h"
+#include "command/target.h"
+#include "format/census_json.h"
+#include "snapshot/census.h"
+#include "target/process.h"
+#include "python/python.h"
+#include "view/census_text.h"
+
+#define DEFAULT_LIMIT 25
+
+enum option_key { OPTION_BY = 1536, OPTION_COMPARE, OPTION_FORMAT, OPTION_JSON };
+
+struct arguments {
+	struct target_options target;
+	const char *by, *compare, *format, *limit, *output;
+	bool json;
+};
+
+/* What the texts in struct arguments came to. */
+struct request {
+	pid_t pid;
+	enum census_by by;
+	uint64_t limit;
+	bool json;
+};
+
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
+
+static const struct argp_option options[] = {
+	{"by", OPTION_BY, "KEY", 0, "type (default), owner or size", 0},
+	{"compare", OPTION_COMPARE, "FILE", 0,
+	 "Show what changed since FILE, written with --format json", 0},
+	{"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or json: all of it, whatever --by",
+	 0},
+	{"json", OPTION_JSON, NULL, 0, "The same as --format json", 0},
+	{"limit", 'n', "N", 0, "Show the first N groups (default 25, 0 for all)", 0},
+	{"output", 'o', "FILE", 0, "Write JSON to FILE (default: standard output)", 0},
+	{0},
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->target;
+		return 0;
+	case OPTION_BY:
+		arguments->by = value;
+		return 0;
+	case OPTION_COMPARE:
+		arguments->compare = value;
+		return 0;
+	case OPTION_FORMAT:
+		arguments->format = value;
+		return 0;
+	case OPTION_JSON:
+		arguments->json = true;
+		return 0;
+	case 'n':
+		arguments->limit = value;
+		return 0;
+	case 'o':
+		arguments->output = value;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const char doc[] =
+	"Shows what a process' memory is made of, by reading it: nothing is traced, and the process is left alone. Each "
+	"live block is counted, whenever it was allocated.\v"
+	"By type, blocks that are objects come under their type; others under the type of the object that leads to "
+	"them, and what of it they are (\"dict: keys\"). By owner, these count with their objects. An object that "
+	"nothing refers to waits on a free list, or is dead.\n"
+	"\n"
+	"Examples:\n"
+	"  tmbpf heap -p 1234\n"
+	"  tmbpf heap -p 1234 --json -o before.json\n"
+	"  tmbpf heap -p 1234 --compare before.json --by owner\n"
+	"\n" COMMAND_EXIT_STATUSES;
+
+static struct error *by_parse(const char *text, enum census_by *ret)
+{
+	static const char *const names[] = {
+		[CENSUS_BY_TYPE] = "type",
+		[CENSUS_BY_SIZE] = "size",
+		[CENSUS_BY_OWNER] = "owner",
+	};
+
+	for (size_t i = 0; text && i < array_size(names); i++) {
+		if (strcmp(names[i], text) == 0) {
+			*ret = (enum census_by)i;
+			return NULL;
+		}
+	}
+	if (text)
+		return error_create(ERROR_USAGE, "--by takes type, owner or size, not \"%s\"",
+				    text);
+	*ret = CENSUS_BY_TYPE;
+	return NULL;
+}
+
+static struct error *request_parse(const struct arguments *arguments, struct request *ret)
+{
+	try(target_pid(&arguments->target, &ret->pid));
+	try(by_parse(arguments->by, &ret->by));
+	ret->json = arguments->json;
+	if (arguments->format && strcmp(arguments->format, "json") == 0)
+		ret->json = true;
+	else if (arguments->format && (strcmp(arguments->format, "text") != 0 || ret->json))
+		return error_create(ERROR_USAGE, "--format takes text or json, not \"%s\"",
+				    arguments->format);
+	if (ret->json && (arguments->compare || arguments->limit || arguments->by))
+		return error_create(ERROR_USAGE,
+				    "JSON is the whole census: --by, --limit and --compare do not "
+				    "go with it");
+	if (arguments->output && !ret->json)
+		return error_create(ERROR_USAGE, "-o goes with --format json");
+	ret->limit = DEFAULT_LIMIT;
+	if (arguments->limit)
+		try(option_number("--limit", arguments->limit, 0, UINT32_MAX, &ret->limit));
+	if (!ret->limit)
+		ret->limit = SIZE_MAX;
+	return NULL;
+}
+
+static struct error *json_write(const struct census *census, const char *path)
+{
+	cleanup(output_cleanup) struct output *output = NULL;
+
+	if (path)
+		try(output_create(path, &output));
+	else
+		try(output_create_descriptor(STDOUT_FILENO, "standard output", &output));
+	try(census_json_write(census, output));
+	return output_commit(output);
+}
+
+static struct error *text_print(const struct census *census, const struct census *before,
+				const struct request *request)
+{
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	try(census_group(census, before, request->by, &rows));
+	try(census_print_head(census, before, stdout));
+	if (!before)
+		try(census_print_memory(census, stdout));
+	return census_print_rows(rows, before, request->limit, stdout);
+}
+
+static struct error *heap_run(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options, .parser = parse_option, .doc = doc, .children = children};
+	cleanup(census_cleanup) struct census *census = NULL, *before = NULL;
+	struct arguments arguments = {0};
+	struct request request = {0};
+	enum heap_depth depth = HEAP_OWNERS;
+
+	try(command_parse(&argp, argc, argv, &arguments));
+	try(request_parse(&arguments, &request));
+	if (arguments.compare)
+		try(census_json_read(arguments.compare, &before));
+	if (request.by == CENSUS_BY_SIZE)
+		depth = HEAP_SIZES;
+	try(heap_take(request.pid, depth, &census));
+	return request.json ? json_write(census, arguments.output)
+			    : text_print(census, before, &request);
+}
+
+const struct command command_heap = {
+	.name = "heap",
+	.summary = "what the memory of a process is made of, by type, owner or size",
+	.run = heap_run,
+};

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/heap_take.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/census.h"
+#include "python/python.h"
+#include "snapshot/census.h"
+#include "target/process.h"
+
+/* What is looked at, one after another. */
+struct taking {
+	struct process *process;
+	struct python *python;
+	struct python_census *found;
+	struct census *census;
+};
+
+static void taking_deinit(struct taking *taking)
+{
+	census_destroy(taking->census);
+	python_census_destroy(taking->found);
+	python_destroy(taking->python);
+	process_destroy(taking->process);
+}
+
+static struct error *info_fill(const struct taking *taking)
+{
+	struct census_info *info = &taking->census->info;
+	char host[256] = "";
+	struct timespec now;
+
+	gethostname(host, sizeof(host) - 1);
+	clock_gettime(CLOCK_REALTIME, &now);
+	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
+	info->pid = taking->process->pid;
+	info->command_line = strdup(taking->process->command_line);
+	info->host = strdup(host);
+	info->container = strdup(taking->process->container);
+	if (!info->command_line || !info->host || !info->container)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
+	info->python_version = taking->python->version;
+	info->heaps = taking->found->heaps;
+	info->arenas = taking->found->arenas;
+	info->unstable_pools = taking->found->unread.unstable;
+	info->reread_pools = taking->found->unread.reread;
+	info->lost_arenas = taking->found->unread.arenas;
+	return process_resident(taking->process, &info->rss, &info->rss_anonymous);
+}
+
+static const char *part_name(const struct taking *taking, const struct python_census_row *row,
+			     char buffer[32])
+{
+	const struct python_type *type;
+	const char *name;
+
+	if ((row->kind != PYTHON_CENSUS_OWNED && row->kind != PYTHON_CENSUS_INDIRECT) ||
+	    row->type == PYTHON_NO_TYPE)
+		return "";
+	type = python_types_get(taking->found->types, row->type);
+	name = python_census_field(taking->python, type, row->field);
+	if (name)
+		return name;
+	snprintf(buffer, 32, "+%" PRId32, row->field);
+	return buffer;
+}
+
+static struct error *items_add(const struct taking *taking)
+{
+	static const enum census_kind kinds[] = {
+		[PYTHON_CENSUS_OBJECT] = CENSUS_OBJECT,
+		[PYTHON_CENSUS_UNREFERENCED] = CENSUS_UNREFERENCED,
+		[PYTHON_CENSUS_OWNED] = CENSUS_OWNED,
+		[PYTHON_CENSUS_INDIRECT] = CENSUS_INDIRECT,
+		[PYTHON_CENSUS_UNOWNED] = CENSUS_UNOWNED,
+	};
+	const struct python_census *found = taking->found;
+
+	for (size_t i = 0; i < found->row_count; i++) {
+		const struct python_census_row *row = &found->rows[i];
+		char buffer[32];
+		struct census_item item = {
+			.kind = kinds[row->kind],
+			.type = row->type == PYTHON_NO_TYPE
+					? (char *)""
+					: python_types_get(found->types, row->type)->name,
+			.part = (char *)part_name(taking, row, buffer),
+			.count = row->count,
+			.size = row->size,
+		};
+
+		try(census_add_item(taking->census, &item));
+	}
+	return NULL;
+}
+
+static struct error *sizes_add(const struct taking *taking)
+{
+	for (size_t i = 0; i < taking->found->size_count; i++) {
+		const struct python_census_size *found = &taking->found->sizes[i];
+		const struct census_size size = {found->size, 0, found->count,
+						 found->count * found->size};
+
+		try(census_add_size(taking->census, &size));
+	}
+	return NULL;
+}
+
+struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
+{
+	cleanup(taking_deinit) struct taking taking = {0};
+
+	try(process_create(pid, &taking.process));
+	try(python_create(taking.process, &taking.python));
+	try(python_census_create(taking.python,
+				 depth == HEAP_SIZES ? PYTHON_CENSUS_SIZES : PYTHON_CENSUS_OWNERS,
+				 &taking.found));
+	/* What was read may have been of a process that took over its pid, or became another program. */
+	try(process_check(taking.process));
+	try(census_create(&taking.census));
+	try(info_fill(&taking));
+	try(items_add(&taking));
+	try(sizes_add(&taking));
+	try(census_finish(taking.census));
+	*ret = take(taking.census);
+	return NULL;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Takes a census of a process: what user/python finds, as the model has it. */
+#ifndef TMBPF_COMMAND_HEAP_TAKE_H
+#define TMBPF_COMMAND_HEAP_TAKE_H
+
+#include <sys/types.h>
+
+struct census;
+struct error;
+
+enum heap_depth { HEAP_SIZES, HEAP_OWNERS };
+
+/* Errors as process_create(), python_create() and python_census_create() have them. */
+struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret);
+
+#endif
