@@ -165,16 +165,15 @@ class Target:
         if line != word:
             raise Failed("the target said %r, not %s" % (line, word))
 
-    def settle(self):
-        """Waits until its first thread waits for input: what it allocates for that is done."""
+    def settle(self, call=("0", "0x0")):
+        """Waits until its first thread is in CALL, read() of descriptor 0: what it allocates for that is done."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             with open("/proc/%d/syscall" % self.pid) as f:
-                # read() of descriptor 0
-                if f.read().split()[:2] == ["0", "0x0"]:
+                if f.read().split()[:len(call)] == list(call):
                     return
             time.sleep(0.005)
-        raise Failed("the target does not come to wait for input")
+        raise Failed("the target does not come to wait")
 
     def tell(self, text=""):
         self.process.stdin.write(text.encode() + b"\n")

@@ -49,6 +49,7 @@ static struct error *info_fill(const struct taking *taking)
 	info->python_version = taking->python->version;
 	info->heaps = taking->found->heaps;
 	info->arenas = taking->found->arenas;
+	info->allocated_blocks = taking->found->allocated_blocks;
 	info->unstable_pools = taking->found->unread.unstable;
 	info->reread_pools = taking->found->unread.reread;
 	info->lost_arenas = taking->found->unread.arenas;

@@ -30,6 +30,11 @@ static struct error *info_write(const struct census_info *info, struct output *o
 			  info->rss, info->rss_anonymous));
 	try(stream_format(output, "  \"heaps\": %" PRIu64 ",\n  \"arenas\": %" PRIu64 ",\n",
 			  info->heaps, info->arenas));
+	if (info->allocated_blocks == UINT64_MAX)
+		try(stream_text(output, "  \"allocated_blocks\": null,\n"));
+	else
+		try(stream_format(output, "  \"allocated_blocks\": %" PRIu64 ",\n",
+				  info->allocated_blocks));
 	return stream_format(output,
 			     "  \"unstable_pools\": %" PRIu64 ",\n  \"reread_pools\": %" PRIu64
 			     ",\n  \"lost_arenas\": %" PRIu64 ",\n",
@@ -138,6 +143,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		{"reread_pools", &info->reread_pools},
 		{"lost_arenas", &info->lost_arenas},
 	};
+	json_object *allocated;
 	uint64_t value;
 
 	try(number(reading, root, "time_nanos", &value));
@@ -150,6 +156,9 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 	if (value > UINT32_MAX)
 		return bad(reading, "the version is too large");
 	info->python_version = (uint32_t)value;
+	info->allocated_blocks = UINT64_MAX;
+	if (json_object_object_get_ex(root, "allocated_blocks", &allocated) && allocated)
+		try(number(reading, root, "allocated_blocks", &info->allocated_blocks));
 	for (size_t i = 0; i < array_size(numbers); i++)
 		try(number(reading, root, numbers[i].key, numbers[i].to));
 	try(string(reading, root, "command", &info->command_line));

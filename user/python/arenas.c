@@ -54,12 +54,13 @@ static bool arena_holds(const struct python *python, const struct arena_object *
 	       address < arena->address + arena_size(python);
 }
 
+/* RET_EMPTY: no size class has a pool with room. */
 static struct error *witnesses_read(const struct python *python, struct witness *witnesses,
-				    size_t *ret_count)
+				    size_t *ret_count, bool *ret_empty)
 {
 	struct memory *memory = &python->process->memory;
 	uint64_t pairs[2 * CLASSES_MAX];
-	size_t classes = 512 / python->heap.alignment, count = 0;
+	size_t classes = 512 / python->heap.alignment, count = 0, empty = 0;
 
 	try(memory_read(memory, python->heap.usedpools, pairs, classes * PAIR));
 	for (size_t i = 0; i < classes && count < POOLS_ASKED; i++) {
@@ -67,14 +68,17 @@ static struct error *witnesses_read(const struct python *python, struct witness 
 		uint32_t szidx;
 
 		witness->pool = pairs[2 * i];
-		if (witness->pool == python->heap.usedpools + i * PAIR - PAIR)
+		if (witness->pool == python->heap.usedpools + i * PAIR - PAIR) {
+			empty++;
 			continue;
+		}
 		try(memory_read_u32(memory, witness->pool + POOL_SZIDX, &szidx));
 		try(memory_read_u32(memory, witness->pool + POOL_ARENAINDEX, &witness->arena));
 		if (szidx == i && witness->arena < ARENAS_MAX)
 			count++;
 	}
 	*ret_count = count;
+	*ret_empty = empty == classes;
 	return NULL;
 }
 
@@ -147,15 +151,24 @@ static bool words_search(struct arenas_search *search, const uint64_t *words, si
 	return false;
 }
 
-/* Up to 3.11: `arenas` is static; the word that leads to what the used pools name. */
+/*
+ * Up to 3.11: `arenas` is static; the word that leads to what the used pools name. 0 where there is
+ * no pool with room: with PYTHONMALLOC=malloc nothing was ever taken from pymalloc. That all
+ * classes of one that is in use are full at the same moment is not to be expected.
+ */
 static struct error *arenas_search(const struct python *python, uint64_t *ret)
 {
 	struct arenas_search search = {.python = python};
 	cleanup_free uint64_t *words = malloc(SEGMENT_CHUNK);
+	bool empty;
 
 	if (!words)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for pymalloc");
-	try(witnesses_read(python, search.witnesses, &search.witness_count));
+	try(witnesses_read(python, search.witnesses, &search.witness_count, &empty));
+	if (empty) {
+		*ret = 0;
+		return NULL;
+	}
 	for (size_t i = 0; i < python->image->segment_count && search.witness_count; i++) {
 		const struct image_segment *segment = &python->image->segments[i];
 		uint64_t start = (segment->address + 7) & ~7ULL;
@@ -177,7 +190,7 @@ static struct error *arenas_search(const struct python *python, uint64_t *ret)
 	return error_create(ERROR_FAILED, "%s: pymalloc's arenas are not found: %s",
 			    python->image->path,
 			    search.witness_count ? "nothing leads to those that its pools name"
-						 : "no pool is in use");
+						 : "its pools do not hold together");
 }
 
 /*
@@ -310,6 +323,8 @@ static struct error *heaps_read_once(const struct python *python, struct python_
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET)
 		return states_take(python, heaps);
 	try(arenas_search(python, &arenas));
+	if (!arenas)
+		return NULL;
 	try(arenas_length(python, arenas, &length));
 	try(heap_add(heaps, arenas, &heap));
 	try(counter_read(python, arenas, heap));

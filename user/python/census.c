@@ -404,16 +404,27 @@ static void heaps_take(struct taking *taking)
 	struct python_census *census = taking->census;
 
 	census->heaps = taking->heaps.count;
-	for (size_t i = 0; i < taking->heaps.count; i++) {
-		const struct python_arenas *arenas = &taking->heaps.list[i];
-
-		census->arenas += arenas->count;
-		if (arenas->counted != PYTHON_COUNTED_RAW)
-			census->raw_blocks = UINT64_MAX;
-		else if (census->raw_blocks != UINT64_MAX)
-			census->raw_blocks += arenas->blocks;
-	}
+	for (size_t i = 0; i < taking->heaps.count; i++)
+		census->arenas += taking->heaps.list[i].count;
 	census->arena_bytes = (uint64_t)census->arenas << taking->python->heap.arena_bits;
+}
+
+/* The interpreter counts what came from the raw allocator, or that and its pools' blocks. */
+static void allocated_take(struct taking *taking)
+{
+	struct python_census *census = taking->census;
+	uint64_t counted = 0;
+
+	census->allocated_blocks = UINT64_MAX;
+	for (size_t i = 0; i < taking->heaps.count; i++) {
+		if (taking->heaps.list[i].counted == PYTHON_COUNTED_UNKNOWN)
+			return;
+		counted += taking->heaps.list[i].blocks;
+	}
+	if (!taking->heaps.count)
+		return;
+	census->allocated_blocks =
+		taking->heaps.list[0].counted == PYTHON_COUNTED_ALL ? counted : counted + census->count;
 }
 
 static struct error *taking_begin(struct taking *taking)
@@ -441,6 +452,7 @@ static struct error *census_take(struct taking *taking)
 	try(pools_each(taking, pool_count));
 	taking->census->unread = python_pools_unread(taking->pools);
 	sizes_take(taking);
+	allocated_take(taking);
 	if (taking->depth == PYTHON_CENSUS_OWNERS)
 		try(owners_find(taking));
 	return rows_take(taking);

@@ -63,7 +63,8 @@ struct python_census {
 	size_t heaps, arenas;
 	uint64_t arena_bytes; /* of all arenas, used or not */
 	uint64_t count, size; /* of all blocks in pools */
-	uint64_t raw_blocks;  /* that these heaps took from the raw allocator; UINT64_MAX unknown */
+	/* sys.getallocatedblocks(): with those that came from the raw allocator; UINT64_MAX unknown */
+	uint64_t allocated_blocks;
 	struct python_pools_unread unread;
 };
 

@@ -33,7 +33,7 @@
 #define DICT_MAX        4096 /* entries of a type's dict that are looked at */
 #define RECENT          4096 /* a power of two */
 #define TYPE_BYTES      1024 /* more than any PyHeapTypeObject needs */
-#define PREHEADER_WORDS 16   /* bytes of a GC head; of a managed dict and weakref */
+#define PREHEADER       16   /* bytes of a GC head; of a managed dict and weakref */
 #define DEBUG_HEADER    16   /* bytes that debug hooks put before a block */
 
 /* An address that was looked at. */
@@ -279,10 +279,11 @@ static uint32_t presize_of(const struct python *python, uint64_t flags)
 		preheader = FLAG_MANAGED_DICT | FLAG_MANAGED_WEAKREF;
 	else if (python->version >= 0x030b0000)
 		preheader = FLAG_MANAGED_DICT;
+	/* Up to 3.7 PyGC_Head is as long as it takes to align a long double behind three words. */
 	if (flags & FLAG_HAVE_GC)
-		presize += PREHEADER_WORDS;
+		presize += python->version < 0x03080000 ? 2 * PREHEADER : PREHEADER;
 	if (flags & preheader)
-		presize += PREHEADER_WORDS;
+		presize += PREHEADER;
 	return presize;
 }
 
@@ -435,7 +436,7 @@ struct error *python_types_object(struct python_types *types, const uint8_t *blo
 	uint32_t start = debug_header(block, size) ? DEBUG_HEADER : 0;
 
 	*ret = (struct python_object){.type = PYTHON_NO_TYPE};
-	for (uint32_t presize = 0; presize <= 2 * PREHEADER_WORDS; presize += PREHEADER_WORDS) {
+	for (uint32_t presize = 0; presize <= 2 * PREHEADER; presize += PREHEADER) {
 		uint32_t offset = start + presize, type;
 
 		if (offset + 16 > size)
@@ -444,8 +445,16 @@ struct error *python_types_object(struct python_types *types, const uint8_t *blo
 		if (type == PYTHON_NO_TYPE || types->list[type].presize != presize ||
 		    !object_fits(types, &types->list[type], block + offset, size - offset))
 			continue;
-		*ret = (struct python_object){type, offset, (uint32_t)word_at(block, offset) == 0};
-		return NULL;
+		/*
+		 * Before 3.8 what stands before an object that the collector does not look at is
+		 * what was there before: maybe the start of an object that is dead.
+		 */
+		if ((uint32_t)word_at(block, offset) != 0) {
+			*ret = (struct python_object){type, offset, false};
+			return NULL;
+		}
+		if (ret->type == PYTHON_NO_TYPE)
+			*ret = (struct python_object){type, offset, true};
 	}
 	return NULL;
 }

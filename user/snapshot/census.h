@@ -46,6 +46,7 @@ struct census_info {
 	uint32_t python_version;               /* hexversion */
 	uint64_t rss, rss_anonymous;           /* bytes */
 	uint64_t heaps, arenas;                /* of pymalloc */
+	uint64_t allocated_blocks; /* sys.getallocatedblocks(); UINT64_MAX unknown */
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
 };
