@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "memory_fake.h"
 #include "support.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ static struct error *fake_read(struct memory *memory, uint64_t address, void *re
 	const uint8_t *data = piece_find((struct memory_fake *)memory, address, size);
 
 	if (!data)
-		return error_create(ERROR_FAILED, "nothing at 0x%llx", (unsigned long long)address);
+		return error_create_errno(ERROR_FAILED, EFAULT, "nothing at 0x%llx",
+					  (unsigned long long)address);
 	memcpy(ret, data, size);
 	return NULL;
 }

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The census of a process' memory, as users type it.
+
+load ../helpers
+
+setup()
+{
+	requires root command:jq python:/usr/bin/python3
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown()
+{
+	stop_targets
+}
+
+# settled: kinds.py has made what it makes, and waits
+settled()
+{
+	[[ $(cut -d ' ' -f 1 "/proc/$TARGET_PID/syscall") == 34 ]]
+}
+
+made()
+{
+	tell_target
+	wait_until settled
+}
+
+@test "heap: what a process holds, by type, owner and size" {
+	start_target "$TARGETS/kinds.py"
+	made
+	run -0 tmbpf heap -p "$TARGET_PID" --limit 0
+	[[ $output == *"pid $TARGET_PID"* ]]
+	[[ $output == *"pymalloc: "*" arenas"* ]]
+	# Its size, share, count and average, then what it is.
+	grep -E ' %   +3000 +[0-9]+ B +__main__\.Plain$' <<<"$output"
+	grep -E ' +3000 +[0-9]+ B +__main__\.Outer\.Inner$' <<<"$output"
+	grep -E ' +[0-9]+ +[0-9]+ B +dict: keys$' <<<"$output"
+	grep -E ' +[0-9]+ +[0-9]+ B +list: items$' <<<"$output"
+	run -0 tmbpf heap -p "$TARGET_PID" --by owner --limit 0
+	grep -E ' +3000 +[0-9]+ B +__main__\.Slots$' <<<"$output"
+	run ! grep -F 'dict: keys' <<<"$output"
+	run -0 tmbpf heap -p "$TARGET_PID" --by size --limit 0
+	grep -E ' 16 B +16 B$' <<<"$output"
+	run -0 tmbpf heap -p "$TARGET_PID" --limit 2
+	[[ $output == *"more not shown"* ]]
+}
+
+@test "heap --json: the whole of it, the same however it is counted" {
+	start_target "$TARGETS/kinds.py"
+	made
+	tmbpf heap -p "$TARGET_PID" --json >one.json
+	tmbpf heap -p "$TARGET_PID" --format json -o two.json
+	jq -e '.schema == "tmbpf census" and .version == 1' one.json
+	jq -e --argjson pid "$TARGET_PID" '.pid == $pid' one.json
+	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
+	jq -e '([.items[].size] | add) == ([.sizes[].total] | add)' one.json
+	diff <(jq 'del(.time_nanos)' one.json) <(jq 'del(.time_nanos)' two.json)
+	# Only the pools' headers are read for sizes.
+	run -0 tmbpf heap -p "$TARGET_PID" --by size
+	[[ $output == *" in $(jq '[.sizes[].count] | add' one.json) blocks"* ]]
+}
+
+@test "heap --compare: what came since" {
+	start_target "$TARGETS/kinds.py"
+	tmbpf heap -p "$TARGET_PID" --json -o before.json
+	made
+	run -0 tmbpf heap -p "$TARGET_PID" --compare before.json --limit 0
+	[[ $output == *"before: "* ]]
+	grep -E ' +\+3000 +[0-9]+ +bytearray$' <<<"$output"
+	# The warm-up's are gone, so their class is known, and had none.
+	grep -E ' new +[0-9]+ [KB]i?B? +\+3000 +3000 +__main__\.Slots$' <<<"$output"
+	run -0 tmbpf heap -p "$TARGET_PID" --compare - --by owner <before.json
+	[[ $output == *"owner"* ]]
+	run -3 tmbpf heap -p "$TARGET_PID" --compare missing.json
+	[[ $output == *missing.json* ]]
+	echo '{}' >bad.json
+	run -1 tmbpf heap -p "$TARGET_PID" --compare bad.json
+	[[ $output == *"bad.json: no census"* ]]
+}
+
+@test "heap: without pymalloc there is none" {
+	PYTHONMALLOC=malloc start_target "$TARGETS/kinds.py"
+	run -0 tmbpf heap -p "$TARGET_PID"
+	[[ $output == *"pymalloc: not used"* ]]
+}
+
+@test "heap: a process that changes all the time is counted, and what could not be is told" {
+	start_target "$TARGETS/busy.py"
+	for _ in {1..20}; do
+		tmbpf heap -p "$TARGET_PID" --json >hot.json
+		jq -e '.unstable_pools <= 2 and ([.items[].count] | add) > 10000' hot.json
+		jq -e '[.items[] | select(.kind == "unowned") | .count] | add // 0 < 2000' hot.json
+	done
+	target_alive
+}
+
+@test "heap: wrong usage, no process, no Python" {
+	run -2 tmbpf heap
+	run -2 tmbpf heap -p 0
+	start_target "$TARGETS/wait.py"
+	run -2 tmbpf heap -p "$TARGET_PID" --by nothing
+	run -2 tmbpf heap -p "$TARGET_PID" --format xml
+	run -2 tmbpf heap -p "$TARGET_PID" --json --by size
+	run -2 tmbpf heap -p "$TARGET_PID" -o x.json
+	run -2 tmbpf heap -p "$TARGET_PID" --limit -1
+	gone=$TARGET_PID
+	stop_targets
+	run -3 tmbpf heap -p "$gone"
+	[[ $output == *"$gone"* ]]
+	sleep 60 3>&- &
+	run -1 tmbpf heap -p $!
+	[[ $output == *"not a CPython"* ]]
+	kill $!
+	run -0 tmbpf heap --help
+	[[ $output == *"tmbpf heap -p 1234"* ]]
+	[[ $output == *"xit status"* ]]
+}

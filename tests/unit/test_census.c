@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/output.h"
+#include "format/census_json.h"
+#include "snapshot/census.h"
+
+static void item_add(struct census *census, enum census_kind kind, const char *type,
+		     const char *part, uint64_t count, uint64_t size)
+{
+	const struct census_item item = {kind, (char *)type, (char *)part, count, size};
+
+	support_ok(census_add_item(census, &item));
+}
+
+static struct census *census_new(void)
+{
+	struct census *census;
+
+	support_ok(census_create(&census));
+	census->info.command_line = strdup("python3 \xc3\xa4.py");
+	census->info.host = strdup("h");
+	census->info.container = strdup("");
+	census->info.pid = 7;
+	census->info.allocated_blocks = UINT64_MAX;
+	return census;
+}
+
+/* Two types, one of them twice, as two classes of one name are. */
+static struct census *census_some(void)
+{
+	struct census *census = census_new();
+
+	item_add(census, CENSUS_OWNED, "dict", "keys", 3, 300);
+	item_add(census, CENSUS_OBJECT, "dict", "", 3, 192);
+	item_add(census, CENSUS_OBJECT, "m.C", "", 2, 100);
+	item_add(census, CENSUS_OBJECT, "m.C", "", 1, 50);
+	item_add(census, CENSUS_UNREFERENCED, "m.C", "", 1, 50);
+	item_add(census, CENSUS_INDIRECT, "dict", "keys", 1, 16);
+	item_add(census, CENSUS_UNOWNED, "", "", 1, 32);
+	support_ok(census_add_size(census, &(struct census_size){64, 0, 3, 192}));
+	support_ok(census_add_size(census, &(struct census_size){16, 0, 1, 16}));
+	support_ok(census_add_size(census, &(struct census_size){2048, 1024, 2, 3000}));
+	support_ok(census_add_part(census, "stacks", 4096));
+	support_ok(census_finish(census));
+	return census;
+}
+
+static void assert_row(const struct census_rows *rows, size_t i, const char *name, uint64_t count,
+		       uint64_t size, uint64_t owned)
+{
+	assert_true(i < rows->count);
+	assert_string_equal(rows->rows[i].name, name);
+	assert_int_equal(rows->rows[i].count, count);
+	assert_int_equal(rows->rows[i].size, size);
+	assert_int_equal(rows->rows[i].owned, owned);
+}
+
+static void test_by_type(void **state)
+{
+	cleanup(census_cleanup) struct census *census = census_some();
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	(void)state;
+	assert_int_equal(census->item_count, 6);
+	support_ok(census_group(census, NULL, CENSUS_BY_TYPE, &rows));
+	assert_int_equal(rows->count, 6);
+	assert_row(rows, 0, "dict: keys", 3, 300, 0);
+	assert_row(rows, 1, "dict", 3, 192, 0);
+	assert_row(rows, 2, "m.C", 3, 150, 0);
+	assert_row(rows, 3, "m.C, unreferenced", 1, 50, 0);
+	assert_row(rows, 4, "(no object, no owner found)", 1, 32, 0);
+	assert_row(rows, 5, "dict: behind keys", 1, 16, 0);
+	assert_int_equal(rows->total_size, 740);
+}
+
+static void test_by_owner(void **state)
+{
+	cleanup(census_cleanup) struct census *census = census_some();
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	(void)state;
+	support_ok(census_group(census, NULL, CENSUS_BY_OWNER, &rows));
+	assert_int_equal(rows->count, 4);
+	assert_row(rows, 0, "dict", 3, 508, 316);
+	assert_row(rows, 1, "m.C", 3, 150, 0);
+	assert_int_equal(rows->total_size, 740);
+}
+
+static void test_by_size(void **state)
+{
+	cleanup(census_cleanup) struct census *census = census_some();
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	(void)state;
+	assert_int_equal(census->sizes[0].size, 16);
+	support_ok(census_group(census, NULL, CENSUS_BY_SIZE, &rows));
+	assert_int_equal(rows->count, 3);
+	assert_row(rows, 0, "1025 to 2048 B", 2, 3000, 0);
+	assert_row(rows, 1, "64 B", 3, 192, 0);
+}
+
+/* By how much they changed, as compare_to() has it: what came, what went, what stayed. */
+static void test_compared(void **state)
+{
+	cleanup(census_cleanup) struct census *old = census_some(), *new = census_new();
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	(void)state;
+	item_add(new, CENSUS_OBJECT, "dict", "", 3, 192);
+	item_add(new, CENSUS_OBJECT, "m.C", "", 8, 400);
+	item_add(new, CENSUS_OBJECT, "list", "", 1, 56);
+	support_ok(census_finish(new));
+	support_ok(census_group(new, old, CENSUS_BY_TYPE, &rows));
+	assert_int_equal(rows->count, 7);
+	assert_row(rows, 0, "dict: keys", 0, 0, 0);
+	assert_int_equal(rows->rows[0].size_before, 300);
+	assert_row(rows, 1, "m.C", 8, 400, 0);
+	assert_int_equal(rows->rows[1].count_before, 3);
+	assert_row(rows, 2, "list", 1, 56, 0);
+	assert_row(rows, 6, "dict", 3, 192, 0);
+	assert_int_equal(rows->rows[6].size_before, 192);
+}
+
+static void test_empty(void **state)
+{
+	cleanup(census_cleanup) struct census *census = census_new();
+	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
+
+	(void)state;
+	support_ok(census_finish(census));
+	support_ok(census_group(census, census, CENSUS_BY_OWNER, &rows));
+	assert_int_equal(rows->count, 0);
+}
+
+static void test_too_much(void **state)
+{
+	cleanup(census_cleanup) struct census *census = census_new();
+
+	(void)state;
+	item_add(census, CENSUS_OBJECT, "a", "", 1, INT64_MAX);
+	item_add(census, CENSUS_OBJECT, "b", "", 1, 1);
+	support_fails(census_finish(census), ERROR_FAILED, "2^63");
+}
+
+static void census_save(const struct census *census, const char *path)
+{
+	cleanup(output_cleanup) struct output *output = NULL;
+
+	support_ok(output_create(path, &output));
+	support_ok(census_json_write(census, output));
+	support_ok(output_commit(output));
+}
+
+static void test_json(void **state)
+{
+	char *folder = support_folder();
+	cleanup_free char *path = support_path(folder, "census.json");
+	cleanup_free char *again = support_path(folder, "again.json");
+	cleanup(census_cleanup) struct census *census = census_some(), *read = NULL;
+	cleanup_free uint8_t *one = NULL, *two = NULL;
+	size_t size_one, size_two;
+
+	(void)state;
+	census_save(census, path);
+	support_ok(census_json_read(path, &read));
+	assert_int_equal(read->item_count, census->item_count);
+	assert_int_equal(read->size_count, 3);
+	assert_string_equal(read->parts[0].name, "stacks");
+	assert_string_equal(read->info.command_line, census->info.command_line);
+	assert_true(read->info.allocated_blocks == UINT64_MAX);
+	census_save(read, again);
+	one = support_read(path, &size_one);
+	two = support_read(again, &size_two);
+	assert_int_equal(size_one, size_two);
+	assert_memory_equal(one, two, size_one);
+	support_folder_remove(folder);
+}
+
+static void assert_refused(const char *folder, const char *text, const char *what)
+{
+	cleanup_free char *path = support_path(folder, "bad.json");
+	struct census *census;
+
+	support_write(path, text, strlen(text));
+	support_fails(census_json_read(path, &census), ERROR_FAILED, what);
+}
+
+static void test_json_refused(void **state)
+{
+	char *folder = support_folder();
+	cleanup_free char *path = support_path(folder, "census.json");
+	cleanup_free char *missing = support_path(folder, "missing.json");
+	cleanup(census_cleanup) struct census *census = census_some();
+	cleanup_free char *text = NULL;
+	struct census *read;
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	support_fails(census_json_read(missing, &read), ERROR_NOTHING, "missing.json");
+	assert_refused(folder, "", "ends too early");
+	assert_refused(folder, "{\"schema\": \"tmbpf", "ends too early");
+	assert_refused(folder, "nonsense", "at byte 1");
+	assert_refused(folder, "[1, 2]", "not an object");
+	assert_refused(folder, "{}", "\"schema\" is missing");
+	assert_refused(folder, "{\"schema\": \"else\"}", "\"tmbpf census\"");
+	assert_refused(folder, "{\"schema\": \"tmbpf census\", \"version\": 2}", "version");
+	/* Each word of a good one in turn. */
+	census_save(census, path);
+	data = support_read(path, &size);
+	for (size_t at = 0; at < size; at++) {
+		if (data[at] != '"' && (data[at] < '0' || data[at] > '9'))
+			continue;
+		text = calloc(1, size + 1);
+		assert_non_null(text);
+		memcpy(text, data, size);
+		text[at] = data[at] == '"' ? '[' : '-';
+		support_write(path, text, size);
+		free(take(text));
+		{
+			struct error *error = census_json_read(path, &read);
+
+			/* What it makes of it may be a census still: of another name. */
+			if (!error)
+				census_destroy(read);
+			error_destroy(error);
+		}
+	}
+	free(data);
+	support_folder_remove(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_type), cmocka_unit_test(test_by_owner),
+		cmocka_unit_test(test_by_size), cmocka_unit_test(test_compared),
+		cmocka_unit_test(test_empty),   cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_json),    cmocka_unit_test(test_json_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
