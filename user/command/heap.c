@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/output.h"
 #include "command/command.h"
+#include "command/heap_referrers.h"
 #include "command/heap_take.h"
 #include "command/target.h"
 #include "format/census_json.h"
@@ -15,13 +16,22 @@
 #include "python/python.h"
 #include "view/census_text.h"
 
-#define DEFAULT_LIMIT 25
+#define DEFAULT_LIMIT     25
+#define DEFAULT_REFERRERS 5 /* kinds below each */
+#define DEFAULT_LEVELS    4
 
-enum option_key { OPTION_BY = 1536, OPTION_COMPARE, OPTION_FORMAT, OPTION_JSON };
+enum option_key {
+	OPTION_BY = 1536,
+	OPTION_COMPARE,
+	OPTION_FORMAT,
+	OPTION_JSON,
+	OPTION_LEVELS,
+	OPTION_REFERRERS,
+};
 
 struct arguments {
 	struct target_options target;
-	const char *by, *compare, *format, *limit, *output;
+	const char *by, *compare, *format, *limit, *output, *referrers, *levels;
 	bool json;
 };
 
@@ -43,6 +53,10 @@ static const struct argp_option options[] = {
 	 0},
 	{"json", OPTION_JSON, NULL, 0, "The same as --format json", 0},
 	{"limit", 'n', "N", 0, "Show the first N groups (default 25, 0 for all)", 0},
+	{"referrers", OPTION_REFERRERS, "TYPE|ADDRESS", 0,
+	 "Show who refers to the objects of a type, or to the object at 0x..., and who to these",
+	 0},
+	{"levels", OPTION_LEVELS, "N", 0, "Of --referrers: how far up, 1 to 8 (default 4)", 0},
 	{"output", 'o', "FILE", 0, "Write JSON to FILE (default: standard output)", 0},
 	{0},
 };
@@ -67,6 +81,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	case OPTION_JSON:
 		arguments->json = true;
 		return 0;
+	case OPTION_LEVELS:
+		arguments->levels = value;
+		return 0;
+	case OPTION_REFERRERS:
+		arguments->referrers = value;
+		return 0;
 	case 'n':
 		arguments->limit = value;
 		return 0;
@@ -88,6 +108,7 @@ static const char doc[] =
 	"  tmbpf heap -p 1234\n"
 	"  tmbpf heap -p 1234 --json -o before.json\n"
 	"  tmbpf heap -p 1234 --compare before.json --by owner\n"
+	"  tmbpf heap -p 1234 --referrers app.Session\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static struct error *by_parse(const char *text, enum census_by *ret)
@@ -159,6 +180,33 @@ static struct error *text_print(const struct census *census, const struct census
 	return census_print_rows(rows, before, request->limit, stdout);
 }
 
+static struct error *referrers_run(const struct arguments *arguments)
+{
+	struct heap_referrers asked = {
+		.of = arguments->referrers,
+		.levels = DEFAULT_LEVELS,
+		.limit = DEFAULT_REFERRERS,
+		.json = arguments->json,
+	};
+
+	try(target_pid(&arguments->target, &asked.pid));
+	if (arguments->by || arguments->compare || arguments->output)
+		return error_create(ERROR_USAGE,
+				    "--by, --compare and -o do not go with --referrers");
+	if (arguments->format && strcmp(arguments->format, "json") == 0)
+		asked.json = true;
+	else if (arguments->format && strcmp(arguments->format, "text") != 0)
+		return error_create(ERROR_USAGE, "--format takes text or json, not \"%s\"",
+				    arguments->format);
+	if (arguments->levels)
+		try(option_number("--levels", arguments->levels, 1, 8, &asked.levels));
+	if (arguments->limit)
+		try(option_number("--limit", arguments->limit, 0, UINT32_MAX, &asked.limit));
+	if (!asked.limit)
+		asked.limit = UINT64_MAX;
+	return heap_referrers_print(&asked);
+}
+
 static struct error *heap_run(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -169,6 +217,10 @@ static struct error *heap_run(int argc, char **argv)
 	enum heap_depth depth = HEAP_OWNERS;
 
 	try(command_parse(&argp, argc, argv, &arguments));
+	if (arguments.referrers)
+		return referrers_run(&arguments);
+	if (arguments.levels)
+		return error_create(ERROR_USAGE, "--levels goes with --referrers");
 	try(request_parse(&arguments, &request));
 	if (arguments.compare)
 		try(census_json_read(arguments.compare, &before));

@@ -22,19 +22,19 @@
 #define FLAG_READY           (1u << 12)
 #define FLAG_HAVE_GC         (1u << 14)
 
-#define ADDRESS_MIN     65536 /* vm.mmap_min_addr's default */
-#define ADDRESS_MAX     (1ULL << 47)
-#define BASICSIZE_MAX   (1 << 20)
-#define ITEMSIZE_MAX    (1 << 16)
-#define NAME_MAX_BYTES  512
-#define METATYPES_MAX   8
-#define KNOWN_MAX       (1u << 20) /* addresses that were looked at; then they are forgotten */
-#define TYPES_MAX       (1u << 20)
-#define DICT_MAX        4096 /* entries of a type's dict that are looked at */
-#define RECENT          4096 /* a power of two */
-#define TYPE_BYTES      1024 /* more than any PyHeapTypeObject needs */
-#define PREHEADER       16   /* bytes of a GC head; of a managed dict and weakref */
-#define DEBUG_HEADER    16   /* bytes that debug hooks put before a block */
+#define ADDRESS_MIN    65536 /* vm.mmap_min_addr's default */
+#define ADDRESS_MAX    (1ULL << 47)
+#define BASICSIZE_MAX  (1 << 20)
+#define ITEMSIZE_MAX   (1 << 16)
+#define NAME_MAX_BYTES 512
+#define METATYPES_MAX  8
+#define KNOWN_MAX      (1u << 20) /* addresses that were looked at; then they are forgotten */
+#define TYPES_MAX      (1u << 20)
+#define DICT_MAX       4096 /* entries of a type's dict that are looked at */
+#define RECENT         4096 /* a power of two */
+#define TYPE_BYTES     1024 /* more than any PyHeapTypeObject needs */
+#define PREHEADER      16   /* bytes of a GC head; of a managed dict and weakref */
+#define DEBUG_HEADER   16   /* bytes that debug hooks put before a block */
 
 /* An address that was looked at. */
 struct known {
@@ -213,8 +213,8 @@ static struct error *keys_read(const struct python_types *types, uint64_t addres
 	return NULL;
 }
 
-/* The module that a class' dict names: "__module__", a str. NULL where it does not. */
-static struct error *module_read(const struct python_types *types, uint64_t dict, char **ret)
+struct error *python_dict_string(const struct python_types *types, uint64_t dict, const char *name,
+				 char **ret)
 {
 	struct memory *memory = &types->python->process->memory;
 	cleanup_free uint8_t *entries = NULL;
@@ -232,14 +232,14 @@ static struct error *module_read(const struct python_types *types, uint64_t dict
 		return NULL;
 	entries = reallocarray(NULL, keys.count, keys.entry_size);
 	if (!entries)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "the dict of a type");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a dict of a process");
 	try(memory_read(memory, keys.entries, entries, keys.count * keys.entry_size));
 	for (uint64_t i = 0; i < keys.count; i++) {
 		const uint8_t *entry = entries + i * keys.entry_size;
 		cleanup_free char *key = NULL;
 
 		try(str_read(types, word_at(entry, keys.key), &key));
-		if (key && strcmp(key, "__module__") == 0)
+		if (key && strcmp(key, name) == 0)
 			return str_read(types, word_at(entry, keys.value), ret);
 	}
 	return NULL;
@@ -255,7 +255,7 @@ static struct error *qualified_name(const struct python_types *types, const uint
 	char *full;
 
 	try(str_read(types, word_at(type, layout->type.qualname), &qualname));
-	try(module_read(types, word_at(type, layout->type.dict), &module));
+	try(python_dict_string(types, word_at(type, layout->type.dict), "__module__", &module));
 	/* tp_name of what C made with PyType_FromSpec() has the module in it. */
 	if (!qualname || (!module && strchr(*name, '.')))
 		return NULL;

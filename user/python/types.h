@@ -40,6 +40,13 @@ const struct python_type *python_types_get(const struct python_types *types, uin
 /* The type at ADDRESS, PYTHON_NO_TYPE if there is none. Fails when the process has gone. */
 struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret);
 
+/*
+ * The value of the key NAME in the dict at the address DICT, if both are str; NULL where there is
+ * none. The caller's to free.
+ */
+struct error *python_dict_string(const struct python_types *types, uint64_t dict, const char *name,
+				 char **ret);
+
 /* An object as it lies in a block. */
 struct python_object {
 	uint32_t type;   /* PYTHON_NO_TYPE: the block is no object's */

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/referrers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/lookup.h"
+#include "python/arenas.h"
+#include "python/marks.h"
+#include "python/pools.h"
+#include "python/python.h"
+#include "python/referrers_parts.h"
+#include "python/space.h"
+#include "python/types.h"
+
+#define MEMBERS_MAX (1u << 20) /* of a level whose referrers are looked for */
+#define GROUPS_MAX  65536
+
+/* What words are looked for at: an object's address, or anywhere in a block that is none. */
+struct member {
+	uint64_t start, end;
+	uint32_t group;
+	uint64_t word; /* of a block that is none: where it refers to the group; else 0 */
+};
+
+struct members {
+	struct member *list;
+	size_t count, capacity;
+	uint64_t others_start, others_end; /* those that are in no arena lie between these */
+	struct python_marks marks;         /* of those that are, each granule */
+};
+
+struct search {
+	const struct python *python;
+	struct python_heaps heaps;
+	struct python_space *space;
+	struct python_pools *pools;
+	struct python_referrers *result;
+	struct python_marks visited; /* objects of all levels so far */
+	struct members members;      /* what is looked for now */
+	struct members found;        /* objects that refer to them: the next level */
+	struct members through;      /* and blocks that are none */
+	struct lookup group_lookup;
+	unsigned int level;
+	const char *type; /* that is asked for, at level 0; else NULL */
+	uint64_t address;
+	bool last_name; /* TYPE is what is behind a type's last dot */
+};
+
+static void members_deinit(struct members *members)
+{
+	free(members->list);
+	python_marks_deinit(&members->marks);
+	*members = (struct members){0};
+}
+
+static struct error *members_add(struct search *search, struct members *members,
+				 const struct member *member)
+{
+	if (members->count == MEMBERS_MAX) {
+		search->result->unfollowed++;
+		return NULL;
+	}
+	try(array_reserve(&members->list, &members->capacity, members->count, 1,
+			  sizeof(*members->list)));
+	members->list[members->count++] = *member;
+	return NULL;
+}
+
+static int compare_members(const void *left, const void *right)
+{
+	const struct member *a = left, *b = right;
+
+	return (a->start > b->start) - (a->start < b->start);
+}
+
+static struct error *granules_mark(const struct search *search, struct python_marks *marks,
+				   uint64_t start, uint64_t end)
+{
+	uint64_t granule = 1ULL << search->space->granule_bits;
+
+	for (uint64_t at = start & ~(granule - 1); at < end; at += granule) {
+		uint32_t arena = python_space_arena(search->space, at);
+
+		if (arena != PYTHON_NO_ARENA)
+			try(python_marks_set(marks, arena,
+					     (uint32_t)((at - search->space->arenas[arena]) >>
+							search->space->granule_bits)));
+	}
+	return NULL;
+}
+
+static bool granule_marked(const struct search *search, const struct python_marks *marks,
+			   uint64_t address)
+{
+	uint32_t arena = python_space_arena(search->space, address), granule;
+
+	if (arena == PYTHON_NO_ARENA || !marks->arenas[arena].bits)
+		return false;
+	granule =
+		(uint32_t)((address - search->space->arenas[arena]) >> search->space->granule_bits);
+	return marks->arenas[arena].bits[granule / 64] >> granule % 64 & 1;
+}
+
+static uint32_t granules_per_arena(const struct search *search)
+{
+	return 1u << (search->space->arena_bits - search->space->granule_bits);
+}
+
+/* Makes what was added fit to be looked for. */
+static struct error *members_settle(struct search *search, struct members *members)
+{
+	if (members->count > 0)
+		qsort(members->list, members->count, sizeof(*members->list), compare_members);
+	try(python_marks_init(&members->marks, search->space->arena_count,
+			      granules_per_arena(search)));
+	members->others_start = UINT64_MAX;
+	members->others_end = 0;
+	for (size_t i = 0; i < members->count; i++) {
+		const struct member *member = &members->list[i];
+
+		if (python_space_arena(search->space, member->start) != PYTHON_NO_ARENA) {
+			try(granules_mark(search, &members->marks, member->start, member->end));
+			continue;
+		}
+		if (member->start < members->others_start)
+			members->others_start = member->start;
+		if (member->end > members->others_end)
+			members->others_end = member->end;
+	}
+	return NULL;
+}
+
+/* The member that WORD leads to, or NULL. */
+static const struct member *member_find(const struct search *search, uint64_t word)
+{
+	const struct members *members = &search->members;
+	size_t low = 0, high = members->count;
+
+	if ((word < members->others_start || word >= members->others_end) &&
+	    !granule_marked(search, &members->marks, word))
+		return NULL;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (members->list[middle].end <= word)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < members->count && members->list[low].start <= word ? &members->list[low]
+									: NULL;
+}
+
+static bool group_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct python_referrer *group =
+		&((const struct python_referrers *)context)->groups[position];
+	const struct python_referrer *wanted = key;
+
+	return group->kind == wanted->kind && group->level == wanted->level &&
+	       group->of == wanted->of && group->type == wanted->type &&
+	       group->field == wanted->field &&
+	       (group->kind != PYTHON_REFERRER_FRAME || group->address == wanted->address);
+}
+
+/* The group like WANTED, which is one of it: counted there. RET_NEW: it is the first one. */
+static struct error *group_count(struct search *search, const struct python_referrer *wanted,
+				 uint32_t *ret, bool *ret_new)
+{
+	struct python_referrers *result = search->result;
+	uint64_t hash = lookup_hash_number(
+		lookup_hash_number(wanted->kind, (uint64_t)wanted->level << 32 | wanted->of),
+		(uint64_t)wanted->type << 32 | (uint32_t)wanted->field);
+	uint32_t found;
+
+	if (wanted->kind == PYTHON_REFERRER_FRAME)
+		hash = lookup_hash_number(hash, wanted->address);
+	found = lookup_find(&search->group_lookup, hash, group_equal, result, wanted);
+	*ret_new = found == LOOKUP_NONE;
+	if (found == LOOKUP_NONE) {
+		if (result->count == GROUPS_MAX)
+			return error_create(ERROR_FAILED, "more than %u kinds of referrers",
+					    GROUPS_MAX);
+		found = (uint32_t)result->count;
+		try(array_reserve(&result->groups, &result->capacity, found, 1,
+				  sizeof(*result->groups)));
+		try(lookup_add(&search->group_lookup, hash, found));
+		result->groups[result->count++] = *wanted;
+	}
+	result->groups[found].count++;
+	*ret = found;
+	return NULL;
+}
+
+/* The object at ADDRESS refers to MEMBER by FIELD. */
+static struct error *object_found(struct search *search, const struct member *member, uint32_t type,
+				  int32_t field, uint64_t address)
+{
+	struct python_referrer wanted = {
+		.kind = PYTHON_REFERRER_OBJECT,
+		.level = search->level,
+		.of = member->group,
+		.type = type,
+		.field = field,
+		.address = address,
+	};
+	const struct python_type *found = python_types_get(search->result->types, type);
+	struct member next = {address, address + 1, 0, 0};
+	struct python_referrer *group;
+	bool first;
+
+	/* Beyond what each instance has there are only items, all alike. */
+	if (wanted.field > (int32_t)found->basicsize)
+		wanted.field = (int32_t)found->basicsize;
+	if (granule_marked(search, &search->visited, address))
+		return NULL;
+	try(granules_mark(search, &search->visited, address, address + 1));
+	try(group_count(search, &wanted, &next.group, &first));
+	group = &search->result->groups[next.group];
+	if (first) {
+		try(python_referrer_name(search->python, search->result->types, group));
+		if (member->word)
+			try(python_referrer_key(search->python, member->word, group));
+	}
+	return members_add(search, &search->found, &next);
+}
+
+/* Something that is no object on the heap does. */
+static struct error *other_found(struct search *search, const struct member *member,
+				 enum python_referrer_kind kind, uint64_t place, char **name)
+{
+	struct python_referrer wanted = {
+		.kind = kind,
+		.level = search->level,
+		.of = member->group,
+		.type = PYTHON_NO_TYPE,
+		.address = place,
+	};
+	uint32_t group;
+	bool first;
+
+	try(group_count(search, &wanted, &group, &first));
+	if (first)
+		search->result->groups[group].name = take(*name);
+	return NULL;
+}
+
+/* The first word of a block that leads to a member. */
+static const struct member *block_find(const struct search *search, const uint8_t *block,
+				       uint32_t size, uint32_t *ret_at)
+{
+	for (uint32_t at = 0; at + 8 <= size; at += 8) {
+		const struct member *member;
+		uint64_t word;
+
+		memcpy(&word, block + at, sizeof(word));
+		member = word < 65536 ? NULL : member_find(search, word);
+		if (member) {
+			*ret_at = at;
+			return member;
+		}
+	}
+	return NULL;
+}
+
+static struct error *block_search(struct search *search, uint64_t address, const uint8_t *block,
+				  uint32_t size)
+{
+	struct python_object object;
+	const struct member *member;
+	struct member through;
+	uint32_t at;
+
+	member = block_find(search, block, size, &at);
+	if (!member)
+		return NULL;
+	try(python_types_object(search->result->types, block, size, &object));
+	if (object.type != PYTHON_NO_TYPE)
+		return object.unreferenced ? NULL
+					   : object_found(search, member, object.type,
+							  (int32_t)at - (int32_t)object.offset,
+							  address + object.offset);
+	/* Once: what leads to a block that leads to such a block is not looked for. */
+	if (member->word)
+		return NULL;
+	through = (struct member){address, address + size, member->group, address + at};
+	return members_add(search, &search->through, &through);
+}
+
+static struct error *pool_search(void *context, const struct python_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->carved; i++) {
+		uint64_t offset = PYTHON_POOL_OVERHEAD + (uint64_t)i * pool->block_size;
+
+		if (python_block_live(pool, i))
+			try(block_search(context, pool->address + offset, pool->memory + offset,
+					 pool->block_size));
+	}
+	return NULL;
+}
+
+/* Level 0: is this block what was asked for? */
+static struct error *block_ask(struct search *search, uint64_t address, const uint8_t *block,
+			       uint32_t size)
+{
+	struct python_object object;
+	struct member member = {0};
+	const struct python_type *type;
+
+	if (!search->type && search->address - address >= size)
+		return NULL;
+	try(python_types_object(search->result->types, block, size, &object));
+	if (object.type == PYTHON_NO_TYPE || object.unreferenced)
+		return NULL;
+	type = python_types_get(search->result->types, object.type);
+	if (search->type && !python_type_called(type, search->type, search->last_name))
+		return NULL;
+	return object_found(search, &member, object.type, 0, address + object.offset);
+}
+
+static struct error *pool_ask(void *context, const struct python_pool *pool)
+{
+	struct search *search = context;
+
+	if (!search->type && search->address - pool->address >= search->python->heap.pool_size)
+		return NULL;
+	for (uint32_t i = 0; i < pool->carved; i++) {
+		uint64_t offset = PYTHON_POOL_OVERHEAD + (uint64_t)i * pool->block_size;
+
+		if (python_block_live(pool, i))
+			try(block_ask(search, pool->address + offset, pool->memory + offset,
+				      pool->block_size));
+	}
+	return NULL;
+}
+
+static struct error *pools_each(struct search *search,
+				struct error *(*visit)(void *context,
+						       const struct python_pool *pool))
+{
+	for (size_t i = 0; i < search->heaps.count; i++) {
+		const struct python_arenas *arenas = &search->heaps.list[i];
+
+		for (size_t j = 0; j < arenas->count; j++)
+			try(python_pools_each(search->pools, &arenas->list[j], visit, search));
+	}
+	return NULL;
+}
+
+static struct error *words_search(void *context, const struct python_words *words)
+{
+	struct search *search = context;
+
+	for (size_t i = 0; i < words->count; i++) {
+		const struct member *member = member_find(search, words->list[i]);
+		cleanup_free char *name = NULL;
+
+		if (!member)
+			continue;
+		try(words->name(words, i, &name));
+		try(other_found(search, member,
+				words->frame ? PYTHON_REFERRER_FRAME : PYTHON_REFERRER_STATIC,
+				words->frame ? words->frame : words->address, &name));
+	}
+	return NULL;
+}
+
+static struct error *members_search(struct search *search)
+{
+	try(pools_each(search, pool_search));
+	return python_words_each(search->python, words_search, search);
+}
+
+/* The referrers of what was found last. */
+static struct error *level_search(struct search *search)
+{
+	members_deinit(&search->members);
+	search->members = search->found;
+	search->found = (struct members){0};
+	try(members_settle(search, &search->members));
+	try(members_search(search));
+	if (!search->through.count)
+		return NULL;
+	members_deinit(&search->members);
+	search->members = search->through;
+	search->through = (struct members){0};
+	try(members_settle(search, &search->members));
+	return members_search(search);
+}
+
+static struct error *search_begin(struct search *search)
+{
+	const struct python *python = search->python;
+
+	try(python_heaps_read(python, &search->heaps));
+	try(python_space_create(python, &search->heaps, &search->space));
+	try(python_marks_init(&search->visited, search->space->arena_count,
+			      granules_per_arena(search)));
+	try(python_pools_create(python, &search->pools));
+	return python_types_create(python, search->space, &search->result->types);
+}
+
+static struct error *search_run(struct search *search, unsigned int levels)
+{
+	try(search_begin(search));
+	try(pools_each(search, pool_ask));
+	if (!search->result->count && search->type && !strchr(search->type, '.')) {
+		search->last_name = true;
+		try(pools_each(search, pool_ask));
+	}
+	if (!search->result->count && search->type)
+		return error_create(ERROR_NOTHING, "process %d holds no object of type %s",
+				    (int)search->python->process->pid, search->type);
+	if (!search->result->count)
+		return error_create(ERROR_NOTHING,
+				    "process %d: 0x%" PRIx64 " lies in no live object",
+				    (int)search->python->process->pid, search->address);
+	for (search->level = 1; search->level <= levels && search->found.count; search->level++)
+		try(level_search(search));
+	return NULL;
+}
+
+static void search_end(struct search *search)
+{
+	members_deinit(&search->members);
+	members_deinit(&search->found);
+	members_deinit(&search->through);
+	python_marks_deinit(&search->visited);
+	lookup_deinit(&search->group_lookup);
+	python_pools_destroy(search->pools);
+	python_space_destroy(search->space);
+	python_heaps_deinit(&search->heaps);
+}
+
+struct error *python_referrers_create(const struct python *python, const char *type,
+				      uint64_t address, unsigned int levels,
+				      struct python_referrers **ret)
+{
+	struct search search = {.python = python, .type = type, .address = address};
+	struct error *error;
+
+	search.result = calloc(1, sizeof(*search.result));
+	if (!search.result)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
+	error = search_run(&search, levels);
+	search_end(&search);
+	if (error) {
+		python_referrers_destroy(search.result);
+		return error;
+	}
+	*ret = search.result;
+	return NULL;
+}
+
+void python_referrers_destroy(struct python_referrers *referrers)
+{
+	if (!referrers)
+		return;
+	for (size_t i = 0; i < referrers->count; i++) {
+		free(referrers->groups[i].key);
+		free(referrers->groups[i].name);
+	}
+	free(referrers->groups);
+	python_types_destroy(referrers->types);
+	free(referrers);
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "python/referrers_parts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/code.h"
+#include "python/parts.h"
+#include "python/referrers.h"
+#include "python/types.h"
+
+#define FRAMES_MAX  10000       /* of a thread */
+#define FRAME_WORDS 512         /* of a frame: what is further on is not its own */
+#define DATA_MAX    (64u << 20) /* bytes of a library's variables */
+#define DATA_CHUNK  (1u << 16)  /* words that are read at once */
+#define MODULE_DICT 16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
+
+bool python_type_called(const struct python_type *type, const char *name, bool last)
+{
+	const char *dot = last ? strrchr(type->name, '.') : NULL;
+
+	return strcmp(dot ? dot + 1 : type->name, name) == 0;
+}
+
+/* A place that cannot be read has no name; other errors are the caller's. */
+static struct error *unreadable(struct error *error)
+{
+	if (!error || error_number(error) == ENOMEM)
+		return error;
+	error_destroy(error);
+	return NULL;
+}
+
+/* "name (file)" of the code object at ADDRESS. */
+static struct error *code_name(const struct python *python, uint64_t address, char **ret)
+{
+	struct python_code code;
+	const char *name;
+	int length;
+
+	*ret = NULL;
+	try(unreadable(
+		python_code_read(&python->process->memory, &python->layout, address, &code)));
+	if (!code.name)
+		return NULL;
+	name = code.qualname ? code.qualname : code.name;
+	length = asprintf(ret, "%s (%s:%d)", name, code.filename, code.firstlineno);
+	python_code_deinit(&code);
+	if (length < 0) {
+		*ret = NULL;
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the name of a frame");
+	}
+	return NULL;
+}
+
+struct error *python_referrer_name(const struct python *python, struct python_types *types,
+				   struct python_referrer *referrer)
+{
+	const struct python_type *type = python_types_get(types, referrer->type);
+	struct memory *memory = &python->process->memory;
+	uint64_t word;
+
+	if (strcmp(type->name, "module") == 0) {
+		struct error *error =
+			memory_read_u64(memory, referrer->address + MODULE_DICT, &word);
+
+		if (error)
+			return unreadable(error);
+		return unreadable(python_dict_string(types, word, "__name__", &referrer->name));
+	}
+	if (strcmp(type->name, "code") == 0)
+		return code_name(python, referrer->address, &referrer->name);
+	if (strcmp(type->name, "frame") == 0 && python->layout.frames == PYTHON_FRAMES_OBJECT) {
+		struct error *error = memory_read_u64(
+			memory, referrer->address + python->layout.frame.code, &word);
+
+		if (error)
+			return unreadable(error);
+		return code_name(python, word, &referrer->name);
+	}
+	return NULL;
+}
+
+/* Entries of (hash, key, value) or (key, value): the key is the word before the value. */
+struct error *python_referrer_key(const struct python *python, uint64_t address,
+				  struct python_referrer *referrer)
+{
+	struct memory *memory = &python->process->memory;
+	uint64_t key, type;
+	struct error *error;
+
+	error = memory_read_u64(memory, address - 8, &key);
+	if (!error && (key < 65536 || key % 8))
+		return NULL;
+	if (!error)
+		error = memory_read_u64(memory, key + 8, &type);
+	if (!error && type != python_symbol(python, "PyUnicode_Type"))
+		return NULL;
+	if (!error)
+		error = python_string_read(memory, &python->layout, key, &referrer->key);
+	return unreadable(error);
+}
+
+/* Reads WORDS to LIST, and visits them if that works: what they belong to may be gone. */
+static struct error *
+words_visit(const struct python *python, uint64_t *list, const struct python_words *words,
+	    struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	struct error *error =
+		memory_read(&python->process->memory, words->address, list, words->count * 8);
+
+	return error ? unreadable(error) : visit(context, words);
+}
+
+static struct error *frame_name(const struct python_words *words, size_t i, char **ret)
+{
+	(void)i;
+	return code_name(words->python, words->code, ret);
+}
+
+static struct error *data_name(const struct python_words *words, size_t i, char **ret)
+{
+	const char *slash = strrchr(words->path, '/');
+
+	(void)i;
+	*ret = strdup(slash ? slash + 1 : words->path);
+	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "the name of a library");
+}
+
+struct frame {
+	uint64_t address, code;
+};
+
+struct frames {
+	struct frame *list;
+	size_t count, capacity;
+};
+
+static int compare_frames(const void *left, const void *right)
+{
+	const struct frame *a = left, *b = right;
+
+	return (a->address > b->address) - (a->address < b->address);
+}
+
+/* The frames of a thread, as far as they can be followed: it may run. */
+static struct error *frames_take(const struct python *python, uint64_t frame, struct frames *frames)
+{
+	const struct python_layout *layout = &python->layout;
+	struct memory *memory = &python->process->memory;
+
+	for (unsigned i = 0; i < FRAMES_MAX && frame; i++) {
+		struct frame found = {.address = frame};
+		struct error *error =
+			memory_read_u64(memory, frame + layout->frame.code, &found.code);
+
+		if (!error)
+			error = memory_read_u64(memory, frame + layout->frame.back, &frame);
+		if (error)
+			return unreadable(error);
+		if (layout->frame.code_tagged)
+			found.code &= ~1ULL;
+		try(array_reserve(&frames->list, &frames->capacity, frames->count, 1,
+				  sizeof(*frames->list)));
+		frames->list[frames->count++] = found;
+	}
+	return NULL;
+}
+
+static struct error *
+frames_each(const struct python *python, const struct frames *frames,
+	    struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	uint64_t list[FRAME_WORDS];
+
+	for (size_t i = 0; i < frames->count; i++) {
+		const struct frame *frame = &frames->list[i];
+		uint64_t size = sizeof(list), page = 4096 - frame->address % 4096;
+		struct python_words words = {
+			.python = python,
+			.list = list,
+			.address = frame->address,
+			.frame = frame->address,
+			.code = frame->code,
+			.name = frame_name,
+		};
+
+		if (i + 1 < frames->count && frames->list[i + 1].address - frame->address < size)
+			size = frames->list[i + 1].address - frame->address;
+		/* The stack may end with its page. */
+		if (size > page)
+			size = page;
+		words.count = size / 8;
+		if (!memory_read(&python->process->memory, frame->address, list, words.count * 8))
+			try(visit(context, &words));
+	}
+	return NULL;
+}
+
+static struct error *
+threads_each(const struct python *python,
+	     struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	cleanup(python_states_deinit) struct python_states states = {0};
+	struct frames frames = {0};
+	struct error *error = NULL;
+
+	/* Up to 3.10 frames are objects on the heap. */
+	if (python->layout.frames == PYTHON_FRAMES_OBJECT)
+		return NULL;
+	try(unreadable(python_states_read(python, &states)));
+	for (size_t i = 0; i < states.count && !error; i++)
+		error = frames_take(python, states.list[i].frame, &frames);
+	if (!error && frames.count > 0) {
+		qsort(frames.list, frames.count, sizeof(*frames.list), compare_frames);
+		error = frames_each(python, &frames, visit, context);
+	}
+	free(frames.list);
+	return error;
+}
+
+/* A library's variables: what it maps of its file to write to, and what follows of no file. */
+static struct error *
+data_each(const struct python *python, const struct process_map *map, const char *path,
+	  struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	cleanup_free uint64_t *list = malloc(DATA_CHUNK * sizeof(*list));
+	struct python_words words = {
+		.python = python, .list = list, .path = path, .name = data_name};
+
+	if (!list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the variables of a library");
+	for (uint64_t at = map->start; at < map->end; at += DATA_CHUNK * sizeof(*list)) {
+		uint64_t size = map->end - at;
+
+		if (size > DATA_CHUNK * sizeof(*list))
+			size = DATA_CHUNK * sizeof(*list);
+		words.address = at;
+		words.count = size / 8;
+		try(words_visit(python, list, &words, visit, context));
+	}
+	return NULL;
+}
+
+struct error *python_words_each(const struct python *python,
+				struct error *(*visit)(void *context,
+						       const struct python_words *words),
+				void *context)
+{
+	const struct process_map *library = NULL;
+	struct process_map *maps;
+	struct error *error;
+	size_t count;
+
+	try(threads_each(python, visit, context));
+	try(process_maps(python->process, &maps, &count));
+	error = NULL;
+	for (size_t i = 0; i < count && !error; i++) {
+		const struct process_map *map = &maps[i];
+		bool file = map->path[0] == '/';
+
+		if (file)
+			library = map;
+		/* .bss continues .data. */
+		if (!file && (map->path[0] || !library || i == 0 || maps[i - 1].end != map->start ||
+			      &maps[i - 1] != library))
+			continue;
+		if (map->readable && map->writable && !map->shared &&
+		    map->end - map->start <= DATA_MAX)
+			error = data_each(python, map, library->path, visit, context);
+	}
+	process_maps_destroy(maps, count);
+	return error;
+}
