@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "target/glibc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "target/glibc_parts.h"
+
+#define STAT_START_BRK 47 /* field of /proc/PID/stat (proc(5)) */
+
+/* Where sbrk() began; 0 if the kernel does not say. */
+static uint64_t start_brk_read(pid_t pid)
+{
+	cleanup_file FILE *file = NULL;
+	char text[4096], *at;
+	unsigned int field;
+	size_t got;
+
+	snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+	file = fopen(text, "re");
+	if (!file)
+		return 0;
+	got = fread(text, 1, sizeof(text) - 1, file);
+	text[got] = 0;
+	at = strrchr(text, ')');
+	for (field = 2; at && field < STAT_START_BRK; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static struct error *process_look(struct glibc *glibc, int *ret_pagemap)
+{
+	cleanup_free pid_t *threads = NULL;
+	cleanup_fd int fd = -1;
+	char path[64];
+	size_t count;
+
+	try(process_maps(glibc->process, &glibc->maps, &glibc->map_count));
+	try(process_threads(glibc->process, &threads, &count));
+	glibc->threads = count;
+	glibc->start_brk = start_brk_read(glibc->process->pid);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)glibc->process->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		int number = errno;
+
+		try(process_check(glibc->process));
+		return error_create_errno(ERROR_FAILED, number, "process %d: cannot read %s",
+					  (int)glibc->process->pid, path);
+	}
+	*ret_pagemap = take_fd(fd);
+	return NULL;
+}
+
+struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap)
+{
+	glibc->memory = memory;
+	glibc->window.pagemap = pagemap;
+	try(glibc_window_init(&glibc->window, memory, pagemap, GLIBC_WINDOW));
+	try(glibc_window_init(&glibc->small, memory, pagemap, GLIBC_PAGE));
+	glibc->found = reallocarray(NULL, GLIBC_FOUND_MAX, sizeof(*glibc->found));
+	if (!glibc->found)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
+	try(glibc_find(glibc));
+	if (glibc->absent[0])
+		return NULL;
+	try(glibc_areas_find(glibc));
+	glibc->totals.arenas = glibc->arena_count;
+	glibc->totals.heaps = glibc->area_count;
+	return NULL;
+}
+
+static void glibc_cleanup(struct glibc **glibc)
+{
+	glibc_destroy(*glibc);
+}
+
+struct error *glibc_create(struct process *process, const struct glibc_range *excluded,
+			   size_t count, struct glibc **ret)
+{
+	cleanup(glibc_cleanup) struct glibc *glibc = calloc(1, sizeof(*glibc));
+	int pagemap = -1;
+
+	if (!glibc)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
+	glibc->window.pagemap = -1;
+	glibc->process = process;
+	if (count) {
+		glibc->own_excluded = reallocarray(NULL, count, sizeof(*excluded));
+		if (!glibc->own_excluded)
+			return error_create_errno(ERROR_FAILED, ENOMEM,
+						  "a walk over malloc's heaps");
+		memcpy(glibc->own_excluded, excluded, count * sizeof(*excluded));
+		glibc->excluded = glibc->own_excluded;
+		glibc->excluded_count = count;
+	}
+	try(process_look(glibc, &pagemap));
+	try(glibc_init(glibc, &process->memory, pagemap));
+	*ret = take(glibc);
+	return NULL;
+}
+
+void glibc_destroy(struct glibc *glibc)
+{
+	if (!glibc)
+		return;
+	if (glibc->window.pagemap >= 0)
+		close(glibc->window.pagemap);
+	glibc_window_deinit(&glibc->window);
+	glibc_window_deinit(&glibc->small);
+	glibc_areas_deinit(glibc);
+	process_maps_destroy(glibc->maps, glibc->map_count);
+	free(glibc->own_excluded);
+	free(glibc->arenas);
+	free(glibc->caches);
+	free(glibc->found);
+	free(glibc);
+}
+
+const char *glibc_absent(const struct glibc *glibc)
+{
+	return glibc->absent[0] ? glibc->absent : NULL;
+}
+
+const struct glibc_totals *glibc_totals(const struct glibc *glibc)
+{
+	return &glibc->totals;
+}
+
+struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk)
+{
+	struct glibc_sum *sum = &glibc->totals.states[chunk->state];
+	size_t i;
+
+	/* A thread's cache is malloc's own. */
+	if (chunk->state == GLIBC_IN_USE &&
+	    (chunk->total == 0x250 || chunk->total == 0x290 || chunk->total == 0x300)) {
+		for (i = 0; i < glibc->cache_count; i++) {
+			if (glibc->caches[i] != chunk->address)
+				continue;
+			glibc->totals.overhead += chunk->total;
+			return NULL;
+		}
+	}
+	sum->count++;
+	sum->bytes += chunk->total;
+	return glibc->visit(glibc->context, chunk);
+}
+
+/* What malloc says it mapped, less what was found. */
+static void mapped_compare(struct glibc *glibc)
+{
+	uint64_t mapped, found = glibc->totals.states[GLIBC_MAPPED].bytes;
+
+	if (!glibc->parameters ||
+	    !glibc_peek(&glibc->small, glibc->parameters, &mapped, sizeof(mapped)))
+		return;
+	glibc->totals.mapped_unknown = mapped > found ? mapped - found : 0;
+}
+
+struct error *glibc_each(struct glibc *glibc,
+			 struct error *(*visit)(void *context, const struct glibc_chunk *chunk),
+			 void *context)
+{
+	if (glibc->absent[0])
+		return NULL;
+	glibc->visit = visit;
+	glibc->context = context;
+	try(glibc_walk_caches(glibc));
+	glibc->totals.caches = glibc->cache_count;
+	try(glibc_lists_read(glibc));
+	try(glibc_walk_areas(glibc));
+	try(glibc_mapped_each(glibc));
+	mapped_compare(glibc);
+	return glibc->process ? process_check(glibc->process) : NULL;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The memory that the arenas have from the kernel.
+ *
+ * main_arena's is sbrk()'s: from start_brk on. Another arena's are heaps (struct heap_info of
+ * malloc/arena.c), each at an address that is a multiple of 64 MiB; the newest holds the arena's
+ * top, and each names the one before it. The arena itself lies in the first.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "target/glibc_parts.h"
+
+#define HEAP_MAX   (64ULL << 20)          /* HEAP_MAX_SIZE */
+#define HEAPS_MAX  (1U << 17)             /* of an arena: 8 TiB */
+#define STATE_REST (254 * 8 + 16 + 5 * 8) /* of malloc_state, from the bins on */
+
+struct heap_info {
+	uint64_t arena, prev, size;
+};
+
+static struct error *area_add(struct glibc *glibc, const struct glibc_area *area)
+{
+	try(array_reserve(&glibc->areas, &glibc->area_capacity, glibc->area_count, 1,
+			  sizeof(*area)));
+	glibc->areas[glibc->area_count++] = *area;
+	return NULL;
+}
+
+static uint64_t marks_spans(const struct glibc_area *area)
+{
+	return ((area->end - area->start) >> GLIBC_MARKS_SPAN) + 1;
+}
+
+void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark)
+{
+	size_t i;
+	uint64_t j;
+
+	for (i = 0; i < glibc->area_count; i++) {
+		struct glibc_area *area = &glibc->areas[i];
+
+		if (!area->marks[mark])
+			continue;
+		for (j = 0; j < marks_spans(area); j++)
+			free(area->marks[mark][j]);
+		free(area->marks[mark]);
+		area->marks[mark] = NULL;
+	}
+}
+
+void glibc_areas_deinit(struct glibc *glibc)
+{
+	glibc_areas_clear(glibc, GLIBC_MARK_TCACHE);
+	glibc_areas_clear(glibc, GLIBC_MARK_FASTBIN);
+	free(glibc->areas);
+	glibc->areas = NULL;
+	glibc->area_count = 0;
+}
+
+struct error *glibc_area_mark(struct glibc_area *area, enum glibc_mark mark, uint64_t address)
+{
+	uint64_t offset = address - area->start;
+	struct glibc_marks ***marks = &area->marks[mark], **span;
+
+	if (!*marks)
+		*marks = calloc(marks_spans(area), sizeof(**marks));
+	if (!*marks)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "malloc's free chunks");
+	span = &(*marks)[offset >> GLIBC_MARKS_SPAN];
+	if (!*span)
+		*span = calloc(1, sizeof(**span));
+	if (!*span)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "malloc's free chunks");
+	offset = (offset & ((1 << GLIBC_MARKS_SPAN) - 1)) / 16;
+	(*span)->bits[offset / 64] |= 1ULL << (offset % 64);
+	return NULL;
+}
+
+bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint64_t address)
+{
+	uint64_t offset = address - area->start;
+	const struct glibc_marks *span;
+
+	if (!area->marks[mark] || address >= area->end)
+		return false;
+	span = area->marks[mark][offset >> GLIBC_MARKS_SPAN];
+	offset = (offset & ((1 << GLIBC_MARKS_SPAN) - 1)) / 16;
+	return span && span->bits[offset / 64] >> (offset % 64) & 1;
+}
+
+struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address)
+{
+	size_t low = 0, high = glibc->area_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (glibc->areas[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == glibc->area_count || glibc->areas[low].start > address)
+		return NULL;
+	return &glibc->areas[low];
+}
+
+static bool is_mapped(const struct glibc *glibc, uint64_t start, uint64_t end)
+{
+	size_t i;
+
+	for (i = 0; i < glibc->map_count && start < end; i++) {
+		const struct process_map *map = &glibc->maps[i];
+
+		if (map->start <= start && start < map->end && map->readable && map->writable &&
+		    !map->inode)
+			start = map->end;
+	}
+	return start >= end;
+}
+
+/* sbrk()'s memory, which belongs to each main_arena: more than one C library can be there. */
+static struct error *brk_find(struct glibc *glibc, size_t arena)
+{
+	struct glibc_area area = {.arena = arena};
+	size_t i;
+
+	for (i = 0; i < glibc->map_count; i++) {
+		const struct process_map *map = &glibc->maps[i];
+
+		if (strcmp(map->path, "[heap]") || !map->readable || !map->writable ||
+		    map->end <= glibc->start_brk || (area.end && area.end != map->start))
+			continue;
+		if (!area.end)
+			area.start = map->start < glibc->start_brk ? glibc->start_brk : map->start;
+		area.end = map->end;
+	}
+	if (!area.end)
+		return NULL;
+	area.first = glibc_align(area.start, 16);
+	/* Marks are by addresses that are multiples of 16. */
+	area.start &= ~15ULL;
+	return area_add(glibc, &area);
+}
+
+static struct error *heaps_find(struct glibc *glibc, size_t index)
+{
+	const struct glibc_arena arena = glibc->arenas[index];
+	uint64_t info_size = arena.state & (HEAP_MAX - 1), top, heap;
+	unsigned int count = 0;
+	struct heap_info info;
+
+	if (!glibc_peek(&glibc->small, arena.state + arena.bins - 16, &top, sizeof(top)) ||
+	    info_size < sizeof(info) || info_size > GLIBC_PAGE) {
+		glibc->totals.broken++;
+		return NULL;
+	}
+	for (heap = top & ~(HEAP_MAX - 1); heap; heap = info.prev) {
+		struct glibc_area area = {.arena = index, .heap = true};
+
+		if (heap % HEAP_MAX || count++ >= HEAPS_MAX ||
+		    !glibc_peek(&glibc->small, heap, &info, sizeof(info)) ||
+		    info.arena != arena.state || info.size < info_size || info.size > HEAP_MAX ||
+		    info.size % GLIBC_PAGE || info.prev == heap ||
+		    !is_mapped(glibc, heap, heap + info.size)) {
+			glibc->totals.broken++;
+			return NULL;
+		}
+		area.start = heap;
+		area.end = heap + info.size;
+		area.first = heap + info_size;
+		/* In the first heap the arena comes before the chunks. */
+		if (area.first == arena.state)
+			area.first = glibc_align(area.first + arena.bins + STATE_REST, 16);
+		if (area.first >= area.end) {
+			glibc->totals.broken++;
+			return NULL;
+		}
+		try(area_add(glibc, &area));
+	}
+	return NULL;
+}
+
+static int area_compare(const void *left, const void *right)
+{
+	const struct glibc_area *a = left, *b = right;
+
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+/* Two lists of heaps that meet, or the like: the second is left out. */
+static void overlaps_drop(struct glibc *glibc)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < glibc->area_count; i++) {
+		if (kept && glibc->areas[i].start < glibc->areas[kept - 1].end) {
+			glibc->totals.broken++;
+			continue;
+		}
+		glibc->areas[kept++] = glibc->areas[i];
+	}
+	glibc->area_count = kept;
+}
+
+struct error *glibc_areas_find(struct glibc *glibc)
+{
+	bool brk = false;
+	size_t i;
+
+	for (i = 0; i < glibc->arena_count; i++) {
+		if (!glibc->arenas[i].main) {
+			try(heaps_find(glibc, i));
+		} else if (!brk) {
+			try(brk_find(glibc, i));
+			brk = true;
+		}
+	}
+	if (glibc->area_count)
+		qsort(glibc->areas, glibc->area_count, sizeof(*glibc->areas), area_compare);
+	overlaps_drop(glibc);
+	return NULL;
+}

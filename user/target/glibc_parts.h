@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the glibc*.c files share. */
+#ifndef TMBPF_TARGET_GLIBC_PARTS_H
+#define TMBPF_TARGET_GLIBC_PARTS_H
+
+#include "target/glibc.h"
+#include "target/memory.h"
+#include "target/process.h"
+
+#define GLIBC_PAGE         4096ULL
+#define GLIBC_WINDOW       (512ULL << 10) /* bytes read at a time */
+#define GLIBC_WINDOW_PAGES (GLIBC_WINDOW / GLIBC_PAGE)
+#define GLIBC_CHUNK_MIN    0x20ULL /* MINSIZE */
+#define GLIBC_ADDRESS_MAX  (1ULL << 47)
+#define GLIBC_AGAIN        4 /* times that what does not hold together is read again */
+
+/* malloc_chunk: prev_size, then size with three flags in its low bits. */
+#define GLIBC_PREV_INUSE 1ULL
+#define GLIBC_IS_MMAPPED 2ULL
+#define GLIBC_NON_MAIN   4ULL
+#define GLIBC_FLAGS      7ULL
+
+struct glibc_header {
+	uint64_t prev_size, size;
+};
+
+/* One bit for each 16 bytes of a MiB. */
+#define GLIBC_MARKS_SPAN 20
+struct glibc_marks {
+	uint64_t bits[(1 << GLIBC_MARKS_SPAN) / 16 / 64];
+};
+
+enum glibc_mark { GLIBC_MARK_TCACHE, GLIBC_MARK_FASTBIN, GLIBC_MARKS };
+
+/* Memory that an arena has from the kernel, without a gap. */
+struct glibc_area {
+	uint64_t start, first, end; /* FIRST: where chunks begin */
+	size_t arena;               /* whose */
+	bool heap;                  /* a heap_info's; else sbrk()'s or what stands in for it */
+	/* By MiB from START on; NULL where nothing is marked. */
+	struct glibc_marks **marks[GLIBC_MARKS];
+};
+
+struct glibc_arena {
+	uint64_t state; /* address of malloc_state */
+	uint64_t bins;  /* offset of its bins */
+	bool main;
+};
+
+/* Pages of a window. */
+enum glibc_page { GLIBC_PAGE_ABSENT, GLIBC_PAGE_SWAPPED, GLIBC_PAGE_READ };
+
+struct glibc_window {
+	struct memory *memory;
+	int pagemap; /* of /proc/PID; -1: every page is there */
+	uint64_t start, end;
+	bool whole; /* every page of it was read */
+	uint8_t pages[GLIBC_WINDOW_PAGES];
+	uint8_t *data;
+};
+
+/* What a window found, by its place in the window. */
+struct glibc_found {
+	uint32_t offset;
+	bool bin;
+	uint64_t size;
+};
+#define GLIBC_FOUND_MAX (GLIBC_WINDOW / GLIBC_CHUNK_MIN)
+
+/* How a chunk tells that it is in a thread's cache: the word behind its link. */
+enum glibc_key {
+	GLIBC_KEY_NONE,   /* up to 2.28: not at all */
+	GLIBC_KEY_CACHE,  /* 2.29 to 2.33: the cache's address */
+	GLIBC_KEY_RANDOM, /* since: a number of the process's */
+};
+
+struct glibc {
+	struct memory *memory;
+	struct process *process; /* NULL: made up by a test */
+	uint64_t start_brk;
+	uint64_t threads;
+	char absent[256];
+	struct process_map *maps;
+	size_t map_count;
+	const struct glibc_range *excluded;
+	size_t excluded_count;
+	struct glibc_range *own_excluded;
+	struct glibc_arena *arenas;
+	size_t arena_count, arena_capacity;
+	struct glibc_area *areas; /* sorted */
+	size_t area_count, area_capacity;
+	uint64_t *caches; /* addresses of tcache_perthread_structs */
+	size_t cache_count, cache_capacity;
+	enum glibc_key key;
+	uint64_t key_value;
+	unsigned int refreshes;
+	uint64_t parameters;               /* address of mp_.mmapped_mem; 0 not found */
+	struct glibc_window window, small; /* SMALL: a page, for lists */
+	struct glibc_found *found;
+	struct glibc_totals totals;
+	struct error *(*visit)(void *context, const struct glibc_chunk *chunk);
+	void *context;
+};
+
+/* glibc_window.c */
+struct error *glibc_window_init(struct glibc_window *window, struct memory *memory, int pagemap,
+				uint64_t size);
+void glibc_window_deinit(struct glibc_window *window);
+/* What is there of START (a page's) to END, at most GLIBC_WINDOW of it. */
+void glibc_window_load(struct glibc_window *window, uint64_t start, uint64_t end);
+/* SIZE bytes at ADDRESS that lie in one page; NULL outside and where there is no page. */
+const void *glibc_window_at(struct glibc_window *window, uint64_t address, size_t size);
+/* SIZE bytes at ADDRESS, in one page, as they are now. False where there is no page. */
+bool glibc_peek(struct glibc_window *small, uint64_t address, void *ret, size_t size);
+/* The same, from the page that SMALL holds if it is that one. */
+bool glibc_peek_again(struct glibc_window *small, uint64_t address, void *ret, size_t size);
+/* The first page from START on, before END, that is there (or swapped out); END if none is. */
+uint64_t glibc_pages_next(struct glibc_window *small, uint64_t start, uint64_t end);
+
+/* glibc_find.c */
+struct error *glibc_find(struct glibc *glibc);
+
+/* glibc_areas.c */
+struct error *glibc_areas_find(struct glibc *glibc);
+/* The area that ADDRESS lies in, or NULL. */
+struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address);
+void glibc_areas_deinit(struct glibc *glibc);
+struct error *glibc_area_mark(struct glibc_area *area, enum glibc_mark mark, uint64_t address);
+bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint64_t address);
+/* Removes all marks of a kind. */
+void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark);
+
+/* glibc_free.c */
+/* Is there a thread's cache in the chunk of SIZE whose memory is at ADDRESS? */
+bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size);
+struct error *glibc_cache_add(struct glibc *glibc, uint64_t address);
+/* Marks what the threads' caches and the fastbins hold. */
+struct error *glibc_lists_read(struct glibc *glibc);
+struct error *glibc_caches_read(struct glibc *glibc);
+/* Of a chunk that its neighbour calls in use: is it? MEMORY: the memory's first 16 bytes. */
+struct error *glibc_state_of(struct glibc *glibc, const struct glibc_area *area, uint64_t address,
+			     const uint64_t *memory, enum glibc_state *ret);
+
+/* glibc_walk.c */
+enum glibc_end {
+	GLIBC_END_MORE, /* the window's */
+	GLIBC_END_TOP,
+	GLIBC_END_FENCE, /* what closes a heap's memory */
+	GLIBC_END_BROKEN,
+};
+struct glibc_walk {
+	struct glibc *glibc;
+	const struct glibc_area *area;
+	uint64_t at;       /* the next chunk */
+	uint64_t top;      /* of the arena */
+	size_t found;      /* in glibc->found */
+	uint64_t top_size; /* at GLIBC_END_TOP */
+};
+void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, const struct glibc_area *area,
+		     uint64_t at);
+/* The chunks from AT on that the window holds. */
+enum glibc_end glibc_walk_window(struct glibc_walk *walk);
+/* Finds the threads' caches among the chunks. */
+struct error *glibc_walk_caches(struct glibc *glibc);
+struct error *glibc_walk_areas(struct glibc *glibc);
+
+/* glibc_mapped.c */
+struct error *glibc_mapped_each(struct glibc *glibc);
+
+/* glibc.c: with what glibc_create() reads of /proc already there; PAGEMAP is taken over. */
+struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap);
+/* Counts and visits one. */
+struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk);
+
+static inline uint64_t glibc_align(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) & ~(to - 1);
+}
+
+static inline bool glibc_pointer(uint64_t value)
+{
+	return value >= GLIBC_PAGE && value < GLIBC_ADDRESS_MAX && !(value & 15);
+}
+
+#endif

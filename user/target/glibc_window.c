@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Windows into the target's memory that leave alone the pages it never touched. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "target/glibc_parts.h"
+
+/* /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_SWAPPED (1ULL << 62)
+#define PAGEMAP_BATCH   512
+
+struct error *glibc_window_init(struct glibc_window *window, struct memory *memory, int pagemap,
+				uint64_t size)
+{
+	window->memory = memory;
+	window->pagemap = pagemap;
+	window->start = window->end = 0;
+	window->data = malloc(size);
+	if (!window->data)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
+	return NULL;
+}
+
+void glibc_window_deinit(struct glibc_window *window)
+{
+	free(window->data);
+	window->data = NULL;
+}
+
+static bool read_quietly(struct memory *memory, uint64_t address, void *ret, size_t size)
+{
+	struct error *error = memory_read(memory, address, ret, size);
+
+	/* The page went meanwhile. */
+	error_destroy(error);
+	return !error;
+}
+
+/* What the COUNT pages (at most PAGEMAP_BATCH) from START on are. */
+static void pages_look(const struct glibc_window *window, uint64_t start, size_t count,
+		       uint8_t *ret)
+{
+	uint64_t entries[PAGEMAP_BATCH];
+	ssize_t got = 0;
+	size_t i;
+
+	if (window->pagemap < 0) {
+		memset(ret, GLIBC_PAGE_READ, count);
+		return;
+	}
+	got = pread(window->pagemap, entries, count * sizeof(*entries),
+		    start / GLIBC_PAGE * sizeof(*entries));
+	/* It ends where the process does. */
+	if (got < 0)
+		got = 0;
+	for (i = 0; i < count; i++) {
+		ret[i] = GLIBC_PAGE_ABSENT;
+		if (i >= (size_t)got / sizeof(*entries))
+			continue;
+		if (entries[i] & PAGEMAP_PRESENT)
+			ret[i] = GLIBC_PAGE_READ;
+		else if (entries[i] & PAGEMAP_SWAPPED)
+			ret[i] = GLIBC_PAGE_SWAPPED;
+	}
+}
+
+void glibc_window_load(struct glibc_window *window, uint64_t start, uint64_t end)
+{
+	size_t i, run, count;
+
+	if (end > start + GLIBC_WINDOW)
+		end = start + GLIBC_WINDOW;
+	count = (end - start + GLIBC_PAGE - 1) / GLIBC_PAGE;
+	window->start = start;
+	window->end = start + count * GLIBC_PAGE;
+	window->whole = true;
+	pages_look(window, start, count, window->pages);
+	for (i = 0; i < count; i += run) {
+		uint8_t page = window->pages[i], *data = window->data + i * GLIBC_PAGE;
+
+		for (run = 1; i + run < count && window->pages[i + run] == page; run++)
+			;
+		if (page == GLIBC_PAGE_READ &&
+		    read_quietly(window->memory, start + i * GLIBC_PAGE, data, run * GLIBC_PAGE))
+			continue;
+		if (page == GLIBC_PAGE_READ)
+			memset(window->pages + i, GLIBC_PAGE_ABSENT, run);
+		memset(data, 0, run * GLIBC_PAGE);
+		window->whole = false;
+	}
+}
+
+/* A page that was swapped out is read where it is asked for. */
+static bool page_swap(struct glibc_window *window, size_t i)
+{
+	if (window->pages[i] != GLIBC_PAGE_SWAPPED ||
+	    !read_quietly(window->memory, window->start + i * GLIBC_PAGE,
+			  window->data + i * GLIBC_PAGE, GLIBC_PAGE))
+		return false;
+	window->pages[i] = GLIBC_PAGE_READ;
+	return true;
+}
+
+const void *glibc_window_at(struct glibc_window *window, uint64_t address, size_t size)
+{
+	uint64_t offset = address - window->start;
+
+	if (address < window->start || address >= window->end || size > window->end - address)
+		return NULL;
+	if (!window->whole && window->pages[offset / GLIBC_PAGE] != GLIBC_PAGE_READ &&
+	    !page_swap(window, offset / GLIBC_PAGE))
+		return NULL;
+	return window->data + offset;
+}
+
+bool glibc_peek_again(struct glibc_window *small, uint64_t address, void *ret, size_t size)
+{
+	const void *data;
+
+	if (address >= GLIBC_ADDRESS_MAX)
+		return false;
+	if (address < small->start || address >= small->end)
+		glibc_window_load(small, address & ~(GLIBC_PAGE - 1),
+				  (address & ~(GLIBC_PAGE - 1)) + GLIBC_PAGE);
+	data = glibc_window_at(small, address, size);
+	if (data)
+		memcpy(ret, data, size);
+	return data;
+}
+
+bool glibc_peek(struct glibc_window *small, uint64_t address, void *ret, size_t size)
+{
+	small->start = small->end = 0;
+	return glibc_peek_again(small, address, ret, size);
+}
+
+uint64_t glibc_pages_next(struct glibc_window *small, uint64_t start, uint64_t end)
+{
+	uint8_t pages[PAGEMAP_BATCH];
+
+	while (start < end) {
+		size_t i, count = (end - start + GLIBC_PAGE - 1) / GLIBC_PAGE;
+
+		if (count > PAGEMAP_BATCH)
+			count = PAGEMAP_BATCH;
+		pages_look(small, start, count, pages);
+		for (i = 0; i < count; i++)
+			if (pages[i] != GLIBC_PAGE_ABSENT)
+				return start + i * GLIBC_PAGE;
+		start += count * GLIBC_PAGE;
+	}
+	return end;
+}
