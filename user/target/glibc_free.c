@@ -73,7 +73,7 @@ static bool cache_read(struct glibc *glibc, uint64_t address, uint64_t size, str
 	for (layout = 0; layout < array_size(cache_layouts); layout++)
 		if (cache_layouts[layout].chunk == size)
 			break;
-	if (layout == array_size(cache_layouts) || !peek_all(glibc, address, raw, size - 16))
+	if (layout == array_size(cache_layouts) || !peek_all(glibc, address, raw, size - 8))
 		return false;
 	ret->address = address;
 	ret->bins = cache_layouts[layout].bins;
