@@ -44,9 +44,9 @@ static struct census *census_some(void)
 	item_add(census, CENSUS_UNREFERENCED, "m.C", "", 1, 50);
 	item_add(census, CENSUS_INDIRECT, "dict", "keys", 1, 16);
 	item_add(census, CENSUS_UNOWNED, "", "", 1, 32);
-	support_ok(census_add_size(census, &(struct census_size){64, 0, 3, 192}));
-	support_ok(census_add_size(census, &(struct census_size){16, 0, 1, 16}));
-	support_ok(census_add_size(census, &(struct census_size){2048, 1024, 2, 3000}));
+	support_ok(census_add_size(census, &(struct census_size){64, 0, false, 3, 192}));
+	support_ok(census_add_size(census, &(struct census_size){16, 0, false, 1, 16}));
+	support_ok(census_add_size(census, &(struct census_size){2048, 1024, true, 2, 3000}));
 	support_ok(census_add_part(census, "stacks", 4096));
 	support_ok(census_finish(census));
 	return census;
@@ -75,7 +75,7 @@ static void test_by_type(void **state)
 	assert_row(rows, 1, "dict", 3, 192, 0);
 	assert_row(rows, 2, "m.C", 3, 150, 0);
 	assert_row(rows, 3, "m.C, unreferenced", 1, 50, 0);
-	assert_row(rows, 4, "(no object, no owner found)", 1, 32, 0);
+	assert_row(rows, 4, "(pymalloc: no object, no owner found)", 1, 32, 0);
 	assert_row(rows, 5, "dict: behind keys", 1, 16, 0);
 	assert_int_equal(rows->total_size, 740);
 }
@@ -102,7 +102,7 @@ static void test_by_size(void **state)
 	assert_int_equal(census->sizes[0].size, 16);
 	support_ok(census_group(census, NULL, CENSUS_BY_SIZE, &rows));
 	assert_int_equal(rows->count, 3);
-	assert_row(rows, 0, "1025 to 2048 B", 2, 3000, 0);
+	assert_row(rows, 0, "malloc: above 1024 B, up to 2048 B", 2, 3000, 0);
 	assert_row(rows, 1, "64 B", 3, 192, 0);
 }
 

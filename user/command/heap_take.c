@@ -81,6 +81,7 @@ static struct error *items_add(const struct taking *taking)
 		[PYTHON_CENSUS_OWNED] = CENSUS_OWNED,
 		[PYTHON_CENSUS_INDIRECT] = CENSUS_INDIRECT,
 		[PYTHON_CENSUS_UNOWNED] = CENSUS_UNOWNED,
+		[PYTHON_CENSUS_NATIVE] = CENSUS_NATIVE,
 	};
 	const struct python_census *found = taking->found;
 
@@ -106,12 +107,56 @@ static struct error *sizes_add(const struct taking *taking)
 {
 	for (size_t i = 0; i < taking->found->size_count; i++) {
 		const struct python_census_size *found = &taking->found->sizes[i];
-		const struct census_size size = {found->size, 0, found->count,
+		const struct census_size size = {found->size, 0, false, found->count,
 						 found->count * found->size};
 
 		try(census_add_size(taking->census, &size));
 	}
+	for (unsigned int i = 0; i < PYTHON_CENSUS_NATIVE_CLASSES; i++) {
+		const struct glibc_sum *found = &taking->found->native[i];
+		const struct census_size size = {1ull << i, i ? 1ull << (i - 1) : 0, true,
+						 found->count, found->bytes};
+
+		if (found->count)
+			try(census_add_size(taking->census, &size));
+	}
 	return NULL;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What the process has in memory, as far as it can be told what it is for. */
+static struct error *parts_add(const struct taking *taking)
+{
+	const struct python_census_memory *memory = &taking->found->memory;
+	const struct glibc_totals *malloc = &taking->found->malloc;
+	const uint64_t all = taking->census->info.rss_anonymous;
+	uint64_t used = least(taking->found->size, memory->arenas);
+	uint64_t given = least(malloc->states[GLIBC_IN_USE].bytes, memory->malloc_heaps);
+	const struct {
+		const char *name;
+		uint64_t size;
+	} parts[] = {
+		{"pymalloc: blocks", used},
+		{"pymalloc: free", memory->arenas - used},
+		{"malloc: blocks", given + memory->malloc_mapped},
+		{"malloc: free", memory->malloc_heaps - given},
+		{"variables of programs and libraries", memory->data},
+		{"the first thread's stack", memory->stack},
+	};
+	uint64_t sum = 0;
+
+	if (!memory->known)
+		return NULL;
+	for (size_t i = 0; i < array_size(parts); i++) {
+		try(census_add_part(taking->census, parts[i].name, parts[i].size));
+		sum += parts[i].size;
+	}
+	/* The process goes on while it is looked at. */
+	return census_add_part(taking->census, "everything else", all > sum ? all - sum : 0);
 }
 
 struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
@@ -129,6 +174,7 @@ struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
 	try(info_fill(&taking));
 	try(items_add(&taking));
 	try(sizes_add(&taking));
+	try(parts_add(&taking));
 	try(census_finish(taking.census));
 	*ret = take(taking.census);
 	return NULL;

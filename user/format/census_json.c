@@ -52,6 +52,9 @@ static struct error *item_write(const struct census_item *item, struct output *o
 			     item->count, item->size);
 }
 
+/* As struct census_size has it. */
+static const char *const allocators[] = {"pymalloc", "malloc"};
+
 struct error *census_json_write(const struct census *census, struct output *output)
 {
 	try(stream_format(output, "{\n  \"schema\": \"%s\",\n  \"version\": %d,\n",
@@ -65,11 +68,12 @@ struct error *census_json_write(const struct census *census, struct output *outp
 	}
 	try(stream_text(output, "\n  ],\n  \"sizes\": ["));
 	for (size_t i = 0; i < census->size_count; i++)
-		try(stream_format(output,
-				  "%s\n    {\"size\": %" PRIu64 ", \"above\": %" PRIu64
-				  ", \"count\": %" PRIu64 ", \"total\": %" PRIu64 "}",
-				  i ? "," : "", census->sizes[i].size, census->sizes[i].above,
-				  census->sizes[i].count, census->sizes[i].total));
+		try(stream_format(
+			output,
+			"%s\n    {\"allocator\": \"%s\", \"size\": %" PRIu64 ", \"above\": %" PRIu64
+			", \"count\": %" PRIu64 ", \"total\": %" PRIu64 "}",
+			i ? "," : "", allocators[census->sizes[i].native], census->sizes[i].size,
+			census->sizes[i].above, census->sizes[i].count, census->sizes[i].total));
 	try(stream_text(output, "\n  ],\n  \"items\": ["));
 	for (size_t i = 0; i < census->item_count; i++) {
 		try(stream_text(output, i ? ",\n" : "\n"));
@@ -189,7 +193,12 @@ static struct error *item_read(const struct reading *reading, json_object *objec
 static struct error *size_read(const struct reading *reading, json_object *object)
 {
 	struct census_size size;
+	cleanup_free char *allocator = NULL;
 
+	try(string(reading, object, "allocator", &allocator));
+	size.native = strcmp(allocator, allocators[true]) == 0;
+	if (!size.native && strcmp(allocator, allocators[false]) != 0)
+		return bad(reading, "a size's allocator is not known");
 	try(number(reading, object, "size", &size.size));
 	try(number(reading, object, "above", &size.above));
 	try(number(reading, object, "count", &size.count));

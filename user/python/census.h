@@ -20,6 +20,7 @@
 
 #include "python/pools.h"
 #include "python/types.h"
+#include "target/glibc.h"
 
 struct error;
 struct python;
@@ -36,7 +37,8 @@ struct python_census_size {
 	uint64_t pools, count;
 };
 
-#define PYTHON_CENSUS_CLASSES 64
+#define PYTHON_CENSUS_CLASSES        64
+#define PYTHON_CENSUS_NATIVE_CLASSES 48
 
 enum python_census_kind {
 	PYTHON_CENSUS_OBJECT,       /* instances of TYPE */
@@ -44,6 +46,7 @@ enum python_census_kind {
 	PYTHON_CENSUS_OWNED,        /* no objects: FIELD of instances of TYPE leads to them */
 	PYTHON_CENSUS_INDIRECT, /* no objects: what FIELD of instances of TYPE leads to leads to them */
 	PYTHON_CENSUS_UNOWNED, /* no objects, and nobody's that was found */
+	PYTHON_CENSUS_NATIVE,  /* the same of malloc's: as a rule C code's own */
 };
 
 struct python_census_row {
@@ -53,11 +56,26 @@ struct python_census_row {
 	uint64_t count, size; /* blocks, bytes of them as pymalloc has them */
 };
 
+/* Bytes of memory that is the process' own and there, by what it was for. */
+struct python_census_memory {
+	bool known;
+	uint64_t arenas;        /* of pymalloc */
+	uint64_t malloc_heaps;  /* of malloc, whatever is in them */
+	uint64_t malloc_mapped; /* malloc's blocks that have a mapping of their own */
+	uint64_t data;          /* mapped from files, and written to */
+	uint64_t stack;         /* of the first thread */
+};
+
 struct python_census {
 	struct python_types *types;
 	struct python_census_size
 		sizes[PYTHON_CENSUS_CLASSES]; /* those that there are, ascending */
 	size_t size_count;
+	/* malloc's blocks in use: [i] those of up to 2^i bytes, and more than half of that. */
+	struct glibc_sum native[PYTHON_CENSUS_NATIVE_CLASSES];
+	struct glibc_totals malloc;
+	char *malloc_absent; /* why there is nothing of malloc's; NULL there is */
+	struct python_census_memory memory;
 	struct python_census_row *rows; /* in no order; none of count 0 */
 	size_t row_count;
 	size_t heaps, arenas;

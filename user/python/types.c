@@ -314,6 +314,7 @@ static struct error *type_read(const struct python_types *types, uint64_t addres
 	ret->address = address;
 	ret->basicsize = (uint32_t)basicsize;
 	ret->presize = presize_of(types->python, flags);
+	ret->flags = flags;
 	ret->is_str = address == types->unicode_type;
 	if (!(flags & FLAG_HEAPTYPE))
 		return NULL;

@@ -23,6 +23,7 @@ struct python_type {
 	char *name;         /* "module.qualname"; as Python prints it: without "builtins." */
 	uint32_t basicsize; /* bytes */
 	uint32_t presize;   /* bytes of an instance's block before the instance */
+	uint64_t flags;     /* tp_flags */
 	bool is_str;
 };
 

@@ -97,6 +97,8 @@ static int compare_sizes(const void *left, const void *right)
 {
 	const struct census_size *a = left, *b = right;
 
+	if (a->native != b->native)
+		return a->native - b->native;
 	return (a->size > b->size) - (a->size < b->size);
 }
 
@@ -147,8 +149,8 @@ struct error *census_finish(struct census *census)
 
 const char *census_kind_name(enum census_kind kind)
 {
-	static const char *const names[CENSUS_KINDS] = {"object", "unreferenced", "owned",
-							"indirect", "unowned"};
+	static const char *const names[CENSUS_KINDS] = {"object",   "unreferenced", "owned",
+							"indirect", "unowned",      "native"};
 
 	return names[kind];
 }

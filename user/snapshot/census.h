@@ -18,6 +18,7 @@ enum census_kind {
 	CENSUS_OWNED,        /* no objects: a part of instances of a type */
 	CENSUS_INDIRECT,     /* no objects: what such a part leads to */
 	CENSUS_UNOWNED,      /* no objects, and nobody's that was found */
+	CENSUS_NATIVE,       /* the same of malloc's: as a rule C code's own */
 	CENSUS_KINDS
 };
 
@@ -30,6 +31,7 @@ struct census_item {
 
 struct census_size { /* blocks of SIZE bytes, or of more than ABOVE up to SIZE, if that is not 0 */
 	uint64_t size, above;
+	bool native;           /* malloc's; else pymalloc's */
 	uint64_t count, total; /* blocks, bytes together */
 };
 
@@ -46,7 +48,7 @@ struct census_info {
 	uint32_t python_version;               /* hexversion */
 	uint64_t rss, rss_anonymous;           /* bytes */
 	uint64_t heaps, arenas;                /* of pymalloc */
-	uint64_t allocated_blocks; /* sys.getallocatedblocks(); UINT64_MAX unknown */
+	uint64_t allocated_blocks;             /* sys.getallocatedblocks(); UINT64_MAX unknown */
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
 };

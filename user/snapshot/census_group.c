@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "snapshot/census.h"
 
 static struct error *no_memory(void)
@@ -61,8 +62,10 @@ static char *item_name(const struct census_item *item)
 	case CENSUS_INDIRECT:
 		length = asprintf(&name, "%s: behind %s", type, item->part);
 		break;
+	case CENSUS_NATIVE:
+		return strdup("(malloc: no object, no owner found)");
 	default:
-		return strdup("(no object, no owner found)");
+		return strdup("(pymalloc: no object, no owner found)");
 	}
 	return length < 0 ? NULL : name;
 }
@@ -79,9 +82,11 @@ static char *size_name(const struct census_size *size)
 	char *name;
 	int length;
 
-	if (size->above)
-		length = asprintf(&name, "%" PRIu64 " to %" PRIu64 " B", size->above + 1,
-				  size->size);
+	char from[TEXT_NUMBER_MAX], to[TEXT_NUMBER_MAX];
+
+	if (size->native)
+		length = asprintf(&name, "malloc: above %s, up to %s", text_size(size->above, from),
+				  text_size(size->size, to));
 	else
 		length = asprintf(&name, "%" PRIu64 " B", size->size);
 	return length < 0 ? NULL : name;

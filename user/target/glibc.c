@@ -127,6 +127,14 @@ const char *glibc_absent(const struct glibc *glibc)
 	return glibc->absent[0] ? glibc->absent : NULL;
 }
 
+bool glibc_heap_range(const struct glibc *glibc, size_t i, struct glibc_range *ret)
+{
+	if (i >= glibc->area_count)
+		return false;
+	*ret = (struct glibc_range){glibc->areas[i].start, glibc->areas[i].end};
+	return true;
+}
+
 const struct glibc_totals *glibc_totals(const struct glibc *glibc)
 {
 	return &glibc->totals;

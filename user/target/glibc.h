@@ -98,6 +98,9 @@ struct error *glibc_each(struct glibc *glibc,
 			 struct error *(*visit)(void *context, const struct glibc_chunk *chunk),
 			 void *context);
 
+/* The memory that the heap I has from the kernel, used or not; false if there are not so many. */
+bool glibc_heap_range(const struct glibc *glibc, size_t i, struct glibc_range *ret);
+
 const struct glibc_totals *glibc_totals(const struct glibc *glibc);
 
 #endif

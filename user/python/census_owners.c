@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/census_parts.h"
+#include "python/parts.h"
+
+#define ROUNDS_MAX 3     /* of looking for owners */
+#define WORTHWHILE 1000  /* of so many blocks with no owner yet one makes another round */
+#define LABELS_MAX 65534 /* two bytes each */
+
+static const char *const leaves[] = {"PyBytes_Type", "PyLong_Type", "PyFloat_Type"};
+
+static bool label_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct python_census_row *row =
+		&((const struct taking *)context)->labels[position].row;
+	const struct python_census_row *wanted = key;
+
+	return row->type == wanted->type && row->field == wanted->field &&
+	       row->kind == wanted->kind;
+}
+
+static struct error *label_intern(struct taking *taking, enum python_census_kind kind,
+				  uint32_t type, int32_t field, uint16_t *ret)
+{
+	struct python_census_row row = {.kind = kind, .type = type, .field = field};
+	uint64_t hash = lookup_hash_number(kind, (uint64_t)type << 32 | (uint32_t)field);
+	uint32_t found;
+
+	if (taking->label_count == LABELS_MAX) {
+		/* The last one stands for all that do not fit. */
+		row = (struct python_census_row){kind, PYTHON_NO_TYPE, 0, 0, 0};
+		hash = lookup_hash_number(0, 0);
+	}
+	found = lookup_find(&taking->label_lookup, hash, label_equal, taking, &row);
+	if (found == LOOKUP_NONE) {
+		if (taking->label_count > LABELS_MAX) {
+			*ret = LABELS_MAX;
+			return NULL;
+		}
+		found = (uint32_t)taking->label_count;
+		try(array_reserve(&taking->labels, &taking->label_capacity, found, 1,
+				  sizeof(*taking->labels)));
+		try(lookup_add(&taking->label_lookup, hash, found));
+		taking->labels[taking->label_count++] = (struct label){row, 0};
+	}
+	*ret = (uint16_t)found;
+	return NULL;
+}
+
+/* A block that a word leads to and that has no owner yet. */
+struct unclaimed {
+	uint16_t *label;
+	uint64_t size;
+	bool native;
+};
+
+static void block_claim(struct taking *taking, const struct unclaimed *block, uint16_t id)
+{
+	*block->label = id;
+	taking->labels[id].row.count++;
+	taking->labels[id].row.size += block->size;
+	taking->claimed++;
+	if (block->native) {
+		taking->native_claimed++;
+		taking->native_claimed_size += block->size;
+	}
+}
+
+static bool block_unclaimed(const struct taking *taking, uint64_t address, struct unclaimed *ret)
+{
+	struct python_space_block found;
+	struct python_chunk *chunk;
+
+	if (address - taking->space->lowest < taking->space->span &&
+	    python_space_block(taking->space, address, &found)) {
+		ret->label = python_marks_label(&taking->marks, found.arena, found.granule);
+		ret->size = found.size;
+		ret->native = false;
+		return ret->label && !*ret->label;
+	}
+	if (address < taking->chunks.lowest || address >= taking->chunks.highest)
+		return false;
+	chunk = python_chunks_find(&taking->chunks, address);
+	if (!chunk || chunk->label)
+		return false;
+	ret->label = &chunk->label;
+	ret->size = chunk->size;
+	ret->native = true;
+	return true;
+}
+
+static struct error *object_scan(struct taking *taking, const struct python_object *object,
+				 const uint8_t *block, uint32_t size)
+{
+	const struct python_type *type = python_types_get(taking->census->types, object->type);
+	/* What stands before an object is of use from 3.11 on. */
+	uint32_t at = taking->python->version < 0x030b0000 ? object->offset : 0;
+	struct error *error = NULL;
+	struct tally *tally = census_tally(taking, object->type, &error);
+
+	if (!tally)
+		return error;
+	for (; at + 8 <= size; at += 8) {
+		struct unclaimed found;
+		uint64_t word;
+		int32_t field;
+
+		memcpy(&word, block + at, sizeof(word));
+		if (!block_unclaimed(taking, word, &found))
+			continue;
+		field = (int32_t)at - (int32_t)object->offset;
+		if (field > (int32_t)type->basicsize)
+			field = (int32_t)type->basicsize;
+		if (!tally->label || tally->field != field) {
+			try(label_intern(taking, PYTHON_CENSUS_OWNED, object->type, field,
+					 &tally->label));
+			tally->field = field;
+		}
+		block_claim(taking, &found, tally->label);
+	}
+	return NULL;
+}
+
+/* The block, no object, with the label ID: what it leads to is its owner's too. */
+static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_t *block,
+				uint32_t size)
+{
+	for (uint32_t at = 0; at + 8 <= size; at += 8) {
+		const struct python_census_row *owner = &taking->labels[id].row;
+		struct unclaimed found;
+		uint16_t indirect;
+		uint64_t word;
+
+		memcpy(&word, block + at, sizeof(word));
+		if (!block_unclaimed(taking, word, &found))
+			continue;
+		indirect = owner->kind == PYTHON_CENSUS_INDIRECT ? id : taking->labels[id].indirect;
+		if (!indirect) {
+			try(label_intern(taking, PYTHON_CENSUS_INDIRECT, owner->type, owner->field,
+					 &indirect));
+			taking->labels[id].indirect = indirect;
+		}
+		block_claim(taking, &found, indirect);
+	}
+	return NULL;
+}
+
+/* Can a word of an instance lead anywhere? What bytes and numbers hold only looks like it. */
+static uint32_t scan_size(const struct taking *taking, const struct python_type *type,
+			  uint32_t offset, uint32_t size)
+{
+	uint32_t header = offset + taking->python->layout.unicode.compact_data + 8;
+
+	for (size_t i = 0; i < array_size(leaves); i++)
+		if (type->address == taking->leaf_types[i])
+			return 0;
+	if (type->is_str)
+		return header < size ? header : size;
+	return size;
+}
+
+/* The block with LABEL (NULL: an object, when it was counted): what it leads to is its own, or its owner's. */
+static struct error *block_scan(struct taking *taking, const uint8_t *block, uint32_t size,
+				const uint16_t *label)
+{
+	struct python_object object;
+
+	/* What was no object when the heap was counted is not taken for one now. */
+	if (label)
+		return *label ? owned_scan(taking, *label, block, size) : NULL;
+	if (taking->round > 0)
+		return NULL;
+	try(python_types_object(taking->census->types, block, size, &object));
+	if (object.type == PYTHON_NO_TYPE || object.unreferenced)
+		return NULL;
+	return object_scan(taking, &object, block,
+			   scan_size(taking, python_types_get(taking->census->types, object.type),
+				     object.offset, size));
+}
+
+/*
+ * The same for a chunk. Of a large one only the first page or so is looked at: what follows are the
+ * items of one kind of container or another, and these lead to objects.
+ */
+static struct error *chunk_scan(void *context, const struct glibc_chunk *chunk)
+{
+	struct taking *taking = context;
+	struct python_chunk *known;
+	uint32_t size = (uint32_t)chunk->start_size;
+
+	if (glibc_state_free(chunk->state))
+		return NULL;
+	if (chunk->size < size)
+		size = (uint32_t)chunk->size;
+	known = python_chunks_find(&taking->chunks, chunk->address);
+	return block_scan(taking, chunk->start, size, known ? &known->label : NULL);
+}
+
+/* Looks for blocks that what is in POOL leads to. */
+static struct error *pool_scan(void *context, const struct python_pool *pool)
+{
+	struct taking *taking = context;
+	uint64_t address = pool->address + PYTHON_POOL_OVERHEAD;
+	struct python_space_block first;
+	uint32_t step;
+
+	/* Not there, or carved otherwise, when the heap was counted. */
+	if (!python_space_block(taking->space, address, &first) || first.size != pool->block_size)
+		return NULL;
+	step = first.size >> taking->space->granule_bits;
+	for (uint32_t i = 0; i < pool->carved; i++)
+		if (python_block_live(pool, i))
+			try(block_scan(taking,
+				       pool->memory + PYTHON_POOL_OVERHEAD +
+					       (size_t)i * pool->block_size,
+				       pool->block_size,
+				       python_marks_label(&taking->marks, first.arena,
+							  first.granule + i * step)));
+	return NULL;
+}
+
+struct error *census_labels_init(struct taking *taking)
+{
+	static const enum python_census_kind kinds[] = {
+		[LABEL_UNOWNED] = PYTHON_CENSUS_UNOWNED,
+		[LABEL_NATIVE] = PYTHON_CENSUS_NATIVE,
+	};
+
+	try(array_reserve(&taking->labels, &taking->label_capacity, 0, array_size(kinds),
+			  sizeof(*taking->labels)));
+	for (size_t i = 0; i < array_size(kinds); i++)
+		taking->labels[taking->label_count++] =
+			(struct label){{kinds[i], PYTHON_NO_TYPE, 0, 0, 0}, 0};
+	return NULL;
+}
+
+struct error *census_owners_find(struct taking *taking)
+{
+	const uint64_t most =
+		taking->labels[LABEL_UNOWNED].row.count + taking->labels[LABEL_NATIVE].row.count;
+	uint64_t before;
+
+	for (size_t i = 0; i < array_size(leaves); i++)
+		taking->leaf_types[i] = python_symbol(taking->python, leaves[i]);
+	try(python_marks_count(&taking->marks));
+	try(python_chunks_settle(&taking->chunks));
+	for (; taking->round < ROUNDS_MAX; taking->round++) {
+		before = taking->claimed;
+		try(census_pools_each(taking, pool_scan));
+		try(census_chunks_each(taking, chunk_scan));
+		if (taking->claimed == before || most - taking->claimed < most / WORTHWHILE)
+			break;
+	}
+	/* What was counted as nobody's and has an owner now. */
+	for (size_t i = LABEL_NATIVE + 1; i < taking->label_count; i++) {
+		taking->labels[LABEL_UNOWNED].row.count -= taking->labels[i].row.count;
+		taking->labels[LABEL_UNOWNED].row.size -= taking->labels[i].row.size;
+	}
+	taking->labels[LABEL_UNOWNED].row.count += taking->native_claimed;
+	taking->labels[LABEL_UNOWNED].row.size += taking->native_claimed_size;
+	taking->labels[LABEL_NATIVE].row.count -= taking->native_claimed;
+	taking->labels[LABEL_NATIVE].row.size -= taking->native_claimed_size;
+	return NULL;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What census.c and census_owners.c share: a census while it is taken. */
+#ifndef TMBPF_PYTHON_CENSUS_PARTS_H
+#define TMBPF_PYTHON_CENSUS_PARTS_H
+
+#include "base/lookup.h"
+#include "python/arenas.h"
+#include "python/census.h"
+#include "python/chunks.h"
+#include "python/marks.h"
+#include "python/space.h"
+#include "target/glibc.h"
+
+struct resident;
+
+/* Labels of what has no owner: in pools, and malloc's. */
+#define LABEL_UNOWNED 0
+#define LABEL_NATIVE  1
+
+/* An (owner's type, field, kind), and what it came to. */
+struct label {
+	struct python_census_row row;
+	uint16_t indirect; /* the label of what blocks with this one lead to; 0 none yet */
+};
+
+/* What is kept of a type. */
+struct tally {
+	uint64_t count, size;
+	uint64_t unreferenced_count, unreferenced_size;
+	/* The last field that led to a block, as most lead to one after the other. */
+	int32_t field;
+	uint16_t label;
+};
+
+struct taking {
+	const struct python *python;
+	enum python_census_depth depth;
+	struct python_census *census;
+	struct python_heaps heaps;
+	struct python_space *space;
+	struct python_pools *pools;
+	struct python_marks marks;
+	uint64_t class_pools[PYTHON_CENSUS_CLASSES + 1], class_blocks[PYTHON_CENSUS_CLASSES + 1];
+	struct tally *tallies; /* by type */
+	size_t tally_capacity;
+	struct label *labels; /* a block's label 0 is none */
+	size_t label_count, label_capacity;
+	struct lookup label_lookup;
+	struct glibc *glibc;          /* of the last walk */
+	struct resident *resident;    /* NULL: not told */
+	struct glibc_range *excluded; /* the arenas, sorted */
+	struct python_chunks chunks;  /* malloc's that are no objects */
+	/* In use, by the logarithm of their size. */
+	struct glibc_sum native[PYTHON_CENSUS_NATIVE_CLASSES];
+	uint64_t leaf_types[3]; /* addresses of types whose instances lead nowhere */
+	unsigned round;         /* of looking for owners */
+	/* Blocks that got a label in all rounds; of them, malloc's. */
+	uint64_t claimed, native_claimed, native_claimed_size;
+};
+
+/* census.c: the tally of TYPE; NULL with *ERROR without memory. */
+struct tally *census_tally(struct taking *taking, uint32_t type, struct error **error);
+/* census.c: calls VISIT for each pool of all heaps. */
+struct error *census_pools_each(struct taking *taking,
+				struct error *(*visit)(void *context,
+						       const struct python_pool *pool));
+/* census.c: calls VISIT for each chunk of malloc's. */
+struct error *census_chunks_each(struct taking *taking,
+				 struct error *(*visit)(void *context,
+							const struct glibc_chunk *chunk));
+
+/* census_owners.c: the labels that nobody looks for. To be called first. */
+struct error *census_labels_init(struct taking *taking);
+/* census_owners.c: finds owners for the blocks that were marked as no objects. */
+struct error *census_owners_find(struct taking *taking);
+
+#endif

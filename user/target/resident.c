@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "target/resident.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "target/process.h"
+
+#define PAGE    4096ULL
+#define ENTRIES 4096 /* read at once */
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PRESENT        (1ULL << 63)
+#define FILE_OR_SHARED (1ULL << 61)
+
+struct resident {
+	int pagemap;
+	uint64_t entries[ENTRIES];
+};
+
+struct error *resident_create(const struct process *process, struct resident **ret)
+{
+	struct resident *resident = calloc(1, sizeof(*resident));
+	char path[64];
+
+	if (!resident)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a process' pages");
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)process->pid);
+	resident->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (resident->pagemap < 0) {
+		int number = errno;
+
+		free(resident);
+		return error_create_errno(ERROR_FAILED, number, "cannot open %s", path);
+	}
+	*ret = resident;
+	return NULL;
+}
+
+void resident_destroy(struct resident *resident)
+{
+	if (!resident)
+		return;
+	close(resident->pagemap);
+	free(resident);
+}
+
+static bool entry_anonymous(uint64_t entry)
+{
+	return (entry & PRESENT) && !(entry & FILE_OR_SHARED);
+}
+
+uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t page = start / PAGE; page * PAGE < end;) {
+		uint64_t last = (end + PAGE - 1) / PAGE, count = last - page;
+		ssize_t got;
+
+		if (count > ENTRIES)
+			count = ENTRIES;
+		got = pread(resident->pagemap, resident->entries, count * 8, (off_t)(page * 8));
+		if (got < 8)
+			break;
+		count = (uint64_t)got / 8;
+		for (uint64_t i = 0; i < count; i++) {
+			uint64_t from = (page + i) * PAGE, to = from + PAGE;
+
+			if (entry_anonymous(resident->entries[i]))
+				bytes += (to < end ? to : end) - (from > start ? from : start);
+		}
+		page += count;
+	}
+	return bytes;
+}
