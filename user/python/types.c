@@ -425,10 +425,13 @@ static bool object_fits(const struct python_types *types, const struct python_ty
 /* What debug hooks put before a block: its size, then a letter and seven bytes. */
 static bool debug_header(const uint8_t *block, uint32_t size)
 {
-	static const uint8_t forbidden[7] = {0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd};
+	/* FORBIDDENBYTE: 0xfb up to 3.7.3 */
+	static const uint8_t forbidden[2][7] = {{0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd},
+						{0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb}};
 
 	return size > DEBUG_HEADER && (block[8] == 'o' || block[8] == 'm') &&
-	       memcmp(block + 9, forbidden, sizeof(forbidden)) == 0;
+	       (memcmp(block + 9, forbidden[0], sizeof(forbidden[0])) == 0 ||
+		memcmp(block + 9, forbidden[1], sizeof(forbidden[1])) == 0);
 }
 
 struct error *python_types_object(struct python_types *types, const uint8_t *block, uint32_t size,
