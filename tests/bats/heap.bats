@@ -117,3 +117,40 @@ made()
 	[[ $output == *"tmbpf heap -p 1234"* ]]
 	[[ $output == *"xit status"* ]]
 }
+
+@test "heap --referrers: who holds the objects of a type, up to a frame or a module" {
+	cat >holds.py <<-'CODE'
+		import os, sys, types
+		class Session:
+		    def __init__(self, number):
+		        self.number = number
+		def hold():
+		    kept = [Session(i) for i in range(500)]
+		    os.write(1, b"READY\n")
+		    os.read(0, 1)
+		cache = types.ModuleType("cache")
+		cache.by_name = {"one": Session(1000)}
+		sys.modules["cache"] = cache
+		hold()
+	CODE
+	start_target holds.py
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers __main__.Session --levels 3
+	[[ ${lines[0]} =~ ^\ +501\ \ __main__\.Session$ ]]
+	grep -E ' 1  list: items  0x[0-9a-f]+$' <<<"$output"
+	grep -F 'frame of hold (' <<<"$output"
+	grep -F ' 1  dict: keys ["one"]' <<<"$output"
+	# What is behind the last dot will do.
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers Session --json
+	jq -e '.groups[0].count == 501 and .groups[0].level == 0' <<<"$output"
+	jq -e 'any(.groups[]; .kind == "frame" and (.name | startswith("hold (")))' <<<"$output"
+	address=$(jq -r '[.groups[] | select(.level == 1 and .type == "list")][0].address' <<<"$output")
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers "$(printf '0x%x' "$address")" --levels 1
+	grep -F 'frame of hold (' <<<"$output"
+	run -3 tmbpf heap -p "$TARGET_PID" --referrers NoSuchType
+	[[ $output == *NoSuchType* ]]
+	run -3 tmbpf heap -p "$TARGET_PID" --referrers 0x10
+	run -2 tmbpf heap -p "$TARGET_PID" --referrers 0xnonsense
+	run -2 tmbpf heap -p "$TARGET_PID" --referrers Session --levels 9
+	run -2 tmbpf heap -p "$TARGET_PID" --levels 2
+	run -2 tmbpf heap -p "$TARGET_PID" --referrers Session --by size
+}

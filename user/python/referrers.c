@@ -17,9 +17,12 @@
 #include "python/referrers_parts.h"
 #include "python/space.h"
 #include "python/types.h"
+#include "target/glibc.h"
+#include "target/resident.h"
 
 #define MEMBERS_MAX (1u << 20) /* of a level whose referrers are looked for */
 #define GROUPS_MAX  65536
+#define CHUNK_READ  (64u << 10) /* bytes of a large block that are read at once */
 
 /* What words are looked for at: an object's address, or anywhere in a block that is none. */
 struct member {
@@ -41,10 +44,17 @@ struct search {
 	struct python_space *space;
 	struct python_pools *pools;
 	struct python_referrers *result;
-	struct python_marks visited; /* objects of all levels so far */
-	struct members members;      /* what is looked for now */
-	struct members found;        /* objects that refer to them: the next level */
-	struct members through;      /* and blocks that are none */
+	uint8_t *window;
+	struct glibc_range *excluded; /* the arenas */
+	struct resident *resident;
+	/* Objects of all levels so far: in arenas, and elsewhere. */
+	struct python_marks visited;
+	struct lookup visited_lookup;
+	uint64_t *visited_others;
+	size_t visited_count, visited_capacity;
+	struct members members; /* what is looked for now */
+	struct members found;   /* objects that refer to them: the next level */
+	struct members through; /* and blocks that are none */
 	struct lookup group_lookup;
 	unsigned int level;
 	const char *type; /* that is asked for, at level 0; else NULL */
@@ -198,6 +208,34 @@ static struct error *group_count(struct search *search, const struct python_refe
 	return NULL;
 }
 
+static bool visited_equal(const void *context, uint32_t position, const void *key)
+{
+	return ((const struct search *)context)->visited_others[position] == *(const uint64_t *)key;
+}
+
+/* Is the object at ADDRESS a new one? From now on it is not. */
+static struct error *visit_once(struct search *search, uint64_t address, bool *ret)
+{
+	uint64_t hash;
+
+	if (python_space_arena(search->space, address) != PYTHON_NO_ARENA) {
+		*ret = !granule_marked(search, &search->visited, address);
+		return *ret ? granules_mark(search, &search->visited, address, address + 1) : NULL;
+	}
+	hash = lookup_hash_number(0, address);
+	*ret = lookup_find(&search->visited_lookup, hash, visited_equal, search, &address) ==
+	       LOOKUP_NONE;
+	if (!*ret)
+		return NULL;
+	if (search->visited_count == LOOKUP_NONE)
+		return error_create(ERROR_FAILED, "too many objects");
+	try(array_reserve(&search->visited_others, &search->visited_capacity, search->visited_count,
+			  1, sizeof(*search->visited_others)));
+	try(lookup_add(&search->visited_lookup, hash, (uint32_t)search->visited_count));
+	search->visited_others[search->visited_count++] = address;
+	return NULL;
+}
+
 /* The object at ADDRESS refers to MEMBER by FIELD. */
 static struct error *object_found(struct search *search, const struct member *member, uint32_t type,
 				  int32_t field, uint64_t address)
@@ -218,9 +256,9 @@ static struct error *object_found(struct search *search, const struct member *me
 	/* Beyond what each instance has there are only items, all alike. */
 	if (wanted.field > (int32_t)found->basicsize)
 		wanted.field = (int32_t)found->basicsize;
-	if (granule_marked(search, &search->visited, address))
+	try(visit_once(search, address, &first));
+	if (!first)
 		return NULL;
-	try(granules_mark(search, &search->visited, address, address + 1));
 	try(group_count(search, &wanted, &next.group, &first));
 	group = &search->result->groups[next.group];
 	if (first) {
@@ -233,21 +271,25 @@ static struct error *object_found(struct search *search, const struct member *me
 
 /* Something that is no object on the heap does. */
 static struct error *other_found(struct search *search, const struct member *member,
-				 enum python_referrer_kind kind, uint64_t place, char **name)
+				 const struct python_words *words, size_t i)
 {
 	struct python_referrer wanted = {
-		.kind = kind,
+		.kind = words->frame ? PYTHON_REFERRER_FRAME : PYTHON_REFERRER_STATIC,
 		.level = search->level,
 		.of = member->group,
 		.type = PYTHON_NO_TYPE,
-		.address = place,
+		.field = words->frame ? 0 : (int32_t)words->library,
+		.address = words->frame ? words->frame : words->address + i * 8,
 	};
+	cleanup_free char *name = NULL;
 	uint32_t group;
 	bool first;
 
 	try(group_count(search, &wanted, &group, &first));
-	if (first)
-		search->result->groups[group].name = take(*name);
+	if (!first)
+		return NULL;
+	try(words->name(words, &name));
+	search->result->groups[group].name = take(name);
 	return NULL;
 }
 
@@ -269,28 +311,83 @@ static const struct member *block_find(const struct search *search, const uint8_
 	return NULL;
 }
 
-static struct error *block_search(struct search *search, uint64_t address, const uint8_t *block,
-				  uint32_t size)
+/* The block of SIZE bytes at ADDRESS, of which ROOM are in BLOCK, leads to MEMBER by its word AT. */
+static struct error *block_found(struct search *search, const struct member *member,
+				 uint64_t address, const uint8_t *block, uint32_t room,
+				 uint64_t size, uint64_t at)
 {
 	struct python_object object;
-	const struct member *member;
 	struct member through;
-	uint32_t at;
 
-	member = block_find(search, block, size, &at);
-	if (!member)
-		return NULL;
-	try(python_types_object(search->result->types, block, size, &object));
+	try(python_types_object(search->result->types, block, room, &object));
 	if (object.type != PYTHON_NO_TYPE)
-		return object.unreferenced ? NULL
-					   : object_found(search, member, object.type,
-							  (int32_t)at - (int32_t)object.offset,
-							  address + object.offset);
+		return object.unreferenced
+			       ? NULL
+			       : object_found(search, member, object.type,
+					      (int32_t)(at < INT32_MAX ? at : INT32_MAX) -
+						      (int32_t)object.offset,
+					      address + object.offset);
 	/* Once: what leads to a block that leads to such a block is not looked for. */
 	if (member->word)
 		return NULL;
 	through = (struct member){address, address + size, member->group, address + at};
 	return members_add(search, &search->through, &through);
+}
+
+static struct error *block_search(struct search *search, uint64_t address, const uint8_t *block,
+				  uint32_t size)
+{
+	const struct member *member;
+	uint32_t at;
+
+	member = block_find(search, block, size, &at);
+	return member ? block_found(search, member, address, block, size, size, at) : NULL;
+}
+
+/* The first word of a chunk that leads to a member; what is not there in memory leads nowhere. */
+static const struct member *chunk_find(struct search *search, const struct glibc_chunk *chunk,
+				       uint64_t *ret_at)
+{
+	uint64_t done = chunk->size < chunk->start_size ? chunk->size : chunk->start_size;
+	const struct member *member;
+	uint32_t at;
+
+	member = block_find(search, chunk->start, (uint32_t)done, &at);
+	*ret_at = at;
+	/* Where words begin. */
+	done &= ~7ULL;
+	while (!member && done < chunk->size) {
+		uint64_t size = chunk->size - done < CHUNK_READ ? chunk->size - done : CHUNK_READ;
+		uint64_t start = chunk->address + done;
+		struct error *error;
+
+		if (!search->resident || resident_bytes(search->resident, start, start + size)) {
+			error = memory_read(&search->python->process->memory, start, search->window,
+					    size);
+			if (!error)
+				member = block_find(search, search->window, (uint32_t)size, &at);
+			error_destroy(error); /* it was given back meanwhile */
+			*ret_at = done + at;
+		}
+		done += size;
+	}
+	return member;
+}
+
+static struct error *chunk_search(void *context, const struct glibc_chunk *chunk)
+{
+	struct search *search = context;
+	const struct member *member;
+	uint64_t at;
+
+	if (glibc_state_free(chunk->state))
+		return NULL;
+	member = chunk_find(search, chunk, &at);
+	return member ? block_found(search, member, chunk->address, chunk->start,
+				    (uint32_t)(chunk->size < chunk->start_size ? chunk->size
+									       : chunk->start_size),
+				    chunk->size, at)
+		      : NULL;
 }
 
 static struct error *pool_search(void *context, const struct python_pool *pool)
@@ -340,6 +437,32 @@ static struct error *pool_ask(void *context, const struct python_pool *pool)
 	return NULL;
 }
 
+static struct error *chunk_ask(void *context, const struct glibc_chunk *chunk)
+{
+	struct search *search = context;
+
+	if (glibc_state_free(chunk->state) ||
+	    (!search->type && search->address - chunk->address >= chunk->size))
+		return NULL;
+	return block_ask(search, chunk->address, chunk->start,
+			 (uint32_t)(chunk->size < chunk->start_size ? chunk->size
+								    : chunk->start_size));
+}
+
+static struct error *chunks_each(struct search *search,
+				 struct error *(*visit)(void *context,
+							const struct glibc_chunk *chunk))
+{
+	struct glibc *glibc;
+	struct error *error;
+
+	try(glibc_create(search->python->process, search->excluded, search->space->arena_count,
+			 &glibc));
+	error = glibc_each(glibc, visit, search);
+	glibc_destroy(glibc);
+	return error;
+}
+
 static struct error *pools_each(struct search *search,
 				struct error *(*visit)(void *context,
 						       const struct python_pool *pool))
@@ -359,14 +482,8 @@ static struct error *words_search(void *context, const struct python_words *word
 
 	for (size_t i = 0; i < words->count; i++) {
 		const struct member *member = member_find(search, words->list[i]);
-		cleanup_free char *name = NULL;
-
-		if (!member)
-			continue;
-		try(words->name(words, i, &name));
-		try(other_found(search, member,
-				words->frame ? PYTHON_REFERRER_FRAME : PYTHON_REFERRER_STATIC,
-				words->frame ? words->frame : words->address, &name));
+		if (member)
+			try(other_found(search, member, words, i));
 	}
 	return NULL;
 }
@@ -374,6 +491,7 @@ static struct error *words_search(void *context, const struct python_words *word
 static struct error *members_search(struct search *search)
 {
 	try(pools_each(search, pool_search));
+	try(chunks_each(search, chunk_search));
 	return python_words_each(search->python, words_search, search);
 }
 
@@ -403,16 +521,33 @@ static struct error *search_begin(struct search *search)
 	try(python_marks_init(&search->visited, search->space->arena_count,
 			      granules_per_arena(search)));
 	try(python_pools_create(python, &search->pools));
+	search->excluded =
+		reallocarray(NULL, search->space->arena_count + 1, sizeof(*search->excluded));
+	search->window = malloc(CHUNK_READ);
+	if (!search->excluded || !search->window)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
+	for (uint32_t i = 0; i < search->space->arena_count; i++)
+		search->excluded[i] = (struct glibc_range){
+			search->space->arenas[i],
+			search->space->arenas[i] + (1ULL << python->heap.arena_bits)};
+	error_destroy(resident_create(python->process, &search->resident));
 	return python_types_create(python, search->space, &search->result->types);
+}
+
+/* Level 0. */
+static struct error *heap_ask(struct search *search)
+{
+	try(pools_each(search, pool_ask));
+	return chunks_each(search, chunk_ask);
 }
 
 static struct error *search_run(struct search *search, unsigned int levels)
 {
 	try(search_begin(search));
-	try(pools_each(search, pool_ask));
+	try(heap_ask(search));
 	if (!search->result->count && search->type && !strchr(search->type, '.')) {
 		search->last_name = true;
-		try(pools_each(search, pool_ask));
+		try(heap_ask(search));
 	}
 	if (!search->result->count && search->type)
 		return error_create(ERROR_NOTHING, "process %d holds no object of type %s",
@@ -432,6 +567,11 @@ static void search_end(struct search *search)
 	members_deinit(&search->found);
 	members_deinit(&search->through);
 	python_marks_deinit(&search->visited);
+	lookup_deinit(&search->visited_lookup);
+	free(search->visited_others);
+	free(search->excluded);
+	free(search->window);
+	resident_destroy(search->resident);
 	lookup_deinit(&search->group_lookup);
 	python_pools_destroy(search->pools);
 	python_space_destroy(search->space);

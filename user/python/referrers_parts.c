@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "python/referrers_parts.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,11 +16,12 @@
 #include "python/referrers.h"
 #include "python/types.h"
 
-#define FRAMES_MAX  10000       /* of a thread */
-#define FRAME_WORDS 512         /* of a frame: what is further on is not its own */
-#define DATA_MAX    (64u << 20) /* bytes of a library's variables */
-#define DATA_CHUNK  (1u << 16)  /* words that are read at once */
-#define MODULE_DICT 16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
+#define FRAMES_MAX   10000 /* of a thread */
+#define FRAME_WORDS  512   /* of a frame: what is further on is not its own */
+#define SEGMENTS_MAX 64
+#define DATA_MAX     (64u << 20) /* bytes of a library's variables */
+#define DATA_CHUNK   (1u << 16)  /* words that are read at once */
+#define MODULE_DICT  16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
 
 bool python_type_called(const struct python_type *type, const char *name, bool last)
 {
@@ -118,17 +120,15 @@ words_visit(const struct python *python, uint64_t *list, const struct python_wor
 	return error ? unreadable(error) : visit(context, words);
 }
 
-static struct error *frame_name(const struct python_words *words, size_t i, char **ret)
+static struct error *frame_name(const struct python_words *words, char **ret)
 {
-	(void)i;
 	return code_name(words->python, words->code, ret);
 }
 
-static struct error *data_name(const struct python_words *words, size_t i, char **ret)
+static struct error *data_name(const struct python_words *words, char **ret)
 {
 	const char *slash = strrchr(words->path, '/');
 
-	(void)i;
 	*ret = strdup(slash ? slash + 1 : words->path);
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "the name of a library");
 }
@@ -225,27 +225,81 @@ threads_each(const struct python *python,
 	return error;
 }
 
-/* A library's variables: what it maps of its file to write to, and what follows of no file. */
+/* The variables between START and END of the library that WORDS has. */
 static struct error *
-data_each(const struct python *python, const struct process_map *map, const char *path,
+data_each(struct python_words *words, uint64_t start, uint64_t end,
 	  struct error *(*visit)(void *context, const struct python_words *words), void *context)
 {
 	cleanup_free uint64_t *list = malloc(DATA_CHUNK * sizeof(*list));
-	struct python_words words = {
-		.python = python, .list = list, .path = path, .name = data_name};
 
 	if (!list)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the variables of a library");
-	for (uint64_t at = map->start; at < map->end; at += DATA_CHUNK * sizeof(*list)) {
-		uint64_t size = map->end - at;
+	words->list = list;
+	for (uint64_t at = start; at < end; at += DATA_CHUNK * sizeof(*list)) {
+		uint64_t size = end - at;
 
 		if (size > DATA_CHUNK * sizeof(*list))
 			size = DATA_CHUNK * sizeof(*list);
-		words.address = at;
-		words.count = size / 8;
-		try(words_visit(python, list, &words, visit, context));
+		words->address = at;
+		words->count = size / 8;
+		try(words_visit(words->python, list, words, visit, context));
 	}
 	return NULL;
+}
+
+/* Where the variables of the library whose file is mapped from START on end, as it says itself; 0 unknown. */
+static uint64_t library_end(const struct python *python, uint64_t start)
+{
+	struct memory *memory = &python->process->memory;
+	Elf64_Phdr segments[SEGMENTS_MAX];
+	Elf64_Ehdr header;
+	struct error *error = memory_read(memory, start, &header, sizeof(header));
+	uint64_t end = 0;
+
+	if (!error && (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+		       header.e_phnum > SEGMENTS_MAX || header.e_phentsize != sizeof(*segments)))
+		return 0;
+	if (!error)
+		error = memory_read(memory, start + header.e_phoff, segments,
+				    header.e_phnum * sizeof(*segments));
+	if (error) {
+		error_destroy(error);
+		return 0;
+	}
+	for (unsigned int i = 0; i < header.e_phnum; i++) {
+		uint64_t last = segments[i].p_vaddr + segments[i].p_memsz;
+
+		if (segments[i].p_type == PT_LOAD && last > end)
+			end = last;
+	}
+	return header.e_type == ET_EXEC ? end : start + end;
+}
+
+/* A library as its mappings tell of it. */
+struct library {
+	const char *path;
+	uint64_t end; /* of its variables; 0 unknown */
+	size_t number;
+};
+
+static struct error *
+library_each(const struct python *python, const struct library *library,
+	     const struct process_map *maps, size_t i, size_t count,
+	     struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	struct python_words words = {.python = python,
+				     .path = library->path,
+				     .library = library->number,
+				     .name = data_name};
+	uint64_t end = maps[i].end;
+
+	/* What its file does not initialise is mapped behind, of no file. */
+	if (i + 1 < count && maps[i + 1].start == end && !maps[i + 1].path[0] &&
+	    library->end > end && library->end <= maps[i + 1].end)
+		end = library->end;
+	if (end - maps[i].start > DATA_MAX)
+		return NULL;
+	return data_each(&words, maps[i].start, end, visit, context);
 }
 
 struct error *python_words_each(const struct python *python,
@@ -253,7 +307,7 @@ struct error *python_words_each(const struct python *python,
 						       const struct python_words *words),
 				void *context)
 {
-	const struct process_map *library = NULL;
+	struct library library = {.path = ""};
 	struct process_map *maps;
 	struct error *error;
 	size_t count;
@@ -263,17 +317,15 @@ struct error *python_words_each(const struct python *python,
 	error = NULL;
 	for (size_t i = 0; i < count && !error; i++) {
 		const struct process_map *map = &maps[i];
-		bool file = map->path[0] == '/';
 
-		if (file)
-			library = map;
-		/* .bss continues .data. */
-		if (!file && (map->path[0] || !library || i == 0 || maps[i - 1].end != map->start ||
-			      &maps[i - 1] != library))
+		if (map->path[0] != '/' || map->shared)
 			continue;
-		if (map->readable && map->writable && !map->shared &&
-		    map->end - map->start <= DATA_MAX)
-			error = data_each(python, map, library->path, visit, context);
+		if (strcmp(map->path, library.path) != 0)
+			library = (struct library){map->path, 0, library.number + 1};
+		if (map->offset == 0 && map->readable)
+			library.end = library_end(python, map->start);
+		if (map->readable && map->writable)
+			error = library_each(python, &library, maps, i, count, visit, context);
 	}
 	process_maps_destroy(maps, count);
 	return error;

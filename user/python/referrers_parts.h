@@ -33,8 +33,9 @@ struct python_words {
 	uint64_t frame;   /* that they belong to; 0: they are variables of a library */
 	uint64_t code;    /* that the frame runs */
 	const char *path; /* of the library */
-	/* What the word I is called; the caller's to free. */
-	struct error *(*name)(const struct python_words *words, size_t i, char **ret);
+	size_t library;   /* its number */
+	/* What they belong to is called; the caller's to free. */
+	struct error *(*name)(const struct python_words *words, char **ret);
 };
 
 /*
