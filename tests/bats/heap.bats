@@ -52,7 +52,7 @@ made()
 	made
 	tmbpf heap -p "$TARGET_PID" --json >one.json
 	tmbpf heap -p "$TARGET_PID" --format json -o two.json
-	jq -e '.schema == "tmbpf census" and .version == 1' one.json
+	jq -e '.schema == "tmbpf-census" and .version == 1' one.json
 	jq -e --argjson pid "$TARGET_PID" '.pid == $pid' one.json
 	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
 	jq -e '([.items[].size] | add) == ([.sizes[].total] | add)' one.json
@@ -80,6 +80,35 @@ made()
 	[[ $output == *"bad.json: no census"* ]]
 }
 
+@test "heap --format html: one page, with what a target is called made harmless" {
+	cat >odd.py <<-'CODE'
+		import os
+		kept = [type("<b>&odd", (), {})() for _ in range(3)]
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+	CODE
+	start_target odd.py
+	tmbpf heap -p "$TARGET_PID" --json -o before.json
+	tmbpf heap -p "$TARGET_PID" --format html -o page.html
+	/usr/bin/python3 - <<-'CODE'
+		import html.parser
+		class Page(html.parser.HTMLParser):
+		    texts, tags = [], set()
+		    def handle_starttag(self, tag, attributes):
+		        assert not any(name in ("src", "href") for name, _ in attributes), attributes
+		        self.tags.add(tag)
+		    def handle_data(self, data):
+		        self.texts.append(data)
+		page = Page()
+		page.feed(open("page.html").read())
+		assert "__main__.<b>&odd" in page.texts
+		assert "b" not in page.tags, page.tags
+	CODE
+	run ! grep -F '<b>' page.html
+	tmbpf heap -p "$TARGET_PID" --format html --compare before.json >compared.html
+	grep -F 'count_diff' compared.html
+}
+
 @test "heap: without pymalloc there is none" {
 	PYTHONMALLOC=malloc start_target "$TARGETS/kinds.py"
 	run -0 tmbpf heap -p "$TARGET_PID"
@@ -104,6 +133,8 @@ made()
 	run -2 tmbpf heap -p "$TARGET_PID" --format xml
 	run -2 tmbpf heap -p "$TARGET_PID" --json --by size
 	run -2 tmbpf heap -p "$TARGET_PID" -o x.json
+	run -2 tmbpf heap -p "$TARGET_PID" --json --format html
+	run -2 tmbpf heap -p "$TARGET_PID" --referrers str --format html
 	run -2 tmbpf heap -p "$TARGET_PID" --limit -1
 	gone=$TARGET_PID
 	stop_targets

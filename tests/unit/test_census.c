@@ -210,8 +210,8 @@ static void test_json_refused(void **state)
 	assert_refused(folder, "nonsense", "at byte 1");
 	assert_refused(folder, "[1, 2]", "not an object");
 	assert_refused(folder, "{}", "\"schema\" is missing");
-	assert_refused(folder, "{\"schema\": \"else\"}", "\"tmbpf census\"");
-	assert_refused(folder, "{\"schema\": \"tmbpf census\", \"version\": 2}", "version");
+	assert_refused(folder, "{\"schema\": \"else\"}", "\"tmbpf-census\"");
+	assert_refused(folder, "{\"schema\": \"tmbpf-census\", \"version\": 2}", "version");
 	/* Each word of a good one in turn. */
 	census_save(census, path);
 	data = support_read(path, &size);

@@ -10,6 +10,7 @@
 #include "command/heap_referrers.h"
 #include "command/heap_take.h"
 #include "command/target.h"
+#include "format/census_html.h"
 #include "format/census_json.h"
 #include "snapshot/census.h"
 #include "target/process.h"
@@ -35,12 +36,14 @@ struct arguments {
 	bool json;
 };
 
+enum heap_format { HEAP_TEXT, HEAP_JSON, HEAP_HTML };
+
 /* What the texts in struct arguments came to. */
 struct request {
 	pid_t pid;
 	enum census_by by;
 	uint64_t limit;
-	bool json;
+	enum heap_format format;
 };
 
 static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
@@ -49,15 +52,14 @@ static const struct argp_option options[] = {
 	{"by", OPTION_BY, "KEY", 0, "type (default), owner or size", 0},
 	{"compare", OPTION_COMPARE, "FILE", 0,
 	 "Show what changed since FILE, written with --format json", 0},
-	{"format", OPTION_FORMAT, "FORMAT", 0, "text (default) or json: all of it, whatever --by",
-	 0},
+	{"format", OPTION_FORMAT, "FORMAT", 0, "text (default), json or html: the whole of it", 0},
 	{"json", OPTION_JSON, NULL, 0, "The same as --format json", 0},
 	{"limit", 'n', "N", 0, "Show the first N groups (default 25, 0 for all)", 0},
 	{"referrers", OPTION_REFERRERS, "TYPE|ADDRESS", 0,
 	 "Show who refers to the objects of a type, or to the object at 0x..., and who to these",
 	 0},
 	{"levels", OPTION_LEVELS, "N", 0, "Of --referrers: how far up, 1 to 8 (default 4)", 0},
-	{"output", 'o', "FILE", 0, "Write JSON to FILE (default: standard output)", 0},
+	{"output", 'o', "FILE", 0, "Write JSON or HTML to FILE (default: standard output)", 0},
 	{0},
 };
 
@@ -132,22 +134,39 @@ static struct error *by_parse(const char *text, enum census_by *ret)
 	return NULL;
 }
 
+static struct error *format_parse(const struct arguments *arguments, enum heap_format *ret)
+{
+	static const char *const names[] = {"text", "json", "html"};
+
+	*ret = arguments->json ? HEAP_JSON : HEAP_TEXT;
+	for (size_t i = 0; arguments->format && i < array_size(names); i++) {
+		if (strcmp(names[i], arguments->format) != 0)
+			continue;
+		if (arguments->json && i != HEAP_JSON)
+			return error_create(ERROR_USAGE,
+					    "--json and --format %s do not go together", names[i]);
+		*ret = (enum heap_format)i;
+		return NULL;
+	}
+	if (arguments->format)
+		return error_create(ERROR_USAGE, "--format takes text, json or html, not \"%s\"",
+				    arguments->format);
+	return NULL;
+}
+
 static struct error *request_parse(const struct arguments *arguments, struct request *ret)
 {
 	try(target_pid(&arguments->target, &ret->pid));
 	try(by_parse(arguments->by, &ret->by));
-	ret->json = arguments->json;
-	if (arguments->format && strcmp(arguments->format, "json") == 0)
-		ret->json = true;
-	else if (arguments->format && (strcmp(arguments->format, "text") != 0 || ret->json))
-		return error_create(ERROR_USAGE, "--format takes text or json, not \"%s\"",
-				    arguments->format);
-	if (ret->json && (arguments->compare || arguments->limit || arguments->by))
+	try(format_parse(arguments, &ret->format));
+	if (ret->format != HEAP_TEXT && (arguments->limit || arguments->by))
 		return error_create(ERROR_USAGE,
-				    "JSON is the whole census: --by, --limit and --compare do not "
-				    "go with it");
-	if (arguments->output && !ret->json)
-		return error_create(ERROR_USAGE, "-o goes with --format json");
+				    "JSON and HTML are of the whole census: --by and --limit do "
+				    "not go with them");
+	if (ret->format == HEAP_JSON && arguments->compare)
+		return error_create(ERROR_USAGE, "--compare does not go with JSON");
+	if (arguments->output && ret->format == HEAP_TEXT)
+		return error_create(ERROR_USAGE, "-o goes with --format json or html");
 	ret->limit = DEFAULT_LIMIT;
 	if (arguments->limit)
 		try(option_number("--limit", arguments->limit, 0, UINT32_MAX, &ret->limit));
@@ -156,15 +175,19 @@ static struct error *request_parse(const struct arguments *arguments, struct req
 	return NULL;
 }
 
-static struct error *json_write(const struct census *census, const char *path)
+static struct error *file_write(const struct census *census, const struct census *before,
+				enum heap_format format, const char *path)
 {
 	cleanup(output_cleanup) struct output *output = NULL;
 
-	if (path)
+	if (path && strcmp(path, "-") != 0)
 		try(output_create(path, &output));
 	else
 		try(output_create_descriptor(STDOUT_FILENO, "standard output", &output));
-	try(census_json_write(census, output));
+	if (format == HEAP_HTML)
+		try(census_html_write(census, before, output));
+	else
+		try(census_json_write(census, output));
 	return output_commit(output);
 }
 
@@ -186,18 +209,17 @@ static struct error *referrers_run(const struct arguments *arguments)
 		.of = arguments->referrers,
 		.levels = DEFAULT_LEVELS,
 		.limit = DEFAULT_REFERRERS,
-		.json = arguments->json,
 	};
+	enum heap_format format;
 
 	try(target_pid(&arguments->target, &asked.pid));
 	if (arguments->by || arguments->compare || arguments->output)
 		return error_create(ERROR_USAGE,
 				    "--by, --compare and -o do not go with --referrers");
-	if (arguments->format && strcmp(arguments->format, "json") == 0)
-		asked.json = true;
-	else if (arguments->format && strcmp(arguments->format, "text") != 0)
-		return error_create(ERROR_USAGE, "--format takes text or json, not \"%s\"",
-				    arguments->format);
+	try(format_parse(arguments, &format));
+	if (format == HEAP_HTML)
+		return error_create(ERROR_USAGE, "--referrers has no HTML");
+	asked.json = format == HEAP_JSON;
 	if (arguments->levels)
 		try(option_number("--levels", arguments->levels, 1, 8, &asked.levels));
 	if (arguments->limit)
@@ -224,11 +246,12 @@ static struct error *heap_run(int argc, char **argv)
 	try(request_parse(&arguments, &request));
 	if (arguments.compare)
 		try(census_json_read(arguments.compare, &before));
-	if (request.by == CENSUS_BY_SIZE)
+	if (request.format == HEAP_TEXT && request.by == CENSUS_BY_SIZE)
 		depth = HEAP_SIZES;
 	try(heap_take(request.pid, depth, &census));
-	return request.json ? json_write(census, arguments.output)
-			    : text_print(census, before, &request);
+	if (request.format == HEAP_TEXT)
+		return text_print(census, before, &request);
+	return file_write(census, before, request.format, arguments.output);
 }
 
 const struct command command_heap = {

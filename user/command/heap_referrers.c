@@ -154,7 +154,7 @@ static struct error *json_report(const struct printing *printing, FILE *file)
 	struct json_object *list;
 
 	json_init(&json);
-	json_text(&json, json.root, "schema", "tmbpf referrers");
+	json_text(&json, json.root, "schema", "tmbpf-referrers");
 	json_number(&json, json.root, "version", 1);
 	json_number(&json, json.root, "pid", (uint64_t)printing->process->pid);
 	json_number(&json, json.root, "unfollowed", found->unfollowed);

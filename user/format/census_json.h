@@ -7,7 +7,7 @@ struct census;
 struct error;
 struct output;
 
-#define CENSUS_JSON_SCHEMA  "tmbpf census"
+#define CENSUS_JSON_SCHEMA  "tmbpf-census"
 #define CENSUS_JSON_VERSION 1
 
 struct error *census_json_write(const struct census *census, struct output *output);
