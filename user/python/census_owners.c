@@ -24,6 +24,14 @@ static bool label_equal(const void *context, uint32_t position, const void *key)
 	       row->kind == wanted->kind;
 }
 
+/* What is known by name has been looked at in Objects/: items, tables, values, data. */
+static bool label_leaf(const struct taking *taking, const struct python_census_row *row)
+{
+	return row->kind == PYTHON_CENSUS_OWNED && row->type != PYTHON_NO_TYPE &&
+	       python_census_field(taking->python,
+				   python_types_get(taking->census->types, row->type), row->field);
+}
+
 static struct error *label_intern(struct taking *taking, enum python_census_kind kind,
 				  uint32_t type, int32_t field, uint16_t *ret)
 {
@@ -46,7 +54,8 @@ static struct error *label_intern(struct taking *taking, enum python_census_kind
 		try(array_reserve(&taking->labels, &taking->label_capacity, found, 1,
 				  sizeof(*taking->labels)));
 		try(lookup_add(&taking->label_lookup, hash, found));
-		taking->labels[taking->label_count++] = (struct label){row, 0};
+		taking->labels[taking->label_count++] =
+			(struct label){row, 0, label_leaf(taking, &row)};
 	}
 	*ret = (uint16_t)found;
 	return NULL;
@@ -130,6 +139,8 @@ static struct error *object_scan(struct taking *taking, const struct python_obje
 static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_t *block,
 				uint32_t size)
 {
+	if (taking->labels[id].leaf)
+		return NULL;
 	for (uint32_t at = 0; at + 8 <= size; at += 8) {
 		const struct python_census_row *owner = &taking->labels[id].row;
 		struct unclaimed found;
@@ -150,18 +161,38 @@ static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_
 	return NULL;
 }
 
-/* Can a word of an instance lead anywhere? What bytes and numbers hold only looks like it. */
-static uint32_t scan_size(const struct taking *taking, const struct python_type *type,
-			  uint32_t offset, uint32_t size)
+/*
+ * How much of the BLOCK of SIZE bytes is the object's and may lead anywhere. What bytes and numbers
+ * hold only looks like it; behind an object is what was in the block before.
+ */
+static uint32_t scan_size(const struct taking *taking, const struct python_object *object,
+			  const uint8_t *block, uint32_t size)
 {
-	uint32_t header = offset + taking->python->layout.unicode.compact_data + 8;
+	const struct python_type *type = python_types_get(taking->census->types, object->type);
+	const struct python_layout *layout = &taking->python->layout;
+	uint64_t end = object->offset + (uint64_t)type->basicsize;
+	uint32_t state;
+	int64_t items;
 
 	for (size_t i = 0; i < array_size(leaves); i++)
 		if (type->address == taking->leaf_types[i])
 			return 0;
-	if (type->is_str)
-		return header < size ? header : size;
-	return size;
+	if (type->is_str && object->offset + layout->unicode.state + sizeof(state) <= size) {
+		memcpy(&state, block + object->offset + layout->unicode.state, sizeof(state));
+		if (state >> layout->unicode.ascii_shift & 1)
+			return 0;
+		end = object->offset + (uint64_t)layout->unicode.compact_data;
+		if (!(state >> layout->unicode.compact_shift & 1))
+			end += 8; /* up to 3.11 the characters may lie elsewhere */
+	} else if (type->has_inline_values) {
+		return size;
+	} else if (type->itemsize && type->address != taking->code_type &&
+		   object->offset + 24 <= size) {
+		memcpy(&items, block + object->offset + 16, sizeof(items)); /* ob_size */
+		if (items > 0 && items < (int64_t)size)
+			end += (uint64_t)items * type->itemsize;
+	}
+	return end < size ? (uint32_t)end : size;
 }
 
 /* The block with LABEL (NULL: an object, when it was counted): what it leads to is its own, or its owner's. */
@@ -178,9 +209,7 @@ static struct error *block_scan(struct taking *taking, const uint8_t *block, uin
 	try(python_types_object(taking->census->types, block, size, &object));
 	if (object.type == PYTHON_NO_TYPE || object.unreferenced)
 		return NULL;
-	return object_scan(taking, &object, block,
-			   scan_size(taking, python_types_get(taking->census->types, object.type),
-				     object.offset, size));
+	return object_scan(taking, &object, block, scan_size(taking, &object, block, size));
 }
 
 /*
@@ -235,7 +264,7 @@ struct error *census_labels_init(struct taking *taking)
 			  sizeof(*taking->labels)));
 	for (size_t i = 0; i < array_size(kinds); i++)
 		taking->labels[taking->label_count++] =
-			(struct label){{kinds[i], PYTHON_NO_TYPE, 0, 0, 0}, 0};
+			(struct label){.row = {.kind = kinds[i], .type = PYTHON_NO_TYPE}};
 	return NULL;
 }
 
@@ -247,6 +276,7 @@ struct error *census_owners_find(struct taking *taking)
 
 	for (size_t i = 0; i < array_size(leaves); i++)
 		taking->leaf_types[i] = python_symbol(taking->python, leaves[i]);
+	taking->code_type = python_symbol(taking->python, "PyCode_Type");
 	try(python_marks_count(&taking->marks));
 	try(python_chunks_settle(&taking->chunks));
 	for (; taking->round < ROUNDS_MAX; taking->round++) {

@@ -21,6 +21,7 @@ struct resident;
 struct label {
 	struct python_census_row row;
 	uint16_t indirect; /* the label of what blocks with this one lead to; 0 none yet */
+	bool leaf;         /* they lead to objects alone, or nowhere */
 };
 
 /* What is kept of a type. */
@@ -52,6 +53,7 @@ struct taking {
 	struct python_chunks chunks;  /* malloc's that are no objects */
 	/* In use, by the logarithm of their size. */
 	struct glibc_sum native[PYTHON_CENSUS_NATIVE_CLASSES];
+	uint64_t code_type;     /* address of PyCode_Type */
 	uint64_t leaf_types[3]; /* addresses of types whose instances lead nowhere */
 	unsigned round;         /* of looking for owners */
 	/* Blocks that got a label in all rounds; of them, malloc's. */

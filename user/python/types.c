@@ -315,6 +315,9 @@ static struct error *type_read(const struct python_types *types, uint64_t addres
 	ret->basicsize = (uint32_t)basicsize;
 	ret->presize = presize_of(types->python, flags);
 	ret->flags = flags;
+	ret->itemsize = (uint32_t)itemsize;
+	ret->has_inline_values = types->python->version >= 0x030d0000 &&
+				 (flags & FLAG_INLINE_VALUES);
 	ret->is_str = address == types->unicode_type;
 	if (!(flags & FLAG_HEAPTYPE))
 		return NULL;

@@ -23,8 +23,10 @@ struct python_type {
 	char *name;         /* "module.qualname"; as Python prints it: without "builtins." */
 	uint32_t basicsize; /* bytes */
 	uint32_t presize;   /* bytes of an instance's block before the instance */
+	uint32_t itemsize;  /* bytes; 0: all instances are of one size */
 	uint64_t flags;     /* tp_flags */
 	bool is_str;
+	bool has_inline_values; /* 3.13 on: an instance's attributes follow it */
 };
 
 struct python_types;
