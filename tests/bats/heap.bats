@@ -53,6 +53,7 @@ made()
 	tmbpf heap -p "$TARGET_PID" --json >one.json
 	tmbpf heap -p "$TARGET_PID" --format json -o two.json
 	jq -e '.schema == "tmbpf-census" and .version == 1' one.json
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <one.json
 	jq -e --argjson pid "$TARGET_PID" '.pid == $pid' one.json
 	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
 	jq -e '([.items[].size] | add) == ([.sizes[].total] | add)' one.json

@@ -69,6 +69,9 @@ static const char *field_name(const struct printing *printing, const struct pyth
 static char *group_text(const struct printing *printing, const struct python_referrer *group)
 {
 	const char *type, *key = group->key, *name = group->name;
+	/* The key is that of one entry. */
+	bool one_of_many = group->count > 1 ||
+			   printing->found->groups[group->of].count > group->count;
 	char buffer[32], *text;
 	int length;
 
@@ -86,7 +89,7 @@ static char *group_text(const struct printing *printing, const struct python_ref
 				  name && group->count == 1 ? name : "",
 				  field_name(printing, group, buffer), key ? " [\"" : "",
 				  key ? key : "", key ? "\"]" : "",
-				  key && group->count > 1 ? ", say" : "");
+				  key && one_of_many ? ", say" : "");
 	}
 	return length < 0 ? NULL : text;
 }
