@@ -44,7 +44,9 @@ static struct error *info_fill(const struct taking *taking)
 	info->command_line = strdup(taking->process->command_line);
 	info->host = strdup(host);
 	info->container = strdup(taking->process->container);
-	if (!info->command_line || !info->host || !info->container)
+	info->malloc_absent =
+		strdup(taking->found->malloc_absent ? taking->found->malloc_absent : "");
+	if (!info->malloc_absent || !info->command_line || !info->host || !info->container)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
 	info->python_version = taking->python->version;
 	info->heaps = taking->found->heaps;

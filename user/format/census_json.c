@@ -25,6 +25,8 @@ static struct error *info_write(const struct census_info *info, struct output *o
 	try(stream_json_string(output, info->host ? info->host : ""));
 	try(stream_text(output, ",\n  \"container\": "));
 	try(stream_json_string(output, info->container ? info->container : ""));
+	try(stream_text(output, ",\n  \"malloc_absent\": "));
+	try(stream_json_string(output, info->malloc_absent ? info->malloc_absent : ""));
 	try(stream_format(output, ",\n  \"python_version\": %" PRIu32 ",\n", info->python_version));
 	try(stream_format(output, "  \"rss\": %" PRIu64 ",\n  \"rss_anonymous\": %" PRIu64 ",\n",
 			  info->rss, info->rss_anonymous));
@@ -167,6 +169,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		try(number(reading, root, numbers[i].key, numbers[i].to));
 	try(string(reading, root, "command", &info->command_line));
 	try(string(reading, root, "host", &info->host));
+	try(string(reading, root, "malloc_absent", &info->malloc_absent));
 	return string(reading, root, "container", &info->container);
 }
 

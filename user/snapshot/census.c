@@ -42,6 +42,7 @@ void census_destroy(struct census *census)
 	free(census->info.command_line);
 	free(census->info.host);
 	free(census->info.container);
+	free(census->info.malloc_absent);
 	free(census);
 }
 

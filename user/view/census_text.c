@@ -102,6 +102,10 @@ struct error *census_print_head(const struct census *census, const struct census
 		fputc('\n', file);
 	}
 	print_unread(info, file);
+	if (info->malloc_absent && *info->malloc_absent) {
+		try(print_text(file, "not counted: malloc's blocks: ", info->malloc_absent));
+		fputc('\n', file);
+	}
 	return NULL;
 }
 
