@@ -25,6 +25,7 @@
 #define BINS        127
 #define BIN_WORDS   (2 * BINS)
 #define NEXT        (BIN_WORDS * 8 + 16) /* from the bins on */
+#define FIND_AGAIN  16
 #define DATA_MAX    (32ULL << 20)
 #define ARENAS_MAX  65536
 #define N_MMAPS_MAX 65536 /* DEFAULT_MMAP_MAX */
@@ -244,10 +245,14 @@ static void absent_set(struct glibc *glibc, const char *what)
 struct error *glibc_find(struct glibc *glibc)
 {
 	bool libc = false, program = false;
+	unsigned int again;
 
-	try(file_search(glibc, true, &libc));
-	if (!libc)
-		try(file_search(glibc, false, &program));
+	/* Bins change while they are read. */
+	for (again = 0; !glibc->arena_count && again < FIND_AGAIN; again++) {
+		try(file_search(glibc, true, &libc));
+		if (!libc)
+			try(file_search(glibc, false, &program));
+	}
 	if (!glibc->arena_count)
 		absent_set(glibc,
 			   libc ? "the C library's malloc was never used, or is not understood"

@@ -26,11 +26,13 @@
 #define CACHES_MAX     (1U << 20)
 #define CACHE_LIST_MAX 65536
 #define REFRESHES_MAX  16
+#define LIST_AGAIN     16 /* a list is short, and changes often */
 
 /* What a tcache_perthread_struct of any version may be. */
 struct cache {
 	uint64_t address;
 	size_t bins;
+	uint16_t slots[SMALL_BINS + LARGE_BINS];  /* counts or num_slots */
 	uint32_t counts[SMALL_BINS + LARGE_BINS]; /* most that a list may have */
 	uint64_t entries[SMALL_BINS + LARGE_BINS];
 };
@@ -86,6 +88,7 @@ static bool cache_read(struct glibc *glibc, uint64_t address, uint64_t size, str
 		memcpy(&ret->entries[i], raw + ret->bins * bytes + i * 8, 8);
 		if (ret->entries[i] && !glibc_pointer(ret->entries[i]))
 			return false;
+		ret->slots[i] = count;
 		/* Of num_slots nothing follows. */
 		if (ret->bins == SMALL_BINS && !count != !ret->entries[i])
 			return false;
@@ -106,7 +109,18 @@ static bool cache_fits(size_t i, uint64_t size)
 	       chunk < 0x800ULL << (i - SMALL_BINS) && chunk >= (0x400ULL << (i - SMALL_BINS));
 }
 
-bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size)
+/* An empty one has nothing that tells, but for the same number of free slots everywhere. */
+static bool cache_is_fresh(const struct cache *cache)
+{
+	size_t i;
+
+	for (i = 1; i < cache->bins; i++)
+		if (cache->slots[i] != cache->slots[0])
+			return false;
+	return cache->bins > SMALL_BINS && cache->slots[0];
+}
+
+bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size, bool first)
 {
 	struct glibc_header header;
 	struct cache cache;
@@ -125,7 +139,8 @@ bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size)
 			return false;
 		any = true;
 	}
-	return any;
+	/* Up to 2.41 a thread takes its cache first of all. */
+	return any || cache_is_fresh(&cache) || (first && cache.bins == SMALL_BINS);
 }
 
 struct error *glibc_cache_add(struct glibc *glibc, uint64_t address)
@@ -218,6 +233,31 @@ static struct error *cache_list(struct glibc *glibc, const struct cache *cache, 
 	return NULL;
 }
 
+/* A list is read again, with its head, where it changed underneath. */
+static struct error *cache_bin(struct glibc *glibc, uint64_t address, size_t bin,
+			       struct votes *votes, bool *ret_whole)
+{
+	unsigned int again;
+	struct cache cache;
+	bool whole = false;
+
+	for (again = 0; !whole && again < LIST_AGAIN; again++) {
+		uint64_t size;
+
+		whole = true;
+		glibc->totals.read_again += again == 1;
+		/* Neighbours come from one read, unless it did not do. */
+		if (again || !bin)
+			glibc->small.start = glibc->small.end = 0;
+		/* A thread that ended gave its cache back. */
+		if (glibc_peek_again(&glibc->small, address - 8, &size, sizeof(size)) &&
+		    cache_read(glibc, address, size & ~GLIBC_FLAGS, &cache) && bin < cache.bins)
+			try(cache_list(glibc, &cache, bin, votes, &whole));
+	}
+	*ret_whole = whole;
+	return NULL;
+}
+
 struct error *glibc_caches_read(struct glibc *glibc)
 {
 	struct votes votes = {0};
@@ -225,24 +265,10 @@ struct error *glibc_caches_read(struct glibc *glibc)
 
 	glibc_areas_clear(glibc, GLIBC_MARK_TCACHE);
 	for (i = 0; i < glibc->cache_count; i++) {
-		unsigned int again;
-		struct cache cache;
-		bool whole = false;
+		bool whole = true;
 
-		for (again = 0; !whole && again < GLIBC_AGAIN; again++) {
-			uint64_t size;
-
-			whole = true;
-			glibc->totals.read_again += again == 1;
-			glibc->small.start = glibc->small.end = 0;
-			/* A thread that ended gave its cache back. */
-			if (!glibc_peek_again(&glibc->small, glibc->caches[i] - 8, &size,
-					      sizeof(size)) ||
-			    !cache_read(glibc, glibc->caches[i], size & ~GLIBC_FLAGS, &cache))
-				break;
-			for (j = 0; j < cache.bins && whole; j++)
-				try(cache_list(glibc, &cache, j, &votes, &whole));
-		}
+		for (j = 0; j < SMALL_BINS + LARGE_BINS && whole; j++)
+			try(cache_bin(glibc, glibc->caches[i], j, &votes, &whole));
 		glibc->totals.broken += !whole;
 	}
 	votes_decide(&votes, glibc);
@@ -292,7 +318,7 @@ static struct error *fastbins_read(struct glibc *glibc)
 			unsigned int again;
 			bool whole = false;
 
-			for (again = 0; !whole && again < GLIBC_AGAIN; again++) {
+			for (again = 0; !whole && again < LIST_AGAIN; again++) {
 				uint64_t head = 0;
 
 				glibc->totals.read_again += again == 1;

@@ -131,8 +131,8 @@ bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint
 void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark);
 
 /* glibc_free.c */
-/* Is there a thread's cache in the chunk of SIZE whose memory is at ADDRESS? */
-bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size);
+/* Is there a thread's cache in the chunk of SIZE whose memory is at ADDRESS? FIRST: of its area. */
+bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size, bool first);
 struct error *glibc_cache_add(struct glibc *glibc, uint64_t address);
 /* Marks what the threads' caches and the fastbins hold. */
 struct error *glibc_lists_read(struct glibc *glibc);
@@ -151,6 +151,7 @@ enum glibc_end {
 struct glibc_walk {
 	struct glibc *glibc;
 	const struct glibc_area *area;
+	uint64_t first;    /* chunk of the area */
 	uint64_t at;       /* the next chunk */
 	uint64_t top;      /* of the arena */
 	size_t found;      /* in glibc->found */

@@ -305,7 +305,8 @@ static struct error *caches_of(struct glibc_walk *walk, uint64_t limit)
 			const struct glibc_found *found = &glibc->found[i];
 			uint64_t address = glibc->window.start + found->offset + 16;
 
-			if (!found->bin && glibc_cache_is(glibc, address, found->size))
+			if (!found->bin && glibc_cache_is(glibc, address, found->size,
+							  address == walk->first + 16))
 				try(glibc_cache_add(glibc, address));
 		}
 		if (end == GLIBC_END_TOP || (end == GLIBC_END_FENCE && area->heap))
@@ -330,6 +331,7 @@ struct error *glibc_walk_caches(struct glibc *glibc)
 			glibc_walk_init(&walk, glibc, area, area->first);
 			if (!area->heap)
 				walk.at = start_find(&walk, area->first);
+			walk.first = walk.at;
 			try(caches_of(&walk, !pass && area->end - walk.at > EARLY ? walk.at + EARLY
 										  : area->end));
 			if (glibc->cache_count >= glibc->threads && pass)
