@@ -160,6 +160,21 @@ struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk)
 	return glibc->visit(glibc->context, chunk);
 }
 
+/* What malloc says it has for its arenas, less what was found there. */
+static void heaps_compare(struct glibc *glibc)
+{
+	struct glibc_totals *totals = &glibc->totals;
+	uint64_t system = glibc_system_bytes(glibc);
+	uint64_t known = totals->top.bytes + totals->overhead + totals->unknown;
+	size_t i;
+
+	for (i = 0; i < GLIBC_STATES; i++)
+		if (i != GLIBC_MAPPED)
+			known += totals->states[i].bytes;
+	if (system > known)
+		totals->unknown += system - known;
+}
+
 /* What malloc says it mapped, less what was found. */
 static void mapped_compare(struct glibc *glibc)
 {
@@ -184,6 +199,7 @@ struct error *glibc_each(struct glibc *glibc,
 	try(glibc_lists_read(glibc));
 	try(glibc_walk_areas(glibc));
 	try(glibc_mapped_each(glibc));
+	heaps_compare(glibc);
 	mapped_compare(glibc);
 	return glibc->process ? process_check(glibc->process) : NULL;
 }

@@ -15,25 +15,23 @@
 #include "base/error.h"
 #include "target/glibc_parts.h"
 
-#define HEAP_MAX   (64ULL << 20)          /* HEAP_MAX_SIZE */
-#define HEAPS_MAX  (1U << 17)             /* of an arena: 8 TiB */
-#define STATE_REST (254 * 8 + 16 + 5 * 8) /* of malloc_state, from the bins on */
+#define GLIBC_HEAP_MAX (64ULL << 20)          /* GLIBC_HEAP_MAX_SIZE */
+#define HEAPS_MAX      (1U << 17)             /* of an arena: 8 TiB */
+#define STATE_REST     (254 * 8 + 16 + 5 * 8) /* of malloc_state, from the bins on */
 
 struct heap_info {
 	uint64_t arena, prev, size;
 };
 
-static struct error *area_add(struct glibc *glibc, const struct glibc_area *area)
+struct error *glibc_area_add(struct glibc *glibc, const struct glibc_area *area)
 {
 	try(array_reserve(&glibc->areas, &glibc->area_capacity, glibc->area_count, 1,
 			  sizeof(*area)));
-	glibc->areas[glibc->area_count++] = *area;
+	glibc->areas[glibc->area_count] = *area;
+	/* A heap may grow to its limit later. */
+	glibc->areas[glibc->area_count++].spans =
+		((area->heap ? GLIBC_HEAP_MAX : area->end - area->start) >> GLIBC_MARKS_SPAN) + 1;
 	return NULL;
-}
-
-static uint64_t marks_spans(const struct glibc_area *area)
-{
-	return ((area->end - area->start) >> GLIBC_MARKS_SPAN) + 1;
 }
 
 void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark)
@@ -46,7 +44,7 @@ void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark)
 
 		if (!area->marks[mark])
 			continue;
-		for (j = 0; j < marks_spans(area); j++)
+		for (j = 0; j < area->spans; j++)
 			free(area->marks[mark][j]);
 		free(area->marks[mark]);
 		area->marks[mark] = NULL;
@@ -67,8 +65,10 @@ struct error *glibc_area_mark(struct glibc_area *area, enum glibc_mark mark, uin
 	uint64_t offset = address - area->start;
 	struct glibc_marks ***marks = &area->marks[mark], **span;
 
+	if (offset >> GLIBC_MARKS_SPAN >= area->spans)
+		return NULL;
 	if (!*marks)
-		*marks = calloc(marks_spans(area), sizeof(**marks));
+		*marks = calloc(area->spans, sizeof(**marks));
 	if (!*marks)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "malloc's free chunks");
 	span = &(*marks)[offset >> GLIBC_MARKS_SPAN];
@@ -86,7 +86,7 @@ bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint
 	uint64_t offset = address - area->start;
 	const struct glibc_marks *span;
 
-	if (!area->marks[mark] || address >= area->end)
+	if (!area->marks[mark] || offset >> GLIBC_MARKS_SPAN >= area->spans)
 		return false;
 	span = area->marks[mark][offset >> GLIBC_MARKS_SPAN];
 	offset = (offset & ((1 << GLIBC_MARKS_SPAN) - 1)) / 16;
@@ -124,34 +124,89 @@ static bool is_mapped(const struct glibc *glibc, uint64_t start, uint64_t end)
 	return start >= end;
 }
 
-/* sbrk()'s memory, which belongs to each main_arena: more than one C library can be there. */
-static struct error *brk_find(struct glibc *glibc, size_t arena)
+/* sbrk()'s memory: *RET's start and end; false if there is none. */
+static bool brk_range(const struct glibc *glibc, const struct process_map *maps, size_t count,
+		      struct glibc_range *ret)
 {
-	struct glibc_area area = {.arena = arena};
+	struct glibc_range range = {0, 0};
 	size_t i;
 
-	for (i = 0; i < glibc->map_count; i++) {
-		const struct process_map *map = &glibc->maps[i];
+	for (i = 0; i < count; i++) {
+		const struct process_map *map = &maps[i];
 
 		if (strcmp(map->path, "[heap]") || !map->readable || !map->writable ||
-		    map->end <= glibc->start_brk || (area.end && area.end != map->start))
+		    map->end <= glibc->start_brk || (range.end && range.end != map->start))
 			continue;
-		if (!area.end)
-			area.start = map->start < glibc->start_brk ? glibc->start_brk : map->start;
-		area.end = map->end;
+		if (!range.end)
+			range.start = map->start < glibc->start_brk ? glibc->start_brk : map->start;
+		range.end = map->end;
 	}
-	if (!area.end)
+	if (range.end)
+		*ret = range;
+	return range.end;
+}
+
+/* It belongs to the main_arena whose top is there: more than one C library can be mapped. */
+static struct error *brk_find(struct glibc *glibc)
+{
+	struct glibc_area area = {.brk = true};
+	struct glibc_range range;
+	size_t i;
+
+	if (!brk_range(glibc, glibc->maps, glibc->map_count, &range))
 		return NULL;
-	area.first = glibc_align(area.start, 16);
+	for (i = 0; i < glibc->arena_count; i++) {
+		uint64_t top = glibc_arena_top(glibc, &glibc->arenas[i]);
+
+		if (glibc->arenas[i].main && top >= range.start && top < range.end)
+			break;
+	}
+	area.arena = i < glibc->arena_count ? i : 0;
+	area.first = glibc_align(range.start, 16);
 	/* Marks are by addresses that are multiples of 16. */
-	area.start &= ~15ULL;
-	return area_add(glibc, &area);
+	area.start = area.first;
+	area.end = range.end;
+	return glibc_area_add(glibc, &area);
+}
+
+uint64_t glibc_arena_top(struct glibc *glibc, const struct glibc_arena *arena)
+{
+	uint64_t top = 0;
+
+	glibc_peek(&glibc->small, arena->state + arena->bins - 16, &top, sizeof(top));
+	return top;
+}
+
+void glibc_area_refresh(struct glibc *glibc, struct glibc_area *area)
+{
+	struct process_map *maps;
+	struct glibc_range range;
+	struct heap_info info;
+	struct error *error;
+	size_t count;
+
+	if (area->heap) {
+		if (glibc_peek(&glibc->small, area->start, &info, sizeof(info)) &&
+		    info.arena == glibc->arenas[area->arena].state && info.size <= GLIBC_HEAP_MAX &&
+		    info.size > area->first - area->start)
+			area->end = area->start + info.size;
+	} else if (area->brk && glibc->process) {
+		error = process_maps(glibc->process, &maps, &count);
+		if (error) {
+			/* The walk's end says so if the process went. */
+			error_destroy(error);
+			return;
+		}
+		if (brk_range(glibc, maps, count, &range) && range.end > area->first)
+			area->end = range.end;
+		process_maps_destroy(maps, count);
+	}
 }
 
 static struct error *heaps_find(struct glibc *glibc, size_t index)
 {
 	const struct glibc_arena arena = glibc->arenas[index];
-	uint64_t info_size = arena.state & (HEAP_MAX - 1), top, heap;
+	uint64_t info_size = arena.state & (GLIBC_HEAP_MAX - 1), top, heap;
 	unsigned int count = 0;
 	struct heap_info info;
 
@@ -160,13 +215,13 @@ static struct error *heaps_find(struct glibc *glibc, size_t index)
 		glibc->totals.broken++;
 		return NULL;
 	}
-	for (heap = top & ~(HEAP_MAX - 1); heap; heap = info.prev) {
+	for (heap = top & ~(GLIBC_HEAP_MAX - 1); heap; heap = info.prev) {
 		struct glibc_area area = {.arena = index, .heap = true};
 
-		if (heap % HEAP_MAX || count++ >= HEAPS_MAX ||
+		if (heap % GLIBC_HEAP_MAX || count++ >= HEAPS_MAX ||
 		    !glibc_peek(&glibc->small, heap, &info, sizeof(info)) ||
-		    info.arena != arena.state || info.size < info_size || info.size > HEAP_MAX ||
-		    info.size % GLIBC_PAGE || info.prev == heap ||
+		    info.arena != arena.state || info.size < info_size ||
+		    info.size > GLIBC_HEAP_MAX || info.size % GLIBC_PAGE || info.prev == heap ||
 		    !is_mapped(glibc, heap, heap + info.size)) {
 			glibc->totals.broken++;
 			return NULL;
@@ -181,7 +236,7 @@ static struct error *heaps_find(struct glibc *glibc, size_t index)
 			glibc->totals.broken++;
 			return NULL;
 		}
-		try(area_add(glibc, &area));
+		try(glibc_area_add(glibc, &area));
 	}
 	return NULL;
 }
@@ -208,21 +263,23 @@ static void overlaps_drop(struct glibc *glibc)
 	glibc->area_count = kept;
 }
 
-struct error *glibc_areas_find(struct glibc *glibc)
+static void areas_sort(struct glibc *glibc)
 {
-	bool brk = false;
-	size_t i;
-
-	for (i = 0; i < glibc->arena_count; i++) {
-		if (!glibc->arenas[i].main) {
-			try(heaps_find(glibc, i));
-		} else if (!brk) {
-			try(brk_find(glibc, i));
-			brk = true;
-		}
-	}
 	if (glibc->area_count)
 		qsort(glibc->areas, glibc->area_count, sizeof(*glibc->areas), area_compare);
 	overlaps_drop(glibc);
+}
+
+struct error *glibc_areas_find(struct glibc *glibc)
+{
+	size_t i;
+
+	try(brk_find(glibc));
+	for (i = 0; i < glibc->arena_count; i++)
+		if (!glibc->arenas[i].main)
+			try(heaps_find(glibc, i));
+	areas_sort(glibc);
+	try(glibc_morecore_find(glibc));
+	areas_sort(glibc);
 	return NULL;
 }

@@ -11,9 +11,8 @@
 #include "base/error.h"
 #include "target/glibc_parts.h"
 
-#define HEAP_MAX (64ULL << 20)
-#define READ     (16 * GLIBC_PAGE) /* bytes of a window: most of a chunk is jumped over */
-#define HUGE     1ULL              /* MMAP_HP, in prev_size, since 2.43 */
+#define READ (16 * GLIBC_PAGE) /* bytes of a window: most of a chunk is jumped over */
+#define HUGE 1ULL              /* MMAP_HP, in prev_size, since 2.43 */
 
 static bool is_candidate(const struct process_map *map)
 {
@@ -25,7 +24,8 @@ static bool is_candidate(const struct process_map *map)
 static struct glibc_range range_of_area(const struct glibc_area *area)
 {
 	/* A heap's end moves; nothing else lies in its 64 MiB. */
-	return (struct glibc_range){area->start, area->heap ? area->start + HEAP_MAX : area->end};
+	return (struct glibc_range){area->start,
+				    area->heap ? area->start + GLIBC_HEAP_MAX : area->end};
 }
 
 /* The first range from ADDRESS on that is not to be looked at. */
@@ -154,8 +154,10 @@ static struct error *range_walk(struct glibc *glibc, uint64_t start, uint64_t en
 	return NULL;
 }
 
-/* The same, less what is excluded. */
-static struct error *region_walk(struct glibc *glibc, uint64_t start, uint64_t end)
+/* Less what is excluded. */
+static struct error *region_each(struct glibc *glibc, uint64_t start, uint64_t end,
+				 struct error *(*each)(struct glibc *glibc, uint64_t start,
+						       uint64_t end))
 {
 	while (start < end) {
 		struct glibc_range out = excluded_next(glibc, start);
@@ -163,13 +165,15 @@ static struct error *region_walk(struct glibc *glibc, uint64_t start, uint64_t e
 		if (out.start > end)
 			out.start = end;
 		if (out.start > start)
-			try(range_walk(glibc, start, out.start));
+			try(each(glibc, start, out.start));
 		start = out.end > start ? out.end : end;
 	}
 	return NULL;
 }
 
-struct error *glibc_mapped_each(struct glibc *glibc)
+struct error *glibc_unknown_each(struct glibc *glibc,
+				 struct error *(*each)(struct glibc *glibc, uint64_t start,
+						       uint64_t end))
 {
 	size_t i, j;
 
@@ -181,7 +185,12 @@ struct error *glibc_mapped_each(struct glibc *glibc)
 		       glibc->maps[j].start == glibc->maps[j - 1].end)
 			j++;
 		glibc->window.start = glibc->window.end = 0;
-		try(region_walk(glibc, glibc->maps[i].start, glibc->maps[j - 1].end));
+		try(region_each(glibc, glibc->maps[i].start, glibc->maps[j - 1].end, each));
 	}
 	return NULL;
+}
+
+struct error *glibc_mapped_each(struct glibc *glibc)
+{
+	return glibc_unknown_each(glibc, range_walk);
 }

@@ -10,7 +10,8 @@
 #define GLIBC_PAGE         4096ULL
 #define GLIBC_WINDOW       (512ULL << 10) /* bytes read at a time */
 #define GLIBC_WINDOW_PAGES (GLIBC_WINDOW / GLIBC_PAGE)
-#define GLIBC_CHUNK_MIN    0x20ULL /* MINSIZE */
+#define GLIBC_HEAP_MAX     (64ULL << 20) /* HEAP_MAX_SIZE */
+#define GLIBC_CHUNK_MIN    0x20ULL       /* MINSIZE */
 #define GLIBC_ADDRESS_MAX  (1ULL << 47)
 #define GLIBC_AGAIN        4 /* times that what does not hold together is read again */
 
@@ -37,6 +38,8 @@ struct glibc_area {
 	uint64_t start, first, end; /* FIRST: where chunks begin */
 	size_t arena;               /* whose */
 	bool heap;                  /* a heap_info's; else sbrk()'s or what stands in for it */
+	bool brk;                   /* sbrk()'s */
+	size_t spans;               /* MiB that marks are kept for */
 	/* By MiB from START on; NULL where nothing is marked. */
 	struct glibc_marks **marks[GLIBC_MARKS];
 };
@@ -94,6 +97,8 @@ struct glibc {
 	enum glibc_key key;
 	uint64_t key_value;
 	unsigned int refreshes;
+	size_t morecore_arena;             /* whose memory is looked for */
+	uint64_t morecore_left;            /* bytes of it */
 	uint64_t parameters;               /* address of mp_.mmapped_mem; 0 not found */
 	struct glibc_window window, small; /* SMALL: a page, for lists */
 	struct glibc_found *found;
@@ -122,6 +127,11 @@ struct error *glibc_find(struct glibc *glibc);
 
 /* glibc_areas.c */
 struct error *glibc_areas_find(struct glibc *glibc);
+struct error *glibc_area_add(struct glibc *glibc, const struct glibc_area *area);
+/* Sets its end to where it is now. */
+void glibc_area_refresh(struct glibc *glibc, struct glibc_area *area);
+/* The address of its top; 0 where it cannot be read. */
+uint64_t glibc_arena_top(struct glibc *glibc, const struct glibc_arena *arena);
 /* The area that ADDRESS lies in, or NULL. */
 struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address);
 void glibc_areas_deinit(struct glibc *glibc);
@@ -150,14 +160,14 @@ enum glibc_end {
 };
 struct glibc_walk {
 	struct glibc *glibc;
-	const struct glibc_area *area;
+	struct glibc_area *area;
 	uint64_t first;    /* chunk of the area */
 	uint64_t at;       /* the next chunk */
 	uint64_t top;      /* of the arena */
 	size_t found;      /* in glibc->found */
 	uint64_t top_size; /* at GLIBC_END_TOP */
 };
-void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, const struct glibc_area *area,
+void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_area *area,
 		     uint64_t at);
 /* The chunks from AT on that the window holds. */
 enum glibc_end glibc_walk_window(struct glibc_walk *walk);
@@ -165,8 +175,21 @@ enum glibc_end glibc_walk_window(struct glibc_walk *walk);
 struct error *glibc_walk_caches(struct glibc *glibc);
 struct error *glibc_walk_areas(struct glibc *glibc);
 
+/* Do a good many chunks, or as many as there are to the area's end, begin at ADDRESS? */
+bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address);
+
+/* glibc_morecore.c */
+/* Adds what main_arenas have where sbrk() did not do. */
+struct error *glibc_morecore_find(struct glibc *glibc);
+/* What malloc says it has for the arenas. */
+uint64_t glibc_system_bytes(struct glibc *glibc);
+
 /* glibc_mapped.c */
 struct error *glibc_mapped_each(struct glibc *glibc);
+/* Calls EACH for anonymous memory that nothing is known of, piece by piece. */
+struct error *glibc_unknown_each(struct glibc *glibc,
+				 struct error *(*each)(struct glibc *glibc, uint64_t start,
+						       uint64_t end));
 
 /* glibc.c: with what glibc_create() reads of /proc already there; PAGEMAP is taken over. */
 struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap);

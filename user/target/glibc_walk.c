@@ -19,14 +19,13 @@
 
 static void top_read(struct glibc_walk *walk)
 {
-	const struct glibc_arena *arena = &walk->glibc->arenas[walk->area->arena];
-	uint64_t top;
+	uint64_t top = glibc_arena_top(walk->glibc, &walk->glibc->arenas[walk->area->arena]);
 
-	if (glibc_peek(&walk->glibc->small, arena->state + arena->bins - 16, &top, sizeof(top)))
+	if (top)
 		walk->top = top;
 }
 
-void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, const struct glibc_area *area,
+void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_area *area,
 		     uint64_t at)
 {
 	*walk = (struct glibc_walk){.glibc = glibc, .area = area, .at = at};
@@ -133,6 +132,7 @@ static enum glibc_end window_walk(struct glibc_walk *walk)
 			break;
 		walk->glibc->totals.read_again += !again;
 		top_read(walk);
+		glibc_area_refresh(walk->glibc, walk->area);
 	}
 	return end;
 }
@@ -167,8 +167,7 @@ static bool is_start(uint64_t size, uint64_t rest)
 	       !(size & GLIBC_IS_MMAPPED) && (size & ~GLIBC_FLAGS) <= rest;
 }
 
-/* Do RESYNC_LEAST chunks, or as many as there are to the area's end, begin at ADDRESS? */
-static bool start_try(struct glibc_walk *walk, uint64_t address)
+bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address)
 {
 	struct glibc_window *small = &walk->glibc->small;
 	uint64_t p = address, size;
@@ -225,7 +224,7 @@ static uint64_t start_find(struct glibc_walk *walk, uint64_t address)
 				continue;
 			}
 			if ((address == walk->top || is_start(header->size, end - address)) &&
-			    start_try(walk, address))
+			    glibc_walk_starts(walk, address))
 				return address;
 		}
 	}
@@ -246,7 +245,7 @@ static uint64_t fence_pass(struct glibc_walk *walk)
 	return start_find(walk, walk->at + 2 * FENCE);
 }
 
-static struct error *area_walk(struct glibc *glibc, const struct glibc_area *area)
+static struct error *area_walk(struct glibc *glibc, struct glibc_area *area)
 {
 	struct glibc_walk walk;
 	uint64_t broken;
@@ -255,7 +254,9 @@ static struct error *area_walk(struct glibc *glibc, const struct glibc_area *are
 	glibc_walk_init(&walk, glibc, area, area->first);
 	if (!area->heap)
 		walk.at = start_find(&walk, area->first);
-	glibc->totals.overhead += walk.at - area->start;
+	/* What comes before in sbrk()'s memory is not malloc's. */
+	if (area->heap)
+		glibc->totals.overhead += walk.at - area->start;
 	while (walk.at < area->end) {
 		enum glibc_end end = window_walk(&walk);
 
@@ -326,7 +327,7 @@ struct error *glibc_walk_caches(struct glibc *glibc)
 	/* Mostly they are an arena's first chunks; all has to be seen only if some are missing. */
 	for (pass = 0; pass < 2 && (!pass || glibc->cache_count < glibc->threads); pass++) {
 		for (i = 0; i < glibc->area_count; i++) {
-			const struct glibc_area *area = &glibc->areas[i];
+			struct glibc_area *area = &glibc->areas[i];
 
 			glibc_walk_init(&walk, glibc, area, area->first);
 			if (!area->heap)
