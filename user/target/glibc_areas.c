@@ -208,6 +208,7 @@ static struct error *heaps_find(struct glibc *glibc, size_t index)
 	const struct glibc_arena arena = glibc->arenas[index];
 	uint64_t info_size = arena.state & (GLIBC_HEAP_MAX - 1), top, heap;
 	unsigned int count = 0;
+	struct glibc_turn turn = {0};
 	struct heap_info info;
 
 	if (!glibc_peek(&glibc->small, arena.state + arena.bins - 16, &top, sizeof(top)) ||
@@ -221,8 +222,8 @@ static struct error *heaps_find(struct glibc *glibc, size_t index)
 		if (heap % GLIBC_HEAP_MAX || count++ >= HEAPS_MAX ||
 		    !glibc_peek(&glibc->small, heap, &info, sizeof(info)) ||
 		    info.arena != arena.state || info.size < info_size ||
-		    info.size > GLIBC_HEAP_MAX || info.size % GLIBC_PAGE || info.prev == heap ||
-		    !is_mapped(glibc, heap, heap + info.size)) {
+		    info.size > GLIBC_HEAP_MAX || info.size % GLIBC_PAGE ||
+		    glibc_turn_seen(&turn, heap) || !is_mapped(glibc, heap, heap + info.size)) {
 			glibc->totals.broken++;
 			return NULL;
 		}

@@ -26,6 +26,7 @@
 #define BIN_WORDS   (2 * BINS)
 #define NEXT        (BIN_WORDS * 8 + 16) /* from the bins on */
 #define FIND_AGAIN  16
+#define TRIES_MAX   (1U << 22) /* places looked at in all */
 #define DATA_MAX    (32ULL << 20)
 #define ARENAS_MAX  65536
 #define N_MMAPS_MAX 65536 /* DEFAULT_MMAP_MAX */
@@ -89,11 +90,13 @@ static struct error *arenas_follow(struct glibc *glibc, uint64_t main, uint64_t 
 {
 	size_t before = glibc->arena_count;
 	uint64_t words[BIN_WORDS + 3];
+	struct glibc_turn turn = {0};
 
 	*ret = false;
 	try(arena_add(glibc, main, bins, true));
 	while (next != main) {
-		if (glibc->arena_count - before > ARENAS_MAX || !glibc_pointer(next) ||
+		if (glibc->follows++ > ARENAS_MAX || !glibc_pointer(next) ||
+		    glibc_turn_seen(&turn, next) ||
 		    !read_quietly(glibc, next + bins, words, sizeof(words)) ||
 		    !are_bins(words, next + bins)) {
 			glibc->arena_count = before;
@@ -137,7 +140,7 @@ static struct error *data_search(struct glibc *glibc, const uint64_t *words, siz
 		/* The bins before this one are not empty. */
 		first = i - least < BIN_WORDS - 2 ? (i - least) % 2 + least : i - (BIN_WORDS - 2);
 		for (; first <= i && !found; first += 2)
-			if (first + NEXT / 8 < count &&
+			if (first + NEXT / 8 < count && glibc->tries++ < TRIES_MAX &&
 			    are_bins(words + first, address + first * 8))
 				try(main_try(glibc, words + first, address + first * 8, &found));
 		i = found ? first - 2 + NEXT / 8 : i + 2;

@@ -183,6 +183,9 @@ struct votes {
 
 static void votes_add(struct votes *votes, uint64_t cache, uint64_t key)
 {
+	/* It was handed out just now. */
+	if (!key)
+		return;
 	votes->total++;
 	votes->cache += key == cache;
 	if (!votes->lead)
@@ -206,7 +209,8 @@ static void votes_decide(const struct votes *votes, struct glibc *glibc)
 static struct error *cache_list(struct glibc *glibc, const struct cache *cache, size_t bin,
 				struct votes *votes, bool *ret_whole)
 {
-	uint64_t entry = cache->entries[bin], n, turn = 0, limit = 1;
+	uint64_t entry = cache->entries[bin], n;
+	struct glibc_turn turn = {0};
 
 	*ret_whole = false;
 	for (n = 0; entry && n < cache->counts[bin]; n++) {
@@ -217,12 +221,8 @@ static struct error *cache_list(struct glibc *glibc, const struct cache *cache, 
 		struct glibc_area *area = glibc_area_at(glibc, entry);
 
 		if (!peek_all(glibc, entry - 16, &chunk, sizeof(chunk)) ||
-		    !cache_fits(bin, chunk.header.size) || entry == turn)
+		    !cache_fits(bin, chunk.header.size) || glibc_turn_seen(&turn, entry))
 			return NULL;
-		if (n == limit) {
-			limit *= 2;
-			turn = entry;
-		}
 		votes_add(votes, cache->address, chunk.key);
 		if (area)
 			try(glibc_area_mark(area, GLIBC_MARK_TCACHE, entry));
@@ -279,23 +279,20 @@ struct error *glibc_caches_read(struct glibc *glibc)
 static struct error *fastbin_list(struct glibc *glibc, uint64_t chunk, uint64_t size,
 				  bool *ret_whole)
 {
-	uint64_t turn = 0, n, limit = 1;
+	struct glibc_turn turn = {0};
 
 	*ret_whole = false;
-	for (n = 0; chunk; n++) {
+	while (chunk) {
 		struct glibc_area *area = glibc_area_at(glibc, chunk);
 		struct {
 			struct glibc_header header;
 			uint64_t link;
 		} read;
 
-		if (!area || chunk == turn || !peek_all(glibc, chunk, &read, sizeof(read)) ||
+		if (!area || glibc_turn_seen(&turn, chunk) ||
+		    !peek_all(glibc, chunk, &read, sizeof(read)) ||
 		    (read.header.size & ~GLIBC_FLAGS) != size)
 			return NULL;
-		if (n == limit) {
-			limit *= 2;
-			turn = chunk;
-		}
 		try(glibc_area_mark(area, GLIBC_MARK_FASTBIN, chunk + 16));
 		if (!link_follow(glibc, chunk + 16, read.link, 0, &chunk))
 			return NULL;

@@ -97,6 +97,8 @@ struct glibc {
 	enum glibc_key key;
 	uint64_t key_value;
 	unsigned int refreshes;
+	unsigned int tries;
+	unsigned int follows;              /* arenas looked at while they were searched for */
 	size_t morecore_arena;             /* whose memory is looked for */
 	uint64_t morecore_left;            /* bytes of it */
 	uint64_t parameters;               /* address of mp_.mmapped_mem; 0 not found */
@@ -204,6 +206,22 @@ static inline uint64_t glibc_align(uint64_t value, uint64_t to)
 static inline bool glibc_pointer(uint64_t value)
 {
 	return value >= GLIBC_PAGE && value < GLIBC_ADDRESS_MAX && !(value & 15);
+}
+
+/* Notices that a list comes back to where it was (Brent's algorithm). All zero is a new one. */
+struct glibc_turn {
+	uint64_t value, count, limit;
+};
+
+static inline bool glibc_turn_seen(struct glibc_turn *turn, uint64_t value)
+{
+	if (turn->count && value == turn->value)
+		return true;
+	if (turn->count++ == turn->limit) {
+		turn->limit = turn->limit * 2 + 1;
+		turn->value = value;
+	}
+	return false;
 }
 
 #endif
