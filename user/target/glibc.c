@@ -165,14 +165,16 @@ static void heaps_compare(struct glibc *glibc)
 {
 	struct glibc_totals *totals = &glibc->totals;
 	uint64_t system = glibc_system_bytes(glibc);
+	/* What came or went during the walk is no loss. */
+	uint64_t least = system < glibc->system ? system : glibc->system;
 	uint64_t known = totals->top.bytes + totals->overhead + totals->unknown;
 	size_t i;
 
 	for (i = 0; i < GLIBC_STATES; i++)
 		if (i != GLIBC_MAPPED)
 			known += totals->states[i].bytes;
-	if (system > known)
-		totals->unknown += system - known;
+	if (least > known)
+		totals->unknown += least - known;
 }
 
 /* What malloc says it mapped, less what was found. */
@@ -193,6 +195,7 @@ struct error *glibc_each(struct glibc *glibc,
 	if (glibc->absent[0])
 		return NULL;
 	glibc->visit = visit;
+	glibc->system = glibc_system_bytes(glibc);
 	glibc->context = context;
 	try(glibc_walk_caches(glibc));
 	glibc->totals.caches = glibc->cache_count;

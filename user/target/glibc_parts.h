@@ -97,6 +97,7 @@ struct glibc {
 	enum glibc_key key;
 	uint64_t key_value;
 	unsigned int refreshes;
+	uint64_t system; /* glibc_system_bytes() before the walk */
 	unsigned int tries;
 	unsigned int follows;              /* arenas looked at while they were searched for */
 	size_t morecore_arena;             /* whose memory is looked for */
