@@ -65,9 +65,13 @@ struct glibc_sum {
  */
 struct glibc_totals {
 	struct glibc_sum states[GLIBC_STATES];
-	struct glibc_sum top;    /* free, at the end of each arena */
-	uint64_t overhead;       /* bytes: the arenas' and threads' own records, ends of heaps */
-	uint64_t unknown;        /* bytes of heaps where no chunks could be made out */
+	struct glibc_sum top; /* free, at the end of each arena */
+	uint64_t overhead;    /* bytes: the arenas' and threads' own records, ends of heaps */
+	/*
+	 * bytes of heaps where no chunks could be made out, and what others than malloc took by
+	 * sbrk() amid its own
+	 */
+	uint64_t unknown;
 	uint64_t mapped_unknown; /* bytes that malloc says it has mapped and that were not found */
 	uint64_t arenas, heaps;
 	uint64_t caches; /* threads' caches */
@@ -91,8 +95,9 @@ const char *glibc_absent(const struct glibc *glibc);
 
 /*
  * Calls VISIT for each chunk, free ones too; the heaps' in the order of their addresses, those with
- * mappings of their own after them. Memory used does not depend on how many there are. To be called
- * once; fails with VISIT's error, and if the process has ended.
+ * mappings of their own after them. It takes a window's memory (about 1 MiB), and where a MiB of heap
+ * has chunks in caches or fastbins, up to 16 KiB for it. To be called once; fails with VISIT's error,
+ * and if the process has ended. Threads' caches themselves are malloc's own and are not visited.
  */
 struct error *glibc_each(struct glibc *glibc,
 			 struct error *(*visit)(void *context, const struct glibc_chunk *chunk),
