@@ -49,7 +49,7 @@ struct census_info {
 	uint64_t rss, rss_anonymous;           /* bytes */
 	uint64_t heaps, arenas;                /* of pymalloc */
 	uint64_t allocated_blocks;             /* sys.getallocatedblocks(); UINT64_MAX unknown */
-	char *malloc_absent; /* why there is nothing of malloc's; "" there is */
+	char *malloc_absent;                   /* why there is nothing of malloc's; "" there is */
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
 };
