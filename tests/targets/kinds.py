@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Makes known numbers of objects of each kind, and counts what it has itself.
 
-    kinds.py
+    kinds.py [interpreters]
 
+With "interpreters" three more hold lists before it begins, each with a heap and a lock of its own (Python 3.12).
 Prints READY, waits for a line, makes the objects, and prints a line of JSON: "made", how many of
 each type there are more; "classes", how many instances of each class of its own the collector
 knows; "blocks", sys.getallocatedblocks() as it is while it waits to be ended.
@@ -75,7 +76,20 @@ def count():
     return json.dumps({"made": MADE, "classes": classes})[:-1].encode()
 
 
+def more_interpreters():
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    # 3.12 ends one with the last reference to its id.
+    made = [interpreters.create() for _ in range(3)]
+    for each in made:
+        interpreters.run_string(each, "kept = [[i] for i in range(20000)]")
+    return made
+
+
 def main():
+    others = more_interpreters() if "interpreters" in sys.argv else None
     # What is made once for all is there before it counts.
     make()
     count()
@@ -97,7 +111,7 @@ def main():
     os.write(1, line)
     # Unlike a read it allocates nothing.
     signal.pause()
-    return kept
+    return kept, others
 
 
 if __name__ == "__main__":
