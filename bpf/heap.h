@@ -88,6 +88,32 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 	return predict_refill(heap, index, ret);
 }
 
+#define FRESH_LOOKS 16
+
+/*
+ * Where frees are not probed, other pools may have come before the fresh one in its class's list, from HEAD on: those in
+ * which something was freed. Nothing was allocated in the class since, so that the fresh one has two blocks carved.
+ */
+static __always_inline bool fresh_pool(__u64 head, __u64 *pool)
+{
+	struct pool_header header;
+	__u32 bytes = (refill.index + 1) << cfg.granule_shift, i;
+
+	for (i = 0; i < FRESH_LOOKS; i++) {
+		if (*pool == head)
+			return false; /* freed at once, and the pool given back */
+		if (!read_user(&header, sizeof(header), *pool)) {
+			count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
+			return false;
+		}
+		if (header.nextoffset == sizeof(header) + 2 * bytes)
+			return true;
+		*pool = header.nextpool;
+	}
+	count_loss(TMBPF_LOSS_REFILL_PENDING);
+	return false;
+}
+
 /* If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was handed out. */
 static __always_inline void refill_settle(const struct heap *heap)
 {
@@ -98,31 +124,117 @@ static __always_inline void refill_settle(const struct heap *heap)
 	slot = refill.usedpools + 16 * refill.index;
 	if (!read_word(slot, &pool))
 		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
-	else if (pool != slot - 16)
+	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(slot - 16, &pool)))
 		shadow_add(pool + sizeof(struct pool_header), refill.size, refill.stack);
 	refill.active = 0;
 }
 
 /*
- * Whether ADDRESS, of which nothing is known, is one of pymalloc's blocks, and of what class: by its pool's header,
- * whose words must all agree with one another and with the address.
+ * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and how far into it: by
+ * its pool's header, whose words must all agree with one another and with the address.
  */
-static __always_inline bool pool_class(__u64 address, __u32 *ret_bytes)
+static __always_inline bool pool_block(__u64 address, __u32 *ret_bytes, __u32 *ret_inside)
 {
 	struct pool_header pool;
 	__u64 start = address & ~(__u64)(cfg.pool_size - 1);
-	__u32 bytes, distance = address - start;
+	__u32 bytes, distance = address - start, inside;
 
 	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(&pool, sizeof(pool), start))
 		return false;
 	bytes = (pool.szidx + 1) << cfg.granule_shift;
 	if (pool.szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
 	    pool.maxnextoffset != cfg.pool_size - bytes || distance < sizeof(pool) ||
-	    (distance - sizeof(pool)) % bytes || distance > pool.maxnextoffset || !pool.count ||
-	    pool.count > cfg.pool_size / bytes)
+	    !pool.count || pool.count > cfg.pool_size / bytes)
+		return false;
+	inside = (distance - sizeof(pool)) % bytes;
+	if (distance - inside > pool.maxnextoffset)
 		return false;
 	*ret_bytes = bytes;
+	*ret_inside = inside;
 	return true;
+}
+
+/* Whether ADDRESS is where one of pymalloc's blocks begins, and of what class. */
+static __always_inline bool pool_class(__u64 address, __u32 *ret_bytes)
+{
+	__u32 inside;
+
+	return pool_block(address, ret_bytes, &inside) && !inside;
+}
+
+/* An entry for a code object of which nothing else is known. */
+#define ENTRY_CODE_ALONE ((TMBPF_SIZE_MAX + 1) << TMBPF_STACK_BITS | TMBPF_STACK_NONE)
+
+/*
+ * A block that nobody traced has a code object: its free would tell, but where frees are not probed the next block at its
+ * address has to.
+ */
+static __always_inline void code_mark_untraced(__u64 address)
+{
+	__u32 *entry, bytes;
+
+	if (!pool_class(address, &bytes))
+		return;
+	entry = shadow_entry(address, true);
+	if (entry)
+		__sync_val_compare_and_swap(entry, 0, ENTRY_CODE_ALONE);
+}
+
+__noinline int code_mark(__u64 code)
+{
+	__u64 address = code - cfg.hook_delta;
+	__u32 *entry = shadow_entry(address, false), old, coded, marked;
+	struct tmbpf_large *block;
+
+	if (entry && *entry) {
+		old = *entry;
+		coded = ENTRY_SIZE_CODED(old);
+		if (coded <= TMBPF_CODE_BASE || coded > TMBPF_SIZE_MAX)
+			return 0;
+		marked = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
+			 ENTRY_STACK(old);
+		if (__sync_val_compare_and_swap(entry, old, marked) != old)
+			/* User space has just begun or ended to suspect it. */
+			__sync_val_compare_and_swap(entry, old ^ TMBPF_SUSPECT, marked);
+		return 0;
+	}
+	block = bpf_map_lookup_elem(&large, &address);
+	if (block)
+		block->code = 1;
+	else if (cfg.lazy)
+		code_mark_untraced(address);
+	return 0;
+}
+
+/*
+ * The block at ADDRESS is the next that HEAP hands out. Told before its entry is written: an entry whose block is found
+ * free is dead, unless this says that it is only on its way.
+ */
+static __always_inline void block_hand(const struct heap *heap, __u64 address)
+{
+	__u32 place = 0, i;
+
+	if (!cfg.lazy)
+		return;
+	if (cfg.heap_kind != TMBPF_HEAP_STATIC) {
+		__u32 first = (heap->usedpools * 0x9e3779b97f4a7c15ULL) >> 56;
+
+		place = first; /* if all are taken, two heaps share it */
+		for (i = 0; i < 4; i++) {
+			__u32 index = (first + i) & (TMBPF_HANDED_MAX - 1);
+			__u64 known = handed[index].heap;
+
+			if (!known)
+				known = __sync_val_compare_and_swap(&handed[index].heap, 0,
+								    heap->usedpools)
+						?: heap->usedpools;
+			if (known == heap->usedpools) {
+				place = index;
+				break;
+			}
+		}
+	}
+	*(volatile __u64 *)&handed[place & (TMBPF_HANDED_MAX - 1)].address = address;
 }
 
 #endif

@@ -126,8 +126,8 @@ __noinline int code_capture(__u64 code, __u32 id)
 	return 0;
 }
 
-/* Marks the block that holds a code object, so that its free is noticed; see shadow.h. */
-static __always_inline void code_mark(__u64 code);
+/* Marks the block that holds a code object, so that its end is noticed; see heap.h. */
+int code_mark(__u64 code);
 
 /* Tells user space that the code object ID, which was at CODE, is no more. */
 static __always_inline void code_end_announce(__u64 code, __u32 id)

@@ -9,6 +9,9 @@
  *
  * Every update is idempotent: a block that is already there with the same stack and size is left as it is, and a free
  * of an unknown block does nothing. So nested calls within the allocator may be seen twice.
+ *
+ * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block: it is dead when its address is
+ * handed out again, or when user space finds that by its pool the block is free (user/trace/reaper.h).
  */
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H
@@ -44,6 +47,8 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 	__u64 current, peak;
 
 	stats_add(stack, size);
+	if (cfg.lazy)
+		return; /* user space adds up the rows */
 	current = __sync_fetch_and_add(&state.current, size) + size;
 	peak = state.peak;
 	if (current > peak && __sync_val_compare_and_swap(&state.peak, peak, current) != peak) {
@@ -57,19 +62,11 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 static __always_inline void totals_remove(__u32 stack, __u64 size)
 {
 	stats_remove(stack, size);
-	__sync_fetch_and_sub(&state.current, size);
+	if (!cfg.lazy)
+		__sync_fetch_and_sub(&state.current, size);
 }
 
-#define ENTRY_STACK(entry)      ((entry) & (TMBPF_STACK_MAX - 1))
-#define ENTRY_SIZE_CODED(entry) ((entry) >> TMBPF_STACK_BITS)
-#define ENTRY_CODE(entry)       (ENTRY_SIZE_CODED(entry) > TMBPF_SIZE_MAX)
-
-static __always_inline __u64 entry_size(__u32 entry)
-{
-	__u32 coded = ENTRY_SIZE_CODED(entry);
-
-	return coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE : coded;
-}
+#define entry_size(entry) ((__u64)ENTRY_SIZE(entry))
 
 /* Few slabs are left: user space is woken to make more. If the ring is full it is awake. */
 static __always_inline void slab_wanted(void)
@@ -127,25 +124,41 @@ full:
 	return NULL;
 }
 
-/* A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. */
-static __always_inline void shadow_add(__u64 address, __u32 size, __u32 stack)
+/* OLD, taken out of the entry of the block at ADDRESS, counts no more. */
+static __always_inline void entry_drop(__u64 address, __u32 old)
+{
+	if (ENTRY_CODE(old))
+		code_end(address + cfg.hook_delta);
+	if (ENTRY_STACK(old))
+		totals_remove(ENTRY_STACK(old), entry_size(old));
+}
+
+/*
+ * A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. If it is there already, this is
+ * the same call, seen once more; where frees are not probed only AGAIN can say so. Entries are exchanged as a whole:
+ * where frees are not probed, user space takes out those of dead blocks at any time.
+ */
+static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, bool again)
 {
 	__u32 *entry = shadow_entry(address, true), old;
 	__u32 new = size << TMBPF_STACK_BITS | stack;
 
 	if (!entry)
 		return;
-	old = *entry;
-	if (old == new)
+	old = __sync_lock_test_and_set(entry, new);
+	if (old == new && (again || !cfg.lazy))
 		return;
-	if (old) {
-		if (ENTRY_CODE(old))
-			code_end(address + cfg.hook_delta);
-		totals_remove(ENTRY_STACK(old), entry_size(old));
-		count_loss(TMBPF_LOSS_STALE_BLOCK);
-	}
-	*entry = new;
 	totals_add(stack, size);
+	if (!old)
+		return;
+	entry_drop(address, old);
+	if (!cfg.lazy)
+		count_loss(TMBPF_LOSS_STALE_BLOCK);
+}
+
+static __always_inline void shadow_add(__u64 address, __u32 size, __u32 stack)
+{
+	shadow_note(address, size, stack, false);
 }
 
 /* True if there was a traced block at ADDRESS, which is none any more. */
@@ -155,34 +168,55 @@ static __always_inline bool shadow_remove(__u64 address)
 
 	if (!entry || !*entry)
 		return false;
-	old = *entry;
-	*entry = 0;
-	if (ENTRY_CODE(old))
-		code_end(address + cfg.hook_delta);
-	totals_remove(ENTRY_STACK(old), entry_size(old));
+	old = __sync_lock_test_and_set(entry, 0);
+	if (!old)
+		return false;
+	entry_drop(address, old);
 	return true;
 }
 
 /* The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again. False: there is none. */
 static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 {
-	__u32 *entry = shadow_entry(address, false), old;
+	__u32 *entry = shadow_entry(address, false), old, new;
 
-	if (!entry || !*entry)
+	if (!entry)
 		return false;
 	old = *entry;
+	if (!ENTRY_STACK(old))
+		return false;
 	if (ENTRY_STACK(old) == stack)
 		return true;
-	*entry = (old & ~(TMBPF_STACK_MAX - 1)) | stack;
+	new = (old & ~(TMBPF_STACK_MAX - 1) & ~TMBPF_SUSPECT) | stack;
+	if (__sync_val_compare_and_swap(entry, old, new) != old) {
+		/* User space has just begun or ended to suspect it. */
+		old ^= TMBPF_SUSPECT;
+		if (__sync_val_compare_and_swap(entry, old, new) != old)
+			return false;
+	}
 	stats_remove(ENTRY_STACK(old), entry_size(old));
 	stats_add(stack, entry_size(old));
 	return true;
+}
+
+/*
+ * libc has handed out ADDRESS: where frees of arenas' blocks are not seen, that is how one at the same address is known to
+ * be dead.
+ */
+static __always_inline void shadow_yield(__u64 address)
+{
+	if (!cfg.lazy)
+		return;
+	shadow_remove(address);
+	if (cfg.hook_delta)
+		shadow_remove(address + cfg.hook_delta);
 }
 
 static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 {
 	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
 
+	shadow_yield(address);
 	old = bpf_map_lookup_elem(&large, &address);
 	if (old) {
 		totals_remove(old->stack, old->size);
@@ -214,30 +248,21 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
 	return true;
 }
 
+/*
+ * Where the object domain's frees are not probed: the large block at ADDRESS is freed, and with debug hooks on both
+ * domains its code object began after two headers, which code_mark() does not look for.
+ */
+static __always_inline void large_code_end(__u64 address)
+{
+	if (cfg.lazy && cfg.hook_delta)
+		code_end(address + 2 * cfg.hook_delta);
+}
+
 /* The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before. */
 static __always_inline void unknown_free(__u64 address)
 {
 	__sync_fetch_and_add(&state.unknown_frees, 1);
 	code_end(address + cfg.hook_delta);
-}
-
-static __always_inline void code_mark(__u64 code)
-{
-	__u64 address = code - cfg.hook_delta;
-	__u32 *entry = shadow_entry(address, false), old, coded;
-	struct tmbpf_large *block;
-
-	if (entry && *entry) {
-		old = *entry;
-		coded = ENTRY_SIZE_CODED(old);
-		if (coded > TMBPF_CODE_BASE && coded <= TMBPF_SIZE_MAX)
-			*entry = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
-				 ENTRY_STACK(old);
-		return;
-	}
-	block = bpf_map_lookup_elem(&large, &address);
-	if (block)
-		block->code = 1;
 }
 
 #endif

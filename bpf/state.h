@@ -45,6 +45,9 @@ struct {
 	__u32 stack;
 } refill;
 
+/* Kept only where frees are not probed. A process with one heap uses the first place. */
+struct tmbpf_handed handed[TMBPF_HANDED_MAX];
+
 struct pending {             /* a raw allocation whose result is awaited */
 	__u64 stack_pointer; /* rsp right after the return */
 	__u64 returns;       /* the return address; 0: none is awaited */
@@ -60,6 +63,8 @@ struct thread {
 	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
 	__u64 object_moved; /* a block that its realloc gave up: it is freed in there once more */
 	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
+	__u64 stack_pointer; /* at the probe; kept only where frees are not probed */
+	__u64 outer, outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
 	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 nframe, total_nframe;
@@ -114,6 +119,7 @@ struct {
 struct slab {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, TMBPF_SLAB_ENTRIES * sizeof(__u32));
 };

@@ -30,8 +30,21 @@ static __always_inline __u64 saturated_product(__u64 a, __u64 b)
 	return b > most ? ~0ULL : a * b; /* a call that overflows fails */
 }
 
-/* Object domain: SIZE bytes are about to be allocated. */
-static __always_inline void object_malloc(struct thread *thread, __u64 tstate,
+/*
+ * A calloc or a realloc may call malloc, or have it inlined with a guard of its own, and that is probed as well: then the
+ * thread's event before this one was theirs, in a caller or in the same function. Said once.
+ */
+static __always_inline bool seen_by_outer(struct thread *thread, __u64 address)
+{
+	bool again = thread->outer == address &&
+		     thread->stack_pointer <= thread->outer_stack_pointer;
+
+	thread->outer = 0;
+	return cfg.lazy && again;
+}
+
+/* Object domain: SIZE bytes are about to be allocated. Where, if that could be told; else 0. */
+static __always_inline __u64 object_malloc(struct thread *thread, __u64 tstate,
 					  const struct heap *heap, __u64 size)
 {
 	enum prediction prediction;
@@ -40,29 +53,31 @@ static __always_inline void object_malloc(struct thread *thread, __u64 tstate,
 
 	if (!size || size > TMBPF_SIZE_MAX) {
 		thread->object_request = size + 1;
-		return;
+		return 0;
 	}
 	prediction = predict(thread, heap, size, &address);
 	if (prediction == PREDICTION_FAILED) {
 		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
-		return;
+		return 0;
 	}
 	stack = stack_of(thread, tstate);
 	size = size > cfg.hook_extra ? size - cfg.hook_extra : 0;
 	if (prediction == PREDICTED) {
-		shadow_add(address, size, stack);
-		return;
+		block_hand(heap, address);
+		shadow_note(address, size, stack, seen_by_outer(thread, address));
+		return address;
 	}
 	thread->no_arena = heap->usable_arenas;
 	if (refill.active) {
 		count_loss(TMBPF_LOSS_REFILL_PENDING);
-		return;
+		return 0;
 	}
 	refill.usedpools = heap->usedpools;
 	refill.index = thread->refill_class - 1;
 	refill.size = size;
 	refill.stack = stack;
 	refill.active = 1;
+	return 0;
 }
 
 static __always_inline void object_free(struct thread *thread, __u64 address)
@@ -88,6 +103,14 @@ static __always_inline void object_free(struct thread *thread, __u64 address)
 	unknown_free(address);
 }
 
+/* The same by calloc or realloc. */
+static __always_inline void object_outer(struct thread *thread, __u64 tstate,
+					 const struct heap *heap, __u64 size)
+{
+	thread->outer = object_malloc(thread, tstate, heap, size);
+	thread->outer_stack_pointer = thread->stack_pointer;
+}
+
 /* pymalloc_realloc, Objects/obmalloc.c: a block stays where it is if it fits and wastes less than a quarter. */
 static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 					   const struct heap *heap, __u64 old, __u64 size)
@@ -95,7 +118,7 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 	__u32 bytes, stack;
 
 	if (!old) {
-		object_malloc(thread, tstate, heap, size);
+		object_outer(thread, tstate, heap, size);
 		return;
 	}
 	if (!pool_class(old, &bytes)) {
@@ -110,7 +133,34 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 	}
 	if (shadow_remove(old))
 		thread->object_moved = old;
-	object_malloc(thread, tstate, heap, size);
+	object_outer(thread, tstate, heap, size);
+}
+
+/* The traced block that holds the object at ADDRESS; 0: none. */
+static __always_inline __u64 shadow_holder(__u64 address)
+{
+	__u64 block = address - cfg.hook_delta;
+	__u32 *entry;
+	int i;
+
+	for (i = 0; i < 3; i++, block -= 16) {
+		entry = shadow_entry(block, false);
+		/* If its own block is from before tracing began, what is found may be its neighbour. */
+		if (entry && *entry && (!i || entry_size(*entry) > 16 * (__u64)i))
+			return block;
+	}
+	return 0;
+}
+
+/* The same where entries may be left from blocks of another class: the pool says where its block begins. */
+static __always_inline __u64 pool_holder(__u64 address)
+{
+	__u32 bytes, inside;
+
+	if (!pool_block(address, &bytes, &inside) || inside < cfg.hook_delta ||
+	    (inside -= cfg.hook_delta) > 32 || inside % 16)
+		return 0;
+	return address - cfg.hook_delta - inside;
 }
 
 /*
@@ -120,19 +170,10 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
  */
 __noinline int object_reuse(struct thread *thread, __u64 address)
 {
-	__u64 tstate, block = address - cfg.hook_delta;
-	__u32 *entry, stack;
-	int i;
+	__u64 tstate, block;
+	__u32 stack;
 
-	if (!thread)
-		return 0;
-	for (i = 0; i < 3; i++, block -= 16) {
-		entry = shadow_entry(block, false);
-		/* If its own block is from before tracing began, what is found may be its neighbour. */
-		if (entry && *entry && (!i || entry_size(*entry) > 16 * (__u64)i))
-			break;
-	}
-	if (i == 3)
+	if (!thread || !(block = cfg.lazy ? pool_holder(address) : shadow_holder(address)))
 		return 0; /* from before tracing began */
 	if (!thread_state_holder(&tstate)) {
 		count_loss(TMBPF_LOSS_THREAD_STATE);
@@ -168,7 +209,7 @@ __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 
 		object_malloc(thread, tstate, &heap, a);
 		break;
 	case TMBPF_OBJ_CALLOC:
-		object_malloc(thread, tstate, &heap, saturated_product(a, b));
+		object_outer(thread, tstate, &heap, saturated_product(a, b));
 		break;
 	case TMBPF_OBJ_REALLOC:
 		object_realloc(thread, tstate, &heap, a, b);
@@ -282,6 +323,7 @@ __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 		return 0;
 	switch (action) {
 	case TMBPF_RAW_FREE:
+		large_code_end(a);
 		if (a && !large_remove(a, &block) && a != thread->object_freed &&
 		    a + cfg.hook_delta != thread->object_freed)
 			unknown_free(a);
@@ -386,6 +428,8 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	if (action > TMBPF_RAW_FREE)
 		return 0;
 	__sync_fetch_and_add(&state.events[action], 1);
+	if (cfg.lazy)
+		thread->stack_pointer = stack_pointer(regs);
 	if (action <= TMBPF_OBJ_FREE)
 		return object_event(thread, action, a, b);
 	if (action != TMBPF_RAW_FREE && !raw_return(regs, site, thread)) {

@@ -16,16 +16,28 @@
 
 /*
  * A block's entry in the shadow of the arenas: stack id and requested size in 32 bits, for each granule
- * (pymalloc's alignment) at which a block starts. 0: no traced block starts here.
+ * (pymalloc's alignment) at which a block starts. 0: no traced block starts here. Where frees are not
+ * probed, user space marks an entry as SUSPECT while it finds out whether the block is still there.
  */
-#define TMBPF_STACK_BITS 22
+#define TMBPF_STACK_BITS 21
 #define TMBPF_STACK_MAX  (1u << TMBPF_STACK_BITS)
+#define TMBPF_SIZE_BITS  10
+#define TMBPF_SUSPECT    (1u << (TMBPF_STACK_BITS + TMBPF_SIZE_BITS))
 #define TMBPF_SIZE_MAX   512 /* SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c */
 /*
  * A size above 512 marks a block that holds a code object that stacks refer to; code objects are larger than
  * TMBPF_CODE_BASE, so both fit into 10 bits: marked = size - TMBPF_CODE_BASE + 512.
  */
 #define TMBPF_CODE_BASE 64
+
+/* Of an entry: what it says. A stack of TMBPF_STACK_NONE: only that a code object lies there. */
+#define ENTRY_STACK(entry)      ((entry) & (TMBPF_STACK_MAX - 1))
+#define ENTRY_SIZE_CODED(entry) ((entry) >> TMBPF_STACK_BITS & ((1u << TMBPF_SIZE_BITS) - 1))
+#define ENTRY_CODE(entry)       (ENTRY_SIZE_CODED(entry) > TMBPF_SIZE_MAX)
+#define ENTRY_SIZE(entry)                                                                          \
+	(ENTRY_CODE(entry) ? ENTRY_SIZE_CODED(entry) - TMBPF_SIZE_MAX + TMBPF_CODE_BASE            \
+			   : ENTRY_SIZE_CODED(entry))
+
 /* Entries of one slab of the shadow: a slab covers 64 Ki granules. */
 #define TMBPF_SLAB_BITS    16
 #define TMBPF_SLAB_ENTRIES (1u << TMBPF_SLAB_BITS)
@@ -146,6 +158,7 @@ struct tmbpf_config {
 	__u32 interp_obmalloc, obmalloc_usedpools, obmalloc_usable_arenas;
 	__u32 hook_extra;    /* bytes that debug hooks add to a request */
 	__u32 hook_delta;    /* and where their block starts before the caller's */
+	__u32 lazy;          /* frees of the object domain are not probed */
 	__u32 hooked_raw;    /* raw events count only when an outer hook announced them */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */
 	__u32 unicode_kind_shift;
@@ -187,6 +200,16 @@ struct tmbpf_bucket { /* of the stack table; a slot with id 0 is free */
 		[TMBPF_BUCKET_SLOTS]; /* id in the low half, epoch of the last check in the high one */
 	__u32 generations[TMBPF_BUCKET_SLOTS];
 };
+
+/*
+ * The block that a heap handed out last, as its probe said: until the next one, it may still be on its pool's free
+ * list. Heaps are told apart by the address of usedpools; 0: the place is free.
+ */
+struct tmbpf_handed {
+	__u64 heap, address;
+};
+
+#define TMBPF_HANDED_MAX 256 /* places; a power of two */
 
 struct tmbpf_chunk { /* of the shadow's directory: 64 Ki granules of address space */
 	__u64 chunk; /* address >> (16 + granule_shift), plus 1; 0: free */

@@ -242,32 +242,5 @@ teardown()
 }
 
 @test "a million code objects made and dropped: each block by its own traceback, in bounded memory" {
-	start_target "$TARGETS/code_churn.py" 1000000
-	tmbpf start -p "$TARGET_PID" --exact
-	before=$(status_field .memory.tracer_rss)
-	tell_target
-	PATIENCE=240
-	read -r -t "$PATIENCE" -u "$TARGET_OUT" expected
-	tmbpf status -p "$TARGET_PID" --json >status.json
-	# Tracebacks that hold nothing any more may be summed up; nothing else may be lost.
-	jq -c .losses status.json
-	jq -e '([.losses | del(.dropped_tracebacks)[]] | add // 0) == 0' status.json
-	(( $(jq .memory.tracer_rss status.json) < before + 64 * 1024 * 1024 ))
-	tmbpf snapshot -p "$TARGET_PID" -o churn.pb.gz
-	tmbpf export churn.pb.gz --format tracemalloc -o churn.pickle
-	/usr/bin/python3 - churn.pickle "$expected" <<-'CODE'
-		import collections, json, sys, tracemalloc
-		expected = {(f, line): n for f, line, n in json.loads(sys.argv[2])["expected"]}
-		found, others = collections.Counter(), collections.Counter()
-		for trace in tracemalloc.Snapshot.load(sys.argv[1]).traces:
-		    frames = list(trace.traceback)[::-1]
-		    if len(frames) > 1 and frames[1].filename.startswith("<churned-"):
-		        found[frames[1].filename, frames[1].lineno] += 1
-		    else:
-		        others[trace.size, tuple((f.filename.rpartition("/")[2], f.lineno) for f in frames)] += 1
-		wrong = [(at, expected.get(at), found.get(at)) for at in set(expected) | set(found) if expected.get(at) != found.get(at)]
-		print(len(expected), "places,", sum(expected.values()), "blocks;", len(wrong), "wrong:", wrong[:5])
-		print("elsewhere:", others)
-		sys.exit(1 if wrong or not expected else 0)
-	CODE
+	code_churn_told_apart code_churn.py 1000000
 }

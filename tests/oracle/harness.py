@@ -190,8 +190,11 @@ class Target:
 
 
 class Tmbpf:
-    def __init__(self, path):
+    """tmbpf's commands. Sessions are started with OPTIONS as well (--lazy-free)."""
+
+    def __init__(self, path, *options):
         self.path = path
+        self.options = options
 
     def run(self, *arguments):
         return subprocess.run([self.path] + [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -205,7 +208,7 @@ class Tmbpf:
         return done.stdout
 
     def start(self, pid, nframe=25):
-        self.must("start", "-p", pid, "--exact", "--nframe", nframe)
+        self.must("start", "-p", pid, "--exact", "--nframe", nframe, *self.options)
 
     def status(self, pid):
         return json.loads(self.must("status", "-p", pid, "--json"))

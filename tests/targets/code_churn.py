@@ -46,11 +46,19 @@ def one(number, keep, expected):
     line = 1 + number * 7 % 3001
     template = keeper if keeps else dropper
     code = template.__code__.replace(co_filename=file, co_firstlineno=line, co_name="f%d" % (number % 1000))
-    types.FunctionType(code, {})(adopt if keeps else brush, keep)
+    function = types.FunctionType(code, {})
+    function(adopt if keeps else brush, keep)
     if keeps:
         # The call stands in the line after the def.
         at = (file, line + 1)
         expected[at] = expected.get(at, 0) + 1
+    return function
+
+
+def report(expected):
+    """What the tracer is to find, as a line of JSON."""
+    found = [[file, line, n] for (file, line), n in sorted(expected.items())]
+    os.write(1, json.dumps({"kept": sum(expected.values()), "expected": found}).encode() + b"\n")
 
 
 def main():
@@ -62,8 +70,7 @@ def main():
     sys.stdin.readline()
     for number in range(count):
         one(number, keep, expected)
-    found = [[file, line, n] for (file, line), n in sorted(expected.items())]
-    os.write(1, json.dumps({"kept": sum(expected.values()), "expected": found}).encode() + b"\n")
+    report(expected)
     sys.stdin.readline()
 
 

@@ -105,6 +105,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	memset(&state, 0, sizeof(state));
 	memset(generations, 0, sizeof(generations));
 	memset(&refill, 0, sizeof(refill));
+	memset(handed, 0, sizeof(handed));
 	memset(host_tasks, 0, sizeof(host_tasks));
 	host_task = 0;
 	cfg.stack_limit = s.stacks ? s.stacks : HOST_STACKS;

@@ -4,6 +4,10 @@
  * Threads call and return, allocate, resize and free in both domains, make code objects and drop
  * them again, take objects from free lists. Every probe is hit as in a target. To be included in
  * place of bpf_python.h.
+ *
+ * With fake_lazy_free the object domain's frees are not hit. The target may be stopped between a
+ * malloc's probe and what malloc does then: the block that is on its way comes by
+ * object_malloc_end().
  */
 #ifndef TMBPF_TESTS_BPF_MODEL_H
 #define TMBPF_TESTS_BPF_MODEL_H
@@ -267,19 +271,38 @@ static inline uint64_t libc_malloc(uint64_t bytes)
 	return regs.ax;
 }
 
-static inline struct block *object_malloc_do(uint64_t size)
+static inline bool pymalloc_takes(uint64_t size)
 {
-	uint64_t bytes = size + cfg.hook_extra, address;
+	uint64_t bytes = size + cfg.hook_extra;
+
+	return bytes && bytes <= 512;
+}
+
+static inline void object_malloc_begin(uint64_t size)
+{
+	uint64_t bytes = size + cfg.hook_extra;
 
 	if (chance(4))
 		hit(AT_MALLOC, bytes, 0);
 	else
 		hit(AT_CALLOC, 1, bytes);
-	if (bytes && bytes <= 512) {
-		address = pymalloc_malloc(&m.heap, bytes);
-		assert_int_not_equal(address, 0);
-		return block_add(address, size, false, true);
-	}
+}
+
+static inline struct block *object_malloc_end(uint64_t size)
+{
+	uint64_t address = pymalloc_malloc(&m.heap, size + cfg.hook_extra);
+
+	assert_int_not_equal(address, 0);
+	return block_add(address, size, false, true);
+}
+
+static inline struct block *object_malloc_do(uint64_t size)
+{
+	uint64_t bytes = size + cfg.hook_extra, address;
+
+	object_malloc_begin(size);
+	if (pymalloc_takes(size))
+		return object_malloc_end(size);
 	/* _PyMem_RawMalloc, with the debug hooks around it as well. */
 	address = libc_malloc(bytes ? bytes + cfg.hook_extra : 1);
 	return block_add(address, size, true, true);
@@ -297,7 +320,7 @@ static inline void block_free(struct block *block)
 {
 	if (block->raw && refill.active)
 		m.peak_exact = false;
-	if (block->object)
+	if (block->object && !cfg.lazy)
 		hit(AT_FREE, block->address + (block->raw ? cfg.hook_delta : 0), 0);
 	if (block->raw) {
 		hit(AT_RAW_FREE, block->address, 0);
@@ -361,7 +384,8 @@ static inline void object_realloc_do(struct block *block)
 	if (chance(2)) {
 		hit(AT_MALLOC, bytes, 0);
 		address = pymalloc_malloc(&m.heap, bytes);
-		hit(AT_FREE, old, 0);
+		if (!cfg.lazy)
+			hit(AT_FREE, old, 0);
 	} else {
 		address = pymalloc_malloc(&m.heap, bytes);
 	}

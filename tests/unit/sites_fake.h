@@ -6,7 +6,7 @@
 #include "trace/sites.h"
 
 static enum sites_hooks fake_hooks;
-static bool fake_pymalloc;
+static bool fake_pymalloc, fake_lazy_free;
 static uint64_t fake_raw_table, fake_raw_malloc;
 
 static enum sites_hooks fake_sites_hooks(const struct sites *sites)
@@ -21,6 +21,12 @@ static bool fake_sites_pymalloc(const struct sites *sites)
 	return fake_pymalloc;
 }
 
+static bool fake_sites_lazy_free(const struct sites *sites)
+{
+	(void)sites;
+	return fake_lazy_free;
+}
+
 static void fake_sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc)
 {
 	(void)sites;
@@ -31,6 +37,7 @@ static void fake_sites_raw_table(const struct sites *sites, __u64 *ret_word, __u
 #define config_fill                          fake_config_fill
 #define sites_hooks(sites)                   fake_sites_hooks(sites)
 #define sites_pymalloc(sites)                fake_sites_pymalloc(sites)
+#define sites_lazy_free(sites)               fake_sites_lazy_free(sites)
 #define sites_raw_table(sites, word, malloc) fake_sites_raw_table(sites, word, malloc)
 #include "trace/config.c" /* NOLINT(bugprone-suspicious-include) */
 #undef FRAME_SPAN         /* bpf/walk.h has its own */

@@ -9,6 +9,8 @@
 #include "bpf_model.h"
 #include "bpf_tracer.h"
 
+#include "bpf_reaper.h"
+
 #define EVENTS      100000
 #define CHECK_EVERY 5000
 
@@ -111,7 +113,14 @@ static void settle(void)
 	if (!refill.active)
 		return;
 	thread_switch(0);
-	hit(AT_FREE, 0, 0);
+	if (cfg.lazy) {
+		struct heap heap = {0};
+
+		assert_true(heap_of(fake_tstate, &heap));
+		refill_settle(&heap);
+	} else {
+		hit(AT_FREE, 0, 0);
+	}
 	thread_switch(task);
 }
 
@@ -146,10 +155,13 @@ static void check(void)
 	size_t traced = 0;
 
 	settle();
+	if (cfg.lazy)
+		reap(false);
 	drain();
 	host_lost_nothing();
 	assert_int_equal(state.leaked_stacks, 0);
-	assert_int_equal(state.current, m.current);
+	if (!cfg.lazy)
+		assert_int_equal(state.current, m.current);
 	for (size_t i = 0; i < m.count; i++)
 		traced += block_check(&m.blocks[i]);
 	assert_int_equal(symbols_blocks(symbols), traced);
@@ -198,16 +210,24 @@ static void clear(void)
 static void play(int events)
 {
 	for (int i = 1; i <= events; i++) {
-		model_step(m.count > BLOCKS_MAX - 50 || i / 4000 % 2);
+		reaping.full = m.count > BLOCKS_MAX - 100 || i / 4000 % 2;
+		model_step(reaping.full);
 		if (!chance(20))
 			drain();
 		if (!chance(150))
 			sweep();
-		assert_int_equal(state.current + (refill.active ? refill.size : 0), m.current);
-		assert_true(state.peak <= m.peak);
+		if (!cfg.lazy) {
+			assert_int_equal(state.current + (refill.active ? refill.size : 0),
+					 m.current);
+			assert_true(state.peak <= m.peak);
+		} else if (!chance(300)) {
+			reap(true);
+		}
 		if (i % CHECK_EVERY == 0)
 			check();
 	}
+	if (cfg.lazy)
+		return;
 	if (m.peak_exact)
 		assert_int_equal(state.peak, m.peak);
 	assert_in_range(m.peak - state.peak, 0, TMBPF_SIZE_MAX);
@@ -224,6 +244,8 @@ static void finish(void)
 	while (m.count)
 		block_free(&m.blocks[m.count - 1]);
 	settle();
+	if (cfg.lazy)
+		reap(false);
 	assert_int_equal(state.current, 0);
 	for (int i = 0; i < 4; i++)
 		sweep();
@@ -295,12 +317,27 @@ static void test_debug_hooks(void **context)
 	run(13, SITES_DEBUG);
 }
 
+/* What is held is told by the pools, while the target runs. */
+static void test_lazy_free(void **context)
+{
+	(void)context;
+	fake_lazy_free = true;
+	memset(&reaping, 0, sizeof(reaping));
+	for (unsigned minor = 8; minor <= 15; minor++)
+		run(minor, SITES_PLAIN);
+	run(9, SITES_DEBUG);
+	run(13, SITES_DEBUG);
+	fake_lazy_free = false;
+	assert_in_range(reaping.counters.dead, 100000, UINT64_MAX);
+	assert_in_range(reaping.ended, 1000, UINT32_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_static_heap),     cmocka_unit_test(test_cframes),
 		cmocka_unit_test(test_internal_frames), cmocka_unit_test(test_debug_hooks),
-		cmocka_unit_test(test_objects_alone),
+		cmocka_unit_test(test_objects_alone),   cmocka_unit_test(test_lazy_free),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -61,7 +61,8 @@ static const char *mode_value(const struct snapshot_info *info, char *buffer, si
 {
 	(void)buffer;
 	(void)size;
-	return info->mode;
+	/* Lazy frees change how it is found out what is held, not what is seen. */
+	return strcmp(info->mode, SNAPSHOT_MODE_LAZY) == 0 ? SNAPSHOT_MODE_EXACT : info->mode;
 }
 
 static const char *command_value(const struct snapshot_info *info, char *buffer, size_t size)

@@ -109,6 +109,12 @@ static struct error *row_add(void *context, const struct symbols_row *row)
 	return snapshot_builder_sum(builder, &trace);
 }
 
+/* A process that ended before its pools were ever read: nothing says what it held. */
+static bool never_walked(const struct session *session)
+{
+	return session_is_lazy(session) && session_over(session) && !session->walk.at;
+}
+
 static struct error *losses_add(const struct tracer_counters *counters,
 				const struct symbols_counters *symbols, struct snapshot_info *info)
 {
@@ -133,12 +139,33 @@ static struct error *losses_add(const struct tracer_counters *counters,
 	return NULL;
 }
 
+static const char *mode_name(const struct session *session)
+{
+	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
+}
+
 static char *host_name(void)
 {
 	char name[256] = "";
 
 	gethostname(name, sizeof(name) - 1);
 	return strdup(name);
+}
+
+/* What is held is known of the moment of the last walk; of a target that is gone that may be a while ago. */
+static void info_lazy(const struct session *session, struct snapshot_info *info)
+{
+	const struct session_walk *walk = &session->walk;
+
+	info->peak = 0;
+	info->peak_unmeasured = true;
+	if (!session_over(session))
+		return;
+	info->current = walk->size;
+	if (!walk->at)
+		return;
+	info->time_nanos = walk->time.tv_sec * 1000000000ll + walk->time.tv_nsec;
+	info->duration_nanos = walk->at - session->since_monotonic;
 }
 
 static struct error *info_fill(struct session *session, struct snapshot_info *info)
@@ -165,23 +192,31 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->host = host_name();
 	info->container = strdup(session->process->container);
 	info->python_version = tracer_python(session->tracer)->version;
-	info->mode = strdup("exact");
+	info->mode = strdup(mode_name(session));
 	info->traceback_limit = session->options.nframe;
 	info->current = counters.current;
 	info->peak = counters.peak;
+	if (session_is_lazy(session))
+		info_lazy(session, info);
 	info->rss = session->last_rss;
 	info->coverage = coverage.share;
 	info->coverage_basis = strdup(coverage.basis);
+	if (never_walked(session))
+		try(snapshot_info_loss(
+			info, "pools_never_read",
+			"the process ended before its pools were read: what it held is not known",
+			1));
 	return losses_add(&counters, &symbols, info);
 }
 
-struct error *record_snapshot(struct session *session, struct snapshot **ret)
+struct error *record_snapshot(struct session *session, bool rested, struct snapshot **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
+	try(session_walk(session, rested));
 	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
-	try(symbols_each(session->symbols, row_add, builder));
+	try(session_each(session, row_add, builder));
 	return snapshot_builder_finish(take(builder), ret);
 }
 
@@ -226,14 +261,18 @@ static void status_counters(const struct session *session, json_object *reply)
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
 	coverage_measure(session, &counters, &coverage);
-	add_number(reply, "current", counters.current);
-	add_number(reply, "peak", counters.peak);
+	if (!session_is_lazy(session)) {
+		add_number(reply, "current", counters.current);
+		add_number(reply, "peak", counters.peak);
+	}
 	json_object_object_add(reply, "coverage",
 			       coverage.share < 0 ? NULL : json_object_new_double(coverage.share));
 	add_text(reply, "coverage_basis", coverage.basis);
 	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
 		if (counters.losses[i])
 			add_number(losses, loss_names[i], counters.losses[i]);
+	if (never_walked(session))
+		add_number(losses, "pools_never_read", 1);
 	if (symbols.unresolved_frames)
 		add_number(losses, "unresolved_frames", symbols.unresolved_frames);
 	if (symbols.shortened_strings)
@@ -244,7 +283,10 @@ static void status_counters(const struct session *session, json_object *reply)
 	for (size_t i = 0; i < TMBPF_EVENT_COUNT; i++)
 		add_number(events, event_names[i], counters.events[i]);
 	json_object_object_add(reply, "events", events);
-	add_number(reply, "unknown_frees", counters.unknown_frees);
+	if (session_is_lazy(session))
+		json_object_object_add(reply, "unknown_frees", NULL);
+	else
+		add_number(reply, "unknown_frees", counters.unknown_frees);
 	add_number(reply, "sites", counters.sites);
 	add_number(reply, "tracebacks", symbols.tracebacks);
 	add_number(reply, "stacks", symbols.stacks);
@@ -269,6 +311,26 @@ static struct error *totals_add(void *context, const struct symbols_row *row)
 	return NULL;
 }
 
+/* Where frees are not probed: what the last walk over the pools found, and how long ago that was. */
+static void status_walk(const struct session *session, json_object *reply)
+{
+	const struct session_walk *walk = &session->walk;
+	json_object *found = NULL;
+
+	add_number(reply, "current", walk->size);
+	json_object_object_add(reply, "peak", NULL);
+	add_number(reply, "blocks", walk->count);
+	add_number(reply, "frees", walk->allocated - walk->count);
+	if (walk->at) {
+		found = json_object_new_object();
+		json_object_object_add(
+			found, "age", json_object_new_double((session_now() - walk->at) / 1e9));
+		json_object_object_add(found, "seconds", json_object_new_double(walk->took / 1e9));
+		add_number(found, "unstable_pools", walk->unstable);
+	}
+	json_object_object_add(reply, "walk", found);
+}
+
 struct error *record_status(struct session *session, json_object *reply)
 {
 	static const char *const states[] = {"running", "stopped", "exited", "exec"};
@@ -276,6 +338,7 @@ struct error *record_status(struct session *session, json_object *reply)
 	char text[32];
 	struct tm utc;
 
+	try(session_walk(session, true));
 	try(symbols_each(session->symbols, totals_add, &totals));
 	add_number(reply, "pid", session->process->pid);
 	add_text(reply, "state", states[session->state]);
@@ -283,7 +346,7 @@ struct error *record_status(struct session *session, json_object *reply)
 	add_text(reply, "executable", session->process->executable);
 	python_version_text(tracer_python(session->tracer)->version, text);
 	add_text(reply, "python", text);
-	add_text(reply, "mode", "exact");
+	add_text(reply, "mode", mode_name(session));
 	gmtime_r(&session->since.tv_sec, &utc);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
 	add_text(reply, "since", text);
@@ -291,9 +354,13 @@ struct error *record_status(struct session *session, json_object *reply)
 		reply, "seconds",
 		json_object_new_double((session_now() - session->since_monotonic) / 1e9));
 	add_number(reply, "nframe", session->options.nframe);
-	add_number(reply, "blocks", totals.count);
+	if (session_is_lazy(session)) {
+		status_walk(session, reply);
+	} else {
+		add_number(reply, "blocks", totals.count);
+		add_number(reply, "frees", totals.total_count - totals.count);
+	}
 	add_number(reply, "allocations", totals.total_count);
-	add_number(reply, "frees", totals.total_count - totals.count);
 	add_number(reply, "allocated_bytes", totals.total_size);
 	add_number(reply, "rss", session->last_rss);
 	add_number(reply, "rss_at_start", session->rss_at_start);

@@ -10,8 +10,8 @@
 
 struct error;
 
-/* What is traced now. */
-struct error *record_snapshot(struct session *session, struct snapshot **ret);
+/* What is traced now. RESTED: as session_walk(). */
+struct error *record_snapshot(struct session *session, bool rested, struct snapshot **ret);
 
 /* The one block of SIZE bytes that STACK allocated. */
 struct error *record_block(struct session *session, uint32_t stack, uint64_t size,

@@ -245,14 +245,34 @@ static struct error *session_begin(struct launch *launch, struct tracer_options 
 	return error;
 }
 
+/* Its pools are gone: what they said when they were read last. */
+static void lazy_summary_print(const struct session *session)
+{
+	char current[TEXT_NUMBER_MAX];
+
+	if (session->walk.at)
+		fprintf(stderr,
+			"tmbpf: process %d held %s %.1f s before its end, when its pools were read last\n",
+			session->pid, text_size(session->walk.size, current),
+			(session_now() - session->walk.at) / 1e9);
+	else
+		fprintf(stderr,
+			"tmbpf: process %d ended before its pools were read: what it held is not known\n",
+			session->pid);
+}
+
 static void summary_print(struct session *session)
 {
 	struct tracer_counters counters;
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
 
 	tracer_counters(session->tracer, &counters);
-	fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n", session->pid,
-		text_size(counters.current, current), text_size(counters.peak, peak));
+	if (session_is_lazy(session))
+		lazy_summary_print(session);
+	else
+		fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n",
+			session->pid, text_size(counters.current, current),
+			text_size(counters.peak, peak));
 	if (session->warning)
 		fprintf(stderr, "tmbpf: %s\n", session->warning);
 }
@@ -264,7 +284,7 @@ static struct error *run_end(struct session *session, const char *path)
 	summary_print(session);
 	if (!path)
 		return NULL;
-	try(record_snapshot(session, &snapshot));
+	try(record_snapshot(session, false, &snapshot));
 	return snapshot_file_write(snapshot, path);
 }
 

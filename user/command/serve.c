@@ -75,7 +75,7 @@ static struct error *serve_snapshot(struct session *session, json_object *reques
 
 	(void)request;
 	(void)reply;
-	try(record_snapshot(session, &snapshot));
+	try(record_snapshot(session, false, &snapshot));
 	return snapshot_pack(snapshot, ret, ret_size);
 }
 
@@ -87,6 +87,7 @@ static struct error *serve_where(struct session *session, json_object *request, 
 	uint64_t size;
 
 	(void)reply;
+	try(session_walk_block(session, request_number(request, "address")));
 	try(tracer_block(session->tracer, request_number(request, "address"), &stack, &size));
 	try(record_block(session, stack, size, &snapshot));
 	return snapshot_pack(snapshot, ret, ret_size);
@@ -100,7 +101,7 @@ static struct error *serve_top(struct session *session, json_object *request, js
 	(void)ret;
 	(void)ret_size;
 	try(record_status(session, reply));
-	try(record_snapshot(session, &snapshot));
+	try(record_snapshot(session, true, &snapshot));
 	return top_fill(snapshot, request_number(request, "limit"), reply);
 }
 
@@ -110,6 +111,10 @@ static struct error *serve_clear(struct session *session, json_object *request, 
 	(void)reply;
 	(void)ret;
 	(void)ret_size;
+	if (request_flag(request, "peak") && session_is_lazy(session))
+		return error_advise(error_create(ERROR_FAILED,
+						 "this session measures no peak: it probes no frees"),
+				    "Start one without --lazy-free.");
 	if (request_flag(request, "peak")) {
 		tracer_reset_peak(session->tracer);
 		return NULL;
@@ -149,7 +154,7 @@ static struct error *serve_end(struct session *session)
 	size_t size;
 
 	try(record_status(session, status));
-	try(record_snapshot(session, &snapshot));
+	try(record_snapshot(session, false, &snapshot));
 	try(snapshot_pack(snapshot, &data, &size));
 	return ended_store(session->process->pid, status, data, size);
 }

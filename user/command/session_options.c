@@ -5,12 +5,16 @@
 #include "base/error.h"
 #include "command/command.h"
 
-enum { OPTION_EXACT = 512, OPTION_NFRAME, OPTION_MAX_STACKS, OPTION_MAX_LARGE };
+enum { OPTION_EXACT = 512, OPTION_LAZY_FREE, OPTION_NFRAME, OPTION_MAX_STACKS, OPTION_MAX_LARGE };
 
 static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "How to trace:", 5},
 	{"exact", OPTION_EXACT, NULL, 0,
 	 "Trace every allocation and free (the mode there is; implied)", 5},
+	{"lazy-free", OPTION_LAZY_FREE, NULL, 0,
+	 "Half the traps: frees of small blocks are not probed; which are still held is read from the interpreter's "
+	 "pools when it is asked for. What is held stays exact, the peak is not measured",
+	 5},
 	{"nframe", OPTION_NFRAME, "N", 0, "Frames to keep of a traceback, 1 to 128 (default 25)",
 	 5},
 	{"max-stacks", OPTION_MAX_STACKS, "N", 0,
@@ -28,6 +32,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	switch (key) {
 	case OPTION_EXACT:
 		given->exact = true;
+		return 0;
+	case OPTION_LAZY_FREE:
+		given->lazy_free = true;
 		return 0;
 	case OPTION_NFRAME:
 		given->nframe = value;
@@ -59,6 +66,7 @@ static struct error *number_check(const char *what, const char *text, uint64_t l
 struct error *session_options_check(const struct session_options *given, struct tracer_options *ret)
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
+	ret->lazy_free = given->lazy_free;
 	try(number_check("--nframe", given->nframe, 1, TMBPF_NFRAME_MAX, &ret->nframe));
 	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
 			 &ret->stack_limit));

@@ -12,7 +12,7 @@ struct error;
 
 struct session_options { /* as they were given */
 	const char *nframe, *max_stacks, *max_large;
-	bool exact;
+	bool exact, lazy_free;
 };
 
 /* To be a child of the command's parser, whose input for it is a struct session_options. */

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
 #include "command/serve.h"
 #include "command/session_options.h"
+#include "command/status.h"
 #include "command/target.h"
+#include "snapshot/snapshot.h"
 #include "trace/control.h"
 
 struct arguments {
@@ -59,6 +62,8 @@ static struct error *start_run(int argc, char **argv)
 	json_object_object_get_ex(status, "sites", &sites);
 	printf("process %d is traced: %d probes are on, %u frames are kept\n", pid,
 	       json_object_get_int(sites), options.nframe);
+	if (options.lazy_free && strcmp(status_text(status, "mode"), SNAPSHOT_MODE_LAZY) != 0)
+		printf("it has no pools to read (PYTHONMALLOC): frees are probed as without --lazy-free\n");
 	return NULL;
 }
 

@@ -48,6 +48,10 @@ static const char doc[] =
 	"Sizes are bytes in JSON. `current` and `peak` are tracemalloc.get_traced_memory()'s; `blocks` counts live blocks; "
 	"`coverage` is the share of allocations that the probes see, null where it cannot be measured.\n"
 	"\n"
+	"With --lazy-free `peak` and `unknown_frees` are null, and `current`, `blocks` and `frees` are what the interpreter's "
+	"pools said `walk`.`age` seconds ago: they are read for this unless that was done a moment ago, and last while the "
+	"process was there.\n"
+	"\n"
 	"Example:\n"
 	"  tmbpf status -p 1234 --json | jq .current\n"
 	"\n" COMMAND_EXIT_STATUSES;

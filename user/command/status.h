@@ -10,6 +10,8 @@
 /* Members; 0 or "" where there is none. */
 uint64_t status_number(json_object *status, const char *key);
 const char *status_text(json_object *status, const char *key);
+/* The size of member KEY in BUFFER (TEXT_NUMBER_MAX); "not measured" where it is null. */
+const char *status_size(json_object *status, const char *key, char *buffer);
 
 void status_print(json_object *status, FILE *out);
 void status_print_line(json_object *status, FILE *out);

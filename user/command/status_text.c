@@ -22,6 +22,15 @@ const char *status_text(json_object *status, const char *key)
 	return text ? text : "";
 }
 
+const char *status_size(json_object *status, const char *key, char *buffer)
+{
+	json_object *value;
+
+	if (json_object_object_get_ex(status, key, &value) && !value)
+		return "not measured";
+	return text_size(status_number(status, key), buffer);
+}
+
 static double status_real(json_object *status, const char *key, double without)
 {
 	json_object *value;
@@ -65,11 +74,33 @@ static void state_print(json_object *status, FILE *out)
 		fprintf(out, "warning   %s\n", status_text(status, "warning"));
 }
 
+/* Where frees are not probed: when the pools told what is held. */
+static void walk_print(json_object *status, FILE *out)
+{
+	json_object *walk;
+
+	if (!json_object_object_get_ex(status, "walk", &walk)) {
+		fputc('\n', out);
+		return;
+	}
+	if (!walk) {
+		fputs(" (its pools were never read)\n", out);
+		return;
+	}
+	fprintf(out, " (its pools were read in %.3f s, %.1f s %s", status_real(walk, "seconds", 0),
+		status_real(walk, "age", 0),
+		strcmp(status_text(status, "state"), "running") ? "before the end" : "ago");
+	if (status_number(walk, "unstable_pools"))
+		fprintf(out, "; %llu of them changed too fast, and their blocks count as held",
+			(unsigned long long)status_number(walk, "unstable_pools"));
+	fputs(")\n", out);
+}
+
 void status_print(json_object *status, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(status, "command_line"));
 	char one[TEXT_NUMBER_MAX], two[TEXT_NUMBER_MAX];
-	json_object *memory = NULL;
+	json_object *memory = NULL, *unknown = NULL;
 
 	json_object_object_get_ex(status, "memory", &memory);
 	fprintf(out, "process   %llu: %s\n", (unsigned long long)status_number(status, "pid"),
@@ -80,17 +111,21 @@ void status_print(json_object *status, FILE *out)
 		status_text(status, "mode"), (unsigned long long)status_number(status, "nframe"),
 		status_text(status, "since"), status_real(status, "seconds", 0),
 		(unsigned long long)status_number(status, "sites"));
-	fprintf(out, "current   %s in %llu blocks\n",
+	fprintf(out, "current   %s in %llu blocks",
 		text_size(status_number(status, "current"), one),
 		(unsigned long long)status_number(status, "blocks"));
-	fprintf(out, "peak      %s\n", text_size(status_number(status, "peak"), one));
+	walk_print(status, out);
+	fprintf(out, "peak      %s\n", status_size(status, "peak", one));
 	fprintf(out, "rss       %s, %s when tracing began\n",
 		text_size(status_number(status, "rss"), one),
 		text_size(status_number(status, "rss_at_start"), two));
-	fprintf(out, "events    %llu allocations, %llu frees, %llu frees of blocks from before\n",
+	fprintf(out, "events    %llu allocations, %llu frees",
 		(unsigned long long)status_number(status, "allocations"),
-		(unsigned long long)status_number(status, "frees"),
-		(unsigned long long)status_number(status, "unknown_frees"));
+		(unsigned long long)status_number(status, "frees"));
+	if (!json_object_object_get_ex(status, "unknown_frees", &unknown) || unknown)
+		fprintf(out, ", %llu frees of blocks from before",
+			(unsigned long long)status_number(status, "unknown_frees"));
+	fputc('\n', out);
 	fprintf(out, "memory    %s tracer, %s maps\n",
 		text_size(status_number(memory, "tracer_rss"), one),
 		text_size(status_number(memory, "maps"), two));
@@ -108,6 +143,6 @@ void status_print_line(json_object *status, FILE *out)
 		strcmp(status_text(status, "state"), "running") ? "ended"
 								: status_text(status, "mode"),
 		text_size(status_number(status, "current"), current),
-		text_size(status_number(status, "peak"), peak), status_real(status, "seconds", 0),
+		status_size(status, "peak", peak), status_real(status, "seconds", 0),
 		command ? command : "");
 }

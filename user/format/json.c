@@ -210,7 +210,10 @@ void json_snapshot_info(struct json *json, struct json_object *to, const struct 
 	json_text_or_null(json, to, "mode", info->mode);
 	json_number_or_null(json, to, "traceback_limit", info->traceback_limit);
 	json_counted(json, to, "current", info->current, info);
-	json_counted(json, to, "peak", info->peak, info);
+	if (info->peak_unmeasured)
+		json_null(json, to, "peak");
+	else
+		json_counted(json, to, "peak", info->peak, info);
 	json_number_or_null(json, to, "rss", info->rss);
 	if (info->coverage < 0)
 		json_null(json, to, "coverage");

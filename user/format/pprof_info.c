@@ -22,6 +22,7 @@ enum value_kind {
 	VALUE_HEX,    /* uint32_t, written as 0x... */
 	VALUE_UINT64, /* uint64_t */
 	VALUE_SHARE,  /* double: 0 to 1, negative not known */
+	VALUE_FLAG,   /* bool, written as 1 */
 };
 
 struct info_field {
@@ -49,6 +50,7 @@ static const struct info_field info_fields[] = {
 	FIELD(traceback_limit, VALUE_UINT32),
 	FIELD(current, VALUE_UINT64),
 	FIELD(peak, VALUE_UINT64),
+	FIELD(peak_unmeasured, VALUE_FLAG),
 	FIELD(rss, VALUE_UINT64),
 	FIELD(coverage, VALUE_SHARE),
 	FIELD(coverage_basis, VALUE_TEXT),
@@ -95,6 +97,10 @@ static char *value_format(const struct snapshot_info *info, const struct info_fi
 		if (*(const double *)value >= 0)
 			length = asprintf(&text, PREFIX "%s=%.17g", field->key,
 					  *(const double *)value);
+		break;
+	case VALUE_FLAG:
+		if (*(const bool *)value)
+			length = asprintf(&text, PREFIX "%s=1", field->key);
 		break;
 	}
 	if (length < 0)
@@ -227,6 +233,11 @@ static bool value_parse(void *value, enum value_kind kind, const char *text, boo
 		if (!number_parse(text, UINT64_MAX, &number, &end) || *end)
 			return false;
 		*(uint64_t *)value = number;
+		return true;
+	case VALUE_FLAG:
+		if (!number_parse(text, 1, &number, &end) || *end)
+			return false;
+		*(bool *)value = number;
 		return true;
 	}
 	return false;

@@ -58,56 +58,59 @@ struct python_pools_unread python_pools_unread(const struct python_pools *pools)
 	return pools->unread;
 }
 
-/* What a pool's header tells of it. False if it contradicts itself. */
-static bool header_parse(const struct python_pools *pools, const struct pool_header *header,
-			 struct python_pool *pool)
+/* What a pool's header tells of it; SOUND: that it does not contradict itself. */
+static enum python_pool_state header_parse(const struct python_heap *heap,
+					   const struct pool_header *header,
+					   struct python_pool *pool)
 {
-	const struct python_heap *heap = &pools->python->heap;
 	uint32_t classes = 512 / heap->alignment;
 
 	pool->live = header->count;
 	if (header->count == 0)
-		return true;
+		return PYTHON_POOL_EMPTY;
 	if (header->szidx >= classes)
-		return false;
+		return PYTHON_POOL_NONE;
 	pool->block_size = (header->szidx + 1) * heap->alignment;
 	if (header->maxnextoffset != heap->pool_size - pool->block_size ||
 	    header->nextoffset < PYTHON_POOL_OVERHEAD || header->nextoffset > heap->pool_size ||
 	    (header->nextoffset - PYTHON_POOL_OVERHEAD) % pool->block_size)
-		return false;
+		return PYTHON_POOL_NONE;
 	pool->carved = (header->nextoffset - PYTHON_POOL_OVERHEAD) / pool->block_size;
-	return header->count <= pool->carved;
+	return header->count <= pool->carved ? PYTHON_POOL_SOUND : PYTHON_POOL_TORN;
 }
 
-/*
- * Marks the free blocks of the pool that was read to MEMORY. False if it does not hold together:
- * its header, its free list and its count have to agree.
- */
-static bool pool_parse(struct python_pools *pools, const uint8_t *memory, struct python_pool *pool)
+enum python_pool_state python_pool_parse(const struct python_heap *heap, const uint8_t *memory,
+					 uint64_t free_blocks[PYTHON_POOL_BLOCKS / 64],
+					 struct python_pool *pool)
 {
-	uint32_t free_count = 0;
+	enum python_pool_state state;
 	struct pool_header header;
+	uint32_t free_count = 0;
 	uint64_t block;
 
 	memcpy(&header, memory, sizeof(header));
-	if (!header_parse(pools, &header, pool))
-		return false;
-	if (pool->live == 0)
-		return true;
-	memset(pools->free, 0, sizeof(pools->free));
+	state = header_parse(heap, &header, pool);
+	if (state != PYTHON_POOL_SOUND)
+		return state;
+	memset(free_blocks, 0, PYTHON_POOL_BLOCKS / 8);
 	for (block = header.freeblock; block; free_count++) {
 		uint64_t offset = block - pool->address - PYTHON_POOL_OVERHEAD;
 		uint64_t i = offset / pool->block_size;
 
 		if (i >= pool->carved || offset % pool->block_size || free_count >= pool->carved)
-			return false;
-		pools->free[i / 64] |= 1ULL << (i % 64);
+			return PYTHON_POOL_TORN;
+		free_blocks[i / 64] |= 1ULL << (i % 64);
 		memcpy(&block, memory + PYTHON_POOL_OVERHEAD + offset, sizeof(block));
 	}
 	pool->live = pool->carved - free_count;
 	pool->memory = memory;
-	pool->free = pools->free;
-	return pool->live == header.count;
+	pool->free = free_blocks;
+	return pool->live == header.count ? PYTHON_POOL_SOUND : PYTHON_POOL_TORN;
+}
+
+static bool state_holds(enum python_pool_state state)
+{
+	return state == PYTHON_POOL_SOUND || state == PYTHON_POOL_EMPTY;
 }
 
 /* The pool at MEMORY, which may be read again. RET_STABLE: it holds together. */
@@ -118,7 +121,8 @@ static struct error *pool_read(struct python_pools *pools, uint8_t *memory,
 		if (i > 0)
 			try(memory_read(&pools->python->process->memory, pool->address, memory,
 					pools->python->heap.pool_size));
-		if (pool_parse(pools, memory, pool)) {
+		if (state_holds(python_pool_parse(&pools->python->heap, memory, pools->free,
+						  pool))) {
 			pools->unread.reread += i > 0;
 			*ret_stable = true;
 			return NULL;
@@ -175,7 +179,7 @@ static struct error *header_read(struct python_pools *pools, struct pool_header 
 		if (i > 0)
 			try(memory_read(&pools->python->process->memory, pool->address, header,
 					sizeof(*header)));
-		if (header_parse(pools, header, pool)) {
+		if (state_holds(header_parse(&pools->python->heap, header, pool))) {
 			pools->unread.reread += i > 0;
 			*ret_stable = true;
 			return NULL;

@@ -13,6 +13,7 @@
 struct error;
 struct python;
 struct python_arena;
+struct python_heap;
 
 #define PYTHON_POOL_OVERHEAD 48    /* bytes before the first block */
 #define PYTHON_POOL_MAX      16384 /* bytes */
@@ -32,6 +33,21 @@ static inline bool python_block_live(const struct python_pool *pool, uint32_t i)
 {
 	return !(pool->free[i / 64] >> (i % 64) & 1);
 }
+
+enum python_pool_state {
+	PYTHON_POOL_SOUND, /* it holds something: its header, its free list and its count agree */
+	PYTHON_POOL_EMPTY, /* it holds nothing: carved for no class, or given back */
+	PYTHON_POOL_TORN,  /* its header is one, and the rest does not agree with it */
+	PYTHON_POOL_NONE,  /* that is no header of a pool */
+};
+
+/*
+ * What the pool at RET->address, of which a copy is in MEMORY (pool_size bytes), holds: fills RET if
+ * SOUND, with the bits of its free blocks in FREE_BLOCKS. Whatever was read, it is bounded.
+ */
+enum python_pool_state python_pool_parse(const struct python_heap *heap, const uint8_t *memory,
+					 uint64_t free_blocks[PYTHON_POOL_BLOCKS / 64],
+					 struct python_pool *ret);
 
 /* What a walk could not make out. */
 struct python_pools_unread {

@@ -31,6 +31,10 @@ struct loss {       /* what was not seen, by cause */
 	uint64_t count;
 };
 
+/* How it was traced. */
+#define SNAPSHOT_MODE_EXACT "exact"
+#define SNAPSHOT_MODE_LAZY  "exact, lazy frees"
+
 struct snapshot_info {
 	int64_t time_nanos;     /* when it was taken, since the epoch */
 	int64_t duration_nanos; /* since tracing began or was cleared */
@@ -44,9 +48,10 @@ struct snapshot_info {
 	char *boot_id;
 	uint64_t mount_namespace;
 	uint32_t python_version;  /* hexversion */
-	char *mode;               /* "exact" */
+	char *mode;               /* SNAPSHOT_MODE_*, "" unknown */
 	uint32_t traceback_limit; /* nframe */
 	uint64_t current, peak;   /* bytes */
+	bool peak_unmeasured;     /* the mode does not tell; peak is 0 */
 	uint64_t rss;             /* bytes, 0 unknown */
 	double coverage; /* share of allocations that the probes see, 0 to 1; negative: not known */
 	char *coverage_basis; /* how that was established */

@@ -443,6 +443,43 @@ struct error *process_check(const struct process *process)
 	return NULL;
 }
 
+/* The state of thread TASK as proc(5) has it, 0 unknown. */
+static char thread_state(pid_t pid, pid_t task)
+{
+	char text[512], path[64], *end;
+	struct error *error;
+
+	snprintf(path, sizeof(path), "task/%d/stat", (int)task);
+	error = proc_read(pid, path, text, sizeof(text), NULL);
+	if (error) {
+		error_destroy(error);
+		return 0;
+	}
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' ? end[2] : 0;
+}
+
+bool process_asleep(const struct process *process)
+{
+	cleanup_dir DIR *directory = NULL;
+	struct dirent *entry;
+	char path[64];
+	bool any = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)process->pid);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		int task = atoi(entry->d_name);
+
+		if (task <= 0)
+			continue;
+		if (thread_state(process->pid, task) != 'S')
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 struct error *process_start_time(pid_t pid, uint64_t *ret)
 {
 	struct stat_fields stat;

@@ -85,6 +85,12 @@ struct error *process_read_pieces(const struct process *process, uint64_t addres
 /* The ids of its threads now, as its own pid namespace has them; COUNT of them, to be freed. */
 struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count);
 
+/*
+ * Whether all its threads wait in the kernel for something to happen. False also where that cannot
+ * be told: threads that run or may run, wait for a page, are stopped.
+ */
+bool process_asleep(const struct process *process);
+
 /* The start time of whatever process is PID now; no permission is needed. */
 struct error *process_start_time(pid_t pid, uint64_t *ret);
 

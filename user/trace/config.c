@@ -102,6 +102,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 		ret->hook_extra = python->version < 0x03080000 ? 32 : 24;
 		ret->hook_delta = 16;
 	}
+	ret->lazy = sites_lazy_free(sites);
 	sites_raw_table(sites, &ret->raw_table, &ret->raw_malloc);
 	ret->hooked_raw = !!(sites_hooks(sites) & SITES_TRACEMALLOC);
 	if (getrandom(ret->seed, sizeof(ret->seed), 0) != sizeof(ret->seed))

@@ -16,6 +16,19 @@
 /* How long records may wait in the ring if nothing wakes us. */
 #define TICK_MS           100
 #define SWEEP_NANOSECONDS 1000000000ull
+/*
+ * Walks over the pools: one that is asked for waits this many times as long as the last one took; those that nobody
+ * asks for, which keep the rows small and the last totals young, far longer.
+ */
+#define WALK_REST       10
+#define WALK_REST_OWN   100
+#define WALK_OWN_LEAST  100000000ull
+#define WALK_OWN_MOST   5000000000ull
+#define WALK_OWN_TIGHT  1000000000ull
+/* At most this part of what was traced is younger than the last walk, while that is not much. */
+#define WALK_OWN_PART   4
+/* Slabs between two looks at the ring: a millisecond or two. */
+#define WALK_DRAIN_SLABS 8
 
 uint64_t session_now(void)
 {
@@ -120,6 +133,106 @@ void session_drain(struct session *session)
 	tracer_ring_consume(session->tracer, record_handle, session);
 }
 
+bool session_is_lazy(const struct session *session)
+{
+	return tracer_is_lazy(session->tracer);
+}
+
+bool session_over(const struct session *session)
+{
+	return session->gone || session->state == SESSION_EXITED ||
+	       session->state == SESSION_EXECED;
+}
+
+static struct error *walk_sum(void *context, const struct symbols_row *row)
+{
+	struct session_walk *walk = context;
+
+	walk->count += row->count;
+	walk->size += row->size;
+	walk->allocated += row->total_count;
+	return NULL;
+}
+
+static struct error *walk_all(struct session *session)
+{
+	uint32_t slabs;
+
+	try(tracer_walk_begin(session->tracer, &slabs));
+	for (uint32_t i = 0; i < slabs; i++) {
+		try(tracer_walk(session->tracer, i, record_handle, session));
+		if (i % WALK_DRAIN_SLABS == WALK_DRAIN_SLABS - 1) {
+			session_drain(session);
+			try(tracer_grow(session->tracer));
+		}
+	}
+	session_drain(session);
+	return NULL;
+}
+
+struct error *session_walk(struct session *session, bool rested)
+{
+	uint64_t began = session_now();
+	struct session_walk walk = {0};
+	struct error *error;
+
+	if (!session_is_lazy(session) || session_over(session))
+		return NULL;
+	if (rested && session->walk.at && began - session->walk.at < WALK_REST * session->walk.took)
+		return NULL;
+	error = walk_all(session);
+	/* What was read of a process that ended or began anew meanwhile says nothing. */
+	if (!error)
+		error = process_check(session->process);
+	if (error && error_kind(error) == ERROR_NOTHING) {
+		session->gone = true;
+		error_destroy(error);
+		return NULL;
+	}
+	try(error);
+	try(symbols_each(session->symbols, walk_sum, &walk));
+	try(symbols_keep(session->symbols));
+	walk.unstable = tracer_walk_unstable(session->tracer);
+	clock_gettime(CLOCK_REALTIME, &walk.time);
+	walk.at = session_now();
+	walk.took = walk.at - began;
+	session->walk = walk;
+	return NULL;
+}
+
+struct error *session_walk_block(struct session *session, uint64_t address)
+{
+	if (!session_is_lazy(session) || session_over(session))
+		return NULL;
+	return tracer_walk_block(session->tracer, address, record_handle, session);
+}
+
+struct error *session_each(struct session *session, symbols_visitor visit, void *context)
+{
+	if (session_is_lazy(session) && session_over(session))
+		return symbols_each_kept(session->symbols, visit, context);
+	return symbols_each(session->symbols, visit, context);
+}
+
+/* Now and then, also if nobody asks. A target that is just ending cannot be read: its end is seen elsewhere. */
+static void walk_own(struct session *session, uint64_t now)
+{
+	uint64_t begin = session->since_monotonic;
+	uint64_t last = session->walk.at > begin ? session->walk.at : begin;
+	uint64_t rest = (now - begin) / WALK_OWN_PART;
+
+	if (rest > WALK_OWN_MOST)
+		rest = WALK_OWN_MOST;
+	if (rest > WALK_OWN_TIGHT && symbols_tight(session->symbols))
+		rest = WALK_OWN_TIGHT;
+	if (rest < WALK_OWN_LEAST)
+		rest = WALK_OWN_LEAST;
+	if (!session_is_lazy(session) || session->state != SESSION_RUNNING || last > now ||
+	    now - last < rest || now - last < WALK_REST_OWN * session->walk.took)
+		return;
+	error_destroy(session_walk(session, false));
+}
+
 static void record_ignore(void *context, const struct tmbpf_record *record, size_t size)
 {
 	(void)context;
@@ -133,6 +246,7 @@ struct error *session_clear(struct session *session)
 	try(tracer_clear(session->tracer));
 	tracer_ring_consume(session->tracer, record_ignore, NULL);
 	symbols_clear(session->symbols);
+	session->walk = (struct session_walk){0};
 	session_begin(session);
 	return NULL;
 }
@@ -223,6 +337,7 @@ static void session_tick(struct session *session, uint64_t *swept)
 	/* A process that is gone has no tables: that is seen elsewhere. */
 	if (!session->twin_unchecked && session->state == SESSION_RUNNING && !session_gone(session))
 		session_warn(session, tracer_hooks(session->tracer));
+	walk_own(session, now);
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;

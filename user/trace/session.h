@@ -24,6 +24,15 @@ enum session_state {
 	SESSION_EXECED,  /* the target has become another program */
 };
 
+/* The last walk over the pools, where frees of the object domain are not probed. */
+struct session_walk {
+	uint64_t at, took;      /* monotonic nanoseconds: its end, its length; at 0: there was none */
+	struct timespec time;   /* its end, real time */
+	uint64_t count, size;   /* blocks that were held then, and their bytes */
+	uint64_t allocated;     /* blocks that had been allocated until then */
+	uint64_t unstable;      /* pools that could not be made out */
+};
+
 struct session {
 	pid_t pid;
 	struct process *process;
@@ -36,7 +45,9 @@ struct session {
 	uint64_t rss_at_start;    /* bytes */
 	uint64_t last_rss;        /* the last that could be read */
 	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
+	bool gone;           /* a walk found no target any more; the loop will see why */
 	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
+	struct session_walk walk;
 	int lock, listener;
 };
 
@@ -66,6 +77,23 @@ struct error *session_serve(struct session *session, const struct session_reques
 
 /* Takes in what the programs have announced. */
 void session_drain(struct session *session);
+
+/*
+ * Whether what is held is known only from walks over the pools (session->walk): of a target that is
+ * gone, from the last one there was.
+ */
+bool session_is_lazy(const struct session *session);
+/* Whether the target's memory is there no more. */
+bool session_over(const struct session *session);
+/*
+ * Finds out what is held now, if the session is lazy and the target is there. With RESTED only
+ * if the last walk is long ago, measured by how long it took.
+ */
+struct error *session_walk(struct session *session, bool rested);
+/* The same for the block at ADDRESS alone. */
+struct error *session_walk_block(struct session *session, uint64_t address);
+/* Hands every row to VISIT: what is held now, or by a target that is gone at the last walk. */
+struct error *session_each(struct session *session, symbols_visitor visit, void *context);
 
 /* Forgets what was traced; the window is closed meanwhile. */
 struct error *session_clear(struct session *session);

@@ -36,7 +36,7 @@ struct sites {
 	size_t group_count;
 	struct module *modules;
 	size_t module_count, module_capacity;
-	bool want_returns, pymalloc;
+	bool want_returns, pymalloc, lazy_free;
 	uint64_t raw_word, raw_installed,
 		raw_malloc; /* the raw table's malloc: where, what, its own */
 	enum sites_hooks hooks;
@@ -146,6 +146,8 @@ static bool site_wanted(const struct sites *sites, const struct site *site)
 	/* The raw domain's own entries say nothing that libc's calls do not; a hook's do. */
 	if (site->kind == SITE_ENTRY && site->raw)
 		return sites->hooks & SITES_TRACEMALLOC;
+	if ((site->kind == SITE_GUARD || site->kind == SITE_ENTRY) && site->operation == SITE_FREE)
+		return !sites->lazy_free;
 	if (site->malloc_only)
 		return !sites->pymalloc || sites->hooks != SITES_PLAIN;
 	return true;
@@ -417,7 +419,8 @@ struct error *sites_rehook(struct sites *sites, const struct python *python,
 	return NULL;
 }
 
-struct error *sites_create(const struct python *python, const struct plan *plan, struct sites **ret)
+struct error *sites_create(const struct python *python, const struct plan *plan, bool lazy_free,
+			   struct sites **ret)
 {
 	struct sites *sites = calloc(1, sizeof(*sites));
 	struct python_allocator tables[3];
@@ -427,6 +430,7 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 	if (!sites)
 		return no_memory();
 	error = hooks_find(sites, python, plan, tables);
+	sites->lazy_free = lazy_free && sites->pymalloc;
 	if (!error)
 		error = plan_add(sites, python, plan);
 	if (!error)
@@ -484,6 +488,11 @@ bool sites_want_returns(const struct sites *sites)
 enum sites_hooks sites_hooks(const struct sites *sites)
 {
 	return sites->hooks;
+}
+
+bool sites_lazy_free(const struct sites *sites)
+{
+	return sites->lazy_free;
 }
 
 bool sites_pymalloc(const struct sites *sites)

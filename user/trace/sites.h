@@ -23,7 +23,8 @@ enum sites_hooks {                        /* flags: both may stand there */
 		   SITES_TRACEMALLOC = 2, /* tracemalloc's, which pass sizes and pointers through */
 };
 
-struct error *sites_create(const struct python *python, const struct plan *plan,
+/* LAZY_FREE: without the object domain's frees, where its pools can be asked instead. */
+struct error *sites_create(const struct python *python, const struct plan *plan, bool lazy_free,
 			   struct sites **ret);
 void sites_destroy(struct sites *sites);
 
@@ -42,6 +43,8 @@ uint32_t sites_return_count(const struct sites *sites);
 /* Whether there are tail jumps whose callers may be unknown, and return probes are safe in this process. */
 bool sites_want_returns(const struct sites *sites);
 enum sites_hooks sites_hooks(const struct sites *sites);
+/* Whether the object domain's frees are left out. */
+bool sites_lazy_free(const struct sites *sites);
 /* Whether the object domain is pymalloc's, behind whatever hooks. */
 bool sites_pymalloc(const struct sites *sites);
 

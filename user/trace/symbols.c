@@ -59,6 +59,11 @@ struct stack {
 	uint64_t retired_at;
 };
 
+struct kept { /* what a stack held when that was noted */
+	uint32_t serial;
+	uint64_t count, size;
+};
+
 struct symbols {
 	struct tracer *tracer;
 	struct process *process;
@@ -66,6 +71,7 @@ struct symbols {
 	struct code *codes;
 	struct row *rows;
 	struct stack *stacks; /* by id */
+	struct kept *kept;    /* by id; NULL: nothing was noted */
 	uint32_t *placed;     /* by place in the stack table: who was put there last */
 	uint32_t *retired;
 	size_t retired_count, retired_capacity;
@@ -127,6 +133,8 @@ void symbols_clear(struct symbols *symbols)
 	for (uint32_t i = 0; i < tracer_stack_limit(symbols->tracer); i++)
 		symbols->stacks[i] = (struct stack){.serial = symbols->stacks[i].serial};
 	memset(symbols->placed, 0, tracer_place_count(symbols->tracer) * sizeof(*symbols->placed));
+	free(symbols->kept);
+	symbols->kept = NULL;
 	symbols->retired_count = 0;
 	symbols->past_rows = 0;
 	symbols->dropped_count = symbols->dropped_size = 0;
@@ -141,6 +149,7 @@ void symbols_destroy(struct symbols *symbols)
 		symbols_clear(symbols);
 	texts_destroy(symbols->texts);
 	free(symbols->stacks);
+	free(symbols->kept);
 	free(symbols->placed);
 	free(symbols->retired);
 	free(symbols);
@@ -564,25 +573,43 @@ static struct error *stack_visit(struct symbols *symbols, uint32_t id,
 	return row_visit(symbols->stacks[id].row, visited, visit, context);
 }
 
-struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context)
+/* What stack ID holds and has allocated: held now, or when it was noted. */
+static bool stack_totals(const struct symbols *symbols, uint32_t id, bool kept,
+			 struct symbols_row *ret)
+{
+	struct tmbpf_stack_stats stats;
+
+	tracer_stack_stats(symbols->tracer, id, &stats);
+	if (!stats.allocated_count)
+		return false;
+	*ret = (struct symbols_row){
+		.count = live_count(&stats),
+		.size = live_size(&stats),
+		.total_count = stats.allocated_count,
+		.total_size = stats.allocated_size,
+	};
+	if (kept) {
+		const struct kept *noted = symbols->kept ? &symbols->kept[id] : NULL;
+		bool same = noted && noted->serial == symbols->stacks[id].serial;
+
+		/* An id that was given back since has held nothing for a while. */
+		ret->count = same ? noted->count : 0;
+		ret->size = same ? noted->size : 0;
+	}
+	return true;
+}
+
+static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visitor visit,
+			       void *context)
 {
 	uint32_t count = tracer_stack_count(symbols->tracer);
 	struct row *row, *next;
 
 	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct tmbpf_stack_stats stats;
 		struct symbols_row visited;
 
-		tracer_stack_stats(symbols->tracer, id, &stats);
-		if (!stats.allocated_count)
-			continue;
-		visited = (struct symbols_row){
-			.count = live_count(&stats),
-			.size = live_size(&stats),
-			.total_count = stats.allocated_count,
-			.total_size = stats.allocated_size,
-		};
-		try(stack_visit(symbols, id, &visited, visit, context));
+		if (stack_totals(symbols, id, kept, &visited))
+			try(stack_visit(symbols, id, &visited, visit, context));
 	}
 	HASH_ITER (hh, symbols->rows, row, next) {
 		struct symbols_row visited = {.total_count = row->past_count,
@@ -600,6 +627,44 @@ struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void 
 		try(special_visit("<dropped>", &visited, visit, context));
 	}
 	return NULL;
+}
+
+struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context)
+{
+	return rows_each(symbols, false, visit, context);
+}
+
+struct error *symbols_each_kept(struct symbols *symbols, symbols_visitor visit, void *context)
+{
+	return rows_each(symbols, true, visit, context);
+}
+
+struct error *symbols_keep(struct symbols *symbols)
+{
+	uint32_t limit = tracer_stack_limit(symbols->tracer),
+		 count = tracer_stack_count(symbols->tracer);
+
+	if (!symbols->kept)
+		symbols->kept = calloc(limit, sizeof(*symbols->kept));
+	if (!symbols->kept)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the totals");
+	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
+		struct symbols_row now;
+
+		symbols->kept[id] = (struct kept){.serial = symbols->stacks[id].serial};
+		if (stack_totals(symbols, id, false, &now)) {
+			symbols->kept[id].count = now.count;
+			symbols->kept[id].size = now.size;
+		}
+	}
+	return NULL;
+}
+
+bool symbols_tight(const struct symbols *symbols)
+{
+	uint32_t limit = tracer_stack_limit(symbols->tracer);
+
+	return symbols->counters.stacks >= limit / 2 || symbols->retired_count >= limit / 16;
 }
 
 struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,

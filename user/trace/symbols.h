@@ -59,6 +59,13 @@ typedef struct error *(*symbols_visitor)(void *context, const struct symbols_row
 /* Hands every row to VISIT, until it fails. */
 struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context);
 
+/* Notes what each row holds now; symbols_each_kept() hands that out, whatever was counted since. */
+struct error *symbols_keep(struct symbols *symbols);
+struct error *symbols_each_kept(struct symbols *symbols, symbols_visitor visit, void *context);
+
+/* Whether the stack table is filling up: stacks that hold nothing should be found soon. */
+bool symbols_tight(const struct symbols *symbols);
+
 /* Hands one row to VISIT: a block of SIZE bytes that STACK allocated. */
 struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,
 			    symbols_visitor visit, void *context);

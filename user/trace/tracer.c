@@ -14,40 +14,18 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "tmbpf.skel.h"
 #include "python/twin.h"
 #include "trace/config.h"
 #include "trace/kernel.h"
+#include "trace/reaper.h"
 #include "trace/sites.h"
+#include "trace/tracer_parts.h"
 
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
 /* Room for the sites of modules that are loaded while we trace. */
 #define LATER_SITES 4096
 #define RING_BYTES  (8u << 20)
-
-struct table { /* a map that is ours to read and write directly */
-	void *data;
-	size_t size;
-};
-
-struct tracer {
-	struct process *process;
-	struct python *python;
-	struct plan *plan;
-	struct sites *sites;
-	struct tmbpf_bpf *skeleton;
-	struct ring_buffer *ring;
-	tracer_handler handle;
-	void *handle_context;
-	struct table stacks, stats, recycled;
-	struct tracer_options options;
-	uint64_t initial_slabs;
-	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
-	int *links;               /* descriptors of the uprobe links */
-	size_t link_count;
-	struct bpf_link *exec_link;
-};
 
 static struct error *table_map(struct bpf_map *map, struct table *ret)
 {
@@ -183,6 +161,7 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.stacks, &tracer->stacks));
 	try(table_map(skeleton->maps.stats, &tracer->stats));
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
+	try(table_map(skeleton->maps.chunks, &tracer->chunks));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites)));
 	return tracer_grow(tracer);
 }
@@ -291,7 +270,7 @@ static struct error *tracer_start(struct tracer *tracer)
 	else
 		try(python_create(tracer->process, &tracer->python));
 	try(plan_load(tracer->python, &tracer->plan));
-	try(sites_create(tracer->python, tracer->plan, &tracer->sites));
+	try(sites_create(tracer->python, tracer->plan, tracer->options.lazy_free, &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
 	/* A heap that is there already is handed out again wherever it has room. */
 	tracer->initial_slabs = anonymous >> 22;
@@ -348,6 +327,10 @@ void tracer_destroy(struct tracer *tracer)
 	table_unmap(&tracer->stacks);
 	table_unmap(&tracer->stats);
 	table_unmap(&tracer->recycled);
+	table_unmap(&tracer->chunks);
+	reaper_destroy(tracer->reaper);
+	free(tracer->slab_addresses);
+	free(tracer->ended);
 	tmbpf_bpf__destroy(tracer->skeleton);
 	sites_destroy(tracer->sites);
 	plan_destroy(tracer->plan);
@@ -377,6 +360,7 @@ static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t c
 	cleanup_free uint32_t *keys = calloc(count, sizeof(*keys));
 	cleanup_free int *fds = calloc(count, sizeof(*fds));
 	uint32_t made, stored;
+	LIBBPF_OPTS(bpf_map_create_opts, slab_options, .map_flags = BPF_F_MMAPABLE);
 	int failed = 0;
 
 	if (!keys || !fds)
@@ -384,7 +368,7 @@ static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t c
 	for (made = 0; made < count; made++) {
 		keys[made] = first + made;
 		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slab", sizeof(uint32_t),
-					   TMBPF_SLAB_ENTRIES * sizeof(uint32_t), 1, NULL);
+					   TMBPF_SLAB_ENTRIES * sizeof(uint32_t), 1, &slab_options);
 		if (fds[made] < 0) {
 			failed = fds[made];
 			break;
@@ -424,8 +408,7 @@ static void hash_clear(int map, size_t key_size)
 		bpf_map_delete_elem(map, &key);
 }
 
-/* Calls for each slab that is in use; the descriptor is closed afterwards. */
-static int slab_open(const struct tracer *tracer, uint32_t index)
+int tracer_slab_open(const struct tracer *tracer, uint32_t index)
 {
 	uint32_t id;
 
@@ -450,7 +433,7 @@ struct error *tracer_clear(struct tracer *tracer)
 		usleep(100000);
 	}
 	for (uint32_t i = 0; i < state->next_slab; i++) {
-		cleanup_fd int slab = slab_open(tracer, i);
+		cleanup_fd int slab = tracer_slab_open(tracer, i);
 
 		if (slab < 0 || bpf_map_update_elem(slab, &zero, zeros, BPF_ANY))
 			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno,
@@ -460,6 +443,7 @@ struct error *tracer_clear(struct tracer *tracer)
 	hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	memset(tracer->stats.data, 0, tracer->stats.size);
+	memset(tracer->skeleton->bss->handed, 0, sizeof(tracer->skeleton->bss->handed));
 	tracer->skeleton->bss->refill.active = 0;
 	state->next_stack = TMBPF_STACK_FIRST;
 	state->recycled_head = state->recycled_tail = 0;
@@ -515,13 +499,31 @@ static uint64_t map_memory(int fd)
 	return bytes;
 }
 
+/* Where frees are not probed nobody keeps a sum. */
+static uint64_t rows_current(const struct tracer *tracer)
+{
+	uint32_t count = tracer_stack_count(tracer);
+	uint64_t current = 0;
+
+	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
+		struct tmbpf_stack_stats row;
+
+		tracer_stack_stats(tracer, id, &row);
+		if (row.allocated_size > row.freed_size)
+			current += row.allocated_size - row.freed_size;
+	}
+	return current;
+}
+
 void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct bpf_map *map;
 
 	memset(ret, 0, sizeof(*ret));
-	ret->current = __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
+	ret->current = tracer_is_lazy(tracer)
+			       ? rows_current(tracer)
+			       : __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
 	/* An event raises current first and peak after it. */
 	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
 	if (ret->peak < ret->current)
@@ -607,7 +609,7 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 {
 	const volatile struct tmbpf_config *config = &tracer->skeleton->rodata->cfg;
 	uint64_t chunk = (address >> (TMBPF_SLAB_BITS + config->granule_shift)) + 1;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, zero = 0, entry, coded;
+	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, zero = 0, entry;
 	int chunks = bpf_map__fd(tracer->skeleton->maps.chunks);
 
 	for (uint32_t i = 0; i < 8; i++) {
@@ -620,17 +622,17 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 			return false;
 		if (found.chunk != chunk)
 			continue;
-		slab = slab_open(tracer, found.slab - 1);
+		slab = tracer_slab_open(tracer, found.slab - 1);
 		values = malloc(TMBPF_SLAB_ENTRIES * sizeof(*values));
 		if (slab < 0 || !values || bpf_map_lookup_elem(slab, &zero, values))
 			return false;
 		entry = values[address >> config->granule_shift & (TMBPF_SLAB_ENTRIES - 1)];
 		if (!entry || address & ((1u << config->granule_shift) - 1))
 			return false;
-		coded = entry >> TMBPF_STACK_BITS;
-		*ret_stack = entry & (TMBPF_STACK_MAX - 1);
-		*ret_size = coded > TMBPF_SIZE_MAX ? coded - TMBPF_SIZE_MAX + TMBPF_CODE_BASE
-						   : coded;
+		if (!ENTRY_STACK(entry)) /* a block from before, with a code object */
+			return false;
+		*ret_stack = ENTRY_STACK(entry);
+		*ret_size = ENTRY_SIZE(entry);
 		return true;
 	}
 	return false;

@@ -21,6 +21,7 @@ struct tracer_options {
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
 	uint32_t large_limit; /* live blocks of the raw domain */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
+	bool lazy_free; /* no probes on frees of the object domain */
 	const struct python
 		*twin; /* of a process whose interpreter is only about to start; else NULL */
 	uint32_t
@@ -65,6 +66,28 @@ struct error *tracer_grow(struct tracer *tracer);
  */
 struct error *tracer_modules(struct tracer *tracer);
 
+/*
+ * Whether frees of the object domain go unseen: lazy_free was asked for, and there is a pymalloc whose pools tell. Then
+ * rows and `current` count what was held at the last walk, and all that was allocated since and not seen to be dead;
+ * there is no peak.
+ */
+bool tracer_is_lazy(const struct tracer *tracer);
+
+typedef void (*tracer_handler)(void *context, const struct tmbpf_record *record, size_t size);
+
+/*
+ * Takes what is dead by its pool out of the rows, slab by slab: tracer_walk_begin() says how many
+ * there are, tracer_walk() does one. Ends of code objects are handed to HANDLE, behind the records that are there.
+ */
+struct error *tracer_walk_begin(struct tracer *tracer, uint32_t *ret_slabs);
+struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler handle,
+			  void *context);
+/* Pools that could not be made out by the walk that was begun last. */
+uint64_t tracer_walk_unstable(const struct tracer *tracer);
+/* The same for the one slab that has the block at ADDRESS, if there is one. */
+struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_handler handle,
+				void *context);
+
 /* Notices allocator hooks that were put in since; fails if they are not understood. Cheap. */
 struct error *tracer_hooks(struct tracer *tracer);
 
@@ -104,7 +127,6 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 
 /* Ring buffer: a descriptor to wait for, and the records that are there, handed to HANDLE in order. */
 int tracer_ring_fd(const struct tracer *tracer);
-typedef void (*tracer_handler)(void *context, const struct tmbpf_record *record, size_t size);
 void tracer_ring_consume(struct tracer *tracer, tracer_handler handle, void *context);
 
 #endif

@@ -100,6 +100,8 @@ static void print_held(const struct snapshot *snapshot, FILE *file)
 		fprintf(file, ", current %s", text_size(info->current, number));
 	if (info->peak > 0)
 		fprintf(file, ", peak %s", text_size(info->peak, number));
+	else if (info->peak_unmeasured)
+		fputs(", peak not measured", file);
 	if (info->rss > 0)
 		fprintf(file, ", RSS %s", text_size(info->rss, number));
 	fputc('\n', file);

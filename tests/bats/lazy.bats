@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# --lazy-free: frees of small blocks are not probed, and the pools say what is held.
+
+load ../helpers
+load session
+
+setup()
+{
+	requires root command:jq
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown()
+{
+	local pid
+	for pid in "${TARGET_PIDS[@]}"; do
+		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
+	done
+	stop_targets
+}
+
+@test "what is held comes and goes, and the peak is not measured" {
+	start_target "$TARGETS/busy.py"
+	run -0 tmbpf start -p "$TARGET_PID" --exact --lazy-free
+	[[ $output != *PYTHONMALLOC* ]]
+	tell_target keep
+	wait_target kept
+	field_at_least .blocks 10000
+	tmbpf snapshot -p "$TARGET_PID" -o kept.snap
+	(($(statistic_count kept.snap busy.py) >= 10000)) || return
+	tell_target drop
+	wait_target dropped
+	tmbpf status -p "$TARGET_PID" --json >status.json
+	jq -e '.mode == "exact, lazy frees" and .peak == null and .unknown_frees == null' status.json
+	jq -e '.blocks < 10000 and .current > 0 and .frees > 0 and .frees < .allocations' status.json
+	jq -e '.walk.age >= 0 and .walk.seconds > 0 and .walk.unstable_pools >= 0' status.json
+	jq -e '.events.obj_free == 0 and .events.obj_malloc > 0' status.json
+	jq -e '([.losses[]] | add // 0) == 0' status.json
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *"peak      not measured"* ]]
+	run -0 tmbpf -p "$TARGET_PID" --count 1
+	[[ $output == *"peak not measured"* ]]
+	run -0 tmbpf stats kept.snap
+	[[ $output == *"peak not measured"* ]]
+	tmbpf export kept.snap --format json -o kept.json
+	jq -e '[.. | objects | select(has("peak")) | .peak] == [null]' kept.json
+	run -1 --separate-stderr tmbpf clear --peak -p "$TARGET_PID"
+	[[ $stderr == *"no peak"* ]]
+	tmbpf clear -p "$TARGET_PID"
+}
+
+@test "where tells a block that is held from one that is free" {
+	local address
+	start_target "$TARGETS/address.py"
+	tmbpf start -p "$TARGET_PID" --exact --lazy-free
+	tell_target
+	read -r -t "$PATIENCE" -u "$TARGET_OUT" address
+	run -0 tmbpf where -p "$TARGET_PID" "$address"
+	[[ $output == *inner* ]]
+	tell_target
+	wait_until session_ended
+}
+
+@test "a process that ends leaves what its pools said last, and when that was" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact --lazy-free
+	tell_target keep
+	wait_target kept
+	field_at_least .blocks 10000
+	# By itself it would give up what it holds first.
+	kill -KILL "$TARGET_PID"
+	wait_until session_ended
+	field_at_least .blocks 10000
+	tmbpf status -p "$TARGET_PID" --json | jq -e '.walk.age > 0 and .state == "exited"'
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *"before the end"* ]]
+	tmbpf snapshot -p "$TARGET_PID" -o last.snap
+	(($(statistic_count last.snap busy.py) >= 10000)) || return
+}
+
+@test "without pools every free is probed, and that is said" {
+	export PYTHONMALLOC=malloc
+	start_target "$TARGETS/busy.py"
+	run -0 tmbpf start -p "$TARGET_PID" --exact --lazy-free
+	[[ $output == *PYTHONMALLOC* ]]
+	tell_target keep
+	wait_target kept
+	tmbpf status -p "$TARGET_PID" --json | jq -e '.mode == "exact" and .peak >= .current and .blocks >= 10000'
+}
+
+@test "run --lazy-free" {
+	run -0 --separate-stderr tmbpf run --exact --lazy-free -o held.snap -- /usr/bin/python3 -c \
+		'held = [[i] for i in range(50000)]; import time; time.sleep(1)'
+	[[ $stderr == *"before its end"* ]]
+	run -0 tmbpf stats held.snap --format json
+	jq -e '[.statistics[].count] | add >= 50000' <<<"$output"
+	# Nothing can be said of one that ends at once.
+	run -0 --separate-stderr tmbpf run --exact --lazy-free -- /usr/bin/python3 -c pass
+	[[ $stderr == *"end"* ]]
+}
+
+@test "code objects that come and go are told apart" {
+	code_churn_told_apart code_churn.py 300000 --lazy-free
+}
+
+@test "code objects whose memory was something else's meanwhile are told apart" {
+	code_churn_told_apart code_recarve.py 200 --lazy-free
+}
+
+@test "code objects whose memory was something else's meanwhile are told apart, with debug hooks too" {
+	export PYTHONMALLOC=debug
+	code_churn_told_apart code_recarve.py 100 --lazy-free
+}

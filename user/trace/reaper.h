@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The reaper: where the object domain's frees are not probed, it takes the entries of dead blocks
+ * out of the shadow (bpf/shadow.h). What the pools say decides (user/python/pools.h): a block is
+ * dead if it is on its pool's free list, was never carved in its pool as that is now, does not
+ * begin where a block of that pool does, or lies in memory that is no pool or none any more.
+ *
+ * The target runs meanwhile, and its probe tells of a block before the interpreter takes it off the
+ * free list. So an entry whose block is found dead is only suspected at first: it gets a mark that
+ * the BPF programs overwrite when they hand the address out. It is taken out if the pool, read once
+ * more, says the same, the mark is still there, and the block is not the one that its heap handed
+ * out last. That one is only taken for dead while all threads sleep.
+ */
+#ifndef TMBPF_TRACE_REAPER_H
+#define TMBPF_TRACE_REAPER_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "python/python.h"
+#include "tmbpf.h"
+
+struct error;
+struct memory;
+struct reaper;
+
+/* What the reaper asks of its tracer. */
+struct reaper_tracer {
+	struct memory *memory; /* of the target */
+	const struct tmbpf_handed *handed;
+	void *context;
+	/* Whether no thread of the target is about to take a block: all of them sleep. */
+	bool (*asleep)(void *context);
+	/*
+	 * The block at ADDRESS that holds a code object is dead; ENTRY still has the value EXPECTED if
+	 * its address was not handed out meanwhile. What is known of the code object ends.
+	 */
+	void (*end_code)(void *context, uint64_t address, const uint32_t *entry, uint32_t expected);
+	/* ENTRY was taken out. */
+	void (*drop)(void *context, uint32_t entry);
+};
+
+struct reaper_counters {
+	uint64_t pools;    /* that were looked at */
+	uint64_t dead;     /* entries taken out */
+	uint64_t unstable; /* pools that never held together: their entries were left */
+};
+
+struct error *reaper_create(const struct python_heap *heap, const struct reaper_tracer *tracer,
+			    struct reaper **ret);
+/* NULL is accepted. */
+void reaper_destroy(struct reaper *reaper);
+
+/* Bytes of address space that a slab covers. */
+uint64_t reaper_span(const struct reaper *reaper);
+
+/*
+ * Takes the dead out of the slab ENTRIES (TMBPF_SLAB_ENTRIES), which covers the memory from ADDRESS
+ * on. Fails if the target cannot be read at
+ * all; COUNTERS are added to.
+ */
+struct error *reaper_slab(struct reaper *reaper, uint32_t *entries, uint64_t address,
+			  struct reaper_counters *counters);
+
+#endif

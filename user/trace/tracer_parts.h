@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of the tracer share. */
+#ifndef TMBPF_TRACE_TRACER_PARTS_H
+#define TMBPF_TRACE_TRACER_PARTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace/reaper.h"
+#include "trace/tracer.h"
+
+#include "tmbpf.skel.h"
+
+struct table { /* a map that is ours to read and write directly */
+	void *data;
+	size_t size;
+};
+
+struct tracer {
+	struct process *process;
+	struct python *python;
+	struct plan *plan;
+	struct sites *sites;
+	struct tmbpf_bpf *skeleton;
+	struct ring_buffer *ring;
+	tracer_handler handle;
+	void *handle_context;
+	struct table stacks, stats, recycled, chunks;
+	struct tracer_options options;
+	uint64_t initial_slabs;
+	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
+	int *links;               /* descriptors of the uprobe links */
+	size_t link_count;
+	struct bpf_link *exec_link;
+	/* Where frees are not probed; else NULL. */
+	struct reaper *reaper;
+	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
+	uint32_t slab_count;
+	struct tmbpf_record_code_end *ended; /* code objects found dead, to be told in their place */
+	size_t ended_count, ended_capacity;
+	struct reaper_counters reaped; /* by the walk at hand */
+};
+
+/* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
+int tracer_slab_open(const struct tracer *tracer, uint32_t index);
+
+#endif

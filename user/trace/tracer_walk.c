@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "trace/reaper.h"
+#include "trace/tracer.h"
+#include "trace/tracer_parts.h"
+
+#define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
+
+bool tracer_is_lazy(const struct tracer *tracer)
+{
+	return tracer->skeleton->rodata->cfg.lazy;
+}
+
+/* Told to user space in their turn: after the records that announced the code objects. */
+static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
+{
+	struct error *error = array_reserve(&tracer->ended, &tracer->ended_capacity,
+					    tracer->ended_count, 1, sizeof(*tracer->ended));
+
+	if (error) { /* as if the ring had been full */
+		error_destroy(error);
+		__atomic_fetch_add(&tracer->skeleton->bss->state.missed_code_ends, 1,
+				   __ATOMIC_SEQ_CST);
+		return;
+	}
+	tracer->ended[tracer->ended_count++] = (struct tmbpf_record_code_end){
+		.record = {TMBPF_RECORD_CODE_END, sizeof(*tracer->ended)},
+		.address = code,
+		.id = id,
+	};
+}
+
+/*
+ * As code_end() of bpf/intern.h, while the programs run. They end the code object themselves if they hand out its
+ * address, for the entry is still marked; then what is found in the table may be the next one there, and is
+ * put back.
+ */
+static void reap_code(void *context, uint64_t address, const uint32_t *entry, uint32_t expected)
+{
+	struct tracer *tracer = context;
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+	uint64_t code = address + skeleton->rodata->cfg.hook_delta;
+	size_t generations = array_size(skeleton->bss->generations);
+	int codes = bpf_map__fd(skeleton->maps.codes);
+	uint32_t id, taken;
+
+	if (bpf_map_lookup_elem(codes, &code, &id) ||
+	    __atomic_load_n(entry, __ATOMIC_SEQ_CST) != expected)
+		return;
+	/* Before the address can be handed out unnoticed: stacks of the dead code match no more. */
+	__atomic_fetch_add(&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)],
+			   1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&skeleton->bss->state.epoch, 1, __ATOMIC_SEQ_CST);
+	if (bpf_map_lookup_and_delete_elem(codes, &code, &taken))
+		return;
+	if (taken != id && !bpf_map_update_elem(codes, &code, &taken, BPF_NOEXIST))
+		return;
+	ended_add(tracer, code, taken);
+}
+
+static void reap_drop(void *context, uint32_t entry)
+{
+	struct tracer *tracer = context;
+	struct tmbpf_stack_stats *row =
+		(struct tmbpf_stack_stats *)tracer->stats.data + ENTRY_STACK(entry);
+
+	if (!ENTRY_STACK(entry) || ENTRY_STACK(entry) >= tracer->options.stack_limit)
+		return;
+	__atomic_fetch_add(&row->freed_count, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&row->freed_size, (uint64_t)ENTRY_SIZE(entry), __ATOMIC_SEQ_CST);
+}
+
+static bool target_asleep(void *context)
+{
+	struct tracer *tracer = context;
+
+	return process_asleep(tracer->process);
+}
+
+static struct error *reaper_make(struct tracer *tracer)
+{
+	const struct reaper_tracer hooks = {
+		.memory = &tracer->process->memory,
+		.handed = tracer->skeleton->bss->handed,
+		.context = tracer,
+		.asleep = target_asleep,
+		.end_code = reap_code,
+		.drop = reap_drop,
+	};
+
+	if (!tracer->slab_addresses)
+		tracer->slab_addresses = calloc(tracer->options.slab_limit, sizeof(uint64_t));
+	if (!tracer->slab_addresses)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over the pools");
+	return reaper_create(&tracer->python->heap, &hooks, &tracer->reaper);
+}
+
+/* The directory the other way round. A chunk whose slab is just being put in has no entry yet. */
+static void slabs_locate(struct tracer *tracer)
+{
+	const struct tmbpf_chunk *chunks = tracer->chunks.data;
+	uint32_t count = bpf_map__max_entries(tracer->skeleton->maps.chunks);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t chunk = __atomic_load_n(&chunks[i].chunk, __ATOMIC_SEQ_CST);
+		uint32_t slab = __atomic_load_n(&chunks[i].slab, __ATOMIC_SEQ_CST);
+
+		if (chunk && slab && slab <= tracer->options.slab_limit)
+			tracer->slab_addresses[slab - 1] =
+				(chunk - 1) * reaper_span(tracer->reaper);
+	}
+}
+
+struct error *tracer_walk_begin(struct tracer *tracer, uint32_t *ret_slabs)
+{
+	uint32_t next;
+
+	*ret_slabs = 0;
+	if (!tracer_is_lazy(tracer))
+		return NULL;
+	if (!tracer->reaper)
+		try(reaper_make(tracer));
+	slabs_locate(tracer);
+	memset(&tracer->reaped, 0, sizeof(tracer->reaped));
+	next = __atomic_load_n(&tracer->skeleton->bss->state.next_slab, __ATOMIC_SEQ_CST);
+	*ret_slabs = next < tracer->options.slab_limit ? next : tracer->options.slab_limit;
+	return NULL;
+}
+
+static void ended_tell(struct tracer *tracer, tracer_handler handle, void *context)
+{
+	if (!tracer->ended_count)
+		return;
+	tracer_ring_consume(tracer, handle, context);
+	for (size_t i = 0; i < tracer->ended_count; i++)
+		handle(context, &tracer->ended[i].record, sizeof(tracer->ended[i]));
+	tracer->ended_count = 0;
+}
+
+struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler handle,
+			  void *context)
+{
+	cleanup_fd int fd = -1;
+	struct error *error;
+	void *entries;
+
+	if (!tracer->slab_addresses[slab])
+		return NULL;
+	fd = tracer_slab_open(tracer, slab);
+	if (fd < 0)
+		return error_create_errno(ERROR_FAILED, -fd, "cannot open the shadow");
+	entries = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (entries == MAP_FAILED)
+		return error_create_errno(ERROR_FAILED, errno, "cannot map the shadow");
+	error = reaper_slab(tracer->reaper, entries, tracer->slab_addresses[slab], &tracer->reaped);
+	munmap(entries, SLAB_BYTES);
+	ended_tell(tracer, handle, context);
+	return error;
+}
+
+uint64_t tracer_walk_unstable(const struct tracer *tracer)
+{
+	return tracer->reaped.unstable;
+}
+
+struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_handler handle,
+				void *context)
+{
+	uint32_t slabs;
+
+	try(tracer_walk_begin(tracer, &slabs));
+	for (uint32_t i = 0; i < slabs; i++)
+		if (address - tracer->slab_addresses[i] < reaper_span(tracer->reaper))
+			return tracer_walk(tracer, i, handle, context);
+	return NULL;
+}
