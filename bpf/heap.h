@@ -143,8 +143,8 @@ static __always_inline bool pool_block(__u64 address, __u32 *ret_bytes, __u32 *r
 		return false;
 	bytes = (pool.szidx + 1) << cfg.granule_shift;
 	if (pool.szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
-	    pool.maxnextoffset != cfg.pool_size - bytes || distance < sizeof(pool) ||
-	    !pool.count || pool.count > cfg.pool_size / bytes)
+	    pool.maxnextoffset != cfg.pool_size - bytes || distance < sizeof(pool) || !pool.count ||
+	    pool.count > cfg.pool_size / bytes)
 		return false;
 	inside = (distance - sizeof(pool)) % bytes;
 	if (distance - inside > pool.maxnextoffset)

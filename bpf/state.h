@@ -64,7 +64,8 @@ struct thread {
 	__u64 object_moved; /* a block that its realloc gave up: it is freed in there once more */
 	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
 	__u64 stack_pointer; /* at the probe; kept only where frees are not probed */
-	__u64 outer, outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
+	__u64 outer,
+		outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
 	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 nframe, total_nframe;

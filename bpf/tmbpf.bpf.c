@@ -45,7 +45,7 @@ static __always_inline bool seen_by_outer(struct thread *thread, __u64 address)
 
 /* Object domain: SIZE bytes are about to be allocated. Where, if that could be told; else 0. */
 static __always_inline __u64 object_malloc(struct thread *thread, __u64 tstate,
-					  const struct heap *heap, __u64 size)
+					   const struct heap *heap, __u64 size)
 {
 	enum prediction prediction;
 	__u64 address;

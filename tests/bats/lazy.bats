@@ -46,6 +46,7 @@ teardown()
 	tmbpf export kept.snap --format json -o kept.json
 	jq -e '[.. | objects | select(has("peak")) | .peak] == [null]' kept.json
 	run -1 --separate-stderr tmbpf clear --peak -p "$TARGET_PID"
+	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *"no peak"* ]]
 	tmbpf clear -p "$TARGET_PID"
 }
@@ -80,8 +81,7 @@ teardown()
 }
 
 @test "without pools every free is probed, and that is said" {
-	export PYTHONMALLOC=malloc
-	start_target "$TARGETS/busy.py"
+	PYTHONMALLOC=malloc start_target "$TARGETS/busy.py"
 	run -0 tmbpf start -p "$TARGET_PID" --exact --lazy-free
 	[[ $output == *PYTHONMALLOC* ]]
 	tell_target keep
@@ -109,6 +109,5 @@ teardown()
 }
 
 @test "code objects whose memory was something else's meanwhile are told apart, with debug hooks too" {
-	export PYTHONMALLOC=debug
-	code_churn_told_apart code_recarve.py 100 --lazy-free
+	PYTHONMALLOC=debug code_churn_told_apart code_recarve.py 100 --lazy-free
 }

@@ -11,10 +11,10 @@
 
 static struct {
 	struct reaper_counters counters;
-	bool interrupted;      /* the model goes on while the reaper reads */
-	bool full;             /* what is held gets less */
-	uint64_t pending;      /* a malloc of so many bytes, plus 1, was hit and is not done; else 0 */
-	unsigned ended;        /* code objects that it found dead */
+	bool interrupted; /* the model goes on while the reaper reads */
+	bool full;        /* what is held gets less */
+	uint64_t pending; /* a malloc of so many bytes, plus 1, was hit and is not done; else 0 */
+	unsigned ended;   /* code objects that it found dead */
 } reaping;
 
 static inline void reap_finish_pending(void)

@@ -35,7 +35,7 @@ static struct {
 	struct memory memory; /* must be first */
 	uint8_t bytes[TMBPF_SLAB_ENTRIES * STEP];
 	bool gone[TMBPF_SLAB_ENTRIES * STEP / POOL];
-	int number;          /* errno of every read; 0 none */
+	int number; /* errno of every read; 0 none */
 	unsigned reads;
 	void (*before)(unsigned read); /* called before each read */
 	uint32_t entries[TMBPF_SLAB_ENTRIES];
@@ -176,10 +176,10 @@ static void test_live(void **context)
 static void test_dead(void **context)
 {
 	static const uint64_t odd[] = {
-		16,                           /* in the header */
-		FIRST + STEP,                 /* within a block */
-		FIRST + CARVED * BLOCK,       /* not carved yet */
-		POOL - STEP,                  /* behind the last block */
+		16,                     /* in the header */
+		FIRST + STEP,           /* within a block */
+		FIRST + CARVED * BLOCK, /* not carved yet */
+		POOL - STEP,            /* behind the last block */
 	};
 	uint64_t block;
 
@@ -377,10 +377,10 @@ static void test_unreadable(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nothing),    cmocka_unit_test(test_live),
-		cmocka_unit_test(test_dead),       cmocka_unit_test(test_pool_is_none),
-		cmocka_unit_test(test_torn),       cmocka_unit_test(test_on_its_way),
-		cmocka_unit_test(test_code),       cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_nothing), cmocka_unit_test(test_live),
+		cmocka_unit_test(test_dead),    cmocka_unit_test(test_pool_is_none),
+		cmocka_unit_test(test_torn),    cmocka_unit_test(test_on_its_way),
+		cmocka_unit_test(test_code),    cmocka_unit_test(test_unreadable),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -162,8 +162,7 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 	fprintf(out, "current %s in %llu blocks, peak %s, rss %s (%s since start)\n",
 		text_size(status_number(reply, "current"), current),
 		(unsigned long long)status_number(reply, "blocks"),
-		status_size(reply, "peak", peak),
-		text_size(status_number(reply, "rss"), rss),
+		status_size(reply, "peak", peak), text_size(status_number(reply, "rss"), rss),
 		text_size_diff((int64_t)(status_number(reply, "rss") -
 					 status_number(reply, "rss_at_start")),
 			       growth));

@@ -323,8 +323,8 @@ static void status_walk(const struct session *session, json_object *reply)
 	add_number(reply, "frees", walk->allocated - walk->count);
 	if (walk->at) {
 		found = json_object_new_object();
-		json_object_object_add(
-			found, "age", json_object_new_double((session_now() - walk->at) / 1e9));
+		json_object_object_add(found, "age",
+				       json_object_new_double((session_now() - walk->at) / 1e9));
 		json_object_object_add(found, "seconds", json_object_new_double(walk->took / 1e9));
 		add_number(found, "unstable_pools", walk->unstable);
 	}

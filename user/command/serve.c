@@ -112,9 +112,10 @@ static struct error *serve_clear(struct session *session, json_object *request, 
 	(void)ret;
 	(void)ret_size;
 	if (request_flag(request, "peak") && session_is_lazy(session))
-		return error_advise(error_create(ERROR_FAILED,
-						 "this session measures no peak: it probes no frees"),
-				    "Start one without --lazy-free.");
+		return error_advise(
+			error_create(ERROR_FAILED,
+				     "this session measures no peak: it probes no frees"),
+			"Start one without --lazy-free.");
 	if (request_flag(request, "peak")) {
 		tracer_reset_peak(session->tracer);
 		return NULL;

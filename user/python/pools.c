@@ -121,8 +121,8 @@ static struct error *pool_read(struct python_pools *pools, uint8_t *memory,
 		if (i > 0)
 			try(memory_read(&pools->python->process->memory, pool->address, memory,
 					pools->python->heap.pool_size));
-		if (state_holds(python_pool_parse(&pools->python->heap, memory, pools->free,
-						  pool))) {
+		if (state_holds(
+			    python_pool_parse(&pools->python->heap, memory, pools->free, pool))) {
 			pools->unread.reread += i > 0;
 			*ret_stable = true;
 			return NULL;

@@ -10,8 +10,8 @@
 #include "python/pools.h"
 #include "target/memory.h"
 
-#define READ_AGAIN 5 /* a pool that did not hold together: a torn read hardly survives two */
-#define POOLS_MAX  (TMBPF_SLAB_ENTRIES * 16 / 4096) /* in a slab */
+#define READ_AGAIN    5 /* a pool that did not hold together: a torn read hardly survives two */
+#define POOLS_MAX     (TMBPF_SLAB_ENTRIES * 16 / 4096) /* in a slab */
 #define POOL_GRANULES (PYTHON_POOL_MAX / 8)
 
 /* What is known of a pool's memory. */
@@ -106,9 +106,9 @@ static struct error *pool_read_alone(struct reaper *reaper, uint32_t pool)
 static struct error *pools_read_run(struct reaper *reaper, uint32_t first, uint32_t count)
 {
 	uint64_t offset = (uint64_t)first * reaper->heap->pool_size;
-	struct error *error =
-		memory_read(reaper->tracer.memory, reaper->base + offset, reaper->memory + offset,
-			    (uint64_t)count * reaper->heap->pool_size);
+	struct error *error = memory_read(reaper->tracer.memory, reaper->base + offset,
+					  reaper->memory + offset,
+					  (uint64_t)count * reaper->heap->pool_size);
 
 	if (!error) {
 		for (uint32_t i = 0; i < count; i++)
@@ -139,9 +139,8 @@ static void pool_live(struct reaper *reaper)
 {
 	const struct python_pool *pool = &reaper->pool;
 	uint32_t granule = PYTHON_POOL_OVERHEAD / reaper->heap->alignment;
-	uint32_t step = reaper->state == PYTHON_POOL_SOUND
-				? pool->block_size / reaper->heap->alignment
-				: 0;
+	uint32_t step =
+		reaper->state == PYTHON_POOL_SOUND ? pool->block_size / reaper->heap->alignment : 0;
 
 	memset(reaper->live, 0, sizeof(reaper->live));
 	for (uint32_t i = 0; step && i < pool->carved; i++, granule += step)
@@ -157,8 +156,8 @@ static struct error *pool_take(struct reaper *reaper, uint32_t pool, bool *ret)
 	*ret = true;
 	for (int i = 0; reaper->read[pool] == POOL_READ; i++) {
 		reaper->pool.address = reaper->base + (uint64_t)pool * reaper->heap->pool_size;
-		reaper->state = python_pool_parse(reaper->heap, memory, reaper->free_blocks,
-						  &reaper->pool);
+		reaper->state =
+			python_pool_parse(reaper->heap, memory, reaper->free_blocks, &reaper->pool);
 		if (reaper->state == PYTHON_POOL_SOUND || reaper->state == PYTHON_POOL_EMPTY) {
 			pool_live(reaper);
 			return NULL;
@@ -252,10 +251,10 @@ static void suspect_drop(struct reaper *reaper, const struct suspect *suspect,
 	uint32_t marked = suspect->entry | TMBPF_SUSPECT;
 
 	if (ENTRY_CODE(suspect->entry))
-		reaper->tracer.end_code(
-			reaper->tracer.context,
-			reaper->base + (uint64_t)suspect->granule * reaper->heap->alignment, entry,
-			marked);
+		reaper->tracer.end_code(reaper->tracer.context,
+					reaper->base + (uint64_t)suspect->granule *
+							       reaper->heap->alignment,
+					entry, marked);
 	if (!entry_exchange(entry, marked, 0))
 		return;
 	counters->dead++;

@@ -20,13 +20,13 @@
  * Walks over the pools: one that is asked for waits this many times as long as the last one took; those that nobody
  * asks for, which keep the rows small and the last totals young, far longer.
  */
-#define WALK_REST       10
-#define WALK_REST_OWN   100
-#define WALK_OWN_LEAST  100000000ull
-#define WALK_OWN_MOST   5000000000ull
-#define WALK_OWN_TIGHT  1000000000ull
+#define WALK_REST      10
+#define WALK_REST_OWN  100
+#define WALK_OWN_LEAST 100000000ull
+#define WALK_OWN_MOST  5000000000ull
+#define WALK_OWN_TIGHT 1000000000ull
 /* At most this part of what was traced is younger than the last walk, while that is not much. */
-#define WALK_OWN_PART   4
+#define WALK_OWN_PART 4
 /* Slabs between two looks at the ring: a millisecond or two. */
 #define WALK_DRAIN_SLABS 8
 

@@ -26,11 +26,11 @@ enum session_state {
 
 /* The last walk over the pools, where frees of the object domain are not probed. */
 struct session_walk {
-	uint64_t at, took;      /* monotonic nanoseconds: its end, its length; at 0: there was none */
-	struct timespec time;   /* its end, real time */
-	uint64_t count, size;   /* blocks that were held then, and their bytes */
-	uint64_t allocated;     /* blocks that had been allocated until then */
-	uint64_t unstable;      /* pools that could not be made out */
+	uint64_t at, took;    /* monotonic nanoseconds: its end, its length; at 0: there was none */
+	struct timespec time; /* its end, real time */
+	uint64_t count, size; /* blocks that were held then, and their bytes */
+	uint64_t allocated;   /* blocks that had been allocated until then */
+	uint64_t unstable;    /* pools that could not be made out */
 };
 
 struct session {
@@ -45,7 +45,7 @@ struct session {
 	uint64_t rss_at_start;    /* bytes */
 	uint64_t last_rss;        /* the last that could be read */
 	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
-	bool gone;           /* a walk found no target any more; the loop will see why */
+	bool gone;                /* a walk found no target any more; the loop will see why */
 	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
 	struct session_walk walk;
 	int lock, listener;

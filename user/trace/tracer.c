@@ -521,9 +521,8 @@ void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 	struct bpf_map *map;
 
 	memset(ret, 0, sizeof(*ret));
-	ret->current = tracer_is_lazy(tracer)
-			       ? rows_current(tracer)
-			       : __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
+	ret->current = tracer_is_lazy(tracer) ? rows_current(tracer)
+					      : __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
 	/* An event raises current first and peak after it. */
 	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
 	if (ret->peak < ret->current)

@@ -21,7 +21,7 @@ struct tracer_options {
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
 	uint32_t large_limit; /* live blocks of the raw domain */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
-	bool lazy_free; /* no probes on frees of the object domain */
+	bool lazy_free;       /* no probes on frees of the object domain */
 	const struct python
 		*twin; /* of a process whose interpreter is only about to start; else NULL */
 	uint32_t

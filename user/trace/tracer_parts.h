@@ -36,7 +36,8 @@ struct tracer {
 	struct reaper *reaper;
 	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
 	uint32_t slab_count;
-	struct tmbpf_record_code_end *ended; /* code objects found dead, to be told in their place */
+	struct tmbpf_record_code_end
+		*ended; /* code objects found dead, to be told in their place */
 	size_t ended_count, ended_capacity;
 	struct reaper_counters reaped; /* by the walk at hand */
 };

@@ -57,8 +57,9 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	    __atomic_load_n(entry, __ATOMIC_SEQ_CST) != expected)
 		return;
 	/* Before the address can be handed out unnoticed: stacks of the dead code match no more. */
-	__atomic_fetch_add(&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)],
-			   1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(
+		&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)], 1,
+		__ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&skeleton->bss->state.epoch, 1, __ATOMIC_SEQ_CST);
 	if (bpf_map_lookup_and_delete_elem(codes, &code, &taken))
 		return;
