@@ -20,17 +20,24 @@ teardown()
 	stop_targets
 }
 
+# few_blocks NUMBER: whether the session on TARGET_PID has less
+few_blocks()
+{
+	! field_at_least .blocks "$1"
+}
+
 @test "what is held comes and goes, and the peak is not measured" {
 	start_target "$TARGETS/busy.py"
 	run -0 tmbpf start -p "$TARGET_PID" --exact --lazy-free
 	[[ $output != *PYTHONMALLOC* ]]
 	tell_target keep
 	wait_target kept
-	field_at_least .blocks 10000
+	wait_until field_at_least .blocks 10000
 	tmbpf snapshot -p "$TARGET_PID" -o kept.snap
 	(($(statistic_count kept.snap busy.py) >= 10000)) || return
 	tell_target drop
 	wait_target dropped
+	wait_until few_blocks 10000
 	tmbpf status -p "$TARGET_PID" --json >status.json
 	jq -e '.mode == "exact, lazy frees" and .peak == null and .unknown_frees == null' status.json
 	jq -e '.blocks < 10000 and .current > 0 and .frees > 0 and .frees < .allocations' status.json
@@ -68,7 +75,7 @@ teardown()
 	tmbpf start -p "$TARGET_PID" --exact --lazy-free
 	tell_target keep
 	wait_target kept
-	field_at_least .blocks 10000
+	wait_until field_at_least .blocks 10000
 	# By itself it would give up what it holds first.
 	kill -KILL "$TARGET_PID"
 	wait_until session_ended

@@ -210,8 +210,20 @@ class Tmbpf:
     def start(self, pid, nframe=25):
         self.must("start", "-p", pid, "--exact", "--nframe", nframe, *self.options)
 
-    def status(self, pid):
+    def status_once(self, pid):
         return json.loads(self.must("status", "-p", pid, "--json"))
+
+    def status(self, pid):
+        """With --lazy-free one whose numbers are not from before it was asked for."""
+        asked = time.monotonic()
+        while True:
+            status = self.status_once(pid)
+            walk = status.get("walk")
+            if not walk or status["state"] != "running" or walk["age"] <= time.monotonic() - asked:
+                return status
+            if time.monotonic() - asked > PATIENCE:
+                raise Failed("status is %.1f s old for %d s" % (walk["age"], PATIENCE))
+            time.sleep(0.02)
 
     def snapshot(self, pid, python, name):
         """The session's snapshot as a tracemalloc file NAME in PYTHON's folder."""

@@ -7,8 +7,15 @@
 
 #define UNIT 8
 
+static void world_end(void)
+{
+	while (m.count)
+		free(m.blocks[--m.count].text);
+}
+
 static void world(unsigned minor, enum sites_hooks hooks)
 {
+	world_end();
 	fake_lazy_free = true;
 	model_start(minor, hooks);
 	fake_lazy_free = false;
@@ -286,6 +293,7 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
+	world_end();
 	emulation_reset();
 	return failed;
 }
