@@ -61,8 +61,8 @@ struct thread {
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
 	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
-	__u64 object_moved; /* a block that its realloc gave up: it is freed in there once more */
-	__u64 hook_request; /* an outer raw hook was entered for this size, plus 1; 0 none */
+	__u64 object_moved;  /* a block that its realloc gave up: it is freed in there once more */
+	__u64 hook_request;  /* an outer raw hook was entered for this size, plus 1; 0 none */
 	__u64 stack_pointer; /* at the probe; kept only where frees are not probed */
 	__u64 outer,
 		outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
