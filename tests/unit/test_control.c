@@ -355,8 +355,9 @@ static void test_damaged_replies(void **context)
 		const char *raw, *message;
 		bool payload;
 	} cases[] = {
-		{"", "closed", false},
-		{"{\"a\"", "closed", false},
+		/* Its process ended meanwhile, or it was stopped. */
+		{"", "traced no more", false},
+		{"{\"a\"", "traced no more", false},
 		{"\n", "no JSON object", false},
 		{"[1]\n", "no JSON object", false},
 		{"{\"a\": }\n", "no JSON object", false},
@@ -380,8 +381,8 @@ static void test_damaged_replies(void **context)
 		session.raw = cases[i].raw;
 		session.raw_size = strlen(cases[i].raw);
 		session_begin();
-		support_fails(ask(&reply, cases[i].payload ? &payload : NULL, &size), ERROR_FAILED,
-			      cases[i].message);
+		support_fails(ask(&reply, cases[i].payload ? &payload : NULL, &size),
+			      i < 2 ? ERROR_NOTHING : ERROR_FAILED, cases[i].message);
 		assert_null(reply);
 		assert_null(payload);
 		session_finish();
