@@ -42,7 +42,7 @@ static struct error *unreadable(struct error *error)
 /* "name (file)" of the code object at ADDRESS. */
 static struct error *code_name(const struct python *python, uint64_t address, char **ret)
 {
-	struct python_code code;
+	struct python_code code = {0};
 	const char *name;
 	int length;
 
