@@ -233,6 +233,8 @@ static __always_inline void block_hand(const struct heap *heap, __u64 address)
 				break;
 			}
 		}
+		if (i == 4)
+			count_loss(TMBPF_LOSS_HEAPS_SHARE);
 	}
 	*(volatile __u64 *)&handed[place & (TMBPF_HANDED_MAX - 1)].address = address;
 }

@@ -73,6 +73,9 @@ enum tmbpf_stack {
 	X(HOOKS_CHANGED, hooks_changed,                                                                  \
 	  "times that allocator hooks were put in: until it was noticed, what they took for themselves " \
 	  "counted")                                                                                     \
+	X(HEAPS_SHARE, heaps_share,                                                                      \
+	  "blocks whose heap shares its record of the last one with another heap: one that was just "    \
+	  "handed out may count as freed")                                                               \
 	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
 
 #define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,

@@ -214,12 +214,23 @@ struct error *session_each(struct session *session, symbols_visitor visit, void 
 	return symbols_each(session->symbols, visit, context);
 }
 
-/* Now and then, also if nobody asks. A target that is just ending cannot be read: its end is seen elsewhere. */
+static bool session_gone(const struct session *session)
+{
+	struct error *error = process_check(session->process);
+
+	if (!error)
+		return false;
+	error_destroy(error);
+	return true;
+}
+
+/* Now and then, also if nobody asks. */
 static void walk_own(struct session *session, uint64_t now)
 {
 	uint64_t begin = session->since_monotonic;
 	uint64_t last = session->walk.at > begin ? session->walk.at : begin;
 	uint64_t rest = (now - begin) / WALK_OWN_PART;
+	struct error *error;
 
 	if (rest > WALK_OWN_MOST)
 		rest = WALK_OWN_MOST;
@@ -230,7 +241,12 @@ static void walk_own(struct session *session, uint64_t now)
 	if (!session_is_lazy(session) || session->state != SESSION_RUNNING || last > now ||
 	    now - last < rest || now - last < WALK_REST_OWN * session->walk.took)
 		return;
-	error_destroy(session_walk(session, false));
+	error = session_walk(session, false);
+	/* Of one that is just ending not all can be read: its end is seen elsewhere. */
+	if (error && session_gone(session))
+		error_destroy(error);
+	else
+		session_warn(session, error);
 }
 
 static void record_ignore(void *context, const struct tmbpf_record *record, size_t size)
@@ -315,16 +331,6 @@ static void twin_check(struct session *session)
 	}
 	python_destroy(python);
 	session->twin_unchecked = false;
-}
-
-static bool session_gone(const struct session *session)
-{
-	struct error *error = process_check(session->process);
-
-	if (!error)
-		return false;
-	error_destroy(error);
-	return true;
 }
 
 static void session_tick(struct session *session, uint64_t *swept)
