@@ -146,6 +146,12 @@ static struct error *text_print(const struct printing *printing, FILE *file)
 			"\n%" PRIu64
 			" objects were too many: who refers to them was not looked for\n",
 			found->unfollowed);
+	if (found->unread.unstable || found->unread.arenas)
+		fprintf(file,
+			"\nnot looked at: %" PRIu64
+			" pools that changed each time they were read, %" PRIu64
+			" arenas that were given back meanwhile, in all walks together\n",
+			found->unread.unstable, found->unread.arenas);
 	return NULL;
 }
 
@@ -161,6 +167,8 @@ static struct error *json_report(const struct printing *printing, FILE *file)
 	json_number(&json, json.root, "version", 1);
 	json_number(&json, json.root, "pid", (uint64_t)printing->process->pid);
 	json_number(&json, json.root, "unfollowed", found->unfollowed);
+	json_number(&json, json.root, "unstable_pools", found->unread.unstable);
+	json_number(&json, json.root, "lost_arenas", found->unread.arenas);
 	list = json_new_array(&json, json.root, "groups");
 	for (uint32_t i = 0; i < found->count; i++) {
 		const struct python_referrer *group = &found->groups[i];

@@ -183,6 +183,12 @@ static struct error *info_write(const struct census_info *info, const char *titl
 				  " pools that changed each time they were "
 				  "read, %" PRIu64 " arenas that were given back meanwhile",
 				  info->unstable_pools, info->lost_arenas));
+	if (info->malloc_unknown)
+		try(stream_format(
+			output,
+			"<br>not counted: %s of malloc's in which no blocks could be made "
+			"out",
+			text_size(info->malloc_unknown, rss)));
 	return stream_text(output, "</p>\n");
 }
 

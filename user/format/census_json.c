@@ -39,8 +39,10 @@ static struct error *info_write(const struct census_info *info, struct output *o
 				  info->allocated_blocks));
 	return stream_format(output,
 			     "  \"unstable_pools\": %" PRIu64 ",\n  \"reread_pools\": %" PRIu64
-			     ",\n  \"lost_arenas\": %" PRIu64 ",\n",
-			     info->unstable_pools, info->reread_pools, info->lost_arenas);
+			     ",\n  \"lost_arenas\": %" PRIu64 ",\n  \"malloc_unknown\": %" PRIu64
+			     ",\n",
+			     info->unstable_pools, info->reread_pools, info->lost_arenas,
+			     info->malloc_unknown);
 }
 
 static struct error *item_write(const struct census_item *item, struct output *output)
@@ -148,6 +150,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		{"unstable_pools", &info->unstable_pools},
 		{"reread_pools", &info->reread_pools},
 		{"lost_arenas", &info->lost_arenas},
+		{"malloc_unknown", &info->malloc_unknown},
 	};
 	json_object *allocated;
 	uint64_t value;

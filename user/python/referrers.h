@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "python/pools.h"
+
 struct error;
 struct python;
 struct python_types;
@@ -45,6 +47,7 @@ struct python_referrers {
 	size_t count, capacity;
 	/* Of the groups, those whose own referrers were looked for only for the first so many. */
 	uint64_t unfollowed;
+	struct python_pools_unread unread; /* of all walks together */
 };
 
 /*

@@ -52,6 +52,7 @@ struct census_info {
 	char *malloc_absent;                   /* why there is nothing of malloc's; "" there is */
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
+	uint64_t malloc_unknown; /* bytes of malloc's where no blocks could be made out */
 };
 
 struct census {

@@ -58,6 +58,8 @@ static struct totals totals_of(const struct census *census)
 
 static void print_unread(const struct census_info *info, FILE *file)
 {
+	char size[TEXT_NUMBER_MAX];
+
 	if (info->unstable_pools)
 		fprintf(file,
 			"not counted: %" PRIu64 " pools that changed each time they were read\n",
@@ -65,6 +67,9 @@ static void print_unread(const struct census_info *info, FILE *file)
 	if (info->lost_arenas)
 		fprintf(file, "not counted: %" PRIu64 " arenas that were given back meanwhile\n",
 			info->lost_arenas);
+	if (info->malloc_unknown)
+		fprintf(file, "not counted: %s of malloc's in which no blocks could be made out\n",
+			text_size(info->malloc_unknown, size));
 }
 
 struct error *census_print_head(const struct census *census, const struct census *before,
