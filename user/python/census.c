@@ -268,20 +268,13 @@ static void allocated_take(struct taking *taking)
 static struct error *taking_begin(struct taking *taking)
 {
 	const struct python *python = taking->python;
-	uint32_t granules = 1u << python->heap.arena_bits, i;
+	uint32_t granules = 1u << python->heap.arena_bits;
 
 	try(census_labels_init(taking));
 	try(python_heaps_read(python, &taking->heaps));
 	heaps_take(taking);
 	try(python_space_create(python, &taking->heaps, &taking->space));
-	taking->excluded =
-		reallocarray(NULL, taking->space->arena_count + 1, sizeof(*taking->excluded));
-	if (!taking->excluded)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
-	for (i = 0; i < taking->space->arena_count; i++)
-		taking->excluded[i] = (struct glibc_range){
-			taking->space->arenas[i],
-			taking->space->arenas[i] + (1ULL << python->heap.arena_bits)};
+	try(python_space_ranges(taking->space, &taking->excluded));
 	try(python_marks_init(&taking->marks, taking->space->arena_count,
 			      granules >> taking->space->granule_bits));
 	try(python_pools_create(python, &taking->pools));

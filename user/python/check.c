@@ -11,11 +11,7 @@
 #define FRAMES_MAX  16
 #define THREADS_MAX 256
 
-/*
- * The code object that FRAME runs; 0 for a frame of the interpreter's own (a shim, whose owner or
- * executable says so).
- */
-static struct error *frame_read(const struct python *python, uint64_t frame, uint64_t *ret_code,
+struct error *python_frame_read(const struct python *python, uint64_t frame, uint64_t *ret_code,
 				uint64_t *ret_back)
 {
 	const struct python_layout *layout = &python->layout;
@@ -65,7 +61,7 @@ static struct error *thread_check(const struct python *python, const struct pyth
 	unsigned i, good = 0;
 
 	for (i = 0; i < FRAMES_MAX && frame && !error; i++) {
-		error = frame_read(python, frame, &code, &frame);
+		error = python_frame_read(python, frame, &code, &frame);
 		if (error || !code)
 			continue;
 		error = code_check(python, code);

@@ -56,6 +56,12 @@ void python_states_deinit(struct python_states *states);
  * thread_states and frames_checked.
  */
 struct error *python_check(struct python *python);
+/*
+ * check.c: the code object that the frame at FRAME runs, 0 for a frame of the interpreter's own (a
+ * shim, whose owner or executable says so); and the frame that called it, 0: none.
+ */
+struct error *python_frame_read(const struct python *python, uint64_t frame, uint64_t *ret_code,
+				uint64_t *ret_back);
 
 /* thread.c: thread; and layout.runtime.tstate_current where a patch release differs. */
 struct error *python_thread_find(struct python *python);

@@ -521,15 +521,10 @@ static struct error *search_begin(struct search *search)
 	try(python_marks_init(&search->visited, search->space->arena_count,
 			      granules_per_arena(search)));
 	try(python_pools_create(python, &search->pools));
-	search->excluded =
-		reallocarray(NULL, search->space->arena_count + 1, sizeof(*search->excluded));
+	try(python_space_ranges(search->space, &search->excluded));
 	search->window = malloc(CHUNK_READ);
-	if (!search->excluded || !search->window)
+	if (!search->window)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
-	for (uint32_t i = 0; i < search->space->arena_count; i++)
-		search->excluded[i] = (struct glibc_range){
-			search->space->arenas[i],
-			search->space->arenas[i] + (1ULL << python->heap.arena_bits)};
 	error_destroy(resident_create(python->process, &search->resident));
 	return python_types_create(python, search->space, &search->result->types);
 }
@@ -589,6 +584,8 @@ struct error *python_referrers_create(const struct python *python, const char *t
 	if (!search.result)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
 	error = search_run(&search, levels);
+	if (search.pools)
+		search.result->unread = python_pools_unread(search.pools);
 	search_end(&search);
 	if (error) {
 		python_referrers_destroy(search.result);

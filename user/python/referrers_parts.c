@@ -19,8 +19,7 @@
 #define FRAMES_MAX   10000 /* of a thread */
 #define FRAME_WORDS  512   /* of a frame: what is further on is not its own */
 #define SEGMENTS_MAX 64
-#define DATA_MAX     (64u << 20) /* bytes of a library's variables */
-#define DATA_CHUNK   (1u << 16)  /* words that are read at once */
+#define DATA_CHUNK   (1u << 16) /* words that are read at once */
 #define MODULE_DICT  16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
 
 bool python_type_called(const struct python_type *type, const char *name, bool last)
@@ -152,20 +151,12 @@ static int compare_frames(const void *left, const void *right)
 /* The frames of a thread, as far as they can be followed: it may run. */
 static struct error *frames_take(const struct python *python, uint64_t frame, struct frames *frames)
 {
-	const struct python_layout *layout = &python->layout;
-	struct memory *memory = &python->process->memory;
-
 	for (unsigned i = 0; i < FRAMES_MAX && frame; i++) {
 		struct frame found = {.address = frame};
-		struct error *error =
-			memory_read_u64(memory, frame + layout->frame.code, &found.code);
 
-		if (!error)
-			error = memory_read_u64(memory, frame + layout->frame.back, &frame);
-		if (error)
-			return unreadable(error);
-		if (layout->frame.code_tagged)
-			found.code &= ~1ULL;
+		try(unreadable(python_frame_read(python, frame, &found.code, &frame)));
+		if (frame == found.address)
+			break; /* it could not be read */
 		try(array_reserve(&frames->list, &frames->capacity, frames->count, 1,
 				  sizeof(*frames->list)));
 		frames->list[frames->count++] = found;
@@ -173,32 +164,44 @@ static struct error *frames_take(const struct python *python, uint64_t frame, st
 	return NULL;
 }
 
+/* Its words, up to the next frame, or as far as its stack's memory goes. */
+static struct error *
+frame_visit(const struct python *python, const struct frame *frame, uint64_t size,
+	    struct error *(*visit)(void *context, const struct python_words *words), void *context)
+{
+	uint64_t list[FRAME_WORDS], page = 4096 - frame->address % 4096;
+	struct python_words words = {
+		.python = python,
+		.list = list,
+		.count = size / 8,
+		.address = frame->address,
+		.frame = frame->address,
+		.code = frame->code,
+		.name = frame_name,
+	};
+	struct error *error =
+		memory_read(&python->process->memory, frame->address, list, words.count * 8);
+
+	if (!error)
+		return visit(context, &words);
+	try(unreadable(error));
+	if (page >= size)
+		return NULL;
+	words.count = page / 8;
+	return words_visit(python, list, &words, visit, context);
+}
+
 static struct error *
 frames_each(const struct python *python, const struct frames *frames,
 	    struct error *(*visit)(void *context, const struct python_words *words), void *context)
 {
-	uint64_t list[FRAME_WORDS];
-
 	for (size_t i = 0; i < frames->count; i++) {
-		const struct frame *frame = &frames->list[i];
-		uint64_t size = sizeof(list), page = 4096 - frame->address % 4096;
-		struct python_words words = {
-			.python = python,
-			.list = list,
-			.address = frame->address,
-			.frame = frame->address,
-			.code = frame->code,
-			.name = frame_name,
-		};
+		uint64_t size = FRAME_WORDS * sizeof(uint64_t);
 
-		if (i + 1 < frames->count && frames->list[i + 1].address - frame->address < size)
-			size = frames->list[i + 1].address - frame->address;
-		/* The stack may end with its page. */
-		if (size > page)
-			size = page;
-		words.count = size / 8;
-		if (!memory_read(&python->process->memory, frame->address, list, words.count * 8))
-			try(visit(context, &words));
+		if (i + 1 < frames->count &&
+		    frames->list[i + 1].address - frames->list[i].address < size)
+			size = frames->list[i + 1].address - frames->list[i].address;
+		try(frame_visit(python, &frames->list[i], size, visit, context));
 	}
 	return NULL;
 }
@@ -297,8 +300,6 @@ library_each(const struct python *python, const struct library *library,
 	if (i + 1 < count && maps[i + 1].start == end && !maps[i + 1].path[0] &&
 	    library->end > end && library->end <= maps[i + 1].end)
 		end = library->end;
-	if (end - maps[i].start > DATA_MAX)
-		return NULL;
 	return data_each(&words, maps[i].start, end, visit, context);
 }
 

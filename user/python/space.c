@@ -104,6 +104,19 @@ void python_space_destroy(struct python_space *space)
 	free(space);
 }
 
+struct error *python_space_ranges(const struct python_space *space, struct glibc_range **ret)
+{
+	struct glibc_range *ranges = reallocarray(NULL, space->arena_count + 1, sizeof(*ranges));
+
+	if (!ranges)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "%u arenas", space->arena_count);
+	for (uint32_t i = 0; i < space->arena_count; i++)
+		ranges[i] = (struct glibc_range){space->arenas[i],
+						 space->arenas[i] + (1ULL << space->arena_bits)};
+	*ret = ranges;
+	return NULL;
+}
+
 void python_space_pool_set(struct python_space *space, uint64_t address, uint32_t size)
 {
 	uint32_t arena = python_space_arena(space, address);

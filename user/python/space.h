@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "python/pools.h"
+#include "target/glibc.h"
 
 struct error;
 struct python;
@@ -74,6 +75,9 @@ static inline uint32_t python_space_arena(const struct python_space *space, uint
 		return PYTHON_NO_ARENA;
 	}
 }
+
+/* The arenas as addresses, to be freed: what is not to be taken for malloc's. */
+struct error *python_space_ranges(const struct python_space *space, struct glibc_range **ret);
 
 /* Blocks of the pool at ADDRESS have SIZE bytes. Nothing for what is in no arena. */
 void python_space_pool_set(struct python_space *space, uint64_t address, uint32_t size);
