@@ -124,6 +124,26 @@ full:
 	return NULL;
 }
 
+/* Lists a block that was allocated in a window. Whatever was at its address before is no more. */
+static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 raw)
+{
+	__u32 index = __sync_fetch_and_add(&state.births, 1);
+	struct tmbpf_birth *birth;
+
+	code_end(address + cfg.hook_delta);
+	if (index + 1 >= cfg.births && state.window) {
+		state.closed_at = bpf_ktime_get_ns();
+		state.window = 0;
+	}
+	birth = bpf_map_lookup_elem(&births, &index);
+	if (!birth)
+		return; /* of the same moment, in another thread */
+	birth->address = address;
+	birth->size = size;
+	birth->stack = stack;
+	birth->raw = raw;
+}
+
 /* OLD, taken out of the entry of the block at ADDRESS, counts no more. */
 static __always_inline void entry_drop(__u64 address, __u32 old)
 {
@@ -140,9 +160,14 @@ static __always_inline void entry_drop(__u64 address, __u32 old)
  */
 static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, bool again)
 {
-	__u32 *entry = shadow_entry(address, true), old;
+	__u32 *entry, old;
 	__u32 new = size << TMBPF_STACK_BITS | stack;
 
+	if (cfg.births) {
+		birth_add(address, size, stack, 0);
+		return;
+	}
+	entry = shadow_entry(address, true);
 	if (!entry)
 		return;
 	old = __sync_lock_test_and_set(entry, new);
@@ -164,8 +189,11 @@ static __always_inline void shadow_add(__u64 address, __u32 size, __u32 stack)
 /* True if there was a traced block at ADDRESS, which is none any more. */
 static __always_inline bool shadow_remove(__u64 address)
 {
-	__u32 *entry = shadow_entry(address, false), old;
+	__u32 *entry, old;
 
+	if (cfg.births)
+		return false;
+	entry = shadow_entry(address, false);
 	if (!entry || !*entry)
 		return false;
 	old = __sync_lock_test_and_set(entry, 0);
@@ -216,6 +244,10 @@ static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 {
 	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
 
+	if (cfg.births) {
+		birth_add(address, size, stack, 1);
+		return;
+	}
 	shadow_yield(address);
 	old = bpf_map_lookup_elem(&large, &address);
 	if (old) {
@@ -234,8 +266,11 @@ static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 /* True if there was a traced block, given in RET; totals are told. */
 static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
 {
-	struct tmbpf_large *old = bpf_map_lookup_elem(&large, &address);
+	struct tmbpf_large *old;
 
+	if (cfg.births)
+		return false;
+	old = bpf_map_lookup_elem(&large, &address);
 	if (!old)
 		return false;
 	*ret = *old;

@@ -20,7 +20,7 @@ const volatile struct tmbpf_config cfg;
 
 /* Totals and counters; user space reads them, and opens and closes the window. */
 struct {
-	__u32 window; /* 1: events count */
+	__u32 window; /* events count; bursts: the window's number */
 	__u32 epoch;  /* of code objects: raised when one that stacks refer to dies */
 	__u32 next_stack, recycled_head, recycled_tail;
 	__u32 next_code;
@@ -31,7 +31,9 @@ struct {
 	__u64 hooked_later;     /* hooks were put in while we trace: as cfg.hooked_raw */
 	__u64 unknown_frees;    /* of blocks from before tracing began */
 	__u64 missed_code_ends; /* ends of code objects that user space was not told of */
-	__u32 returned_stack;   /* an id whose announcement failed, to be taken again */
+	__u64 births;           /* of this window */
+	__u64 closed_at; /* the window was closed at this time, as there was no room for more births; 0 */
+	__u32 returned_stack; /* an id whose announcement failed, to be taken again */
 	__u32 leaked_stacks;
 } state;
 
@@ -68,6 +70,7 @@ struct thread {
 		outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
 	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
+	__u32 window_number; /* that all this is from */
 	__u32 nframe, total_nframe;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
 	__u8 window[WINDOW];
@@ -131,6 +134,14 @@ struct {
 	__type(key, __u32);
 	__array(values, struct slab);
 } slabs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tmbpf_birth);
+} births SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -126,6 +126,8 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 		return; /* the raw domain's */
 	}
 	if (size <= bytes && 4 * size > 3 * (__u64)bytes) {
+		if (cfg.births)
+			return; /* no birth */
 		stack = stack_of(thread, tstate);
 		shadow_remove(old);
 		shadow_add(old, size > cfg.hook_extra ? size - cfg.hook_extra : 0, stack);
@@ -257,7 +259,7 @@ static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 o
 	pending->stack_pointer = thread->call_stack_pointer;
 	pending->old = old;
 	/* Another thread may be given the old address before we see the result, so it goes first. */
-	if (old && !large_remove(old, &pending->old_block))
+	if (old && !cfg.births && !large_remove(old, &pending->old_block))
 		pending->old = 0;
 }
 
@@ -268,8 +270,10 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 	__u32 stack;
 
 	pending->returns = 0;
+	if (cfg.births && address == pending->old)
+		return; /* no birth */
 	if (!address) { /* it failed: a realloc has left the old block alone */
-		if (pending->old)
+		if (pending->old && !cfg.births)
 			large_add(pending->old, pending->old_block.size, pending->old_block.stack);
 		return;
 	}
@@ -353,8 +357,17 @@ static __always_inline struct thread *thread_current(void)
 	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0,
 						     BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	if (!thread)
+	if (!thread) {
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
+		return NULL;
+	}
+	if (cfg.births && thread->window_number != state.window) {
+		/* What an earlier window left half done is over. */
+		thread->pending.returns = 0;
+		thread->object_request = thread->hook_request = thread->no_arena = 0;
+		thread->refill_class = 0;
+		thread->window_number = state.window;
+	}
 	return thread;
 }
 

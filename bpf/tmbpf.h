@@ -159,10 +159,11 @@ struct tmbpf_config {
 	__u32 pool_size;
 	__u32 heap_kind; /* enum tmbpf_heap */
 	__u32 interp_obmalloc, obmalloc_usedpools, obmalloc_usable_arenas;
-	__u32 hook_extra;    /* bytes that debug hooks add to a request */
-	__u32 hook_delta;    /* and where their block starts before the caller's */
-	__u32 lazy;          /* frees of the object domain are not probed */
-	__u32 hooked_raw;    /* raw events count only when an outer hook announced them */
+	__u32 hook_extra; /* bytes that debug hooks add to a request */
+	__u32 hook_delta; /* and where their block starts before the caller's */
+	__u32 lazy;       /* frees of the object domain are not probed */
+	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
+	__u32 births; /* bursts: allocations are listed, this many at most in a window; 0: blocks are followed */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */
 	__u32 unicode_kind_shift;
 	__u32 stack_limit, bucket_mask, recycled_mask, slab_limit, chunk_mask;
@@ -193,6 +194,12 @@ struct tmbpf_large {
 	__u64 size;
 	__u32 stack;
 	__u32 code; /* holds a code object that stacks refer to */
+};
+
+struct tmbpf_birth { /* a block that was allocated in a window */
+	__u64 address, size;
+	__u32 stack;
+	__u32 raw; /* of the raw domain, else pymalloc's */
 };
 
 #define TMBPF_BUCKET_SLOTS 8
@@ -280,6 +287,7 @@ _Static_assert(sizeof(struct tmbpf_value) == 16, "value");
 _Static_assert(sizeof(struct tmbpf_site) == 48, "site");
 _Static_assert(sizeof(struct tmbpf_stack_stats) == 32, "stats");
 _Static_assert(sizeof(struct tmbpf_large) == 16, "large");
+_Static_assert(sizeof(struct tmbpf_birth) == 24, "birth");
 _Static_assert(sizeof(struct tmbpf_bucket) == 160, "bucket");
 _Static_assert(sizeof(struct tmbpf_chunk) == 16, "chunk");
 _Static_assert(sizeof(struct tmbpf_record_code) == 72, "code record");

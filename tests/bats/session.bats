@@ -109,7 +109,7 @@ teardown()
 		# Without the interpreter's end, which would free it all.
 		os._exit(7)
 	CODE
-	run -7 --separate-stderr tmbpf run -o run.pb.gz -- /usr/bin/python3 program.py
+	run -7 --separate-stderr tmbpf run --exact -o run.pb.gz -- /usr/bin/python3 program.py
 	[[ $output == *"line of the program's own"* ]]
 	tmbpf stats run.pb.gz --limit 100 >run.txt
 	grep 'program.py:2' run.txt

@@ -46,6 +46,7 @@
 #define bpf_ringbuf_query(map, what)               emulation_ring_query()
 #define bpf_get_current_task_btf()                 (&host_tasks[host_task])
 #define bpf_get_current_pid_tgid()                 (emulation.pid_tgid)
+#define bpf_ktime_get_ns()                         (++host_time)
 #define bpf_get_attach_cookie(context)             ((void)(context), emulation.cookie)
 #define bpf_loop(times, step, context, flags)                                                      \
 	({                                                                                         \
@@ -67,6 +68,7 @@
 #define HOST_TASKS 4
 static struct task_struct host_tasks[HOST_TASKS];
 static unsigned host_task;
+static __u64 host_time; /* goes on by 1 whenever it is looked at */
 
 #include "state.h"
 #undef const
@@ -82,6 +84,7 @@ static unsigned host_task;
 #define HOST_CODES   1024
 #define HOST_SITES   32
 #define HOST_RETURNS 8
+#define HOST_BIRTHS  8
 
 /* Puts COUNT more slabs in their place, as tracer_grow() does. */
 static inline void host_slabs_add(__u32 count)
@@ -108,6 +111,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	memset(handed, 0, sizeof(handed));
 	memset(host_tasks, 0, sizeof(host_tasks));
 	host_task = 0;
+	host_time = 0;
 	cfg.stack_limit = s.stacks ? s.stacks : HOST_STACKS;
 	cfg.bucket_mask = (s.buckets ? s.buckets : HOST_BUCKETS) - 1;
 	cfg.recycled_mask = HOST_STACKS - 1;
@@ -122,6 +126,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_array(&chunks, sizeof(*chunks.value), cfg.chunk_mask + 1);
 	emulation_array_of_maps(&slabs, cfg.slab_limit);
 	emulation_hash(&large, sizeof(*large.value), s.large ? s.large : HOST_LARGE);
+	emulation_array(&births, sizeof(*births.value), HOST_BIRTHS);
 	emulation_array(&stacks, sizeof(*stacks.value), cfg.bucket_mask + 1);
 	emulation_array(&stats, sizeof(*stats.value), cfg.stack_limit);
 	emulation_array(&recycled, sizeof(*recycled.value), cfg.recycled_mask + 1);

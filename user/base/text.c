@@ -228,3 +228,15 @@ void text_locale_init(void)
 	if (!chosen || strcmp(chosen, "C") == 0 || strcmp(chosen, "POSIX") == 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 }
+
+const char *text_estimate(const char *number, double error, char *buffer)
+{
+	char doubt[TEXT_NUMBER_MAX];
+
+	if (error > 0)
+		snprintf(buffer, TEXT_ESTIMATE_MAX, "%s \302\261 %s", number,
+			 text_size(error < 9e18 ? (uint64_t)error : UINT64_MAX, doubt));
+	else
+		snprintf(buffer, TEXT_ESTIMATE_MAX, "%s", number);
+	return buffer;
+}

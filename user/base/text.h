@@ -58,4 +58,9 @@ char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX]);
  */
 void text_locale_init(void);
 
+#define TEXT_ESTIMATE_MAX (2 * TEXT_NUMBER_MAX + 8)
+
+/* NUMBER, behind it " ± " and ERROR, bytes, if that is not 0. Returns BUFFER, of TEXT_ESTIMATE_MAX. */
+const char *text_estimate(const char *number, double error, char *buffer);
+
 #endif

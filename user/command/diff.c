@@ -168,7 +168,7 @@ static void growth_keep(struct comparison *comparison)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < comparison->count; i++) {
-		if (comparison->items[i].size_diff > 0)
+		if (comparison->items[i].size_diff > 0 && !comparison->items[i].noise)
 			comparison->items[kept++] = comparison->items[i];
 	}
 	comparison->count = kept;

@@ -75,7 +75,7 @@ static const char doc[] =
 	"Uses the process's session if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal "
 	"it prints plain lines.\v"
 	"Example:\n"
-	"  tmbpf -p 1234 --exact\n"
+	"  tmbpf -p 1234\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static struct error *arguments_check(const struct arguments *arguments, struct live *live)
@@ -166,8 +166,16 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 		text_size_diff((int64_t)(status_number(reply, "rss") -
 					 status_number(reply, "rss_at_start")),
 			       growth));
-	status_print_losses(reply, out);
-	try(sites_print(live, reply, out));
+	if (json_object_object_get_ex(reply, "cost", NULL)) {
+		status_print_cost(reply, out);
+		status_print_losses(reply, out);
+		try(status_print_growth(reply, live->limit, out));
+	} else {
+		status_print_losses(reply, out);
+		if (status_number(reply, "site_count") ||
+		    json_object_object_get_ex(reply, "sites", NULL))
+			try(sites_print(live, reply, out));
+	}
 	if (!live->terminal)
 		fputc('\n', out);
 	fflush(out);
@@ -261,7 +269,7 @@ static struct error *live_run(int argc, char **argv)
 
 const struct command command_live = {
 	.name = "-p",
-	.summary = "watch a process: `tmbpf -p PID --exact`",
+	.summary = "watch a process: `tmbpf -p PID`",
 	.needs = COMMAND_NEEDS_PRIVILEGES,
 	.run = live_run,
 };

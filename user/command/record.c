@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/record.h"
+#include "command/record_estimate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ static struct error *row_add(void *context, const struct symbols_row *row)
 		.size = row->size,
 		.total_count = row->total_count,
 		.total_size = row->total_size,
+		.size_error = row->size_error,
 	};
 
 	for (uint32_t i = 0; i < row->nframe; i++) {
@@ -141,6 +143,8 @@ static struct error *losses_add(const struct tracer_counters *counters,
 
 static const char *mode_name(const struct session *session)
 {
+	if (session->options.births_limit)
+		return SNAPSHOT_MODE_ESTIMATE;
 	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
 }
 
@@ -198,6 +202,8 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->peak = counters.peak;
 	if (session_is_lazy(session))
 		info_lazy(session, info);
+	if (session->burst)
+		info->period = burst_period(session->burst);
 	info->rss = session->last_rss;
 	info->coverage = coverage.share;
 	info->coverage_basis = strdup(coverage.basis);
@@ -216,8 +222,14 @@ struct error *record_snapshot(struct session *session, bool rested, struct snaps
 	try(session_walk(session, rested));
 	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
-	try(session_each(session, row_add, builder));
-	return snapshot_builder_finish(take(builder), ret);
+	if (session->options.births_limit)
+		try(record_estimate(session, row_add, builder));
+	else
+		try(session_each(session, row_add, builder));
+	try(snapshot_builder_finish(take(builder), ret));
+	if (session->options.births_limit)
+		(*ret)->info.current = snapshot_totals(*ret).size;
+	return NULL;
 }
 
 struct error *record_block(struct session *session, uint32_t stack, uint64_t size,
@@ -366,6 +378,8 @@ struct error *record_status(struct session *session, json_object *reply)
 	add_number(reply, "rss_at_start", session->rss_at_start);
 	add_number(reply, "tracer_pid", getpid());
 	status_counters(session, reply);
+	if (session->options.births_limit)
+		try(record_estimate_status(session, reply));
 	if (session->warning)
 		add_text(reply, "warning", session->warning);
 	return NULL;

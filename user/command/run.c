@@ -269,7 +269,8 @@ static void summary_print(struct session *session)
 	tracer_counters(session->tracer, &counters);
 	if (session_is_lazy(session))
 		lazy_summary_print(session);
-	else
+	else if (!session->options
+			  .births_limit) /* an estimate is in the snapshot, with its errors */
 		fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n",
 			session->pid, text_size(counters.current, current),
 			text_size(counters.peak, peak));

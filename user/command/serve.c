@@ -87,6 +87,11 @@ static struct error *serve_where(struct session *session, json_object *request, 
 	uint64_t size;
 
 	(void)reply;
+	if (session->options.births_limit)
+		return error_advise(
+			error_create(ERROR_NOTHING,
+				     "this session only samples: it does not know each block"),
+			"`tmbpf start --exact` traces every one.");
 	try(session_walk_block(session, request_number(request, "address")));
 	try(tracer_block(session->tracer, request_number(request, "address"), &stack, &size));
 	try(record_block(session, stack, size, &snapshot));
@@ -101,6 +106,8 @@ static struct error *serve_top(struct session *session, json_object *request, js
 	(void)ret;
 	(void)ret_size;
 	try(record_status(session, reply));
+	if (session->options.births_limit)
+		return NULL; /* its growth says more */
 	try(record_snapshot(session, true, &snapshot));
 	return top_fill(snapshot, request_number(request, "limit"), reply);
 }

@@ -5,18 +5,33 @@
 #include "base/error.h"
 #include "command/command.h"
 
-enum { OPTION_EXACT = 512, OPTION_LAZY_FREE, OPTION_NFRAME, OPTION_MAX_STACKS, OPTION_MAX_LARGE };
+enum {
+	OPTION_EXACT = 512,
+	OPTION_LAZY_FREE,
+	OPTION_NFRAME,
+	OPTION_MAX_STACKS,
+	OPTION_MAX_LARGE,
+	OPTION_OVERHEAD
+};
+
+/* Births listed of one window: about as many as a process can have in 10 ms. */
+#define BIRTHS_LIMIT 65536
+/* Stacks of one window. */
+#define BURST_STACKS 16384
 
 static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "How to trace:", 5},
 	{"exact", OPTION_EXACT, NULL, 0,
-	 "Trace every allocation and free (the mode there is; implied)", 5},
+	 "Trace every allocation and free, whatever that costs (default: estimate from short windows within --overhead)",
+	 5},
 	{"lazy-free", OPTION_LAZY_FREE, NULL, 0,
-	 "Half the traps: frees of small blocks are not probed; which are still held is read from the interpreter's "
+	 "As --exact, with half the traps: frees of small blocks are not probed; which are still held is read from the interpreter's "
 	 "pools when it is asked for. What is held stays exact, the peak is not measured",
 	 5},
 	{"nframe", OPTION_NFRAME, "N", 0, "Frames to keep of a traceback, 1 to 128 (default 25)",
 	 5},
+	{"overhead", OPTION_OVERHEAD, "PCT", 0,
+	 "What estimating may cost the process, percent of its time (default 2)", 5},
 	{"max-stacks", OPTION_MAX_STACKS, "N", 0,
 	 "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each)", 5},
 	{"max-large", OPTION_MAX_LARGE, "N", 0,
@@ -35,6 +50,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case OPTION_LAZY_FREE:
 		given->lazy_free = true;
+		return 0;
+	case OPTION_OVERHEAD:
+		given->overhead = value;
 		return 0;
 	case OPTION_NFRAME:
 		given->nframe = value;
@@ -67,6 +85,18 @@ struct error *session_options_check(const struct session_options *given, struct 
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
 	ret->lazy_free = given->lazy_free;
+	if ((given->exact || given->lazy_free) && given->overhead)
+		return error_create(
+			ERROR_USAGE,
+			"--overhead is a budget for estimates: tracing exactly has none");
+	if (!given->exact && !given->lazy_free) {
+		uint32_t percent = 2;
+
+		try(number_check("--overhead", given->overhead, 1, 50, &percent));
+		ret->births_limit = BIRTHS_LIMIT;
+		ret->stack_limit = ret->code_limit = BURST_STACKS;
+		ret->overhead = percent / 100.0;
+	}
 	try(number_check("--nframe", given->nframe, 1, TMBPF_NFRAME_MAX, &ret->nframe));
 	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
 			 &ret->stack_limit));

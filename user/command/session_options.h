@@ -11,7 +11,7 @@
 struct error;
 
 struct session_options { /* as they were given */
-	const char *nframe, *max_stacks, *max_large;
+	const char *nframe, *max_stacks, *max_large, *overhead;
 	bool exact, lazy_free;
 };
 

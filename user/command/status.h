@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct error;
+
 /* Members; 0 or "" where there is none. */
 uint64_t status_number(json_object *status, const char *key);
 const char *status_text(json_object *status, const char *key);
@@ -15,6 +17,10 @@ const char *status_size(json_object *status, const char *key, char *buffer);
 
 void status_print(json_object *status, FILE *out);
 void status_print_line(json_object *status, FILE *out);
+
+/* Of a session that estimates: what it costs; and at most LIMIT lines that grow. */
+void status_print_cost(json_object *status, FILE *out);
+struct error *status_print_growth(json_object *status, size_t limit, FILE *out);
 
 /* The lines about what is not seen: losses and coverage. */
 void status_print_losses(json_object *status, FILE *out);

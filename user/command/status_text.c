@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "command/status.h"
+#include "view/table.h"
 
 uint64_t status_number(json_object *status, const char *key)
 {
@@ -60,6 +62,75 @@ void status_print_losses(json_object *status, FILE *out)
 			(unsigned long long)json_object_get_uint64(count));
 }
 
+void status_print_cost(json_object *status, FILE *out)
+{
+	json_object *cost, *stopped = NULL;
+
+	if (!json_object_object_get_ex(status, "cost", &cost))
+		return;
+	fprintf(out,
+		"cost      %.2f %% of the process's time, budget %.0f %% (%s confidence: %llu windows, %llu hits)\n",
+		100 * status_real(cost, "share", 0), 100 * status_real(cost, "budget", 0),
+		status_text(cost, "confidence"),
+		(unsigned long long)status_number(status, "windows"),
+		(unsigned long long)status_number(cost, "hits"));
+	json_object_object_get_ex(cost, "stopped", &stopped);
+	if (json_object_get_boolean(stopped))
+		fprintf(out,
+			"stopped   even the rarest windows cost more than the budget; --overhead raises it\n");
+}
+
+/* "12.3 MiB ± 1.2" */
+static char *estimate_text(json_object *row, const char *value, const char *error)
+{
+	char size[TEXT_NUMBER_MAX], doubt[TEXT_NUMBER_MAX], *text = NULL;
+
+	text_size((uint64_t)status_real(row, value, 0), size);
+	text_size((uint64_t)status_real(row, error, 0), doubt);
+	return asprintf(&text, "%s \302\261 %s", size, doubt) < 0 ? NULL : text;
+}
+
+struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
+{
+	static const struct table_column columns[] = {
+		{"growth", true}, {"held", true}, {"windows", true}, {"line", false}};
+	cleanup(table_cleanup) struct table *table = NULL;
+	json_object *rows, *grows;
+	size_t others = 0;
+
+	if (!json_object_object_get_ex(status, "growth", &rows))
+		return NULL;
+	try(table_create(columns, array_size(columns), &table));
+	for (size_t i = 0; i < json_object_array_length(rows) && i < limit; i++) {
+		json_object *row = json_object_array_get_idx(rows, i);
+		cleanup_free char *growth = estimate_text(row, "size", "size_error");
+		cleanup_free char *held = estimate_text(row, "held", "held_error");
+		cleanup_free char *name = text_display(status_text(row, "filename"));
+		cleanup_free char *function = text_display(status_text(row, "function"));
+		cleanup_free char *place = NULL;
+		char windows[24];
+
+		if (!json_object_object_get_ex(row, "grows", &grows) ||
+		    !json_object_get_boolean(grows)) {
+			others++;
+			continue;
+		}
+		snprintf(windows, sizeof(windows), "%llu",
+			 (unsigned long long)status_number(row, "windows"));
+		if (asprintf(&place, "%s:%llu %s", name ? name : "",
+			     (unsigned long long)status_number(row, "lineno"),
+			     function ? function : "") < 0)
+			place = NULL;
+		try(table_row(table, (const char *const[]){growth ? growth : "", held ? held : "",
+							   windows, place ? place : ""}));
+	}
+	if (others < json_object_array_length(rows))
+		table_print(table, out, terminal_has_colour(out));
+	else
+		fprintf(out, "nothing is known to grow\n");
+	return NULL;
+}
+
 static void state_print(json_object *status, FILE *out)
 {
 	const char *state = status_text(status, "state");
@@ -114,6 +185,14 @@ void status_print(json_object *status, FILE *out)
 	fprintf(out, "current   %s in %llu blocks",
 		text_size(status_number(status, "current"), one),
 		(unsigned long long)status_number(status, "blocks"));
+	if (json_object_object_get_ex(status, "cost", NULL)) {
+		status_print_cost(status, out);
+		status_print_losses(status, out);
+		state_print(status, out);
+		fputc('\n', out);
+		error_destroy(status_print_growth(status, 10, out));
+		return;
+	}
 	walk_print(status, out);
 	fprintf(out, "peak      %s\n", status_size(status, "peak", one));
 	fprintf(out, "rss       %s, %s when tracing began\n",

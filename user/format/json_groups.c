@@ -7,6 +7,7 @@
 #include "snapshot/snapshot.h"
 #include "snapshot/statistics.h"
 #include "snapshot/tables.h"
+#include <math.h>
 
 /* What a group stands for. */
 struct subject {
@@ -50,6 +51,12 @@ static void json_subject(struct json *json, struct json_object *to, const struct
 	json_number(json, to, "total_nframe", traceback->total_nframe);
 }
 
+/* A standard error, in whole bytes. */
+static uint64_t whole_bytes(double error)
+{
+	return error < (double)INT64_MAX ? (uint64_t)(error + 0.5) : INT64_MAX;
+}
+
 static struct error *json_print_statistic(const struct tables *tables,
 					  const struct statistics *statistics, size_t i, FILE *file)
 {
@@ -60,6 +67,9 @@ static struct error *json_print_statistic(const struct tables *tables,
 
 	json_init(&json);
 	json_number(&json, json.root, "size", statistic->size);
+	if (statistic->size_variance > 0)
+		json_number(&json, json.root, "size_error",
+			    whole_bytes(sqrt(statistic->size_variance)));
 	json_number(&json, json.root, "count", statistic->count);
 	json_number(&json, json.root, "total_size", statistic->total_size);
 	json_number(&json, json.root, "total_count", statistic->total_count);
@@ -116,6 +126,10 @@ static struct error *json_print_difference(const struct tables *tables,
 	json_init(&json);
 	json_number(&json, json.root, "size", last->size);
 	json_signed(&json, json.root, "size_diff", difference->size_diff);
+	if (difference->size_error > 0) {
+		json_number(&json, json.root, "size_error", whole_bytes(difference->size_error));
+		json_flag(&json, json.root, "noise", difference->noise);
+	}
 	json_number(&json, json.root, "count", last->count);
 	json_signed(&json, json.root, "count_diff", difference->count_diff);
 	json_values(&json, json.root, "values", values, comparison->snapshot_count);

@@ -48,6 +48,7 @@ static const struct info_field info_fields[] = {
 	FIELD(python_version, VALUE_HEX),
 	FIELD(mode, VALUE_TEXT),
 	FIELD(traceback_limit, VALUE_UINT32),
+	FIELD(period, VALUE_UINT64),
 	FIELD(current, VALUE_UINT64),
 	FIELD(peak, VALUE_UINT64),
 	FIELD(peak_unmeasured, VALUE_FLAG),

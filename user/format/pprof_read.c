@@ -75,7 +75,7 @@ struct reader {
 	} sample_types[SAMPLE_TYPE_MAX];
 	size_t sample_type_count, sample_count, comment_count;
 	/* Which of the values these are, -1 for none. */
-	int alloc_objects, alloc_space, inuse_objects, inuse_space;
+	int alloc_objects, alloc_space, inuse_objects, inuse_space, inuse_space_error;
 
 	/* Of the sample at hand. */
 	uint32_t *traceback;
@@ -204,6 +204,7 @@ static struct error *find_sample_types(struct reader *reader)
 	try(find_sample_type(reader, "alloc_space", "bytes", &reader->alloc_space));
 	try(find_sample_type(reader, "inuse_objects", "count", &reader->inuse_objects));
 	try(find_sample_type(reader, "inuse_space", "bytes", &reader->inuse_space));
+	try(find_sample_type(reader, "inuse_space_error", "bytes", &reader->inuse_space_error));
 	if (reader->inuse_objects < 0 || reader->inuse_space < 0)
 		return error_create(ERROR_FAILED, "it is no heap profile: it has no "
 						  "inuse_objects/count and inuse_space/bytes");
@@ -500,6 +501,7 @@ static struct error *add_sample(struct reader *reader)
 	try(take_value(reader, reader->alloc_space, &trace->total_size));
 	try(take_value(reader, reader->inuse_objects, &trace->count));
 	try(take_value(reader, reader->inuse_space, &trace->size));
+	try(take_value(reader, reader->inuse_space_error, &trace->size_error));
 	reader->traceback_frames += reader->nframe;
 	if (reader->traceback_frames > PPROF_FRAME_MAX)
 		return refuse_many("frames", PPROF_FRAME_MAX);

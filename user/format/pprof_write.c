@@ -25,6 +25,7 @@ enum fixed_string {
 	STRING_SPACE,
 	STRING_DOMAIN,
 	STRING_TOTAL_NFRAME,
+	STRING_INUSE_SPACE_ERROR,
 	STRING_EXECUTABLE,
 	STRING_COMMENT, /* the first one's */
 };
@@ -40,6 +41,7 @@ static const char *const fixed_strings[] = {
 	[STRING_SPACE] = "space",
 	[STRING_DOMAIN] = "domain",
 	[STRING_TOTAL_NFRAME] = "total_nframe",
+	[STRING_INUSE_SPACE_ERROR] = "inuse_space_error",
 };
 
 /* Identifiers in the profile are one more than positions in locations[] and functions[]. */
@@ -246,7 +248,7 @@ static struct error *writer_pack(struct writer *writer, const Tmbpf__Profile *pa
 static struct error *write_head(struct writer *writer)
 {
 	const struct snapshot_info *info = &writer->snapshot->info;
-	Tmbpf__ValueType types[5], *type_pointers[5];
+	Tmbpf__ValueType types[6], *type_pointers[6];
 	cleanup_free int64_t *comments = calloc(writer->comment_count + 1, sizeof(*comments));
 	Tmbpf__Profile part = TMBPF__PROFILE__INIT;
 
@@ -261,11 +263,16 @@ static struct error *write_head(struct writer *writer)
 	types[1].type = STRING_ALLOC_SPACE;
 	types[2].type = STRING_INUSE_OBJECTS;
 	types[3].type = STRING_INUSE_SPACE;
-	types[4].type = STRING_SPACE;
-	part.n_sample_type = 4;
+	types[4].type = STRING_INUSE_SPACE_ERROR;
+	types[5].type = STRING_SPACE;
+	if (info->period) { /* blocks, not bytes, are sampled */
+		types[5].type = STRING_INUSE_OBJECTS;
+		types[5].unit = STRING_COUNT;
+	}
+	part.n_sample_type = info->period ? 5 : 4; /* only estimates have errors */
 	part.sample_type = type_pointers;
-	part.period_type = &types[4];
-	part.period = 1; /* each byte is seen */
+	part.period_type = &types[5];
+	part.period = info->period ? (int64_t)info->period : 1; /* each byte is seen */
 	part.default_sample_type = STRING_INUSE_SPACE;
 	part.time_nanos = info->time_nanos;
 	part.duration_nanos = info->duration_nanos;
@@ -283,7 +290,8 @@ static struct error *write_sample(struct writer *writer, const struct trace *tra
 	const uint32_t *frames = &tables->traceback_frames[traceback->first];
 	uint32_t nframe = frames_written(writer, traceback);
 	int64_t values[] = {(int64_t)trace->total_count, (int64_t)trace->total_size,
-			    (int64_t)trace->count, (int64_t)trace->size};
+			    (int64_t)trace->count, (int64_t)trace->size,
+			    (int64_t)trace->size_error};
 	Tmbpf__Label labels[2] = {TMBPF__LABEL__INIT, TMBPF__LABEL__INIT};
 	Tmbpf__Label *label_pointers[2];
 	Tmbpf__Sample sample = TMBPF__SAMPLE__INIT, *samples[] = {&sample};
@@ -295,7 +303,7 @@ static struct error *write_sample(struct writer *writer, const struct trace *tra
 		writer->location_ids[i] = writer->frame_ids[frames[i]];
 	sample.n_location_id = nframe;
 	sample.location_id = writer->location_ids;
-	sample.n_value = array_size(values);
+	sample.n_value = writer->snapshot->info.period ? 5 : 4;
 	sample.value = values;
 	sample.label = label_pointers;
 	if (trace->domain != 0) {

@@ -221,3 +221,19 @@ struct error *python_pools_headers(struct python_pools *pools, const struct pyth
 	}
 	return NULL;
 }
+
+struct error *python_pools_at(struct python_pools *pools, uint64_t address,
+			      struct error *(*visit)(void *context, const struct python_pool *pool),
+			      void *context)
+{
+	struct python_pool pool = {.address = address};
+	struct error *error = memory_read(&pools->python->process->memory, address, pools->memory,
+					  pools->python->heap.pool_size);
+	bool stable = false;
+
+	if (!error)
+		error = pool_read(pools, pools->memory, &pool, &stable);
+	if (error)
+		return arena_gone(pools, error);
+	return stable && pool.live > 0 ? visit(context, &pool) : NULL;
+}

@@ -80,6 +80,11 @@ struct error *python_pools_headers(struct python_pools *pools, const struct pyth
 							  const struct python_pool *pool),
 				   void *context);
 
+/* Calls VISIT for the pool at ADDRESS alone, if it is there, is a pool and holds something. */
+struct error *python_pools_at(struct python_pools *pools, uint64_t address,
+			      struct error *(*visit)(void *context, const struct python_pool *pool),
+			      void *context);
+
 struct python_pools_unread python_pools_unread(const struct python_pools *pools);
 
 #endif

@@ -6,6 +6,7 @@
 #include "snapshot/grouping.h"
 #include "snapshot/snapshot.h"
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 void comparison_destroy(struct comparison *comparison)
@@ -53,6 +54,7 @@ static struct error *comparing_add(void *context, uint32_t group, const struct t
 	/* Neither term exceeds INT64_MAX, nor may the sum. */
 	value->size += trace->size;
 	value->count += trace->count;
+	value->size_variance += (double)trace->size_error * (double)trace->size_error;
 	if (value->size > INT64_MAX || value->count > INT64_MAX)
 		return error_create(ERROR_FAILED, "cumulative sizes exceed 63 bits");
 	return NULL;
@@ -89,6 +91,10 @@ static void difference_init(struct difference *difference, const struct comparis
 		.count_diff = (int64_t)last->count - (int64_t)values->count,
 		.values = row * columns,
 	};
+	difference->size_error = sqrt(values->size_variance + last->size_variance);
+	difference->noise = difference->size_error > 0 &&
+			    fabs((double)difference->size_diff) <= 2 * difference->size_error;
+	difference->grows = !difference->noise;
 	for (size_t i = 1; i < columns; i++)
 		difference->grows = difference->grows && values[i].size > values[i - 1].size;
 }
@@ -156,7 +162,7 @@ static struct error *comparing_finish(struct comparing *comparing)
 		if (row_empty(comparison, i))
 			continue;
 		difference_init(&difference, comparison, &grouping->groups[i], i);
-		order->keys[0] = magnitude(difference.size_diff);
+		order->keys[0] = difference.noise ? 0 : magnitude(difference.size_diff);
 		if (comparison->snapshot_count > 2 && difference.grows)
 			order->keys[0] |= GROWS_FIRST;
 		order->keys[1] = last_value(comparison, i)->size;

@@ -17,6 +17,7 @@ struct snapshot;
 /* What a group held in one snapshot: 0 where it has no such group. */
 struct comparison_value {
 	uint64_t count, size;
+	double size_variance; /* as in struct statistic */
 };
 
 /* One group: a StatisticDiff, if there are two snapshots. */
@@ -27,6 +28,8 @@ struct difference {
 	bool grows; /* larger in each snapshot than in the one before it, also from nothing */
 	/* The last one's less the first one's. Sizes do not exceed INT64_MAX (snapshot.h). */
 	int64_t size_diff, count_diff;
+	double size_error; /* of size_diff, where estimates were compared; else 0 */
+	bool noise; /* of estimates: within twice the error, so that nothing is known to differ; ranked last */
 	size_t values; /* index into values: one for each snapshot, oldest first */
 };
 

@@ -7,6 +7,7 @@
 #include "snapshot/filter.h"
 #include "snapshot/tables.h"
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 struct snapshot_builder {
@@ -69,6 +70,14 @@ static bool totals_add(struct snapshot_totals *totals, const struct trace *trace
 	       sum_add(&totals->total_size, trace->total_size);
 }
 
+/* Of a sum, as if its terms' errors were independent of each other: calibrated to one total, they make up for each other. */
+static uint64_t errors_add(uint64_t left, uint64_t right)
+{
+	double error = hypot((double)left, (double)right);
+
+	return error < (double)INT64_MAX ? (uint64_t)(error + 0.5) : INT64_MAX;
+}
+
 /* Adds to the totals, and a row for TRACE unless it goes to the row SUM. */
 static struct error *trace_add(struct snapshot_builder *builder, const struct trace *trace,
 			       struct trace *sum)
@@ -85,6 +94,7 @@ static struct error *trace_add(struct snapshot_builder *builder, const struct tr
 		sum->size += trace->size;
 		sum->total_count += trace->total_count;
 		sum->total_size += trace->total_size;
+		sum->size_error = errors_add(sum->size_error, trace->size_error);
 	} else {
 		try(array_reserve(&snapshot->traces, &builder->trace_capacity,
 				  snapshot->trace_count, 1, sizeof(*snapshot->traces)));

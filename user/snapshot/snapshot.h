@@ -23,6 +23,7 @@ struct trace {
 	uint32_t traceback;               /* index */
 	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since start */
+	uint64_t size_error; /* of an estimate: the standard error of size, bytes; 0: it is exact */
 };
 
 struct loss {       /* what was not seen, by cause */
@@ -32,8 +33,9 @@ struct loss {       /* what was not seen, by cause */
 };
 
 /* How it was traced. */
-#define SNAPSHOT_MODE_EXACT "exact"
-#define SNAPSHOT_MODE_LAZY  "exact, lazy frees"
+#define SNAPSHOT_MODE_EXACT    "exact"
+#define SNAPSHOT_MODE_LAZY     "exact, lazy frees"
+#define SNAPSHOT_MODE_ESTIMATE "estimate"
 
 struct snapshot_info {
 	int64_t time_nanos;     /* when it was taken, since the epoch */
@@ -50,9 +52,11 @@ struct snapshot_info {
 	uint32_t python_version;  /* hexversion */
 	char *mode;               /* SNAPSHOT_MODE_*, "" unknown */
 	uint32_t traceback_limit; /* nframe */
-	uint64_t current, peak;   /* bytes */
-	bool peak_unmeasured;     /* the mode does not tell; peak is 0 */
-	uint64_t rss;             /* bytes, 0 unknown */
+	uint64_t
+		period; /* of an estimate: how many blocks one that was seen stands for; 0: each was seen */
+	uint64_t current, peak; /* bytes */
+	bool peak_unmeasured;   /* the mode does not tell; peak is 0 */
+	uint64_t rss;           /* bytes, 0 unknown */
 	double coverage; /* share of allocations that the probes see, 0 to 1; negative: not known */
 	char *coverage_basis; /* how that was established */
 	struct loss *losses;

@@ -73,6 +73,7 @@ static struct error *summing_add(void *context, uint32_t group, const struct tra
 		summing->sums[summing->count++] = (struct statistic){0};
 	}
 	sum = &summing->sums[group];
+	sum->size_variance += (double)trace->size_error * (double)trace->size_error;
 	/* A cumulative sum may count a block once for each of 65535 frames. */
 	if (!sum_add(&sum->count, trace->count) || !sum_add(&sum->size, trace->size) ||
 	    !sum_add(&sum->total_count, trace->total_count) ||

@@ -37,6 +37,7 @@ struct statistic {
 	bool several_functions;
 	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since start */
+	double size_variance; /* of estimates: the square of size's standard error; 0: exact */
 };
 
 struct statistics {

@@ -7,6 +7,8 @@
 #include <linux/bpf.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -174,4 +176,81 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 	feature_print(out, "uprobe session", features->uprobe_session,
 		      features->uprobe_session_errno,
 		      "malloc results that return to unknown places, Linux 6.13");
+}
+
+#define TRAPS 20000
+
+/* Runs in a child: waits for a byte, calls what is probed, and tells how long that took, TIMES times. */
+static void traps_run(int in, int out, int times)
+{
+	void (*volatile call)(void) = probed;
+	struct timespec begin, end;
+	char byte;
+
+	while (times-- && read(in, &byte, 1) == 1) {
+		uint64_t ns;
+
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+		for (int i = 0; i < TRAPS; i++)
+			call();
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+		ns = (end.tv_sec - begin.tv_sec) * 1000000000ull + end.tv_nsec - begin.tv_nsec;
+		if (write(out, &ns, sizeof(ns)) != sizeof(ns))
+			break;
+	}
+}
+
+static struct error *traps_time(const int pipes[4], uint64_t *ret)
+{
+	if (write(pipes[1], "", 1) != 1 || read(pipes[2], ret, sizeof(*ret)) != sizeof(*ret))
+		return error_create(ERROR_FAILED, "cannot measure what a probe costs");
+	return NULL;
+}
+
+static struct error *traps_compare(pid_t child, const int pipes[4], uint64_t *ret)
+{
+	uint64_t offset = own_offset(probed), cookie = 0, before, after;
+	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, false};
+	int number;
+	cleanup_fd int program = program_load(ATTACH_UPROBE_MULTI, &number);
+	cleanup_fd int link = -1;
+
+	if (program < 0)
+		return error_create_errno(ERROR_FAILED, number, "cannot load a BPF program");
+	try(traps_time(pipes, &before));
+	try(probes_attach(program, &probes, child, &link));
+	try(traps_time(pipes, &after));
+	*ret = after > before ? (after - before) / TRAPS : 0;
+	return NULL;
+}
+
+struct error *trap_measure(uint64_t *ret)
+{
+	int pipes[4] = {-1, -1, -1, -1};
+	struct error *error;
+	pid_t child = -1;
+
+	if (!pipe(pipes) && !pipe(pipes + 2))
+		child = fork();
+	if (!child) {
+		close(pipes[1]);
+		traps_run(pipes[0], pipes[3], 2);
+		_exit(0);
+	}
+	/* A child that ends is seen at its end of the pipes. */
+	for (int i = 0; i < 4 && child > 0; i += 3) {
+		close(pipes[i]);
+		pipes[i] = -1;
+	}
+	if (child < 0)
+		error = error_create_errno(ERROR_FAILED, errno,
+					   "cannot measure what a probe costs");
+	else
+		error = traps_compare(child, pipes, ret);
+	for (size_t i = 0; i < array_size(pipes); i++)
+		if (pipes[i] >= 0)
+			close(pipes[i]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	return error;
 }

@@ -31,6 +31,12 @@ void kernel_features_probe(struct kernel_features *ret);
 /* One line a feature: what it is, whether it is there, what it is needed for. */
 void kernel_features_print(const struct kernel_features *features, FILE *out);
 
+/*
+ * Nanoseconds that a hit of a probe on an emulated instruction takes, with a program that does nothing: measured on a
+ * child of our own, in some milliseconds.
+ */
+struct error *trap_measure(uint64_t *ret);
+
 struct probes {
 	const char *path;        /* any path that leads to the file's inode */
 	const uint64_t *offsets; /* in the file */

@@ -38,6 +38,22 @@ uint64_t session_now(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
+static void drain(void *session)
+{
+	session_drain(session);
+}
+
+/* In bursts, windows open by themselves. */
+static struct error *session_burst(struct session *session)
+{
+	struct burst_options options = {.overhead = session->options.overhead};
+
+	clock_gettime(CLOCK_REALTIME, &session->since);
+	session->since_monotonic = session_now();
+	return burst_create(session->tracer, session->symbols, session->process, &options, drain,
+			    session, &session->burst);
+}
+
 static void session_begin(struct session *session)
 {
 	clock_gettime(CLOCK_REALTIME, &session->since);
@@ -60,6 +76,12 @@ static struct error *session_start(struct session *session, pid_t pid)
 	try(process_check(session->process));
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
 	session->last_rss = session->rss_at_start;
+	if (session->options.births_limit) {
+		clock_gettime(CLOCK_REALTIME, &session->since);
+		session->since_monotonic = session_now();
+		/* A heap that is not there yet cannot be counted. */
+		return session->twin_unchecked ? NULL : session_burst(session);
+	}
 	session_begin(session);
 	return NULL;
 }
@@ -100,6 +122,7 @@ void session_destroy(struct session *session)
 	if (!session)
 		return;
 	session_end(session);
+	burst_destroy(session->burst);
 	symbols_destroy(session->symbols);
 	tracer_destroy(session->tracer);
 	process_destroy(session->process);
@@ -258,6 +281,13 @@ static void record_ignore(void *context, const struct tmbpf_record *record, size
 
 struct error *session_clear(struct session *session)
 {
+	if (session->options.births_limit && !session->burst)
+		return NULL; /* nothing was seen yet */
+	if (session->burst) {
+		clock_gettime(CLOCK_REALTIME, &session->since);
+		session->since_monotonic = session_now();
+		return burst_clear(session->burst);
+	}
 	tracer_close(session->tracer);
 	try(tracer_clear(session->tracer));
 	tracer_ring_consume(session->tracer, record_ignore, NULL);
@@ -344,12 +374,20 @@ static void session_tick(struct session *session, uint64_t *swept)
 	if (!session->twin_unchecked && session->state == SESSION_RUNNING && !session_gone(session))
 		session_warn(session, tracer_hooks(session->tracer));
 	walk_own(session, now);
+	if (session->burst && session->state == SESSION_RUNNING && !session_gone(session))
+		session_warn(session, burst_tick(session->burst));
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;
-	twin_check(session);
+	if (session->twin_unchecked) {
+		twin_check(session);
+		if (!session->twin_unchecked && session->options.births_limit &&
+		    session->state == SESSION_RUNNING)
+			session_warn(session, session_burst(session));
+	}
 	session_warn(session, tracer_modules(session->tracer));
-	symbols_sweep(session->symbols, now);
+	if (!session->burst)
+		symbols_sweep(session->symbols, now);
 	error = process_resident(session->process, &rss, &anonymous);
 	if (!error && rss)
 		session->last_rss = rss;
@@ -369,7 +407,9 @@ struct error *session_serve(struct session *session, const struct session_reques
 			{.fd = signals, .events = POLLIN},
 		};
 
-		if (poll(waits, array_size(waits), TICK_MS) < 0 && errno != EINTR)
+		int wait = session->burst ? burst_wait(session->burst, TICK_MS) : TICK_MS;
+
+		if (poll(waits, array_size(waits), wait) < 0 && errno != EINTR)
 			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d",
 						  session->process->pid);
 		session_tick(session, &swept);

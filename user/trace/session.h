@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "target/process.h"
+#include "trace/burst.h"
 #include "trace/symbols.h"
 #include "trace/tracer.h"
 
@@ -38,6 +39,7 @@ struct session {
 	struct process *process;
 	struct tracer *tracer;
 	struct symbols *symbols;
+	struct burst *burst; /* NULL: every allocation and free is traced */
 	struct tracer_options options;
 	enum session_state state;
 	struct timespec since;    /* real time: tracing began, or was cleared */

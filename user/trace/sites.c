@@ -34,6 +34,7 @@ struct sites {
 	size_t count, capacity;
 	struct group *groups;
 	size_t group_count;
+	size_t own_groups; /* of the interpreter's file */
 	struct module *modules;
 	size_t module_count, module_capacity;
 	bool want_returns, pymalloc, lazy_free;
@@ -435,6 +436,7 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 		error = plan_add(sites, python, plan);
 	if (!error)
 		error = hooks_add(sites, python, plan, tables);
+	sites->own_groups = sites->group_count;
 	if (!error)
 		error = modules_add(sites, python);
 	/*
@@ -514,6 +516,39 @@ void sites_group(const struct sites *sites, size_t index, struct probes *ret)
 	ret->cookies = sites->cookies + group->first;
 	ret->count = group->count;
 	ret->session = group->tails;
+}
+
+static bool site_sees_births(const struct tmbpf_site *site)
+{
+	switch (site->action) {
+	case TMBPF_OBJ_FREE:
+	case TMBPF_RAW_FREE:
+	case TMBPF_REFILL:
+	case TMBPF_REUSE:
+		return false;
+	}
+	return true;
+}
+
+void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
+			uint64_t *cookies, struct probes *ret)
+{
+	sites_group(sites, index, ret);
+	if (index < sites->own_groups) {
+		uint32_t count = 0;
+
+		for (uint32_t i = 0; i < ret->count; i++) {
+			if (!site_sees_births(&sites->records[ret->cookies[i]]))
+				continue;
+			offsets[count] = ret->offsets[i];
+			cookies[count++] = ret->cookies[i];
+		}
+		ret->count = count;
+	} else {
+		ret->count = 0;
+	}
+	ret->offsets = offsets;
+	ret->cookies = cookies;
 }
 
 struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map)

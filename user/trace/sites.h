@@ -52,6 +52,13 @@ bool sites_pymalloc(const struct sites *sites);
 size_t sites_group_count(const struct sites *sites);
 void sites_group(const struct sites *sites, size_t index, struct probes *ret);
 
+/*
+ * Those sites of a group that see allocations and their results, as bursts want them; COUNT 0: none. What
+ * other modules return to is left out. OFFSETS and COOKIES have room for all of the group.
+ */
+void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
+			uint64_t *cookies, struct probes *ret);
+
 /* Adds the sites of modules that the process has loaded since, as further groups. */
 struct error *sites_modules(struct sites *sites, const struct python *python);
 

@@ -28,6 +28,7 @@ struct symbol_frame {
 struct row { /* a traceback: what one or more stacks mean */
 	UT_hash_handle hh;
 	uint32_t stacks; /* that mean it */
+	uint32_t held;   /* by those to whom it was given */
 	uint32_t nframe, total_nframe;
 	uint64_t past_count, past_size; /* allocated by stacks that were given back */
 	struct symbol_frame frames[];   /* the key, with the two numbers */
@@ -121,24 +122,40 @@ static void row_destroy(struct symbols *symbols, struct row *row)
 	free(row);
 }
 
-void symbols_clear(struct symbols *symbols)
+/* Forgets stacks and code objects, and the tracebacks that nobody holds, or ALL. */
+static void symbols_forget(struct symbols *symbols, bool all)
 {
 	struct code *code, *next_code;
 	struct row *row, *next_row;
 
 	HASH_ITER (hh, symbols->codes, code, next_code)
 		code_destroy(symbols, code);
-	HASH_ITER (hh, symbols->rows, row, next_row)
-		row_destroy(symbols, row);
+	HASH_ITER (hh, symbols->rows, row, next_row) {
+		row->stacks = 0;
+		if (all || !row->held)
+			row_destroy(symbols, row);
+	}
 	for (uint32_t i = 0; i < tracer_stack_limit(symbols->tracer); i++)
 		symbols->stacks[i] = (struct stack){.serial = symbols->stacks[i].serial};
 	memset(symbols->placed, 0, tracer_place_count(symbols->tracer) * sizeof(*symbols->placed));
 	free(symbols->kept);
 	symbols->kept = NULL;
 	symbols->retired_count = 0;
-	symbols->past_rows = 0;
+	symbols->past_rows = HASH_COUNT(symbols->rows);
 	symbols->dropped_count = symbols->dropped_size = 0;
-	memset(&symbols->counters, 0, sizeof(symbols->counters));
+	symbols->counters.stacks = 0;
+	if (all)
+		memset(&symbols->counters, 0, sizeof(symbols->counters));
+}
+
+void symbols_clear(struct symbols *symbols)
+{
+	symbols_forget(symbols, true);
+}
+
+void symbols_restart(struct symbols *symbols)
+{
+	symbols_forget(symbols, false);
 }
 
 void symbols_destroy(struct symbols *symbols)
@@ -491,7 +508,7 @@ static bool stack_recycle(struct symbols *symbols, uint32_t id)
 	if (--row->stacks)
 		return true;
 	symbols->past_rows++;
-	if (symbols->past_rows > PAST_TRACEBACKS_MAX)
+	if (symbols->past_rows > PAST_TRACEBACKS_MAX && !row->held)
 		row_drop(symbols, row);
 	return true;
 }
@@ -571,6 +588,37 @@ static struct error *stack_visit(struct symbols *symbols, uint32_t id,
 	    !symbols->stacks[id].row)
 		return special_visit("<lost>", visited, visit, context);
 	return row_visit(symbols->stacks[id].row, visited, visit, context);
+}
+
+struct symbols_traceback *symbols_hold(struct symbols *symbols, uint32_t stack)
+{
+	struct row *row;
+
+	if (stack >= tracer_stack_limit(symbols->tracer) || !symbols->stacks[stack].row)
+		return NULL;
+	row = symbols->stacks[stack].row;
+	row->held++;
+	return (struct symbols_traceback *)row;
+}
+
+void symbols_release(struct symbols *symbols, struct symbols_traceback *traceback)
+{
+	struct row *row = (struct row *)traceback;
+
+	if (!row || --row->held || row->stacks)
+		return;
+	symbols->past_rows--;
+	row_destroy(symbols, row);
+}
+
+struct error *symbols_traceback_visit(struct symbols *symbols,
+				      const struct symbols_traceback *traceback,
+				      const struct symbols_row *row, symbols_visitor visit,
+				      void *context)
+{
+	if (!traceback)
+		return stack_visit(symbols, TMBPF_STACK_UNKNOWN, row, visit, context);
+	return row_visit((const struct row *)traceback, row, visit, context);
 }
 
 /* What stack ID holds and has allocated: held now, or when it was noted. */

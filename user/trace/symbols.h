@@ -38,6 +38,19 @@ void symbols_record(void *symbols, const struct tmbpf_record *record, size_t siz
 /* Gives back what can be given back. NOW in monotonic nanoseconds; to be called about once a second. */
 void symbols_sweep(struct symbols *symbols, uint64_t now);
 
+/*
+ * For bursts: forgets stacks and code objects, whose ids start anew, and all tracebacks that nobody holds; before
+ * tracer_burst_open(), once the ring is empty.
+ */
+void symbols_restart(struct symbols *symbols);
+
+/* A traceback, known beyond the stack that it was learned from. */
+struct symbols_traceback;
+
+/* What STACK means, held once more; NULL if that is not known. */
+struct symbols_traceback *symbols_hold(struct symbols *symbols, uint32_t stack);
+void symbols_release(struct symbols *symbols, struct symbols_traceback *traceback);
+
 /* Forgets all; after tracer_clear(). */
 void symbols_clear(struct symbols *symbols);
 
@@ -52,6 +65,7 @@ struct symbols_row { /* what one stack allocated; several may mean the same trac
 	uint32_t nframe, total_nframe;
 	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since the window opened */
+	uint64_t size_error;              /* of an estimate: size's standard error */
 };
 
 typedef struct error *(*symbols_visitor)(void *context, const struct symbols_row *row);
@@ -65,6 +79,11 @@ struct error *symbols_each_kept(struct symbols *symbols, symbols_visitor visit, 
 
 /* Whether the stack table is filling up: stacks that hold nothing should be found soon. */
 bool symbols_tight(const struct symbols *symbols);
+/* Hands TRACEBACK (NULL: one that was lost) to VISIT, with the numbers of ROW. */
+struct error *symbols_traceback_visit(struct symbols *symbols,
+				      const struct symbols_traceback *traceback,
+				      const struct symbols_row *row, symbols_visitor visit,
+				      void *context);
 
 /* Hands one row to VISIT: a block of SIZE bytes that STACK allocated. */
 struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,

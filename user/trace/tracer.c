@@ -81,6 +81,9 @@ static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, options->slab_limit);
 	failed |= bpf_map__set_max_entries(skeleton->maps.large, options->large_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.births,
+					   options->births_limit ? options->births_limit : 1);
+	config->births = options->births_limit;
 	failed |= bpf_map__set_max_entries(skeleton->maps.codes, options->code_limit);
 	failed |= bpf_map__set_max_entries(skeleton->maps.stacks, buckets);
 	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);
@@ -137,7 +140,8 @@ static struct error *programs_load(struct tracer *tracer)
 	config = (struct tmbpf_config *)&skeleton->rodata->cfg;
 	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
 	config->nframe = tracer->options.nframe;
-	config->return_probes = features.uprobe_session && sites_want_returns(tracer->sites);
+	config->return_probes = features.uprobe_session && !tracer->options.births_limit &&
+				sites_want_returns(tracer->sites);
 	try(maps_size(tracer, config));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, 48);
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session, 57);
@@ -162,6 +166,7 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.stats, &tracer->stats));
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
 	try(table_map(skeleton->maps.chunks, &tracer->chunks));
+	try(table_map(skeleton->maps.births, &tracer->births));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites)));
 	return tracer_grow(tracer);
 }
@@ -172,8 +177,11 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	bool session = skeleton->rodata->cfg.return_probes;
 	size_t count = sites_group_count(tracer->sites);
-	int *links = realloc(tracer->links, (count + 1) * sizeof(*links));
+	int *links;
 
+	if (tracer->options.births_limit)
+		return NULL; /* only for a burst at a time */
+	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	tracer->links = links;
@@ -242,7 +250,8 @@ struct error *tracer_modules(struct tracer *tracer)
 	size_t groups = sites_group_count(tracer->sites);
 	uint32_t count = sites_count(tracer->sites);
 
-	if (unknown == tracer->returns_unknown || !tracer_is_open(tracer))
+	if (unknown == tracer->returns_unknown || !tracer_is_open(tracer) ||
+	    tracer->options.births_limit)
 		return NULL;
 	tracer->returns_unknown = unknown;
 	try(sites_modules(tracer->sites, tracer->python));
@@ -331,6 +340,7 @@ void tracer_destroy(struct tracer *tracer)
 	reaper_destroy(tracer->reaper);
 	free(tracer->slab_addresses);
 	free(tracer->ended);
+	table_unmap(&tracer->births);
 	tmbpf_bpf__destroy(tracer->skeleton);
 	sites_destroy(tracer->sites);
 	plan_destroy(tracer->plan);
@@ -399,7 +409,7 @@ struct error *tracer_grow(struct tracer *tracer)
 	return NULL;
 }
 
-static void hash_clear(int map, size_t key_size)
+void tracer_hash_clear(int map, size_t key_size)
 {
 	uint64_t key;
 
@@ -439,8 +449,8 @@ struct error *tracer_clear(struct tracer *tracer)
 			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno,
 						  "cannot clear the shadow");
 	}
-	hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
-	hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	memset(tracer->stats.data, 0, tracer->stats.size);
 	memset(tracer->skeleton->bss->handed, 0, sizeof(tracer->skeleton->bss->handed));
@@ -472,7 +482,7 @@ const struct plan *tracer_plan(const struct tracer *tracer)
 	return tracer->plan;
 }
 
-static void program_stats(const struct bpf_program *program, struct tracer_counters *ret)
+void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
@@ -535,9 +545,9 @@ void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 	ret->stacks_taken = tracer_stack_count(tracer);
 	ret->codes_seen = state->next_code;
 	ret->sites = sites_count(tracer->sites);
-	program_stats(tracer->skeleton->progs.probe, ret);
+	tracer_program_stats(tracer->skeleton->progs.probe, ret);
 	if (tracer->skeleton->rodata->cfg.return_probes)
-		program_stats(tracer->skeleton->progs.probe_session, ret);
+		tracer_program_stats(tracer->skeleton->progs.probe_session, ret);
 	bpf_object__for_each_map(map, tracer->skeleton->obj)
 		ret->map_bytes += map_memory(bpf_map__fd(map));
 	ret->map_bytes += (uint64_t)ret->slabs * TMBPF_SLAB_ENTRIES * sizeof(uint32_t);

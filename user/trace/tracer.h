@@ -23,7 +23,10 @@ struct tracer_options {
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
 	bool lazy_free;       /* no probes on frees of the object domain */
 	const struct python
-		*twin; /* of a process whose interpreter is only about to start; else NULL */
+		*twin;   /* of a process whose interpreter is only about to start; else NULL */
+	double overhead; /* bursts: what they may cost, a share of the target's time */
+	uint32_t
+		births_limit; /* bursts: births listed of a window at most; 0: everything is traced */
 	uint32_t
 		slab_limit; /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
@@ -90,6 +93,22 @@ struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_
 
 /* Notices allocator hooks that were put in since; fails if they are not understood. Cheap. */
 struct error *tracer_hooks(struct tracer *tracer);
+
+/*
+ * Bursts (options.births_limit): probes are on for the time between these two alone. What the window before has left is
+ * forgotten at the opening, stack ids included; at the closing all its records are in the ring. Times are monotonic nanoseconds:
+ * the window is what lies between RET_START and RET_END, shorter than asked for if there was no room for more births.
+ */
+struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start);
+void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end);
+/* Removes the probes; ends the window if it has not ended. */
+void tracer_burst_close(struct tracer *tracer);
+/* Seconds that a process loses when the probes of a burst are put in and taken out; see disturbance.h. */
+struct error *tracer_disturbance(struct tracer *tracer, double *ret);
+/* Runs of the programs and their time, as the kernel counts them while its statistics are on. */
+void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_ns);
+/* What the last window listed; good until the next one opens. */
+const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
 const struct python *tracer_python(const struct tracer *tracer);
 const struct plan *tracer_plan(const struct tracer *tracer);

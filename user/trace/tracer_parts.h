@@ -11,6 +11,8 @@
 
 #include "tmbpf.skel.h"
 
+struct bpf_program;
+
 struct table { /* a map that is ours to read and write directly */
 	void *data;
 	size_t size;
@@ -25,7 +27,8 @@ struct tracer {
 	struct ring_buffer *ring;
 	tracer_handler handle;
 	void *handle_context;
-	struct table stacks, stats, recycled, chunks;
+	struct table stacks, stats, recycled, chunks, births;
+	uint32_t windows; /* bursts so far */
 	struct tracer_options options;
 	uint64_t initial_slabs;
 	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
@@ -44,5 +47,12 @@ struct tracer {
 
 /* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
 int tracer_slab_open(const struct tracer *tracer, uint32_t index);
+;
+
+/* Deletes all that is in MAP, a hash by 64-bit keys. */
+void tracer_hash_clear(int map, size_t key_size);
+
+/* Adds a program's runs and their time to RET. */
+void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret);
 
 #endif

@@ -60,7 +60,9 @@ static char *change_format(const struct comparison *comparison, const struct dif
 	const struct comparison_value *first = values_of(comparison, difference);
 	const struct comparison_value *last = last_of(comparison, difference);
 
-	if (first->count == 0)
+	if (difference->noise)
+		snprintf(buffer, TEXT_NUMBER_MAX, "noise");
+	else if (first->count == 0)
 		snprintf(buffer, TEXT_NUMBER_MAX, "new");
 	else if (last->count == 0)
 		snprintf(buffer, TEXT_NUMBER_MAX, "gone");
@@ -81,7 +83,7 @@ static enum table_colour colour_of(int64_t diff)
 
 struct row {
 	struct place place;
-	char size[TEXT_NUMBER_MAX], size_diff[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX];
+	char size[TEXT_NUMBER_MAX], size_diff[TEXT_ESTIMATE_MAX], change[TEXT_NUMBER_MAX];
 	char count[TEXT_NUMBER_MAX], count_diff[TEXT_NUMBER_MAX];
 };
 
@@ -90,9 +92,12 @@ static void row_format(const struct tables *tables, const struct comparison *com
 {
 	const struct comparison_value *last = last_of(comparison, difference);
 
+	char number[TEXT_NUMBER_MAX];
+
 	row->place = place_of_difference(tables, comparison, difference);
 	text_size(last->size, row->size);
-	text_size_diff(difference->size_diff, row->size_diff);
+	text_estimate(text_size_diff(difference->size_diff, number), difference->size_error,
+		      row->size_diff);
 	change_format(comparison, difference, row->change);
 	snprintf(row->count, sizeof(row->count), "%" PRIu64, last->count);
 	snprintf(row->count_diff, sizeof(row->count_diff), "%+" PRId64, difference->count_diff);

@@ -10,6 +10,7 @@
 #include "view/table.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -76,6 +77,9 @@ static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 		fprintf(file, "%sPython version not known",
 			process_known(info) ? "" : "process and ");
 	try(print_text(file, ", ", info->mode, ""));
+	if (info->period > 0)
+		fprintf(file, " (a block in %" PRIu64 " was seen; \302\261 is the standard error)",
+			info->period);
 	if (info->traceback_limit > 0)
 		fprintf(file, ", up to %" PRIu32 " frame%s", info->traceback_limit,
 			info->traceback_limit == 1 ? "" : "s");
@@ -149,15 +153,18 @@ struct error *report_print_head(const struct snapshot *snapshot,
 
 struct row {
 	struct place place;
-	char size[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX];
+	char size[TEXT_ESTIMATE_MAX], share[TEXT_NUMBER_MAX];
 	char count[TEXT_NUMBER_MAX], average[TEXT_NUMBER_MAX];
 };
 
 static void row_format(const struct snapshot *snapshot, const struct statistics *statistics,
 		       const struct statistic *statistic, struct row *row)
 {
+	char number[TEXT_NUMBER_MAX];
+
 	row->place = place_of_statistic(snapshot->tables, statistics, statistic);
-	text_size(statistic->size, row->size);
+	text_estimate(text_size(statistic->size, number), sqrt(statistic->size_variance),
+		      row->size);
 	text_share(statistic->size, statistics->trace_size, row->share);
 	snprintf(row->count, sizeof(row->count), "%" PRIu64, statistic->count);
 	text_average(statistic->size, statistic->count, row->average);

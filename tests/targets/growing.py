@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Programs whose growth is known: what a tracer that only samples has to find.
+
+    growing.py SCENARIO [SECONDS]
+
+shares    two lines leak instances of one class, 80 : 20, and a third makes ten times as many that go
+slow      100 KB/s stay of 100 MB/s (as fast as it gets, where that is slower)
+cache     a cache fills, is cleared, and fills again
+thread    a worker thread leaks
+large     a list of bytearrays of 256 KiB grows
+steady    a queue of constant length: nothing grows
+
+Prints READY, runs for SECONDS (60), then prints a line for each place that holds something: BLOCKS LINE.
+"""
+import collections
+import sys
+import threading
+import time
+
+
+class Item:
+    __slots__ = ("number", "text")
+
+    def __init__(self, number):
+        self.number = number
+        self.text = "item %d" % number
+
+
+kept = {}
+
+
+def keep(name, thing):
+    kept.setdefault(name, []).append(thing)
+
+
+def paced(rate, seconds):
+    """Numbers, RATE a second, for SECONDS."""
+    begin = time.monotonic()
+    number = 0
+    while True:
+        now = time.monotonic() - begin
+        if now >= seconds:
+            return
+        while number < now * rate:
+            yield number
+            number += 1
+        time.sleep(0.002)
+
+
+def shares(seconds):
+    for number in paced(1000, seconds):
+        if number % 5:
+            keep("most", Item(number))  # MOST
+        else:
+            keep("some", Item(number))  # SOME
+        for churn in range(10):
+            Item(churn)  # CHURN
+
+
+def slow(seconds):
+    for number in paced(1000, seconds):
+        keep("slow", b"x" * 67 + b"%d" % (1000000 + number))  # SLOW
+        for _ in range(200):
+            bytes(450)  # CHURN
+
+
+def cache(seconds):
+    filled = {}
+    for number in paced(2000, seconds):
+        filled[number] = Item(number)  # CACHE
+        if number == 1000 * int(seconds):
+            filled.clear()
+    kept["cache"] = filled
+
+
+def thread(seconds):
+    def work():
+        for number in paced(1000, seconds):
+            keep("worker", Item(number))  # WORKER
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for number in paced(5000, seconds):
+        Item(number)  # CHURN
+    worker.join()
+
+
+def large(seconds):
+    for number in paced(20, seconds):
+        keep("large", bytearray(262144))  # LARGE
+        for _ in range(20):
+            bytearray(4096)  # CHURN
+
+
+def steady(seconds):
+    queue = collections.deque(maxlen=20000)
+    for number in paced(5000, seconds):
+        queue.append(Item(number))  # QUEUE
+        Item(number)  # CHURN
+
+
+if __name__ == "__main__":
+    print("READY", flush=True)
+    globals()[sys.argv[1]](float(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    for name, things in kept.items():
+        print(len(things), name, flush=True)

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Bursts: allocations are listed, nothing is followed. */
+#include "bpf_host.h"
+
+static const struct tmbpf_birth *birth(__u32 index)
+{
+	return bpf_map_lookup_elem(&births, &index);
+}
+
+static void test_listed(void **state_)
+{
+	struct tmbpf_large block;
+
+	(void)state_;
+	host_start(NULL);
+	cfg.births = HOST_BIRTHS;
+	shadow_add(0x1000, 32, 9);
+	large_add(0x2000, 4096, 10);
+	shadow_add(0x1000, 48, 11);
+	assert_int_equal(state.births, 3);
+	assert_int_equal(birth(0)->address, 0x1000);
+	assert_int_equal(birth(0)->size, 32);
+	assert_int_equal(birth(0)->stack, 9);
+	assert_int_equal(birth(0)->raw, 0);
+	assert_int_equal(birth(1)->size, 4096);
+	assert_int_equal(birth(1)->raw, 1);
+	assert_int_equal(birth(2)->address, 0x1000);
+	assert_int_equal(birth(2)->stack, 11);
+	assert_false(shadow_remove(0x1000));
+	assert_false(large_remove(0x2000, &block));
+	host_holds(9, 0, 0);
+	host_lost_nothing();
+}
+
+/* The window closes when its last place is taken, at a time that is told. */
+static void test_full(void **state_)
+{
+	(void)state_;
+	host_start(NULL);
+	cfg.births = HOST_BIRTHS;
+	for (__u32 i = 0; i < HOST_BIRTHS - 1; i++)
+		shadow_add(0x1000 + 16 * i, 16, 9);
+	assert_int_equal(state.window, 1);
+	assert_int_equal(state.closed_at, 0);
+	shadow_add(0x3000, 16, 9);
+	assert_int_equal(state.window, 0);
+	assert_int_not_equal(state.closed_at, 0);
+	assert_int_equal(birth(HOST_BIRTHS - 1)->address, 0x3000);
+	/* Of the same moment, in another thread. */
+	shadow_add(0x4000, 16, 9);
+	assert_int_equal(birth(HOST_BIRTHS - 1)->address, 0x3000);
+}
+
+/* What a thread has left half done in one window is not taken up in the next. */
+static void test_next_window(void **state_)
+{
+	struct thread *thread;
+
+	(void)state_;
+	host_start(NULL);
+	cfg.births = HOST_BIRTHS;
+	thread = host_thread();
+	thread->pending.returns = 0x1234;
+	thread->object_request = 1025;
+	assert_int_equal(host_thread()->pending.returns, 0x1234);
+	state.window = 2;
+	assert_int_equal(host_thread()->pending.returns, 0);
+	assert_int_equal(host_thread()->object_request, 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_listed),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_next_window),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

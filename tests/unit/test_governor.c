@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support.h"
+
+#include "trace/governor.h"
+
+/* Windows that cost FIXED and RATE for each second that they are open, over SECONDS; the share that they took. */
+static double share_of(double fixed, double rate, double seconds, struct governor *ret)
+{
+	struct governor governor;
+	double elapsed = 0;
+
+	governor_init(&governor, 0.02, 1e-6);
+	while (elapsed < seconds && !governor.stopped) {
+		struct governor_cost cost = {
+			.attach = fixed,
+			.programs = rate * governor.window,
+			.hits = 100,
+		};
+
+		elapsed += governor.span;
+		governor_window(&governor, &cost, elapsed);
+	}
+	*ret = governor;
+	return governor_share(&governor);
+}
+
+static void test_within_budget(void **state)
+{
+	static const double fixed[] = {0.0001, 0.01, 0.1, 1};
+	struct governor governor;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(share_of(fixed[i], 1, 3600, &governor) < 0.02);
+		assert_false(governor.stopped);
+	}
+	assert_string_equal(governor_confidence(&governor), "good");
+}
+
+/* The budget is used: windows are as frequent as it allows. */
+static void test_budget_used(void **state)
+{
+	struct governor governor;
+
+	(void)state;
+	assert_true(share_of(0.1, 1, 3600, &governor) > 0.012);
+	assert_true(governor.span > 5 && governor.span < 9);
+	share_of(0, 0.01, 60, &governor);
+	assert_true(governor.span == GOVERNOR_SPAN_MIN);
+}
+
+/* What is open costs more than the longest span allows: windows get shorter. */
+static void test_shorter_windows(void **state)
+{
+	struct governor governor;
+
+	(void)state;
+	share_of(0.01, 1000, 3600, &governor);
+	assert_false(governor.stopped);
+	assert_true(governor.window < GOVERNOR_WINDOW_MAX);
+}
+
+static void test_stops(void **state)
+{
+	struct governor governor;
+
+	(void)state;
+	share_of(5, 1, 3600, &governor);
+	assert_true(governor.stopped);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_within_budget),
+		cmocka_unit_test(test_budget_used),
+		cmocka_unit_test(test_shorter_windows),
+		cmocka_unit_test(test_stops),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/record_estimate.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+static void add_number(json_object *to, const char *key, uint64_t value)
+{
+	json_object_object_add(to, key, json_object_new_uint64(value));
+}
+
+static void add_text(json_object *to, const char *key, const char *value)
+{
+	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
+}
+
+static uint64_t rounded(double value)
+{
+	return value > 0 ? (uint64_t)(value + 0.5) : 0;
+}
+
+struct error *record_estimate(struct session *session, symbols_visitor add, void *context)
+{
+	const struct estimate *estimate;
+
+	if (!session->burst)
+		return NULL; /* its interpreter has not begun yet */
+	try(burst_estimate(session->burst, true, &estimate));
+	for (size_t i = 0; i < estimate->count; i++) {
+		const struct estimate_row *row = &estimate->rows[i];
+		struct symbols_row values = {
+			.count = rounded(row->count.value),
+			.size = rounded(row->size.value),
+			.size_error = rounded(row->size.error),
+		};
+
+		values.total_count = values.count;
+		values.total_size = values.size;
+		if (values.count || values.size)
+			try(burst_visit(session->burst, row->traceback, &values, add, context));
+	}
+	return NULL;
+}
+
+static void add_double(json_object *to, const char *key, double value)
+{
+	json_object_object_add(to, key, json_object_new_double(value));
+}
+
+/* The place of a row's most recent frame, and the function. */
+static struct error *place_add(void *context, const struct symbols_row *row)
+{
+	json_object *item = context;
+	const struct symbols_frame *frame = &row->frames[0];
+
+	add_text(item, "filename", frame->filename);
+	add_number(item, "lineno", frame->lineno);
+	add_text(item, "function", frame->name);
+	return NULL;
+}
+
+#define GROWTH_ROWS 40
+
+static struct error *status_growth(struct session *session, json_object *reply)
+{
+	const struct symbols_row none = {0};
+	const struct estimate *estimate;
+	json_object *rows = json_object_new_array();
+	double held = 0, blocks = 0;
+
+	json_object_object_add(reply, "growth", rows);
+	try(burst_estimate(session->burst, false, &estimate));
+	for (size_t i = 0; i < estimate->count; i++) {
+		held += estimate->rows[i].size.value;
+		blocks += estimate->rows[i].count.value;
+	}
+	add_number(reply, "current", rounded(held));
+	add_number(reply, "blocks", rounded(blocks));
+	for (size_t i = 0; i < estimate->count && i < GROWTH_ROWS; i++) {
+		const struct estimate_row *row = &estimate->rows[i];
+		json_object *item = json_object_new_object();
+
+		json_object_array_add(rows, item);
+		json_object_object_add(item, "grows", json_object_new_boolean(row->grows));
+		add_double(item, "size", row->size_growth.value);
+		add_double(item, "size_error", row->size_growth.error);
+		add_double(item, "count", row->count_growth.value);
+		add_double(item, "count_error", row->count_growth.error);
+		add_double(item, "held", row->size.value);
+		add_double(item, "held_error", row->size.error);
+		add_number(item, "windows", row->windows);
+		try(burst_visit(session->burst, row->traceback, &none, place_add, item));
+	}
+	add_double(reply, "growth_attributed", estimate->attributed);
+	add_double(reply, "growth_missing", estimate->missing);
+	add_double(reply, "growth_unseen", estimate->unseen);
+	return NULL;
+}
+
+struct error *record_estimate_status(struct session *session, json_object *reply)
+{
+	const struct governor *governor;
+	struct burst_counters counters;
+	json_object *cost;
+
+	if (!session->burst)
+		return NULL;
+	governor = burst_governor(session->burst);
+	cost = json_object_new_object();
+	burst_counters(session->burst, &counters);
+	json_object_object_add(reply, "cost", cost);
+	add_double(cost, "budget", governor->budget);
+	add_double(cost, "share", governor_share(governor));
+	add_text(cost, "confidence", governor_confidence(governor));
+	json_object_object_add(cost, "stopped", json_object_new_boolean(governor->stopped));
+	add_double(cost, "trap_ns", governor->trap * 1e9);
+	add_number(cost, "hits", governor->total.hits);
+	add_double(cost, "traps", governor->total.traps);
+	add_double(cost, "programs", governor->total.programs);
+	add_double(cost, "attach", governor->total.attach);
+	add_double(cost, "tracer", governor->total.tracer);
+	add_double(cost, "span", governor->span);
+	add_double(cost, "window", governor->window);
+	add_number(reply, "windows", counters.windows);
+	add_number(reply, "full_windows", counters.full_windows);
+	add_number(reply, "births", counters.births);
+	add_number(reply, "followed", counters.followed);
+	add_number(reply, "survivors", counters.survivors);
+	add_double(reply, "open_seconds", (double)counters.seconds_open_ns / 1e9);
+	add_double(reply, "census_bytes", counters.bytes);
+	add_double(reply, "census_growth", counters.growth);
+	add_number(reply, "unstable_pools", counters.unread.unstable);
+	return status_growth(session, reply);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a session that traces in bursts has estimated, as snapshots and as status. */
+#ifndef TMBPF_COMMAND_RECORD_ESTIMATE_H
+#define TMBPF_COMMAND_RECORD_ESTIMATE_H
+
+#include <json-c/json.h>
+
+#include "trace/session.h"
+#include "trace/symbols.h"
+
+struct error;
+
+/* Hands each traceback to ADD with what it holds of what it allocated since the start. */
+struct error *record_estimate(struct session *session, symbols_visitor add, void *context);
+
+/*
+ * Adds to REPLY: "current" and "blocks", the estimates' sums; "cost", of the target's time: what was measured, and the
+ * budget; "growth", the rows that grow most, each with standard errors; and what the census says.
+ */
+struct error *record_estimate_status(struct session *session, json_object *reply);
+
+#endif

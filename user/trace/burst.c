@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/burst.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/lookup.h"
+#include "target/process.h"
+#include "trace/classes.h"
+#include "trace/followed.h"
+#include "trace/kernel.h"
+
+/* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
+#define WINDOWS_MAX 256
+/* Survivors of one window that are followed; of more, a random sample stands for all. */
+#define SURVIVORS_MAX 2048
+/* Births that are looked for after a window, likewise. */
+#define BIRTHS_MAX 16384
+/* The last part of the time that probes are on, of which births are seen but not followed. */
+#define GUARD_SHARE 0.3
+/* A census may take this share of one CPU, on average. */
+#define CENSUS_SHARE 0.003
+/* An estimate is good for so long (nanoseconds), unless another one is asked for. */
+#define ESTIMATE_AGE 5000000000ull
+
+struct window {
+	struct estimate_window window;
+	double scale; /* births that one followed stands for */
+};
+
+struct burst {
+	struct tracer *tracer;
+	struct symbols *symbols;
+	struct process *process;
+	void (*drain)(void *context);
+	void *drain_context;
+	struct classes *classes;
+	struct python_pools *pools;
+	struct followed_heap look;
+	struct governor governor;
+	double disturbance; /* seconds: what attaching and removing costs the target */
+	uint64_t random;
+
+	struct window *windows;
+	size_t window_count, window_capacity;
+	struct followed *followed; /* by window */
+	size_t followed_count, followed_capacity;
+	struct symbols_traceback **tracebacks;
+	size_t traceback_count, traceback_capacity;
+	struct lookup traceback_lookup;
+
+	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
+	uint64_t census_next;
+	struct estimate *estimate;
+	uint64_t estimated; /* when */
+	struct burst_counters counters;
+};
+
+static uint64_t clock_now(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static double random_share(struct burst *burst)
+{
+	uint64_t z = (burst->random += 0x9e3779b97f4a7c15ULL);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return ((double)((z ^ z >> 31) >> 11) + 0.5) / 9007199254740992.0;
+}
+
+/* The next window lies anywhere in the span that begins where the last one ended. */
+static void window_plan(struct burst *burst)
+{
+	double room = burst->governor.span - burst->governor.window;
+
+	burst->next = burst->from + (uint64_t)(random_share(burst) * room * 1e9);
+}
+
+static struct error *burst_init(struct burst *burst, const struct burst_options *options)
+{
+	uint64_t trap;
+
+	if (getrandom(&burst->random, sizeof(burst->random), 0) != sizeof(burst->random))
+		return error_create(ERROR_FAILED, "cannot get random numbers");
+	try(trap_measure(&trap));
+	try(tracer_disturbance(burst->tracer, &burst->disturbance));
+	governor_init(&burst->governor, options->overhead, (double)trap / 1e9);
+	try(classes_create(tracer_python(burst->tracer), &burst->classes));
+	try(python_pools_create(tracer_python(burst->tracer), &burst->pools));
+	return burst_clear(burst);
+}
+
+struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struct process *process,
+			   const struct burst_options *options, void (*drain)(void *context),
+			   void *context, struct burst **ret)
+{
+	struct burst *burst = calloc(1, sizeof(*burst));
+	struct error *error;
+
+	if (!burst)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace in bursts");
+	burst->tracer = tracer;
+	burst->symbols = symbols;
+	burst->process = process;
+	burst->drain = drain;
+	burst->drain_context = context;
+	error = burst_init(burst, options);
+	if (error) {
+		burst_destroy(burst);
+		return error;
+	}
+	*ret = burst;
+	return NULL;
+}
+
+static void burst_forget(struct burst *burst)
+{
+	for (size_t i = 0; i < burst->traceback_count; i++)
+		symbols_release(burst->symbols, burst->tracebacks[i]);
+	burst->traceback_count = 0;
+	lookup_deinit(&burst->traceback_lookup);
+	burst->window_count = burst->followed_count = 0;
+	estimate_destroy(burst->estimate);
+	burst->estimate = NULL;
+}
+
+void burst_destroy(struct burst *burst)
+{
+	if (!burst)
+		return;
+	burst_forget(burst);
+	classes_destroy(burst->classes);
+	python_pools_destroy(burst->pools);
+	free(burst->windows);
+	free(burst->followed);
+	free(burst->tracebacks);
+	free(burst);
+}
+
+static struct error *census_take(struct burst *burst, bool keep)
+{
+	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
+
+	try(classes_census(burst->classes, keep));
+	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	governor_other(&burst->governor, (double)taken / 1e9);
+	if (keep)
+		burst->census_next = clock_now(CLOCK_MONOTONIC) + 1000000000ull +
+				     (uint64_t)((double)taken / CENSUS_SHARE);
+	return NULL;
+}
+
+struct error *burst_clear(struct burst *burst)
+{
+	struct classes *classes;
+
+	burst_forget(burst);
+	/* Histories begin anew. */
+	try(classes_create(tracer_python(burst->tracer), &classes));
+	classes_destroy(burst->classes);
+	burst->classes = classes;
+	burst->look = (struct followed_heap){tracer_python(burst->tracer), burst->process, classes,
+					     burst->pools};
+	memset(&burst->counters, 0, sizeof(burst->counters));
+	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
+	try(census_take(burst, true));
+	burst->began = burst->from = clock_now(CLOCK_MONOTONIC);
+	window_plan(burst);
+	return NULL;
+}
+
+int burst_wait(const struct burst *burst, int most)
+{
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+
+	if (burst->governor.stopped)
+		return most;
+	if (burst->next <= now)
+		return 0;
+	return burst->next - now < (uint64_t)most * 1000000 ? (int)((burst->next - now) / 1000000)
+							    : most;
+}
+
+static bool traceback_equal(const void *context, uint32_t position, const void *key)
+{
+	return ((const struct burst *)context)->tracebacks[position] ==
+	       *(struct symbols_traceback *const *)key;
+}
+
+/* The index of what STACK means, which is held for as long as it is in the table. */
+static struct error *traceback_index(struct burst *burst, uint32_t stack, uint32_t *ret)
+{
+	struct symbols_traceback *traceback = symbols_hold(burst->symbols, stack);
+	uint64_t hash = lookup_hash_number(0, (uintptr_t)traceback);
+	struct error *error;
+
+	*ret = lookup_find(&burst->traceback_lookup, hash, traceback_equal, burst, &traceback);
+	if (*ret != LOOKUP_NONE) {
+		symbols_release(burst->symbols, traceback);
+		return NULL;
+	}
+	error = array_reserve(&burst->tracebacks, &burst->traceback_capacity,
+			      burst->traceback_count, 1, sizeof(traceback));
+	if (!error)
+		error = lookup_add(&burst->traceback_lookup, hash,
+				   (uint32_t)burst->traceback_count);
+	if (error) {
+		symbols_release(burst->symbols, traceback);
+		return error;
+	}
+	*ret = (uint32_t)burst->traceback_count;
+	burst->tracebacks[burst->traceback_count++] = traceback;
+	return NULL;
+}
+
+static struct error *survivors_look(struct burst *burst)
+{
+	cleanup_free struct followed **list = calloc(burst->followed_count + 1, sizeof(*list));
+	size_t count = 0;
+
+	if (!list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+	for (size_t i = 0; i < burst->followed_count; i++)
+		if (burst->followed[i].died == ESTIMATE_ALIVE)
+			list[count++] = &burst->followed[i];
+	return followed_look(&burst->look, list, count, false);
+}
+
+static int birth_compare(const void *left, const void *right)
+{
+	const struct tmbpf_birth *a = *(const struct tmbpf_birth *const *)left;
+	const struct tmbpf_birth *b = *(const struct tmbpf_birth *const *)right;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	return a < b ? -1 : a > b; /* the order of the births */
+}
+
+static int birth_find(const void *key, const void *element)
+{
+	uint64_t address = *(const uint64_t *)key;
+	const struct tmbpf_birth *birth = *(const struct tmbpf_birth *const *)element;
+
+	return address < birth->address ? -1 : address > birth->address;
+}
+
+/* Whoever was followed at an address that is born again is dead. */
+static void reborn_mark(struct burst *burst, const struct tmbpf_birth **births, size_t count,
+			uint64_t start)
+{
+	for (size_t i = 0; i < burst->followed_count; i++) {
+		struct followed *block = &burst->followed[i];
+
+		if (block->died != ESTIMATE_ALIVE ||
+		    !bsearch(&block->address, births, count, sizeof(*births), birth_find))
+			continue;
+		block->died = start + 1;
+		block->reborn = true;
+	}
+}
+
+/* Keeps the last birth at each address; how many there are. */
+static size_t births_unique(const struct tmbpf_birth **births, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (i + 1 == count || births[i + 1]->address != births[i]->address)
+			births[kept++] = births[i];
+	return kept;
+}
+
+/* A random sample of MOST of COUNT, in no order; how many there are then. */
+static size_t births_sample(struct burst *burst, const struct tmbpf_birth **births, size_t count,
+			    size_t most)
+{
+	for (size_t i = 0; i < most && i < count; i++) {
+		size_t k = i + (size_t)(random_share(burst) * (double)(count - i));
+		const struct tmbpf_birth *other = births[k];
+
+		births[k] = births[i];
+		births[i] = other;
+	}
+	return count < most ? count : most;
+}
+
+/* Adds the survivors of LIST, COUNT blocks that were looked at, as the last window's. */
+static struct error *survivors_add(struct burst *burst, const struct followed *list, size_t count,
+				   double *scale)
+{
+	size_t alive = 0, left, most;
+
+	for (size_t i = 0; i < count; i++)
+		alive += list[i].died == ESTIMATE_ALIVE;
+	left = alive;
+	most = alive < SURVIVORS_MAX ? alive : SURVIVORS_MAX;
+	if (most)
+		*scale *= (double)alive / (double)most;
+	try(array_reserve(&burst->followed, &burst->followed_capacity, burst->followed_count, most,
+			  sizeof(*burst->followed)));
+	for (size_t i = 0; i < count && most; i++) {
+		struct followed *block;
+
+		if (list[i].died != ESTIMATE_ALIVE ||
+		    random_share(burst) * (double)left-- >= (double)most)
+			continue;
+		most--;
+		block = &burst->followed[burst->followed_count];
+		*block = list[i];
+		/* Now is when stacks mean something: the next window forgets them. */
+		try(traceback_index(burst, list[i].traceback, &block->traceback));
+		burst->followed_count++;
+		burst->counters.followed++;
+	}
+	return NULL;
+}
+
+/* What a window has listed, until it is taken in. */
+struct harvest {
+	const struct tmbpf_birth **order; /* all births, by address, at equal ones in their order */
+	size_t count;
+	size_t born; /* how many came before the window's end: the others only tell who is dead */
+	struct followed *list; /* of the former, those whose address was not handed out again */
+	struct followed **looked;
+	size_t listed;
+};
+
+static void harvest_deinit(struct harvest *harvest)
+{
+	free(harvest->order);
+	free(harvest->list);
+	free(harvest->looked);
+}
+
+/* Looks at what was born: at once, before others take the places of those that died. */
+static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
+				  struct window *window)
+{
+	const struct tmbpf_birth *births = tracer_births(burst->tracer, &harvest->count);
+	cleanup_free const struct tmbpf_birth **unique = NULL;
+	size_t count, kept = 0;
+
+	harvest->order = calloc(harvest->count + 1, sizeof(*harvest->order));
+	unique = calloc(harvest->count + 1, sizeof(*unique));
+	if (!harvest->order || !unique)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+	for (size_t i = 0; i < harvest->count; i++)
+		harvest->order[i] = &births[i];
+	qsort(harvest->order, harvest->count, sizeof(*harvest->order), birth_compare);
+	memcpy(unique, harvest->order, harvest->count * sizeof(*unique));
+	count = births_unique(unique, harvest->count);
+	for (size_t i = 0; i < count; i++)
+		if (unique[i] < births + harvest->born)
+			unique[kept++] = unique[i];
+	count = births_sample(burst, unique, kept, BIRTHS_MAX);
+	window->scale = count ? (double)kept / (double)count : 1;
+	harvest->list = calloc(count + 1, sizeof(*harvest->list));
+	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
+	if (!harvest->list || !harvest->looked)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+	for (size_t i = 0; i < count; i++) {
+		harvest->list[i] = (struct followed){
+			.address = unique[i]->address,
+			.size = unique[i]->size,
+			.traceback = unique[i]->stack, /* until it is known to survive */
+			.window = (uint32_t)burst->window_count,
+			.raw = unique[i]->raw,
+			.died = ESTIMATE_ALIVE,
+		};
+		harvest->looked[i] = &harvest->list[i];
+	}
+	harvest->listed = count;
+	burst->counters.births += harvest->count;
+	return followed_look(&burst->look, harvest->looked, count, true);
+}
+
+/* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
+static void windows_thin(struct burst *burst)
+{
+	uint32_t odd = random_share(burst) < 0.5;
+	size_t kept = 0, windows = burst->window_count / 2;
+
+	for (size_t i = 0; i < windows; i++) {
+		struct window *window = &burst->windows[2 * i + odd];
+		uint64_t from = burst->windows[2 * i].window.from;
+		uint64_t to = burst->windows[2 * i + 1].window.to;
+
+		burst->windows[i] = *window;
+		burst->windows[i].window.from = from;
+		burst->windows[i].window.to = to;
+	}
+	burst->window_count = windows;
+	for (size_t i = 0; i < burst->followed_count; i++) {
+		struct followed block = burst->followed[i];
+
+		if (block.window % 2 != odd || block.window / 2 >= windows)
+			continue;
+		block.window /= 2;
+		burst->followed[kept++] = block;
+	}
+	burst->followed_count = kept;
+}
+
+static void sleep_seconds(double seconds)
+{
+	struct timespec time = {.tv_sec = (time_t)seconds,
+				.tv_nsec = (long)(fmod(seconds, 1) * 1e9)};
+
+	nanosleep(&time, NULL);
+}
+
+/*
+ * The window itself; what it cost but for the tracer's time goes to COST. What dies in it leaves a place that is the next
+ * to be handed out, and by the time of the look may be another's: so births are seen for some time more than the window,
+ * and who was born in it and has lost his place is known.
+ */
+static struct error *window_run(struct burst *burst, struct window *window, struct harvest *harvest,
+				struct governor_cost *cost)
+{
+	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	uint64_t runs, ns, runs_after, ns_after, end, middle;
+	struct error *error;
+
+	tracer_runs(burst->tracer, &runs, &ns);
+	try(tracer_burst_open(burst->tracer, &window->window.start));
+	sleep_seconds(burst->governor.window * (1 - GUARD_SHARE));
+	tracer_births(burst->tracer, &harvest->born);
+	middle = clock_now(CLOCK_MONOTONIC);
+	sleep_seconds(burst->governor.window * GUARD_SHARE);
+	tracer_burst_end(burst->tracer, &end);
+	window->window.end = middle < end ? middle : end;
+	if (window->window.end <= window->window.start)
+		window->window.end = window->window.start + 1;
+	error = harvest_look(burst, harvest, window);
+	tracer_burst_close(burst->tracer);
+	tracer_runs(burst->tracer, &runs_after, &ns_after);
+	cost->attach = burst->disturbance;
+	cost->hits = runs_after - runs;
+	cost->traps = (double)cost->hits * burst->governor.trap;
+	cost->programs = (double)(ns_after - ns) / 1e9;
+	burst->counters.seconds_open_ns += window->window.end - window->window.start;
+	burst->counters.windows++;
+	burst->counters.full_windows += end < middle;
+	return error;
+}
+
+static struct error *window_take(struct burst *burst)
+{
+	cleanup(harvest_deinit) struct harvest harvest = {0};
+	struct window window = {.scale = 1};
+	struct governor_cost cost = {0};
+	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	struct error *error;
+	size_t followed;
+
+	if (burst->window_count == WINDOWS_MAX)
+		windows_thin(burst);
+	try(array_reserve(&burst->windows, &burst->window_capacity, burst->window_count, 1,
+			  sizeof(*burst->windows)));
+	burst->drain(burst->drain_context);
+	symbols_restart(burst->symbols);
+	try(window_run(burst, &window, &harvest, &cost));
+	burst->drain(burst->drain_context);
+	window.window.from = burst->from;
+	window.window.to = burst->from + (uint64_t)(burst->governor.span * 1e9);
+	if (window.window.to < window.window.end)
+		window.window.to = window.window.end;
+	try(survivors_look(burst));
+	reborn_mark(burst, harvest.order, harvest.count, window.window.start);
+	followed = burst->followed_count;
+	error = survivors_add(burst, harvest.list, harvest.listed, &window.scale);
+	if (error) { /* then it saw nothing at all */
+		burst->followed_count = followed;
+		return error;
+	}
+	burst->windows[burst->window_count++] = window;
+	burst->from = window.window.to;
+	cost.tracer = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
+	governor_window(&burst->governor, &cost, (double)(burst->from - burst->began) / 1e9);
+	window_plan(burst);
+	return NULL;
+}
+
+struct error *burst_tick(struct burst *burst)
+{
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+
+	if (now >= burst->census_next)
+		try(census_take(burst, true));
+	if (burst->governor.stopped || now < burst->next)
+		return NULL;
+	/* What fails is not tried again at once. */
+	burst->next = now + (uint64_t)(burst->governor.span * 1e9);
+	return window_take(burst);
+}
+
+static struct error *items_fill(struct burst *burst, struct estimate_item **ret)
+{
+	cleanup_free struct estimate_item *items =
+		calloc(burst->followed_count + 1, sizeof(*items));
+
+	if (!items)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < burst->followed_count; i++) {
+		const struct followed *block = &burst->followed[i];
+		double scale = burst->windows[block->window].scale;
+
+		items[i] = (struct estimate_item){
+			.window = block->window,
+			.traceback = block->traceback,
+			.class = block->class,
+			.count = (uint64_t)(scale + 0.5),
+			.size = (uint64_t)((double)block->size * scale),
+			.died = block->died,
+			.reborn = block->reborn,
+		};
+	}
+	*ret = take(items);
+	return NULL;
+}
+
+static struct error *estimate_make(struct burst *burst, uint64_t now)
+{
+	cleanup_free struct estimate_window *windows =
+		calloc(burst->window_count + 1, sizeof(*windows));
+	cleanup_free struct estimate_item *items = NULL;
+	cleanup_free struct estimate_class *classes = NULL;
+	struct estimate_input input = {.windows = windows, .now = now};
+	struct estimate *estimate;
+
+	if (!windows)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < burst->window_count; i++)
+		windows[i] = burst->windows[i].window;
+	/* The last one stands for all the time since. */
+	if (burst->window_count)
+		windows[burst->window_count - 1].to = now;
+	try(items_fill(burst, &items));
+	try(classes_list(burst->classes, &classes, &input.class_count));
+	input.window_count = burst->window_count;
+	input.items = items;
+	input.item_count = burst->followed_count;
+	input.classes = classes;
+	try(estimate_create(&input, &estimate));
+	estimate_destroy(burst->estimate);
+	burst->estimate = estimate;
+	burst->estimated = now;
+	return NULL;
+}
+
+static bool process_gone(struct process *process)
+{
+	struct error *error = process_check(process);
+
+	error_destroy(error);
+	return error != NULL;
+}
+
+struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret)
+{
+	uint64_t now = clock_now(CLOCK_MONOTONIC), cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	struct error *error;
+
+	if (!burst->estimate || fresh || now - burst->estimated > ESTIMATE_AGE) {
+		error = survivors_look(burst);
+		if (!error)
+			error = census_take(burst, false);
+		/* Of a process that has gone, what was known last. */
+		if (error && !process_gone(burst->process))
+			return error;
+		error_destroy(error);
+		try(estimate_make(burst, clock_now(CLOCK_MONOTONIC)));
+		governor_other(&burst->governor,
+			       (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9);
+	}
+	*ret = burst->estimate;
+	return NULL;
+}
+
+struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
+			  symbols_visitor visit, void *context)
+{
+	const struct symbols_traceback *known =
+		traceback < burst->traceback_count ? burst->tracebacks[traceback] : NULL;
+
+	return symbols_traceback_visit(burst->symbols, known, row, visit, context);
+}
+
+void burst_counters(const struct burst *burst, struct burst_counters *ret)
+{
+	*ret = burst->counters;
+	for (size_t i = 0; i < burst->followed_count; i++)
+		ret->survivors += burst->followed[i].died == ESTIMATE_ALIVE;
+	classes_totals(burst->classes, &ret->bytes, &ret->growth);
+	ret->unread = python_pools_unread(burst->pools);
+}
+
+uint64_t burst_period(const struct burst *burst)
+{
+	double spans = 0, windows = 0;
+
+	for (size_t i = 0; i < burst->window_count; i++) {
+		const struct estimate_window *window = &burst->windows[i].window;
+
+		spans += (double)(window->to - window->from);
+		windows += (double)(window->end - window->start) / burst->windows[i].scale;
+	}
+	return windows > 0 ? (uint64_t)(spans / windows + 0.5) : 0;
+}
+
+const struct governor *burst_governor(const struct burst *burst)
+{
+	return &burst->governor;
+}

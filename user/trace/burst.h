@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Bursts: now and then, for a short window, every allocation is seen; what was born in it is
+ * followed by reading the heap until it dies. Nothing is probed in between. From that and from the
+ * census estimate.h tells what each traceback holds and grows.
+ *
+ * A block lives as long as its pool says so, its size is the same and what lies in it is of the
+ * same type and, where its contents do not change while it lives (numbers, strings), the same. A
+ * block of the raw domain lives as long as malloc's chunk has the same size and is in use. A birth
+ * at its address, seen in a later window, proves it dead.
+ */
+#ifndef TMBPF_TRACE_BURST_H
+#define TMBPF_TRACE_BURST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "python/pools.h"
+#include "trace/estimate.h"
+#include "trace/governor.h"
+#include "trace/symbols.h"
+#include "trace/tracer.h"
+
+struct error;
+struct burst;
+struct process;
+
+struct burst_options {
+	double overhead; /* the budget, a share: 0.02 */
+};
+
+struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struct process *process,
+			   const struct burst_options *options, void (*drain)(void *context),
+			   void *context, struct burst **ret);
+/* NULL is accepted. */
+void burst_destroy(struct burst *burst);
+
+/* Milliseconds until something is to be done, at most MOST. */
+int burst_wait(const struct burst *burst, int most);
+/* Does what is due: a window, a census. */
+struct error *burst_tick(struct burst *burst);
+/* Begins anew: what was seen until now is forgotten. */
+struct error *burst_clear(struct burst *burst);
+
+/* Looks at all that is followed, takes a census, and estimates. FRESH: also if the last one is of just now. */
+struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret);
+/* Hands the traceback of a row to VISIT, with the numbers of ROW. */
+struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
+			  symbols_visitor visit, void *context);
+
+struct burst_counters {
+	uint64_t windows,
+		full_windows; /* in all; of them, those that ended early for want of room */
+	uint64_t births, followed, survivors; /* seen; sampled to be followed; still alive */
+	uint64_t seconds_open_ns;             /* all windows together */
+	double bytes, growth; /* of the census: in blocks and outside, since the start */
+	struct python_pools_unread unread;
+};
+
+void burst_counters(const struct burst *burst, struct burst_counters *ret);
+/* How many blocks one stands for that was born in a window, on average. */
+uint64_t burst_period(const struct burst *burst);
+const struct governor *burst_governor(const struct burst *burst);
+
+#endif

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/classes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/lookup.h"
+#include "python/arenas.h"
+#include "python/pools.h"
+#include "python/python.h"
+#include "python/space.h"
+#include "python/types.h"
+#include "target/process.h"
+
+/* Censuses that are kept; when there are more, every second one goes. */
+#define HISTORY_MAX 64
+/* Classes at most: a hostile target makes no end of types. What is more counts as of no type. */
+#define CLASSES_MAX 65536
+
+struct key {
+	uint32_t type, size; /* PYTHON_NO_TYPE: no object; size 0: the outside */
+};
+
+struct counted {
+	struct key key;
+	double latest; /* blocks, of the outside bytes */
+	double history[HISTORY_MAX];
+};
+
+struct classes {
+	const struct python *python;
+	struct python_heaps heaps; /* as they were at first: no type lies in them */
+	struct python_space *space;
+	struct python_types *types;
+	struct python_pools *pools;
+	struct counted *list;
+	size_t count, capacity;
+	struct lookup lookup;
+	size_t history;                         /* censuses kept */
+	double times[HISTORY_MAX], latest_time; /* of them, seconds */
+	uint32_t stride, skipped;               /* of so many censuses one is kept */
+};
+
+static bool key_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct classes *classes = context;
+
+	return !memcmp(&classes->list[position].key, key, sizeof(struct key));
+}
+
+static struct error *class_find(struct classes *classes, struct key key, uint32_t *ret)
+{
+	uint64_t hash = lookup_hash_number(0, (uint64_t)key.type << 32 | key.size);
+	uint32_t position = lookup_find(&classes->lookup, hash, key_equal, classes, &key);
+
+	if (position == LOOKUP_NONE && classes->count >= CLASSES_MAX && key.type != PYTHON_NO_TYPE)
+		return class_find(classes, (struct key){PYTHON_NO_TYPE, key.size}, ret);
+	if (position == LOOKUP_NONE) {
+		try(array_reserve(&classes->list, &classes->capacity, classes->count, 1,
+				  sizeof(*classes->list)));
+		try(lookup_add(&classes->lookup, hash, (uint32_t)classes->count));
+		position = (uint32_t)classes->count++;
+		memset(&classes->list[position], 0, sizeof(*classes->list));
+		classes->list[position].key = key;
+	}
+	*ret = position;
+	return NULL;
+}
+
+static struct error *classes_init(struct classes *classes)
+{
+	uint32_t outside;
+
+	classes->stride = 1;
+	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
+	try(python_heaps_read(classes->python, &classes->heaps));
+	try(python_space_create(classes->python, &classes->heaps, &classes->space));
+	try(python_types_create(classes->python, classes->space, &classes->types));
+	return python_pools_create(classes->python, &classes->pools);
+}
+
+struct error *classes_create(const struct python *python, struct classes **ret)
+{
+	struct classes *classes = calloc(1, sizeof(*classes));
+	struct error *error;
+
+	if (!classes)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot take a census");
+	classes->python = python;
+	error = classes_init(classes);
+	if (error) {
+		classes_destroy(classes);
+		return error;
+	}
+	*ret = classes;
+	return NULL;
+}
+
+void classes_destroy(struct classes *classes)
+{
+	if (!classes)
+		return;
+	python_pools_destroy(classes->pools);
+	python_types_destroy(classes->types);
+	python_space_destroy(classes->space);
+	python_heaps_deinit(&classes->heaps);
+	lookup_deinit(&classes->lookup);
+	free(classes->list);
+	free(classes);
+}
+
+/* Types whose instances keep their words, but for the reference count and the hash of a str (bytes 24 to 32). */
+static bool type_constant(const struct python_type *type)
+{
+	static const char *const names[] = {"int", "float", "complex", "bytes", "str"};
+
+	for (size_t i = 0; i < array_size(names); i++)
+		if (!strcmp(type->name, names[i]))
+			return true;
+	return false;
+}
+
+static uint64_t object_hash(const struct python_type *type, const uint8_t *object, uint32_t size)
+{
+	uint32_t most = size < 64 ? size : 64;
+	uint64_t hash = 0;
+
+	if (!type->is_str)
+		/* bytes have their hash behind the size: it is left out of all. */
+		hash = lookup_hash(hash, object + 8, most < 24 ? most - 8 : 16);
+	else if (most >= 24)
+		hash = lookup_hash(hash, object + 8, 16);
+	return most > 32 ? lookup_hash(hash, object + 32, most - 32) : hash;
+}
+
+struct error *classes_block(struct classes *classes, const uint8_t *block, uint32_t size,
+			    struct classes_block *ret)
+{
+	struct classes_block found = {.type = PYTHON_NO_TYPE};
+	struct python_object object;
+
+	try(python_types_object(classes->types, block, size, &object));
+	found.type = object.type;
+	if (object.type != PYTHON_NO_TYPE) {
+		const struct python_type *type = python_types_get(classes->types, object.type);
+
+		found.constant = type_constant(type) && size - object.offset >= 16;
+		if (found.constant)
+			found.content =
+				object_hash(type, block + object.offset, size - object.offset);
+	}
+	try(class_find(classes, (struct key){found.type, size}, &found.class));
+	*ret = found;
+	return NULL;
+}
+
+static struct error *pool_count(void *context, const struct python_pool *pool)
+{
+	struct classes *classes = context;
+
+	for (uint32_t i = 0; i < pool->carved; i++) {
+		const uint8_t *block =
+			pool->memory + PYTHON_POOL_OVERHEAD + (size_t)i * pool->block_size;
+		struct python_object object;
+		uint32_t class;
+
+		if (!python_block_live(pool, i))
+			continue;
+		try(python_types_object(classes->types, block, pool->block_size, &object));
+		try(class_find(classes, (struct key){object.type, pool->block_size}, &class));
+		classes->list[class].latest++;
+	}
+	return NULL;
+}
+
+static struct error *arenas_count(struct classes *classes, const struct python_heaps *heaps,
+				  double *ret_bytes)
+{
+	double bytes = 0;
+
+	for (size_t i = 0; i < heaps->count; i++) {
+		const struct python_arenas *arenas = &heaps->list[i];
+
+		for (size_t k = 0; k < arenas->count; k++) {
+			const struct python_arena *arena = &arenas->list[k];
+
+			try(python_pools_each(classes->pools, arena, pool_count, classes));
+			/* What was never carved was never touched. */
+			if (arena->pool_address > arena->address)
+				bytes += (double)(arena->pool_address - arena->address);
+		}
+	}
+	*ret_bytes = bytes;
+	return NULL;
+}
+
+/* Makes room in the histories: what is left is at even intervals. */
+static void history_thin(struct classes *classes)
+{
+	for (size_t c = 0; c < classes->count; c++)
+		for (size_t i = 1; i < HISTORY_MAX / 2; i++)
+			classes->list[c].history[i] = classes->list[c].history[2 * i];
+	for (size_t i = 1; i < HISTORY_MAX / 2; i++)
+		classes->times[i] = classes->times[2 * i];
+	for (size_t c = 0; c < classes->count; c++)
+		memset(classes->list[c].history + HISTORY_MAX / 2, 0,
+		       HISTORY_MAX / 2 * sizeof(double));
+	classes->history = HISTORY_MAX / 2;
+	classes->stride *= 2;
+}
+
+static void history_add(struct classes *classes)
+{
+	if (++classes->skipped < classes->stride && classes->history)
+		return;
+	classes->skipped = 0;
+	if (classes->history == HISTORY_MAX)
+		history_thin(classes);
+	for (size_t c = 0; c < classes->count; c++)
+		classes->list[c].history[classes->history] = classes->list[c].latest;
+	classes->times[classes->history++] = classes->latest_time;
+}
+
+struct error *classes_census(struct classes *classes, bool keep)
+{
+	struct python_heaps heaps;
+	uint64_t rss, anonymous = 0;
+	struct timespec now;
+	double bytes = 0;
+	struct error *error;
+
+	try(process_resident(classes->python->process, &rss, &anonymous));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	classes->latest_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	try(python_heaps_read(classes->python, &heaps));
+	for (size_t c = 0; c < classes->count; c++)
+		classes->list[c].latest = 0;
+	error = arenas_count(classes, &heaps, &bytes);
+	python_heaps_deinit(&heaps);
+	try(error);
+	if ((double)anonymous > bytes)
+		classes->list[CLASSES_OUTSIDE].latest = (double)anonymous - bytes;
+	if (keep)
+		history_add(classes);
+	return NULL;
+}
+
+static double unit_size(const struct counted *class)
+{
+	return class->key.size ? class->key.size : 1;
+}
+
+struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
+			   size_t *ret_count)
+{
+	cleanup_free struct estimate_class *list = calloc(classes->count + 1, sizeof(*list));
+	double totals[HISTORY_MAX + 1], times[HISTORY_MAX + 1];
+
+	if (!list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t c = 0; c < classes->count; c++) {
+		const struct counted *class = &classes->list[c];
+		size_t count = classes->history;
+
+		memcpy(totals, class->history, count * sizeof(double));
+		memcpy(times, classes->times, count * sizeof(double));
+		if (!count || times[count - 1] != classes->latest_time) {
+			times[count] = classes->latest_time;
+			totals[count++] = class->latest;
+		}
+		list[c].by_size = c == CLASSES_OUTSIDE;
+		list[c].total = class->latest;
+		list[c].unit_size = unit_size(class);
+		estimate_trend(times, totals, count, &list[c].growth, &list[c].noise);
+	}
+	*ret = take(list);
+	*ret_count = classes->count;
+	return NULL;
+}
+
+void classes_totals(const struct classes *classes, double *ret_bytes, double *ret_growth)
+{
+	*ret_bytes = *ret_growth = 0;
+	for (size_t c = 0; c < classes->count; c++) {
+		const struct counted *class = &classes->list[c];
+
+		*ret_bytes += class->latest * unit_size(class);
+		if (classes->history)
+			*ret_growth += (class->latest - class->history[0]) * unit_size(class);
+	}
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The classes that estimates are calibrated by: pymalloc's blocks by type and size, and all that
+ * lies outside of its arenas as one. How many there are, and how that changes, is read from the
+ * heap.
+ */
+#ifndef TMBPF_TRACE_CLASSES_H
+#define TMBPF_TRACE_CLASSES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace/estimate.h"
+
+struct error;
+struct python;
+
+/* What lies outside: anonymous memory that is resident less the arenas. */
+#define CLASSES_OUTSIDE 0
+
+struct classes;
+
+struct classes_block { /* what a block is */
+	uint32_t class;
+	uint32_t type;    /* as the class knows it */
+	bool constant;    /* an object whose contents do not change while it lives */
+	uint64_t content; /* of a constant one: a hash */
+};
+
+struct error *classes_create(const struct python *python, struct classes **ret);
+/* NULL is accepted. */
+void classes_destroy(struct classes *classes);
+
+/* The class of BLOCK, of SIZE bytes, a new one if it must be. */
+struct error *classes_block(struct classes *classes, const uint8_t *block, uint32_t size,
+			    struct classes_block *ret);
+
+/*
+ * Counts all blocks. The censuses make up each class's history; with KEEP this one is the next of it,
+ * else only the latest.
+ */
+struct error *classes_census(struct classes *classes, bool keep);
+
+/* The classes as estimates want them, malloc'd. */
+struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
+			   size_t *ret_count);
+
+/* Bytes in arenas' blocks and outside: now, and since the start. */
+void classes_totals(const struct classes *classes, double *ret_bytes, double *ret_growth);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a process loses while probes are put into it and taken out, measured on a child of our own. */
+#ifndef TMBPF_TRACE_DISTURBANCE_H
+#define TMBPF_TRACE_DISTURBANCE_H
+
+struct error;
+struct probes;
+
+/*
+ * Seconds that one running thread of a process which has mapped the probes' file loses when PROBES are attached with
+ * PROGRAM and removed again, none of them being hit: the median of five times. The time when another process ran
+ * in its place does not count: the tracer's own CPU time is counted elsewhere.
+ */
+struct error *disturbance_measure(int program, const struct probes *probes, double *ret);
+
+#endif

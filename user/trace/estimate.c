@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/estimate.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+
+/* Growth is not shown below this: two pages, which any process takes now and then. */
+#define GROWTH_LEAST 8192.0
+/* A traceback that fewer windows saw is not known to go on; nor is what it holds known to stay that fewer old ones saw. */
+#define WINDOWS_LEAST     3
+#define OLD_WINDOWS_LEAST 2
+
+/* One traceback's part in a class. */
+struct pair {
+	uint32_t class;      /* index in used */
+	size_t first, count; /* items */
+	double count_per_unit, size_per_unit;
+};
+
+/* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
+struct calibration {
+	enum { BY_NOTHING, BY_ALL, BY_REST, BY_STAY } by; /* which of the sums is calibrated */
+	double by_stay, by_rest;
+};
+
+struct used { /* a class with survivors */
+	uint32_t class;
+	uint32_t windows;     /* with survivors */
+	double all, stay;     /* weighted sums */
+	double *alls, *stays; /* by window */
+	struct calibration live, growth;
+};
+
+struct work {
+	const struct estimate_input *input;
+	struct estimate_item *items; /* sorted */
+	double *chances;             /* of each item: to be what it seems, now */
+	double *stays;               /* of each item: to reach the horizon */
+	uint32_t *used_of;           /* by class */
+	struct used *used;
+	size_t used_count, used_capacity;
+	double *sums;
+	double *exposures; /* by window: nanoseconds of windows after it, from the end on */
+	double *series[4]; /* of a row, by window: count, size, growth of both */
+	double horizon;    /* nanoseconds */
+};
+
+struct event { /* of survivors: found dead, or seen alive for the last time */
+	double age;
+	double count;
+	bool death;
+};
+
+static struct error *no_memory(void)
+{
+	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+}
+
+static void work_deinit(struct work *work)
+{
+	free(work->items);
+	free(work->chances);
+	free(work->stays);
+	free(work->used_of);
+	free(work->used);
+	free(work->sums);
+	free(work->exposures);
+	for (size_t i = 0; i < array_size(work->series); i++)
+		free(work->series[i]);
+}
+
+static int item_compare(const void *left, const void *right)
+{
+	const struct estimate_item *a = left, *b = right;
+
+	if (a->traceback != b->traceback)
+		return a->traceback < b->traceback ? -1 : 1;
+	if (a->class != b->class)
+		return a->class < b->class ? -1 : 1;
+	return a->window < b->window ? -1 : a->window > b->window;
+}
+
+static int event_compare(const void *left, const void *right)
+{
+	const struct event *a = left, *b = right;
+
+	if (a->age != b->age)
+		return a->age < b->age ? -1 : 1;
+	return b->death - a->death; /* who is censored at an age was at risk at it */
+}
+
+static double window_weight(const struct estimate_window *window)
+{
+	return (double)(window->to - window->from) / (double)(window->end - window->start);
+}
+
+static double item_age(const struct work *work, const struct estimate_item *item)
+{
+	uint64_t end = work->input->windows[item->window].end;
+	uint64_t until = item->died < work->input->now ? item->died : work->input->now;
+
+	return until > end ? (double)(until - end) : 0;
+}
+
+static struct error *input_check(const struct estimate_input *input)
+{
+	for (size_t i = 0; i < input->window_count; i++) {
+		const struct estimate_window *window = &input->windows[i];
+
+		if (window->end <= window->start || window->to < window->from ||
+		    (i && window->start < input->windows[i - 1].end))
+			return error_create(ERROR_FAILED, "window %zu has no place in time", i);
+	}
+	for (size_t i = 0; i < input->item_count; i++)
+		if (input->items[i].window >= input->window_count ||
+		    input->items[i].class >= input->class_count)
+			return error_create(ERROR_FAILED, "survivor %zu is of no window or class",
+					    i);
+	return NULL;
+}
+
+/* Whether windows saw births for more than an instant while the blocks of ITEM were followed. */
+static double item_exposure(const struct work *work, const struct estimate_item *item)
+{
+	const struct estimate_input *input = work->input;
+	double exposure = work->exposures[item->window];
+
+	if (item->died == ESTIMATE_ALIVE)
+		return exposure;
+	for (size_t i = input->window_count; i-- > item->window + 1;) {
+		if (input->windows[i].start < item->died)
+			return exposure - work->exposures[i];
+	}
+	return 0;
+}
+
+/* The rate, per nanosecond, at which what COUNT items name is replaced without that it shows. */
+static double replacement_rate(const struct work *work, const struct estimate_item *items,
+			       size_t count)
+{
+	double exposure = 0, reborn = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		exposure += (double)items[i].count * item_exposure(work, &items[i]);
+		if (items[i].reborn)
+			reborn += (double)items[i].count;
+	}
+	return exposure > 0 ? reborn / exposure : 0;
+}
+
+/*
+ * Kaplan-Meier over the COUNT items of one traceback: RET_SURVIVAL of each item is the chance to have come to its age.
+ * Returns that of the horizon.
+ */
+static double survival(const struct work *work, const struct estimate_item *items, size_t count,
+		       struct event *events, double *ret_survival)
+{
+	double at_risk = 0, chance = 1, at_horizon = 1;
+	size_t k = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		events[i] = (struct event){
+			.age = item_age(work, &items[i]),
+			.count = (double)items[i].count,
+			.death = items[i].died != ESTIMATE_ALIVE && !items[i].reborn,
+		};
+		at_risk += events[i].count;
+		ret_survival[i] = events[i].age;
+	}
+	qsort(events, count, sizeof(*events), event_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (events[i].death)
+			chance *= 1 - events[i].count / at_risk;
+		at_risk -= events[i].count;
+		if (events[i].age <= work->horizon)
+			at_horizon = chance;
+		events[i].count = chance; /* from this age on */
+	}
+	for (size_t i = 0; i < count; i++) {
+		double age = ret_survival[i];
+		size_t low = 0, high = count;
+
+		while (low < high) { /* the last event at this age or before */
+			k = (low + high) / 2;
+			if (events[k].age <= age)
+				low = k + 1;
+			else
+				high = k;
+		}
+		ret_survival[i] = low ? events[low - 1].count : 1;
+	}
+	return at_horizon;
+}
+
+/* The chances of the COUNT items from FIRST on, all of one traceback. */
+static struct error *chances_fill(struct work *work, size_t first, size_t count)
+{
+	const struct estimate_item *items = work->items + first;
+	cleanup_free struct event *events = calloc(count, sizeof(*events));
+	double rate, at_horizon, *stays = work->stays + first;
+
+	if (!events)
+		return no_memory();
+	rate = replacement_rate(work, items, count);
+	at_horizon = survival(work, items, count, events, stays);
+	for (size_t i = 0; i < count; i++) {
+		double age = item_age(work, &items[i]), rest = work->horizon - age;
+
+		if (items[i].died != ESTIMATE_ALIVE) {
+			stays[i] = work->chances[first + i] = 0;
+			continue;
+		}
+		work->chances[first + i] = exp(-rate * age);
+		if (rest <= 0)
+			stays[i] = 1;
+		else
+			stays[i] = stays[i] > 0 ? at_horizon / stays[i] * exp(-rate * rest) : 0;
+	}
+	return NULL;
+}
+
+static double item_units(const struct work *work, const struct estimate_item *item)
+{
+	return (double)(work->input->classes[item->class].by_size ? item->size : item->count);
+}
+
+static struct error *classes_sum(struct work *work)
+{
+	const struct estimate_input *input = work->input;
+	size_t n = input->window_count;
+
+	for (size_t i = 0; i < input->item_count; i++) {
+		uint32_t class = work->items[i].class;
+
+		if (work->used_of[class])
+			continue;
+		try(array_reserve(&work->used, &work->used_capacity, work->used_count, 1,
+				  sizeof(*work->used)));
+		work->used[work->used_count++] = (struct used){.class = class};
+		work->used_of[class] = work->used_count;
+	}
+	work->sums = calloc(2 * n * work->used_count + 1, sizeof(*work->sums));
+	if (!work->sums)
+		return no_memory();
+	for (size_t i = 0; i < work->used_count; i++) {
+		work->used[i].alls = work->sums + 2 * n * i;
+		work->used[i].stays = work->used[i].alls + n;
+	}
+	for (size_t i = 0; i < input->item_count; i++) {
+		const struct estimate_item *item = &work->items[i];
+		struct used *used = &work->used[work->used_of[item->class] - 1];
+		double all = item_units(work, item) * window_weight(&input->windows[item->window]) *
+			     work->chances[i];
+
+		if (all > 0 && !(used->alls[item->window] > 0))
+			used->windows++;
+		used->alls[item->window] += all;
+		used->stays[item->window] += all * work->stays[i];
+		used->all += all;
+		used->stay += all * work->stays[i];
+	}
+	return NULL;
+}
+
+/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
+static struct calibration calibrate(const struct used *used, double target)
+{
+	double rest = used->all - used->stay;
+
+	if (used->all <= 0 || target <= 0)
+		return (struct calibration){BY_STAY, 0, 0};
+	if (target > used->all)
+		return (struct calibration){BY_ALL, target / used->all, target / used->all};
+	if (target <= used->stay)
+		return (struct calibration){BY_STAY, target / used->stay, 0};
+	return (struct calibration){BY_REST, 1, rest > 0 ? (target - used->stay) / rest : 0};
+}
+
+static void class_calibrate(const struct work *work, struct used *used)
+{
+	const struct estimate_class *class = &work->input->classes[used->class];
+
+	used->growth = calibrate(used, class->growth);
+	if (class->growth > used->all)
+		used->live = used->growth;
+	else if (used->all > class->total)
+		used->live = calibrate(used, class->total);
+	else
+		used->live = (struct calibration){BY_NOTHING, 1, 1};
+}
+
+/* Variance of the sum of N values, each of a span of its own, in their order. */
+static double series_variance(const double *values, size_t n)
+{
+	double sum = 0;
+
+	if (n == 1)
+		return values[0] * values[0];
+	for (size_t i = 1; i < n; i++) {
+		double step = values[i] - values[i - 1];
+
+		sum += step * step;
+	}
+	return sum * (double)n / (2.0 * (double)(n - 1));
+}
+
+/* Student's quantile over the normal one (Cornish and Fisher), for N windows. */
+static double student_factor(size_t n)
+{
+	double freedom = n > 2 ? (double)(n - 1) / 2 : 1;
+
+	return 1 + 1.21 / freedom + 1.44 / (freedom * freedom);
+}
+
+static double calibrated(const struct calibration *by, double all, double stay)
+{
+	return by->by_stay * stay + by->by_rest * (all - stay);
+}
+
+/* The part of the calibrated sum of USED in window I that goes to who has ALL and STAY of it: what is left varies. */
+static double calibrated_share(const struct calibration *by, const struct used *used, size_t i,
+			       double all, double stay)
+{
+	double rest = used->all - used->stay;
+
+	switch (by->by) {
+	case BY_NOTHING:
+		return 0;
+	case BY_ALL:
+		return by->by_stay * all / used->all * used->alls[i];
+	case BY_REST:
+		return rest > 0
+			       ? (all - stay) / rest * calibrated(by, used->alls[i], used->stays[i])
+			       : 0;
+	case BY_STAY:
+		return used->stay > 0 ? by->by_stay * stay / used->stay * used->stays[i] : 0;
+	}
+	return 0;
+}
+
+/* Adds what PAIR contributes to the row and to the series that its errors come from. */
+static void pair_add(struct work *work, const struct pair *pair, struct estimate_row *row,
+		     double floors[4])
+{
+	const struct estimate_input *input = work->input;
+	const struct used *used = &work->used[pair->class];
+	const double scale[2] = {pair->count_per_unit, pair->size_per_unit};
+	const struct estimate_class *class = &input->classes[used->class];
+	double all = 0, stay = 0, live, growth, doubt;
+
+	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
+		const struct estimate_item *item = &work->items[i];
+		double part = item_units(work, item) *
+			      window_weight(&input->windows[item->window]) * work->chances[i];
+		double stays = part * work->stays[i];
+
+		all += part;
+		stay += stays;
+		for (int k = 0; k < 2; k++) {
+			work->series[k][item->window] +=
+				scale[k] * calibrated(&used->live, part, stays);
+			work->series[2 + k][item->window] +=
+				scale[k] * calibrated(&used->growth, part, stays);
+		}
+	}
+	if (used->all <= 0)
+		return;
+	live = calibrated(&used->live, all, stay);
+	growth = calibrated(&used->growth, all, stay);
+	/* Who grew and who shrank by it is not known of what a class fluctuates or shrinks. */
+	doubt = all / used->all * (class->noise + (class->growth < 0 ? -class->growth : 0));
+	for (int k = 0; k < 2; k++) {
+		double held = live * scale[k] / (row->windows + 1);
+		double grown = growth * scale[k] / (used->windows + 1);
+
+		floors[k] += held * held;
+		floors[2 + k] += grown * grown + doubt * scale[k] * doubt * scale[k];
+		for (size_t i = 0; i < input->window_count; i++) {
+			work->series[k][i] -=
+				scale[k] * calibrated_share(&used->live, used, i, all, stay);
+			work->series[2 + k][i] -=
+				scale[k] * calibrated_share(&used->growth, used, i, all, stay);
+		}
+	}
+	row->count.value += live * scale[0];
+	row->size.value += live * scale[1];
+	row->count_growth.value += growth * scale[0];
+	row->size_growth.value += growth * scale[1];
+}
+
+/* How much of the growth that PAIR is given may be its class's mere fluctuation: a variance in bytes. */
+static double pair_noise(const struct work *work, const struct pair *pair, double growth_before,
+			 const struct estimate_row *row)
+{
+	const struct estimate_class *class = &work->input->classes[work->used[pair->class].class];
+	double growth = row->size_growth.value - growth_before;
+	/* Twice: it is known from few censuses that are not independent of one another. */
+	double noise = class->growth > 0 ? 2 * growth * class->noise / class->growth : 0;
+
+	return noise * noise;
+}
+
+static void pair_scale(const struct work *work, struct pair *pair)
+{
+	double units = 0, count = 0, size = 0;
+
+	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
+		const struct estimate_item *item = &work->items[i];
+
+		units += item_units(work, item);
+		count += (double)item->count;
+		size += (double)item->size;
+	}
+	pair->count_per_unit = units > 0 ? count / units : 0;
+	pair->size_per_unit = units > 0 ? size / units : 0;
+}
+
+/* Windows with survivors among the COUNT items from FIRST on: in all, and of those older than the horizon. */
+static void windows_count(const struct work *work, size_t first, size_t count, uint32_t *ret,
+			  uint32_t *ret_old)
+{
+	double *seen = work->series[0];
+
+	memset(seen, 0, work->input->window_count * sizeof(*seen));
+	*ret = *ret_old = 0;
+	for (size_t i = first; i < first + count; i++) {
+		const struct estimate_item *item = &work->items[i];
+
+		if (item->died != ESTIMATE_ALIVE || seen[item->window] > 0)
+			continue;
+		seen[item->window] = 1;
+		++*ret;
+		*ret_old += item_age(work, item) >= work->horizon;
+	}
+}
+
+/* The row of the traceback whose items are COUNT from FIRST on. */
+static void row_fill(struct work *work, size_t first, size_t count, struct estimate_row *ret)
+{
+	size_t n = work->input->window_count;
+	double floors[4] = {0}, noise = 0, factor = student_factor(n);
+	struct estimate_value *values[4];
+	struct estimate_row row = {.traceback = work->items[first].traceback};
+	uint32_t old;
+
+	windows_count(work, first, count, &row.windows, &old);
+	for (int k = 0; k < 4; k++)
+		memset(work->series[k], 0, n * sizeof(double));
+	for (size_t i = first, end; i < first + count; i = end) {
+		uint32_t class = work->items[i].class;
+		double before = row.size_growth.value;
+		struct pair pair = {.class = work->used_of[class] - 1, .first = i};
+
+		for (end = i; end < first + count && work->items[end].class == class; end++)
+			;
+		pair.count = end - i;
+		pair_scale(work, &pair);
+		pair_add(work, &pair, &row, floors);
+		noise += pair_noise(work, &pair, before, &row);
+	}
+	values[0] = &row.count;
+	values[1] = &row.size;
+	values[2] = &row.count_growth;
+	values[3] = &row.size_growth;
+	for (int k = 0; k < 4; k++)
+		values[k]->error = factor * sqrt(series_variance(work->series[k], n) + floors[k]);
+	row.grows = row.windows >= WINDOWS_LEAST && old >= OLD_WINDOWS_LEAST &&
+		    row.size_growth.value >= GROWTH_LEAST &&
+		    row.size_growth.value >
+			    2 * sqrt(row.size_growth.error * row.size_growth.error + noise);
+	*ret = row;
+}
+
+static int row_compare(const void *left, const void *right)
+{
+	const struct estimate_row *a = left, *b = right;
+	double by_growth = b->size_growth.value - a->size_growth.value;
+	double by_size = b->size.value - a->size.value;
+
+	if (a->grows != b->grows)
+		return b->grows - a->grows;
+	if (by_growth != 0)
+		return by_growth < 0 ? -1 : 1;
+	if (by_size != 0)
+		return by_size < 0 ? -1 : 1;
+	return a->traceback < b->traceback ? -1 : a->traceback > b->traceback;
+}
+
+void estimate_trend(const double *times, const double *totals, size_t count, double *ret_growth,
+		    double *ret_noise)
+{
+	double growth = count ? totals[count - 1] - totals[0] : 0, noise = 0, slope = 0;
+
+	if (count > 1 && times[count - 1] > times[0])
+		slope = growth / (times[count - 1] - times[0]);
+	for (size_t lag = 1; lag < count && (lag == 1 || 4 * lag <= count); lag *= 2) {
+		double sum = 0, root;
+
+		for (size_t i = lag; i < count; i++) {
+			double change = totals[i] - totals[i - lag];
+
+			change -= slope * (times[i] - times[i - lag]);
+			sum += change * change;
+		}
+		root = sqrt(sum / (double)(count - lag));
+		if (root > noise)
+			noise = root;
+	}
+	*ret_growth = growth;
+	*ret_noise = noise;
+}
+
+static struct error *work_init(struct work *work, const struct estimate_input *input)
+{
+	size_t n = input->window_count, items = input->item_count;
+	double exposure = 0;
+
+	work->input = input;
+	work->items = malloc(items * sizeof(*work->items) + 1);
+	work->chances = calloc(items + 1, sizeof(*work->chances));
+	work->stays = calloc(items + 1, sizeof(*work->stays));
+	work->used_of = calloc(input->class_count + 1, sizeof(*work->used_of));
+	work->exposures = calloc(n + 1, sizeof(*work->exposures));
+	for (size_t i = 0; i < array_size(work->series); i++) {
+		work->series[i] = calloc(n + 1, sizeof(double));
+		if (!work->series[i])
+			return no_memory();
+	}
+	if (!work->items || !work->chances || !work->stays || !work->used_of || !work->exposures)
+		return no_memory();
+	if (items)
+		memcpy(work->items, input->items, items * sizeof(*work->items));
+	qsort(work->items, items, sizeof(*work->items), item_compare);
+	for (size_t i = n; i-- > 0;) {
+		work->exposures[i] = exposure;
+		exposure += (double)(input->windows[i].end - input->windows[i].start);
+	}
+	if (n && input->now > input->windows[0].end)
+		work->horizon = (double)(input->now - input->windows[0].end) / 2;
+	return NULL;
+}
+
+static size_t traceback_items(const struct work *work, size_t first)
+{
+	size_t end = first;
+
+	while (end < work->input->item_count &&
+	       work->items[end].traceback == work->items[first].traceback)
+		end++;
+	return end - first;
+}
+
+static void summary_fill(const struct work *work, struct estimate *estimate)
+{
+	const struct estimate_input *input = work->input;
+	double weight = 0, span;
+
+	for (size_t i = 0; i < estimate->count; i++)
+		estimate->attributed += estimate->rows[i].size_growth.value;
+	for (size_t i = 0; i < input->class_count; i++) {
+		const struct estimate_class *class = &input->classes[i];
+
+		if (class->growth > 0 &&
+		    (!work->used_of[i] || work->used[work->used_of[i] - 1].all <= 0))
+			estimate->missing += class->growth * class->unit_size;
+	}
+	if (!input->window_count)
+		return;
+	/* None of 3 expected is seen with a chance of 5 %. */
+	for (size_t i = 0; i < input->window_count; i++)
+		weight += window_weight(&input->windows[i]);
+	span = (double)(input->windows[input->window_count - 1].to - input->windows[0].from) / 1e9;
+	if (span > 0)
+		estimate->unseen = 3 * 1024.0 * weight / (double)input->window_count / span;
+}
+
+struct error *estimate_create(const struct estimate_input *input, struct estimate **ret)
+{
+	cleanup(work_deinit) struct work work = {0};
+	cleanup(estimate_cleanup) struct estimate *estimate = calloc(1, sizeof(*estimate));
+	size_t capacity = 0;
+
+	if (!estimate)
+		return no_memory();
+	try(input_check(input));
+	try(work_init(&work, input));
+	for (size_t i = 0, count; i < input->item_count; i += count) {
+		count = traceback_items(&work, i);
+		try(chances_fill(&work, i, count));
+	}
+	try(classes_sum(&work));
+	for (size_t i = 0; i < work.used_count; i++)
+		class_calibrate(&work, &work.used[i]);
+	for (size_t i = 0, count; i < input->item_count; i += count) {
+		count = traceback_items(&work, i);
+		try(array_reserve(&estimate->rows, &capacity, estimate->count, 1,
+				  sizeof(*estimate->rows)));
+		row_fill(&work, i, count, &estimate->rows[estimate->count++]);
+	}
+	if (estimate->count)
+		qsort(estimate->rows, estimate->count, sizeof(*estimate->rows), row_compare);
+	summary_fill(&work, estimate);
+	*ret = take(estimate);
+	return NULL;
+}
+
+void estimate_destroy(struct estimate *estimate)
+{
+	if (!estimate)
+		return;
+	free(estimate->rows);
+	free(estimate);
+}

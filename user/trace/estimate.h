@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What each traceback holds and by how much it grows, estimated from short windows in which every
+ * allocation was seen, and from exact totals of the heap (the census). Pure arithmetic.
+ *
+ * The sample. Time since the start is cut into spans, and within each span one window lies at a
+ * random place, each place as likely as any other. So each moment is in a window with a probability
+ * that is known, whatever the process does periodically, and a block that is born in a window
+ * stands for WEIGHT blocks (the span's length over the window's): the Horvitz-Thompson estimator.
+ * Windows are what is sampled, not blocks: what is born together in one window counts as one
+ * observation (cluster sampling).
+ *
+ * What a traceback holds is the weighted sum of its survivors: blocks born in windows that are
+ * alive now.
+ *
+ * Growth. Of a steady process, too, some of what it holds was born since the start: it has replaced
+ * what died. So growth is what is going to stay. For each traceback a survivor counts by its
+ * chance to reach the horizon, half the time observed (Kaplan-Meier, from the deaths seen among
+ * all its survivors so far); whatever is older has proved it. Then the sums of each class, blocks
+ * of one type and size, are calibrated to the growth of that class, which the census knows exactly:
+ *
+ *	growth below what stays     what stays is scaled down to it
+ *	growth above what stays     of what may yet die, as much counts as is missing
+ *	growth above all survivors  survivors are scaled up to it
+ *	no growth                   nothing of this class grows
+ *
+ * Phantoms. Liveness is looked up from time to time. A block that died and was followed at its
+ * address by one just like it passes for alive, but later windows see such births: they give the
+ * rate at which a traceback's survivors are replaced in the time that windows see, and survivors
+ * are discounted by exp(-rate * age).
+ *
+ * Errors are standard errors (times Student's factor for few windows): of the weighted sums over
+ * windows by successive differences, which take in a trend and, as each span has one window, err
+ * on the large side; of calibrated figures by those of the linearised residuals; and, as a
+ * traceback may have missed all windows, a share of 1 / (windows with survivors of the class + 1).
+ * Growth that is shown as such exceeds twice its error and four times the class's own fluctuation, was seen by
+ * three windows, and by two of those older than the horizon.
+ *
+ * Bias. What is seen in no window is not reported: see `unseen`. What dies between two looks is
+ * taken to die at the second. A change of habits within the time observed makes the horizon's
+ * chances those of the mean. A class that shrinks as a whole hides a traceback in it that grows.
+ * Growth of one traceback that replaces another's blocks of the same type and size, both living
+ * longer than half the time observed, is shared among them.
+ */
+#ifndef TMBPF_TRACE_ESTIMATE_H
+#define TMBPF_TRACE_ESTIMATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+#define ESTIMATE_ALIVE UINT64_MAX
+
+/* Times are monotonic nanoseconds. */
+struct estimate_window {
+	uint64_t start, end;
+	uint64_t from, to; /* the span that it stands for */
+};
+
+/* Blocks of one traceback and class, born in one window and alive at its end, with one fate. */
+struct estimate_item {
+	uint32_t window, traceback, class;
+	uint64_t count, size; /* size: bytes asked for */
+	uint64_t died;        /* when they were first found dead, or ESTIMATE_ALIVE */
+	bool reborn;          /* a later window saw a birth at their address: so they were dead */
+};
+
+struct estimate_class {   /* blocks of one type and size, from the census */
+	bool by_size;     /* sizes differ: what follows is bytes, else blocks */
+	double total;     /* now */
+	double growth;    /* since the start; may be negative */
+	double noise;     /* standard error of growth as a trend: how much the total fluctuates */
+	double unit_size; /* bytes a block of the class takes; 1 with by_size */
+};
+
+struct estimate_input {
+	const struct estimate_window *windows; /* in their order */
+	size_t window_count;
+	const struct estimate_item *items;
+	size_t item_count;
+	const struct estimate_class *classes;
+	size_t class_count;
+	uint64_t now;
+};
+
+struct estimate_value {
+	double value, error; /* its standard error */
+};
+
+struct estimate_row {
+	uint32_t traceback;
+	uint32_t windows;                   /* that saw a survivor of it */
+	struct estimate_value count, size;  /* held now, born since the start */
+	struct estimate_value count_growth; /* blocks */
+	struct estimate_value size_growth;  /* bytes */
+	bool grows;                         /* beyond doubt: see above */
+};
+
+struct estimate {
+	struct estimate_row *rows; /* what grows first, then the others, by growth, then by size */
+	size_t count;
+	double attributed; /* bytes of growth that rows account for */
+	double missing;    /* bytes of growth in classes of which no window saw a survivor */
+	double unseen; /* bytes a second: what escapes all windows with a chance of 5 % (blocks of 1 KiB) */
+};
+
+/*
+ * A class's growth and noise from COUNT censuses at TIMES, in any unit. Noise is the largest deviation from the trend
+ * (root mean square) of changes over 1, 2, 4, ... intervals, up to a quarter of them all: what lives for long fluctuates slowly.
+ */
+void estimate_trend(const double *times, const double *totals, size_t count, double *ret_growth,
+		    double *ret_noise);
+
+/* Fails without memory, and on indexes beyond their tables. */
+struct error *estimate_create(const struct estimate_input *input, struct estimate **ret);
+/* NULL is accepted. */
+void estimate_destroy(struct estimate *estimate);
+
+static inline void estimate_cleanup(struct estimate **estimate)
+{
+	estimate_destroy(*estimate);
+}
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/followed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/pools.h"
+#include "python/python.h"
+#include "target/process.h"
+#include "trace/classes.h"
+#include "trace/estimate.h"
+
+/* Blocks to be looked at, by address: those of one pool lie together. */
+struct look {
+	const struct followed_heap *heap;
+	struct followed **list; /* of the pool at hand */
+	size_t count;
+	bool first; /* after their window: they get what they are */
+	bool visited;
+};
+
+static void followed_die(struct followed *block)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	block->died = now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static struct error *block_look(struct look *look, struct followed *block, const uint8_t *memory,
+				uint32_t size)
+{
+	struct classes_block now;
+
+	if (!look->first && size != block->block_size) {
+		followed_die(block);
+		return NULL;
+	}
+	try(classes_block(look->heap->classes, memory, size, &now));
+	if (look->first) {
+		block->block_size = size;
+		block->class = now.class;
+		block->type = now.type;
+		block->constant = now.constant;
+		block->content = now.content;
+	} else if (now.type != block->type || (block->constant && now.content != block->content)) {
+		followed_die(block);
+	}
+	return NULL;
+}
+
+static struct error *pool_look(void *context, const struct python_pool *pool)
+{
+	struct look *look = context;
+
+	look->visited = true;
+	for (size_t i = 0; i < look->count; i++) {
+		struct followed *block = look->list[i];
+		uint64_t offset = block->address - pool->address;
+		uint64_t n = (offset - PYTHON_POOL_OVERHEAD) / pool->block_size;
+
+		if (offset < PYTHON_POOL_OVERHEAD || n >= pool->carved ||
+		    (offset - PYTHON_POOL_OVERHEAD) % pool->block_size ||
+		    !python_block_live(pool, (uint32_t)n)) {
+			followed_die(block);
+			continue;
+		}
+		try(block_look(look, block, pool->memory + offset, pool->block_size));
+	}
+	return NULL;
+}
+
+/* malloc_chunk of glibc's malloc.c: the size, with three flags, lies before the block, "in use" in the next chunk. */
+static void raw_look(struct look *look, struct followed *block)
+{
+	struct memory *memory = &look->heap->process->memory;
+	uint64_t size = 0, next = 0;
+	struct error *error = memory_read_u64(memory, block->address - 8, &size);
+	bool mapped = size & 2, in_use = true;
+
+	size &= ~7ull;
+	if (!error && !mapped && size >= 32 && size < 1ull << 40) {
+		error = memory_read_u64(memory, block->address - 8 + size, &next);
+		in_use = next & 1;
+	}
+	/* A process that has gone says nothing. */
+	if ((error && error_number(error) == EFAULT) ||
+	    (!error && (!in_use || size < 32 || size < block->size ||
+			(!look->first && (uint32_t)(size >> 4) != block->block_size))))
+		followed_die(block);
+	else if (!error)
+		block->block_size = (uint32_t)(size >> 4);
+	block->class = CLASSES_OUTSIDE;
+	error_destroy(error);
+}
+
+static int address_compare(const void *left, const void *right)
+{
+	const struct followed *a = *(struct followed *const *)left;
+	const struct followed *b = *(struct followed *const *)right;
+
+	return a->address < b->address ? -1 : a->address > b->address;
+}
+
+struct error *followed_look(const struct followed_heap *heap, struct followed **list, size_t count,
+			    bool first)
+{
+	uint64_t mask = heap->python->heap.pool_size - 1;
+	struct look look = {.heap = heap, .first = first};
+
+	qsort(list, count, sizeof(*list), address_compare);
+	for (size_t i = 0, end; i < count; i = end) {
+		uint64_t pool = list[i]->address & ~mask, unstable;
+
+		end = i + 1;
+		if (list[i]->raw) {
+			raw_look(&look, list[i]);
+			continue;
+		}
+		while (end < count && !list[end]->raw && (list[end]->address & ~mask) == pool)
+			end++;
+		look.list = list + i;
+		look.count = end - i;
+		look.visited = false;
+		unstable = python_pools_unread(heap->pools).unstable;
+		try(python_pools_at(heap->pools, pool, pool_look, &look));
+		/* A pool that never held together says nothing: next time, unless nothing is known of its blocks yet. */
+		if (look.visited ||
+		    (!first && python_pools_unread(heap->pools).unstable != unstable))
+			continue;
+		for (size_t k = i; k < end; k++)
+			followed_die(list[k]);
+	}
+	return NULL;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Blocks that are followed by reading the heap: whether each is still what it was. */
+#ifndef TMBPF_TRACE_FOLLOWED_H
+#define TMBPF_TRACE_FOLLOWED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct classes;
+struct error;
+struct process;
+struct python;
+struct python_pools;
+
+struct followed {
+	uint64_t address, size, content, died;
+	uint32_t window, traceback, class, type;
+	uint32_t block_size;
+	bool raw, reborn, constant;
+};
+
+struct followed_heap { /* where they are; all borrowed */
+	const struct python *python;
+	struct process *process;
+	struct classes *classes;
+	struct python_pools *pools;
+};
+
+/*
+ * Looks whether the COUNT blocks of LIST, all alive until now, still are; whose are not get the time of now as that of
+ * their death. FIRST: after their window, when they also get what they are. Sorts LIST.
+ */
+struct error *followed_look(const struct followed_heap *heap, struct followed **list, size_t count,
+			    bool first);
+
+#endif

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/governor.h"
+
+#include <string.h>
+
+/* The first windows come soon: what they cost is only known after them, and made up for by the next spans. */
+#define SPAN_FIRST 2.0
+/* Some of the budget is kept for what the next window costs more than the last. */
+#define BUDGET_USED 0.8
+/* Weight of the last window in the mean. */
+#define MEAN_WEIGHT 0.3
+
+void governor_init(struct governor *governor, double budget, double trap)
+{
+	memset(governor, 0, sizeof(*governor));
+	governor->budget = budget;
+	governor->trap = trap;
+	governor->window = GOVERNOR_WINDOW_MAX;
+	governor->span = SPAN_FIRST;
+}
+
+static double cost_sum(const struct governor_cost *cost)
+{
+	return cost->traps + cost->programs + cost->attach + cost->tracer;
+}
+
+void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)
+{
+	double sum = cost_sum(cost), debt, most, fixed = cost->attach + cost->tracer;
+
+	governor->last = *cost;
+	governor->total.traps += cost->traps;
+	governor->total.programs += cost->programs;
+	governor->total.attach += cost->attach;
+	governor->total.tracer += cost->tracer;
+	governor->total.hits += cost->hits;
+	governor->elapsed = elapsed;
+	governor->mean = governor->windows++ ? governor->mean + MEAN_WEIGHT * (sum - governor->mean)
+					     : sum;
+	most = sum > governor->mean ? sum : governor->mean;
+	/* What was spent too much so far is made up for within the next span. */
+	debt = cost_sum(&governor->total) - governor->budget * elapsed;
+	governor->span = most / (BUDGET_USED * governor->budget);
+	if (governor->span < debt / governor->budget)
+		governor->span = debt / governor->budget;
+	if (governor->span < GOVERNOR_SPAN_MIN)
+		governor->span = GOVERNOR_SPAN_MIN;
+	if (governor->span <= GOVERNOR_SPAN_MAX) {
+		if (governor->window < GOVERNOR_WINDOW_MAX)
+			governor->window *= 1.25;
+		if (governor->window > GOVERNOR_WINDOW_MAX)
+			governor->window = GOVERNOR_WINDOW_MAX;
+		return;
+	}
+	/* Shorter windows help only against what happens in them. */
+	governor->stopped = fixed > governor->budget * GOVERNOR_SPAN_MAX ||
+			    (governor->window <= GOVERNOR_WINDOW_MIN &&
+			     sum > governor->budget * GOVERNOR_SPAN_MAX);
+	governor->window /= 2;
+	if (governor->window < GOVERNOR_WINDOW_MIN)
+		governor->window = GOVERNOR_WINDOW_MIN;
+	if (debt <= governor->budget * GOVERNOR_SPAN_MAX)
+		governor->span = GOVERNOR_SPAN_MAX;
+}
+
+void governor_other(struct governor *governor, double seconds)
+{
+	governor->total.tracer += seconds;
+}
+
+double governor_share(const struct governor *governor)
+{
+	return governor->elapsed > 0 ? cost_sum(&governor->total) / governor->elapsed : 0;
+}
+
+const char *governor_confidence(const struct governor *governor)
+{
+	return governor->windows < 5 ? "low" : governor->windows < 20 ? "fair" : "good";
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What bursts may cost, and what they did: the budget is a share of the target's time. Pure
+ * arithmetic; what is measured comes from outside.
+ *
+ * A window costs the target the traps of its probes, the programs that they run, and what it loses
+ * while probes are put in and taken out (disturbance.h). The tracer's own CPU time counts as well,
+ * though it need not be the target's CPU. Spans are as long as the
+ * budget asks for; windows are shortened when the longest span is not enough.
+ */
+#ifndef TMBPF_TRACE_GOVERNOR_H
+#define TMBPF_TRACE_GOVERNOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct governor_cost { /* of one window, seconds */
+	double traps, programs, attach, tracer;
+	uint64_t hits;
+};
+
+struct governor {
+	double budget;       /* share */
+	double trap;         /* seconds a hit costs without its program; calibrated */
+	double window, span; /* of the next window, seconds */
+	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
+	struct governor_cost last, total;
+	double elapsed; /* seconds that total is of */
+	uint64_t windows;
+	bool stopped; /* even the widest gap is too much */
+};
+
+#define GOVERNOR_WINDOW_MAX 0.010
+#define GOVERNOR_WINDOW_MIN 0.001
+#define GOVERNOR_SPAN_MIN   1.0
+#define GOVERNOR_SPAN_MAX   120.0
+
+void governor_init(struct governor *governor, double budget, double trap);
+/* A window has been, which cost COST; sets what the next one may be. ELAPSED: seconds since the start. */
+void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed);
+/* CPU time that the tracer took otherwise. */
+void governor_other(struct governor *governor, double seconds);
+/* The measured share of the target's time since the start. */
+double governor_share(const struct governor *governor);
+/* Its standard error is not known of fewer windows: "low" below 5, "fair" below 20, else "good". */
+const char *governor_confidence(const struct governor *governor);
+
+#endif
