@@ -5,82 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory uthash would end the process; what is added then is left out instead. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/code.h"
+#include "trace/symbols_parts.h"
 #include "trace/texts.h"
 
 /* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
 #define GRACE_NANOSECONDS 1000000000ull
 /* Tracebacks that hold nothing and have no stack any more, kept for their totals; beyond that the sum alone. */
 #define PAST_TRACEBACKS_MAX 65536
-
-struct symbol_frame {
-	struct text *filename, *name;
-	uint32_t lineno, firstlineno;
-};
-
-struct row { /* a traceback: what one or more stacks mean */
-	UT_hash_handle hh;
-	uint32_t stacks; /* that mean it */
-	uint32_t held;   /* by those to whom it was given */
-	uint32_t nframe, total_nframe;
-	uint64_t past_count, past_size; /* allocated by stacks that were given back */
-	struct symbol_frame frames[];   /* the key, with the two numbers */
-};
-
-struct reference { /* to a stack, valid while its serial is the same */
-	uint32_t stack;
-	uint32_t serial;
-};
-
-struct code {
-	UT_hash_handle hh;
-	uint32_t id;
-	uint64_t address;
-	int firstlineno;
-	struct text *filename, *name;
-	uint8_t *table;
-	size_t table_size;
-	bool table_whole;
-	struct reference *stacks;                          /* that refer to it */
-	size_t stack_count, stack_capacity, stack_compact; /* compacted when there are that many */
-};
-
-struct stack {
-	struct row *row; /* NULL: the id is not in use */
-	uint32_t serial;
-	uint32_t place; /* in the stack table */
-	bool retired;
-	uint64_t retired_at;
-};
-
-struct kept { /* what a stack held when that was noted */
-	uint32_t serial;
-	uint64_t count, size;
-};
-
-struct symbols {
-	struct tracer *tracer;
-	struct process *process;
-	struct texts *texts;
-	struct code *codes;
-	struct row *rows;
-	struct stack *stacks; /* by id */
-	struct kept *kept;    /* by id; NULL: nothing was noted */
-	uint32_t *placed;     /* by place in the stack table: who was put there last */
-	uint32_t *retired;
-	size_t retired_count, retired_capacity;
-	uint32_t past_rows; /* rows without a stack */
-	uint64_t dropped_count, dropped_size;
-	uint64_t now;
-	struct symbols_counters counters;
-};
 
 struct error *symbols_create(struct tracer *tracer, struct process *process, struct symbols **ret)
 {
@@ -464,19 +399,6 @@ void symbols_record(void *context, const struct tmbpf_record *record, size_t siz
 	}
 }
 
-static uint64_t live_count(const struct tmbpf_stack_stats *stats)
-{
-	return stats->allocated_count > stats->freed_count
-		       ? stats->allocated_count - stats->freed_count
-		       : 0;
-}
-
-static uint64_t live_size(const struct tmbpf_stack_stats *stats)
-{
-	return stats->allocated_size > stats->freed_size ? stats->allocated_size - stats->freed_size
-							 : 0;
-}
-
 static void row_drop(struct symbols *symbols, struct row *row)
 {
 	symbols->dropped_count += row->past_count;
@@ -496,7 +418,7 @@ static bool stack_recycle(struct symbols *symbols, uint32_t id)
 	if (symbols->now - stack->retired_at < GRACE_NANOSECONDS)
 		return false;
 	tracer_stack_stats(symbols->tracer, id, &stats);
-	if (live_count(&stats))
+	if (stack_live_count(&stats))
 		return false;
 	row->past_count += stats.allocated_count;
 	row->past_size += stats.allocated_size;
@@ -533,61 +455,9 @@ void symbols_sweep(struct symbols *symbols, uint64_t now)
 		if (!symbols->stacks[id].row)
 			continue;
 		tracer_stack_stats(symbols->tracer, id, &stats);
-		if (!live_count(&stats))
+		if (!stack_live_count(&stats))
 			stack_retire(symbols, id);
 	}
-}
-
-static struct error *row_visit(const struct row *row, const struct symbols_row *totals,
-			       symbols_visitor visit, void *context)
-{
-	struct symbols_frame frames[TMBPF_WALK_MAX];
-	struct symbols_row visited = *totals;
-
-	for (uint32_t i = 0; i < row->nframe; i++) {
-		const struct symbol_frame *frame = &row->frames[i];
-
-		frames[i] = (struct symbols_frame){
-			.filename = text_data(frame->filename),
-			.name = text_data(frame->name),
-			.filename_length = text_length(frame->filename),
-			.name_length = text_length(frame->name),
-			.lineno = frame->lineno,
-			.firstlineno = frame->firstlineno,
-		};
-	}
-	visited.frames = frames;
-	visited.nframe = row->nframe;
-	visited.total_nframe = row->total_nframe;
-	return visit(context, &visited);
-}
-
-/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
-static struct error *special_visit(const char *filename, const struct symbols_row *totals,
-				   symbols_visitor visit, void *context)
-{
-	const struct symbols_frame frame = {
-		.filename = filename,
-		.filename_length = strlen(filename),
-		.name = "",
-	};
-	struct symbols_row row = *totals;
-
-	row.frames = &frame;
-	row.nframe = row.total_nframe = 1;
-	return visit(context, &row);
-}
-
-static struct error *stack_visit(struct symbols *symbols, uint32_t id,
-				 const struct symbols_row *visited, symbols_visitor visit,
-				 void *context)
-{
-	if (id == TMBPF_STACK_UNKNOWN)
-		return special_visit("<unknown>", visited, visit, context);
-	if (id < TMBPF_STACK_FIRST || id >= tracer_stack_limit(symbols->tracer) ||
-	    !symbols->stacks[id].row)
-		return special_visit("<lost>", visited, visit, context);
-	return row_visit(symbols->stacks[id].row, visited, visit, context);
 }
 
 struct symbols_traceback *symbols_hold(struct symbols *symbols, uint32_t stack)
@@ -611,131 +481,11 @@ void symbols_release(struct symbols *symbols, struct symbols_traceback *tracebac
 	row_destroy(symbols, row);
 }
 
-struct error *symbols_traceback_visit(struct symbols *symbols,
-				      const struct symbols_traceback *traceback,
-				      const struct symbols_row *row, symbols_visitor visit,
-				      void *context)
-{
-	if (!traceback)
-		return stack_visit(symbols, TMBPF_STACK_UNKNOWN, row, visit, context);
-	return row_visit((const struct row *)traceback, row, visit, context);
-}
-
-/* What stack ID holds and has allocated: held now, or when it was noted. */
-static bool stack_totals(const struct symbols *symbols, uint32_t id, bool kept,
-			 struct symbols_row *ret)
-{
-	struct tmbpf_stack_stats stats;
-
-	tracer_stack_stats(symbols->tracer, id, &stats);
-	if (!stats.allocated_count)
-		return false;
-	*ret = (struct symbols_row){
-		.count = live_count(&stats),
-		.size = live_size(&stats),
-		.total_count = stats.allocated_count,
-		.total_size = stats.allocated_size,
-	};
-	if (kept) {
-		const struct kept *noted = symbols->kept ? &symbols->kept[id] : NULL;
-		bool same = noted && noted->serial == symbols->stacks[id].serial;
-
-		/* An id that was given back since has held nothing for a while. */
-		ret->count = same ? noted->count : 0;
-		ret->size = same ? noted->size : 0;
-	}
-	return true;
-}
-
-static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visitor visit,
-			       void *context)
-{
-	uint32_t count = tracer_stack_count(symbols->tracer);
-	struct row *row, *next;
-
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct symbols_row visited;
-
-		if (stack_totals(symbols, id, kept, &visited))
-			try(stack_visit(symbols, id, &visited, visit, context));
-	}
-	HASH_ITER (hh, symbols->rows, row, next) {
-		struct symbols_row visited = {.total_count = row->past_count,
-					      .total_size = row->past_size};
-
-		if (row->past_count)
-			try(row_visit(row, &visited, visit, context));
-	}
-	if (symbols->dropped_count) {
-		struct symbols_row visited = {
-			.total_count = symbols->dropped_count,
-			.total_size = symbols->dropped_size,
-		};
-
-		try(special_visit("<dropped>", &visited, visit, context));
-	}
-	return NULL;
-}
-
-struct error *symbols_each(struct symbols *symbols, symbols_visitor visit, void *context)
-{
-	return rows_each(symbols, false, visit, context);
-}
-
-struct error *symbols_each_kept(struct symbols *symbols, symbols_visitor visit, void *context)
-{
-	return rows_each(symbols, true, visit, context);
-}
-
-struct error *symbols_keep(struct symbols *symbols)
-{
-	uint32_t limit = tracer_stack_limit(symbols->tracer),
-		 count = tracer_stack_count(symbols->tracer);
-
-	if (!symbols->kept)
-		symbols->kept = calloc(limit, sizeof(*symbols->kept));
-	if (!symbols->kept)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the totals");
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct symbols_row now;
-
-		symbols->kept[id] = (struct kept){.serial = symbols->stacks[id].serial};
-		if (stack_totals(symbols, id, false, &now)) {
-			symbols->kept[id].count = now.count;
-			symbols->kept[id].size = now.size;
-		}
-	}
-	return NULL;
-}
-
 bool symbols_tight(const struct symbols *symbols)
 {
 	uint32_t limit = tracer_stack_limit(symbols->tracer);
 
 	return symbols->counters.stacks >= limit / 2 || symbols->retired_count >= limit / 16;
-}
-
-struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,
-			    symbols_visitor visit, void *context)
-{
-	struct symbols_row visited = {
-		.count = 1, .size = size, .total_count = 1, .total_size = size};
-
-	return stack_visit(symbols, stack, &visited, visit, context);
-}
-
-uint64_t symbols_blocks(const struct symbols *symbols)
-{
-	uint32_t count = tracer_stack_count(symbols->tracer);
-	uint64_t blocks = 0;
-
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct tmbpf_stack_stats stats;
-
-		tracer_stack_stats(symbols->tracer, id, &stats);
-		blocks += live_count(&stats);
-	}
-	return blocks;
 }
 
 void symbols_counters(const struct symbols *symbols, struct symbols_counters *ret)

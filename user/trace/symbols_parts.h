@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the stack ids mean: shared by symbols.c, which learns it, and symbols_rows.c, which tells it. */
+#ifndef TMBPF_TRACE_SYMBOLS_PARTS_H
+#define TMBPF_TRACE_SYMBOLS_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Without memory uthash would end the process; what is added then is left out instead. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "trace/symbols.h"
+
+struct process;
+struct text;
+struct texts;
+struct tracer;
+
+struct symbol_frame {
+	struct text *filename, *name;
+	uint32_t lineno, firstlineno;
+};
+
+struct row { /* a traceback: what one or more stacks mean */
+	UT_hash_handle hh;
+	uint32_t stacks; /* that mean it */
+	uint32_t held;   /* by those to whom it was given */
+	uint32_t nframe, total_nframe;
+	uint64_t past_count, past_size; /* allocated by stacks that were given back */
+	struct symbol_frame frames[];   /* the key, with the two numbers */
+};
+
+struct reference { /* to a stack, valid while its serial is the same */
+	uint32_t stack;
+	uint32_t serial;
+};
+
+struct code {
+	UT_hash_handle hh;
+	uint32_t id;
+	uint64_t address;
+	int firstlineno;
+	struct text *filename, *name;
+	uint8_t *table;
+	size_t table_size;
+	bool table_whole;
+	struct reference *stacks;                          /* that refer to it */
+	size_t stack_count, stack_capacity, stack_compact; /* compacted when there are that many */
+};
+
+struct stack {
+	struct row *row; /* NULL: the id is not in use */
+	uint32_t serial;
+	uint32_t place; /* in the stack table */
+	bool retired;
+	uint64_t retired_at;
+};
+
+struct kept { /* what a stack held when that was noted */
+	uint32_t serial;
+	uint64_t count, size;
+};
+
+struct symbols {
+	struct tracer *tracer;
+	struct process *process;
+	struct texts *texts;
+	struct code *codes;
+	struct row *rows;
+	struct stack *stacks; /* by id */
+	struct kept *kept;    /* by id; NULL: nothing was noted */
+	uint32_t *placed;     /* by place in the stack table: who was put there last */
+	uint32_t *retired;
+	size_t retired_count, retired_capacity;
+	uint32_t past_rows; /* rows without a stack */
+	uint64_t dropped_count, dropped_size;
+	uint64_t now;
+	struct symbols_counters counters;
+};
+
+/* What a stack holds; its numbers are read one after the other. */
+static inline uint64_t stack_live_count(const struct tmbpf_stack_stats *stats)
+{
+	return stats->allocated_count > stats->freed_count
+		       ? stats->allocated_count - stats->freed_count
+		       : 0;
+}
+
+static inline uint64_t stack_live_size(const struct tmbpf_stack_stats *stats)
+{
+	return stats->allocated_size > stats->freed_size ? stats->allocated_size - stats->freed_size
+							 : 0;
+}
+
+#endif
