@@ -87,6 +87,31 @@ static void test_path(void **context)
 	assert_string_equal(path, expected);
 }
 
+static void test_files(void **context)
+{
+	static const char *const names[] = {"20.status",  "3.status",  "100.status", "7.statuses",
+					    "0.status",   "-4.status", "status",     "5status",
+					    "5.snapshot", "x.status"};
+	cleanup_free pid_t *pids = NULL, *none = NULL;
+	const char *unused;
+	size_t count = 1;
+
+	(void)context;
+	support_ok(control_files("status", &none, &count)); /* no folder */
+	assert_int_equal(count, 0);
+	support_ok(control_folder(&unused));
+	for (size_t i = 0; i < array_size(names); i++) {
+		cleanup_free char *path = support_path(folder, names[i]);
+
+		support_write(path, "", 0);
+	}
+	support_ok(control_files("status", &pids, &count));
+	assert_int_equal(count, 3);
+	assert_int_equal(pids[0], 3);
+	assert_int_equal(pids[1], 20);
+	assert_int_equal(pids[2], 100);
+}
+
 static void test_lock(void **context)
 {
 	cleanup_free char *path = control_path(PID, "lock");
@@ -577,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(folder),
 		TEST(path),
+		TEST(files),
 		TEST(lock),
 		TEST(lock_of_a_file_that_is_gone),
 		TEST(listen),

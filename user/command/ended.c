@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/ended.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
@@ -54,64 +51,34 @@ static struct error *file_read(pid_t pid, const char *kind, void **ret, size_t *
 }
 
 /* The pid of the session that ended first of all that are kept; 0 if there are few. */
-static pid_t ended_oldest(const char *folder)
+static struct error *ended_oldest(pid_t *ret)
 {
-	cleanup_dir DIR *entries = opendir(folder);
-	struct dirent *entry;
+	cleanup_free pid_t *pids = NULL;
 	struct timespec oldest = {0};
+	size_t count = 0;
 	pid_t pid = 0;
-	int count = 0;
 
-	while (entries && (entry = readdir(entries))) {
-		cleanup_free char *path = NULL;
+	try(ended_sessions(&pids, &count));
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *path = control_path(pids[i], "status");
 		struct stat found;
-		char *end;
-		long number = strtol(entry->d_name, &end, 10);
 
-		if (number <= 0 || number > INT_MAX || strcmp(end, ".status"))
-			continue;
-		path = control_path(number, "status");
 		if (!path || stat(path, &found))
 			continue;
-		if (!count++ || found.st_mtim.tv_sec < oldest.tv_sec ||
+		if (!pid || found.st_mtim.tv_sec < oldest.tv_sec ||
 		    (found.st_mtim.tv_sec == oldest.tv_sec &&
 		     found.st_mtim.tv_nsec < oldest.tv_nsec)) {
 			oldest = found.st_mtim;
-			pid = number;
+			pid = pids[i];
 		}
 	}
-	return count > ENDED_MAX ? pid : 0;
-}
-
-static int pid_compare(const void *left, const void *right)
-{
-	return *(const pid_t *)left - *(const pid_t *)right;
+	*ret = count > ENDED_MAX ? pid : 0;
+	return NULL;
 }
 
 struct error *ended_sessions(pid_t **ret, size_t *ret_count)
 {
-	cleanup_free pid_t *pids = NULL;
-	size_t count = 0, capacity = 0;
-	cleanup_dir DIR *entries = NULL;
-	struct dirent *entry;
-	const char *folder;
-
-	try(control_folder(&folder));
-	entries = opendir(folder);
-	while (entries && (entry = readdir(entries))) {
-		char *end;
-		long number = strtol(entry->d_name, &end, 10);
-
-		if (number <= 0 || number > INT_MAX || strcmp(end, ".status"))
-			continue;
-		try(array_reserve(&pids, &capacity, count, 1, sizeof(*pids)));
-		pids[count++] = (pid_t)number;
-	}
-	if (count)
-		qsort(pids, count, sizeof(*pids), pid_compare);
-	*ret = take(pids);
-	*ret_count = count;
-	return NULL;
+	return control_files("status", ret, ret_count);
 }
 
 struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size)
@@ -126,9 +93,9 @@ struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, 
 	try(control_folder(&folder));
 	try(file_write(pid, "snapshot", snapshot, size));
 	try(file_write(pid, "status", text, strlen(text)));
-	while ((oldest = ended_oldest(folder)) > 0)
-		if (!ended_forget(oldest))
-			break;
+	do
+		try(ended_oldest(&oldest));
+	while (oldest && ended_forget(oldest));
 	return NULL;
 }
 

@@ -13,6 +13,7 @@
 #include "python/census.h"
 #include "python/python.h"
 #include "snapshot/census.h"
+#include "target/namespace.h"
 #include "target/process.h"
 
 /* What is looked at, one after another. */
@@ -34,10 +35,10 @@ static void taking_deinit(struct taking *taking)
 static struct error *info_fill(const struct taking *taking)
 {
 	struct census_info *info = &taking->census->info;
-	char host[256] = "";
+	char host[HOST_NAME_SIZE];
 	struct timespec now;
 
-	gethostname(host, sizeof(host) - 1);
+	host_name_read(host);
 	clock_gettime(CLOCK_REALTIME, &now);
 	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
 	info->pid = taking->process->pid;

@@ -148,14 +148,6 @@ static const char *mode_name(const struct session *session)
 	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
 }
 
-static char *host_name(void)
-{
-	char name[256] = "";
-
-	gethostname(name, sizeof(name) - 1);
-	return strdup(name);
-}
-
 /* What is held is known of the moment of the last walk; of a target that is gone that may be a while ago. */
 static void info_lazy(const struct session *session, struct snapshot_info *info)
 {
@@ -177,10 +169,11 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	struct tracer_counters counters;
 	struct symbols_counters symbols;
 	struct coverage coverage;
-	char boot_id[BOOT_ID_SIZE];
+	char boot_id[BOOT_ID_SIZE], host[HOST_NAME_SIZE];
 	struct timespec now;
 
 	boot_id_read(boot_id);
+	host_name_read(host);
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
 	coverage_measure(session, &counters, &coverage);
@@ -193,7 +186,7 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->mount_namespace = session->process->mount_namespace;
 	info->command_line = strdup(session->process->command_line);
 	info->executable = strdup(session->process->executable);
-	info->host = host_name();
+	info->host = strdup(host);
 	info->container = strdup(session->process->container);
 	info->python_version = tracer_python(session->tracer)->version;
 	info->mode = strdup(mode_name(session));

@@ -357,3 +357,14 @@ void python_heaps_deinit(struct python_heaps *heaps)
 	free(heaps->list);
 	*heaps = (struct python_heaps){0};
 }
+
+struct error *python_heaps_each(const struct python_heaps *heaps,
+				struct error *(*visit)(void *context,
+						       const struct python_arena *arena),
+				void *context)
+{
+	for (size_t i = 0; i < heaps->count; i++)
+		for (size_t j = 0; j < heaps->list[i].count; j++)
+			try(visit(context, &heaps->list[i].list[j]));
+	return NULL;
+}

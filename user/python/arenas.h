@@ -50,4 +50,10 @@ struct python_heaps {
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret);
 void python_heaps_deinit(struct python_heaps *heaps);
 
+/* Calls VISIT for each arena of each heap, until it fails. */
+struct error *python_heaps_each(const struct python_heaps *heaps,
+				struct error *(*visit)(void *context,
+						       const struct python_arena *arena),
+				void *context);
+
 #endif

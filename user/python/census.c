@@ -155,24 +155,6 @@ static struct error *pool_count(void *context, const struct python_pool *pool)
 	return NULL;
 }
 
-struct error *census_pools_each(struct taking *taking,
-				struct error *(*visit)(void *context,
-						       const struct python_pool *pool))
-{
-	struct error *(*each)(struct python_pools * pools, const struct python_arena *arena,
-			      struct error *(*visit)(void *context, const struct python_pool *pool),
-			      void *context) =
-		taking->depth == PYTHON_CENSUS_SIZES ? python_pools_headers : python_pools_each;
-
-	for (size_t i = 0; i < taking->heaps.count; i++) {
-		const struct python_arenas *arenas = &taking->heaps.list[i];
-
-		for (size_t j = 0; j < arenas->count; j++)
-			try(each(taking->pools, &arenas->list[j], visit, taking));
-	}
-	return NULL;
-}
-
 struct error *census_chunks_each(struct taking *taking,
 				 struct error *(*visit)(void *context,
 							const struct glibc_chunk *chunk))
@@ -333,7 +315,8 @@ static struct error *memory_take(struct taking *taking)
 static struct error *census_take(struct taking *taking)
 {
 	try(taking_begin(taking));
-	try(census_pools_each(taking, pool_count));
+	try(python_pools_all(taking->pools, &taking->heaps, taking->depth == PYTHON_CENSUS_SIZES,
+			     pool_count, taking));
 	taking->census->unread = python_pools_unread(taking->pools);
 	try(census_chunks_each(taking, chunk_count));
 	try(memory_take(taking));

@@ -281,7 +281,7 @@ struct error *census_owners_find(struct taking *taking)
 	try(python_chunks_settle(&taking->chunks));
 	for (; taking->round < ROUNDS_MAX; taking->round++) {
 		before = taking->claimed;
-		try(census_pools_each(taking, pool_scan));
+		try(python_pools_all(taking->pools, &taking->heaps, false, pool_scan, taking));
 		try(census_chunks_each(taking, chunk_scan));
 		if (taking->claimed == before || most - taking->claimed < most / WORTHWHILE)
 			break;

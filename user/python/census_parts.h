@@ -62,10 +62,6 @@ struct taking {
 
 /* census.c: the tally of TYPE; NULL with *ERROR without memory. */
 struct tally *census_tally(struct taking *taking, uint32_t type, struct error **error);
-/* census.c: calls VISIT for each pool of all heaps. */
-struct error *census_pools_each(struct taking *taking,
-				struct error *(*visit)(void *context,
-						       const struct python_pool *pool));
 /* census.c: calls VISIT for each chunk of malloc's. */
 struct error *census_chunks_each(struct taking *taking,
 				 struct error *(*visit)(void *context,

@@ -222,6 +222,31 @@ struct error *python_pools_headers(struct python_pools *pools, const struct pyth
 	return NULL;
 }
 
+struct pools_visit {
+	struct python_pools *pools;
+	bool headers;
+	struct error *(*visit)(void *context, const struct python_pool *pool);
+	void *context;
+};
+
+static struct error *arena_visit(void *context, const struct python_arena *arena)
+{
+	const struct pools_visit *all = context;
+
+	return all->headers ? python_pools_headers(all->pools, arena, all->visit, all->context)
+			    : python_pools_each(all->pools, arena, all->visit, all->context);
+}
+
+struct error *
+python_pools_all(struct python_pools *pools, const struct python_heaps *heaps, bool headers,
+		 struct error *(*visit)(void *context, const struct python_pool *pool),
+		 void *context)
+{
+	struct pools_visit all = {pools, headers, visit, context};
+
+	return python_heaps_each(heaps, arena_visit, &all);
+}
+
 struct error *python_pools_at(struct python_pools *pools, uint64_t address,
 			      struct error *(*visit)(void *context, const struct python_pool *pool),
 			      void *context)

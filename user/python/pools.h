@@ -14,6 +14,7 @@ struct error;
 struct python;
 struct python_arena;
 struct python_heap;
+struct python_heaps;
 
 #define PYTHON_POOL_OVERHEAD 48    /* bytes before the first block */
 #define PYTHON_POOL_MAX      16384 /* bytes */
@@ -79,6 +80,12 @@ struct error *python_pools_headers(struct python_pools *pools, const struct pyth
 				   struct error *(*visit)(void *context,
 							  const struct python_pool *pool),
 				   void *context);
+
+/* The same for all arenas of HEAPS; HEADERS: by the pools' headers alone. */
+struct error *
+python_pools_all(struct python_pools *pools, const struct python_heaps *heaps, bool headers,
+		 struct error *(*visit)(void *context, const struct python_pool *pool),
+		 void *context);
 
 /* Calls VISIT for the pool at ADDRESS alone, if it is there, is a pool and holds something. */
 struct error *python_pools_at(struct python_pools *pools, uint64_t address,

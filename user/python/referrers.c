@@ -463,19 +463,6 @@ static struct error *chunks_each(struct search *search,
 	return error;
 }
 
-static struct error *pools_each(struct search *search,
-				struct error *(*visit)(void *context,
-						       const struct python_pool *pool))
-{
-	for (size_t i = 0; i < search->heaps.count; i++) {
-		const struct python_arenas *arenas = &search->heaps.list[i];
-
-		for (size_t j = 0; j < arenas->count; j++)
-			try(python_pools_each(search->pools, &arenas->list[j], visit, search));
-	}
-	return NULL;
-}
-
 static struct error *words_search(void *context, const struct python_words *words)
 {
 	struct search *search = context;
@@ -490,7 +477,7 @@ static struct error *words_search(void *context, const struct python_words *word
 
 static struct error *members_search(struct search *search)
 {
-	try(pools_each(search, pool_search));
+	try(python_pools_all(search->pools, &search->heaps, false, pool_search, search));
 	try(chunks_each(search, chunk_search));
 	return python_words_each(search->python, words_search, search);
 }
@@ -532,7 +519,7 @@ static struct error *search_begin(struct search *search)
 /* Level 0. */
 static struct error *heap_ask(struct search *search)
 {
-	try(pools_each(search, pool_ask));
+	try(python_pools_all(search->pools, &search->heaps, false, pool_ask, search));
 	return chunks_each(search, chunk_ask);
 }
 

@@ -16,6 +16,13 @@ void boot_id_read(char ret[BOOT_ID_SIZE])
 	ret[strcspn(ret, "\n")] = '\0';
 }
 
+void host_name_read(char ret[HOST_NAME_SIZE])
+{
+	if (gethostname(ret, HOST_NAME_SIZE - 1))
+		*ret = '\0';
+	ret[HOST_NAME_SIZE - 1] = '\0';
+}
+
 uint64_t namespace_own(void)
 {
 	struct stat status;

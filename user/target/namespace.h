@@ -10,6 +10,10 @@
 #define BOOT_ID_SIZE 40
 void boot_id_read(char ret[BOOT_ID_SIZE]);
 
+/* What this machine is called; "" if it is not told. */
+#define HOST_NAME_SIZE 256
+void host_name_read(char ret[HOST_NAME_SIZE]);
+
 /* The inode of our own /proc/self/ns/mnt, 0 if it is not told. */
 uint64_t namespace_own(void);
 

@@ -44,6 +44,7 @@ struct classes {
 	size_t history;                         /* censuses kept */
 	double times[HISTORY_MAX], latest_time; /* of them, seconds */
 	uint32_t stride, skipped;               /* of so many censuses one is kept */
+	double arena_bytes;                     /* carved of arenas in the latest census */
 };
 
 static bool key_equal(const void *context, uint32_t position, const void *key)
@@ -178,25 +179,14 @@ static struct error *pool_count(void *context, const struct python_pool *pool)
 	return NULL;
 }
 
-static struct error *arenas_count(struct classes *classes, const struct python_heaps *heaps,
-				  double *ret_bytes)
+static struct error *arena_count(void *context, const struct python_arena *arena)
 {
-	double bytes = 0;
+	struct classes *classes = context;
 
-	for (size_t i = 0; i < heaps->count; i++) {
-		const struct python_arenas *arenas = &heaps->list[i];
-
-		for (size_t k = 0; k < arenas->count; k++) {
-			const struct python_arena *arena = &arenas->list[k];
-
-			try(python_pools_each(classes->pools, arena, pool_count, classes));
-			/* What was never carved was never touched. */
-			if (arena->pool_address > arena->address)
-				bytes += (double)(arena->pool_address - arena->address);
-		}
-	}
-	*ret_bytes = bytes;
-	return NULL;
+	/* What was never carved was never touched. */
+	if (arena->pool_address > arena->address)
+		classes->arena_bytes += (double)(arena->pool_address - arena->address);
+	return python_pools_each(classes->pools, arena, pool_count, classes);
 }
 
 /* Makes room in the histories: what is left is at even intervals. */
@@ -231,7 +221,6 @@ struct error *classes_census(struct classes *classes, bool keep)
 	struct python_heaps heaps;
 	uint64_t rss, anonymous = 0;
 	struct timespec now;
-	double bytes = 0;
 	struct error *error;
 
 	try(process_resident(classes->python->process, &rss, &anonymous));
@@ -240,11 +229,12 @@ struct error *classes_census(struct classes *classes, bool keep)
 	try(python_heaps_read(classes->python, &heaps));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].latest = 0;
-	error = arenas_count(classes, &heaps, &bytes);
+	classes->arena_bytes = 0;
+	error = python_heaps_each(&heaps, arena_count, classes);
 	python_heaps_deinit(&heaps);
 	try(error);
-	if ((double)anonymous > bytes)
-		classes->list[CLASSES_OUTSIDE].latest = (double)anonymous - bytes;
+	if ((double)anonymous > classes->arena_bytes)
+		classes->list[CLASSES_OUTSIDE].latest = (double)anonymous - classes->arena_bytes;
 	if (keep)
 		history_add(classes);
 	return NULL;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 
@@ -425,7 +426,7 @@ static int pid_compare(const void *a, const void *b)
 	return *(const pid_t *)a - *(const pid_t *)b;
 }
 
-struct error *control_sessions(pid_t **ret, size_t *ret_count)
+struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count)
 {
 	cleanup_dir DIR *folder = opendir(folder_path());
 	cleanup_free pid_t *pids = NULL;
@@ -439,30 +440,38 @@ struct error *control_sessions(pid_t **ret, size_t *ret_count)
 	while (folder && (entry = readdir(folder))) {
 		char *end;
 		long pid = strtol(entry->d_name, &end, 10);
-		struct error *error;
-		int fd;
 
-		if (pid <= 0 || pid > INT_MAX || strcmp(end, ".sock"))
+		if (pid <= 0 || pid > INT_MAX || *end != '.' || strcmp(end + 1, kind) != 0)
 			continue;
-		error = session_connect(pid, &fd);
-		if (error) {
-			error_destroy(error);
-			stale_remove((pid_t)pid);
-			continue;
-		}
-		close(fd);
-		if (count == capacity) {
-			pid_t *more = realloc(pids, (capacity = 2 * capacity + 16) * sizeof(*more));
-
-			if (!more)
-				return error_create_errno(ERROR_FAILED, ENOMEM,
-							  "cannot list the sessions");
-			pids = more;
-		}
-		pids[count++] = pid;
+		try(array_reserve(&pids, &capacity, count, 1, sizeof(*pids)));
+		pids[count++] = (pid_t)pid;
 	}
 	if (count)
 		qsort(pids, count, sizeof(*pids), pid_compare);
+	*ret = take(pids);
+	*ret_count = count;
+	return NULL;
+}
+
+struct error *control_sessions(pid_t **ret, size_t *ret_count)
+{
+	cleanup_free pid_t *pids = NULL;
+	size_t found = 0, count = 0;
+
+	try(control_files("sock", &pids, &found));
+	for (size_t i = 0; i < found; i++) {
+		struct error *error;
+		int fd;
+
+		error = session_connect(pids[i], &fd);
+		if (error) {
+			error_destroy(error);
+			stale_remove(pids[i]);
+			continue;
+		}
+		close(fd);
+		pids[count++] = pids[i];
+	}
 	*ret = take(pids);
 	*ret_count = count;
 	return NULL;

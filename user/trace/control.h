@@ -44,6 +44,9 @@ struct error *control_request(pid_t pid, json_object *request, json_object **ret
 /* The pids that have a session, ascending; malloc'd. */
 struct error *control_sessions(pid_t **ret, size_t *ret_count);
 
+/* The pids for which there is FOLDER/PID.KIND, ascending; malloc'd. */
+struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count);
+
 /* What an ended session left: FOLDER/PID.KIND. Returns a malloc'd path. */
 char *control_path(pid_t pid, const char *kind);
 
