@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the drivers of this folder share: interpreters, targets that wait for a word, tmbpf, and the sum at the end."""
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -244,16 +246,24 @@ class Tally:
 
     def __init__(self):
         self.passed = self.failed = 0
+        self.lock = threading.Lock()
 
     def check(self, label, function, *arguments):
         try:
             detail = function(*arguments)
-            self.passed += 1
-            print("ok   %s: %s" % (label, detail), flush=True)
+            with self.lock:
+                self.passed += 1
+                print("ok   %s: %s" % (label, detail), flush=True)
         except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
-            self.failed += 1
             text = str(error) if isinstance(error, Failed) else repr(error)
-            print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+            with self.lock:
+                self.failed += 1
+                print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+
+    def check_beside(self, checks):
+        """CHECKS, each as check() takes it, all at the same time: of those that mostly wait."""
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(checks)) as pool:
+            list(pool.map(lambda check: self.check(*check), checks))
 
     def finish(self):
         print("%d passed, %d failed" % (self.passed, self.failed))

@@ -60,6 +60,22 @@ static void test_shorter_windows(void **state)
 	assert_true(governor.window < GOVERNOR_WINDOW_MAX);
 }
 
+/* What was spent before the first window has room in its span. */
+static void test_begins_within_budget(void **state)
+{
+	struct governor governor;
+	struct governor_cost cost = {.tracer = 0.02};
+
+	(void)state;
+	for (double spent = 0; spent < 2; spent += 0.1) {
+		governor_init(&governor, 0.02, 1e-6);
+		governor_other(&governor, spent);
+		governor_begin(&governor);
+		governor_window(&governor, &cost, governor.span);
+		assert_true(governor_share(&governor) <= 0.02);
+	}
+}
+
 static void test_stops(void **state)
 {
 	struct governor governor;
@@ -75,6 +91,7 @@ int main(void)
 		cmocka_unit_test(test_within_budget),
 		cmocka_unit_test(test_budget_used),
 		cmocka_unit_test(test_shorter_windows),
+		cmocka_unit_test(test_begins_within_budget),
 		cmocka_unit_test(test_stops),
 	};
 

@@ -88,6 +88,8 @@ static struct error *status_growth(struct session *session, json_object *reply)
 		add_double(item, "count_error", row->count_growth.error);
 		add_double(item, "held", row->size.value);
 		add_double(item, "held_error", row->size.error);
+		add_double(item, "held_count", row->count.value);
+		add_double(item, "held_count_error", row->count.error);
 		add_number(item, "windows", row->windows);
 		try(burst_visit(session->burst, row->traceback, &none, place_add, item));
 	}

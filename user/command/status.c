@@ -140,10 +140,9 @@ static struct error *status_run(int argc, char **argv)
 		return status_all(arguments.json);
 	try(target_pid(&arguments.target, &pid));
 	try(status_fetch(pid, &status));
-	if (arguments.json)
-		object_print(status);
-	else
-		status_print(status, stdout);
+	if (!arguments.json)
+		return status_print(status, stdout);
+	object_print(status);
 	return NULL;
 }
 

@@ -15,7 +15,8 @@ const char *status_text(json_object *status, const char *key);
 /* The size of member KEY in BUFFER (TEXT_NUMBER_MAX); "not measured" where it is null. */
 const char *status_size(json_object *status, const char *key, char *buffer);
 
-void status_print(json_object *status, FILE *out);
+/* Fails without memory. */
+struct error *status_print(json_object *status, FILE *out);
 void status_print_line(json_object *status, FILE *out);
 
 /* Of a session that estimates: what it costs; and at most LIMIT lines that grow. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <math.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -65,13 +66,19 @@ void status_print_losses(json_object *status, FILE *out)
 void status_print_cost(json_object *status, FILE *out)
 {
 	json_object *cost, *stopped = NULL;
+	double spent, tracer, share;
 
 	if (!json_object_object_get_ex(status, "cost", &cost))
 		return;
+	spent = status_real(cost, "traps", 0) + status_real(cost, "programs", 0) +
+		status_real(cost, "attach", 0);
+	tracer = status_real(cost, "tracer", 0);
+	share = 100 * status_real(cost, "share", 0);
 	fprintf(out,
-		"cost      %.2f %% of the process's time, budget %.0f %% (%s confidence: %llu windows, %llu hits)\n",
-		100 * status_real(cost, "share", 0), 100 * status_real(cost, "budget", 0),
-		status_text(cost, "confidence"),
+		"cost      %.2f %% of the time, budget %.0f %%: %.2f %% in the process, %.2f %% the tracer's (%s confidence: %llu windows, %llu hits)\n",
+		share, 100 * status_real(cost, "budget", 0),
+		spent > 0 ? share * spent / (spent + tracer) : 0,
+		tracer > 0 ? share * tracer / (spent + tracer) : 0, status_text(cost, "confidence"),
 		(unsigned long long)status_number(status, "windows"),
 		(unsigned long long)status_number(cost, "hits"));
 	json_object_object_get_ex(cost, "stopped", &stopped);
@@ -167,13 +174,53 @@ static void walk_print(json_object *status, FILE *out)
 	fputs(")\n", out);
 }
 
-void status_print(json_object *status, FILE *out)
+static void memory_print(json_object *status, FILE *out)
 {
-	cleanup_free char *command = text_display(status_text(status, "command_line"));
 	char one[TEXT_NUMBER_MAX], two[TEXT_NUMBER_MAX];
-	json_object *memory = NULL, *unknown = NULL;
+	json_object *memory = NULL;
 
 	json_object_object_get_ex(status, "memory", &memory);
+	fprintf(out, "rss       %s, %s when tracing began\n",
+		text_size(status_number(status, "rss"), one),
+		text_size(status_number(status, "rss_at_start"), two));
+	fprintf(out, "memory    %s tracer, %s maps\n",
+		text_size(status_number(memory, "tracer_rss"), one),
+		text_size(status_number(memory, "maps"), two));
+}
+
+/* "+1.2 MiB": what the census says is exact, and may be less than nothing. */
+static const char *change_text(double change, char *buffer)
+{
+	buffer[0] = change < 0 ? '-' : '+';
+	text_size((uint64_t)fabs(change), buffer + 1);
+	return buffer;
+}
+
+/* What bursts can say. */
+static struct error *estimate_print(json_object *status, FILE *out)
+{
+	char one[TEXT_NUMBER_MAX + 1], two[TEXT_NUMBER_MAX];
+
+	fprintf(out, "grown     %s since then (census); %s of it in blocks that no window saw\n",
+		change_text(status_real(status, "census_growth", 0), one),
+		text_size((uint64_t)status_real(status, "growth_missing", 0), two));
+	fprintf(out, "held      %s in %llu blocks born since then (estimate)\n",
+		text_size(status_number(status, "current"), one),
+		(unsigned long long)status_number(status, "blocks"));
+	memory_print(status, out);
+	status_print_cost(status, out);
+	status_print_losses(status, out);
+	state_print(status, out);
+	fputc('\n', out);
+	return status_print_growth(status, 10, out);
+}
+
+struct error *status_print(json_object *status, FILE *out)
+{
+	cleanup_free char *command = text_display(status_text(status, "command_line"));
+	json_object *unknown = NULL;
+	char one[TEXT_NUMBER_MAX];
+
 	fprintf(out, "process   %llu: %s\n", (unsigned long long)status_number(status, "pid"),
 		command ? command : "");
 	fprintf(out, "python    %s, %s\n", status_text(status, "python"),
@@ -182,22 +229,14 @@ void status_print(json_object *status, FILE *out)
 		status_text(status, "mode"), (unsigned long long)status_number(status, "nframe"),
 		status_text(status, "since"), status_real(status, "seconds", 0),
 		(unsigned long long)status_number(status, "sites"));
+	if (json_object_object_get_ex(status, "cost", NULL))
+		return estimate_print(status, out);
 	fprintf(out, "current   %s in %llu blocks",
 		text_size(status_number(status, "current"), one),
 		(unsigned long long)status_number(status, "blocks"));
-	if (json_object_object_get_ex(status, "cost", NULL)) {
-		status_print_cost(status, out);
-		status_print_losses(status, out);
-		state_print(status, out);
-		fputc('\n', out);
-		error_destroy(status_print_growth(status, 10, out));
-		return;
-	}
 	walk_print(status, out);
 	fprintf(out, "peak      %s\n", status_size(status, "peak", one));
-	fprintf(out, "rss       %s, %s when tracing began\n",
-		text_size(status_number(status, "rss"), one),
-		text_size(status_number(status, "rss_at_start"), two));
+	memory_print(status, out);
 	fprintf(out, "events    %llu allocations, %llu frees",
 		(unsigned long long)status_number(status, "allocations"),
 		(unsigned long long)status_number(status, "frees"));
@@ -205,11 +244,9 @@ void status_print(json_object *status, FILE *out)
 		fprintf(out, ", %llu frees of blocks from before",
 			(unsigned long long)status_number(status, "unknown_frees"));
 	fputc('\n', out);
-	fprintf(out, "memory    %s tracer, %s maps\n",
-		text_size(status_number(memory, "tracer_rss"), one),
-		text_size(status_number(memory, "maps"), two));
 	status_print_losses(status, out);
 	state_print(status, out);
+	return NULL;
 }
 
 void status_print_line(json_object *status, FILE *out)

@@ -179,6 +179,7 @@ struct error *burst_clear(struct burst *burst)
 	memset(&burst->counters, 0, sizeof(burst->counters));
 	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
 	try(census_take(burst, true));
+	governor_begin(&burst->governor);
 	burst->began = burst->from = clock_now(CLOCK_MONOTONIC);
 	window_plan(burst);
 	return NULL;

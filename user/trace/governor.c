@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-/* The first windows come soon: what they cost is only known after them, and made up for by the next spans. */
+/* The first window comes soon: what it costs is only known after it; this much is set aside for it (seconds). */
 #define SPAN_FIRST 2.0
+#define COST_FIRST 0.02
 /* Some of the budget is kept for what the next window costs more than the last. */
 #define BUDGET_USED 0.8
 /* Weight of the last window in the mean. */
@@ -17,6 +18,15 @@ void governor_init(struct governor *governor, double budget, double trap)
 	governor->trap = trap;
 	governor->window = GOVERNOR_WINDOW_MAX;
 	governor->span = SPAN_FIRST;
+}
+
+void governor_begin(struct governor *governor)
+{
+	double span = (COST_FIRST + governor->total.tracer) / (BUDGET_USED * governor->budget);
+
+	if (span > GOVERNOR_SPAN_MAX)
+		span = GOVERNOR_SPAN_MAX;
+	governor->span = span > SPAN_FIRST ? span : SPAN_FIRST;
 }
 
 static double cost_sum(const struct governor_cost *cost)

@@ -36,6 +36,8 @@ struct governor {
 #define GOVERNOR_SPAN_MAX   120.0
 
 void governor_init(struct governor *governor, double budget, double trap);
+/* Sets the first span, in which what was spent so far has to find room. */
+void governor_begin(struct governor *governor);
 /* A window has been, which cost COST; sets what the next one may be. ELAPSED: seconds since the start. */
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed);
 /* CPU time that the tracer took otherwise. */

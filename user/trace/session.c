@@ -43,21 +43,26 @@ static void drain(void *session)
 	session_drain(session);
 }
 
+static void since_set(struct session *session)
+{
+	clock_gettime(CLOCK_REALTIME, &session->since);
+	session->since_monotonic = session_now();
+}
+
 /* In bursts, windows open by themselves. */
 static struct error *session_burst(struct session *session)
 {
 	struct burst_options options = {.overhead = session->options.overhead};
 
-	clock_gettime(CLOCK_REALTIME, &session->since);
-	session->since_monotonic = session_now();
-	return burst_create(session->tracer, session->symbols, session->process, &options, drain,
-			    session, &session->burst);
+	try(burst_create(session->tracer, session->symbols, session->process, &options, drain,
+			 session, &session->burst));
+	since_set(session);
+	return NULL;
 }
 
 static void session_begin(struct session *session)
 {
-	clock_gettime(CLOCK_REALTIME, &session->since);
-	session->since_monotonic = session_now();
+	since_set(session);
 	tracer_open(session->tracer);
 }
 
@@ -77,8 +82,7 @@ static struct error *session_start(struct session *session, pid_t pid)
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
 	session->last_rss = session->rss_at_start;
 	if (session->options.births_limit) {
-		clock_gettime(CLOCK_REALTIME, &session->since);
-		session->since_monotonic = session_now();
+		since_set(session);
 		/* A heap that is not there yet cannot be counted. */
 		return session->twin_unchecked ? NULL : session_burst(session);
 	}
@@ -284,9 +288,9 @@ struct error *session_clear(struct session *session)
 	if (session->options.births_limit && !session->burst)
 		return NULL; /* nothing was seen yet */
 	if (session->burst) {
-		clock_gettime(CLOCK_REALTIME, &session->since);
-		session->since_monotonic = session_now();
-		return burst_clear(session->burst);
+		try(burst_clear(session->burst));
+		since_set(session);
+		return NULL;
 	}
 	tracer_close(session->tracer);
 	try(tracer_clear(session->tracer));
