@@ -88,10 +88,8 @@ static void test_stops(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_within_budget),
-		cmocka_unit_test(test_budget_used),
-		cmocka_unit_test(test_shorter_windows),
-		cmocka_unit_test(test_begins_within_budget),
+		cmocka_unit_test(test_within_budget),   cmocka_unit_test(test_budget_used),
+		cmocka_unit_test(test_shorter_windows), cmocka_unit_test(test_begins_within_budget),
 		cmocka_unit_test(test_stops),
 	};
 
