@@ -99,10 +99,11 @@ fuzz: ## install what is missing, and fuzz the readers of files, each FUZZ_SECON
 		fuzz-programs
 	$(Q)tests/fuzz/run
 
-bench: all ## measure rates, traps, memory, work on snapshots and censuses (root)
+bench: all ## measure rates, traps, latency, memory, work on snapshots and censuses (root)
 	$(Q)tests/bench/run
 	$(Q)tests/bench/snapshots
 	$(Q)tests/bench/heap
+	$(Q)tests/bench/default
 
 lint: ## formatting, static analysis, layout borders
 	$(Q)scripts/lint
