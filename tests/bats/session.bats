@@ -131,7 +131,7 @@ teardown()
 	CODE
 	cc -shared -fPIC -o late.so late.c
 	echo 'import os; os._exit(7)' >program.py
-	LD_PRELOAD=$PWD/late.so run -7 --separate-stderr tmbpf run -- /usr/bin/python3 program.py
+	LD_PRELOAD=$PWD/late.so run -7 --separate-stderr tmbpf run --exact -- /usr/bin/python3 program.py
 	[[ $stderr == *"at its peak"* ]]
 }
 

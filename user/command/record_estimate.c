@@ -107,6 +107,8 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 
 	if (!session->burst)
 		return NULL;
+	/* With it comes a census. */
+	try(status_growth(session, reply));
 	governor = burst_governor(session->burst);
 	cost = json_object_new_object();
 	burst_counters(session->burst, &counters);
@@ -131,6 +133,7 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	add_double(reply, "open_seconds", (double)counters.seconds_open_ns / 1e9);
 	add_double(reply, "census_bytes", counters.bytes);
 	add_double(reply, "census_growth", counters.growth);
+	add_double(reply, "census_age", counters.age);
 	add_number(reply, "unstable_pools", counters.unread.unstable);
-	return status_growth(session, reply);
+	return NULL;
 }

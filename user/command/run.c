@@ -15,11 +15,14 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/record.h"
+#include "command/record_estimate.h"
 #include "command/serve.h"
 #include "command/session_options.h"
+#include "command/status.h"
 #include "format/format.h"
 #include "python/twin.h"
 #include "snapshot/snapshot.h"
+#include "trace/control.h"
 #include "trace/launch.h"
 #include "trace/session.h"
 
@@ -261,7 +264,23 @@ static void lazy_summary_print(const struct session *session)
 			session->pid);
 }
 
-static void summary_print(struct session *session)
+/* What bursts saw; the last window was some time before the end. */
+static struct error *estimate_print(struct session *session)
+{
+	cleanup(json_cleanup) json_object *status = json_object_new_object();
+
+	if (!status)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	if (session->burst)
+		try(record_estimate_status(session, status));
+	fprintf(stderr,
+		"tmbpf: process %d was seen in %llu windows, its heap last %.1f s before its end; --exact sees all of it\n",
+		session->pid, (unsigned long long)status_number(status, "windows"),
+		status_real(status, "census_age", 0));
+	return status_print_growth(status, 10, stderr);
+}
+
+static struct error *summary_print(struct session *session)
 {
 	struct tracer_counters counters;
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
@@ -269,20 +288,22 @@ static void summary_print(struct session *session)
 	tracer_counters(session->tracer, &counters);
 	if (session_is_lazy(session))
 		lazy_summary_print(session);
-	else if (!session->options
-			  .births_limit) /* an estimate is in the snapshot, with its errors */
+	else if (session->options.births_limit)
+		try(estimate_print(session));
+	else
 		fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n",
 			session->pid, text_size(counters.current, current),
 			text_size(counters.peak, peak));
 	if (session->warning)
 		fprintf(stderr, "tmbpf: %s\n", session->warning);
+	return NULL;
 }
 
 static struct error *run_end(struct session *session, const char *path)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 
-	summary_print(session);
+	try(summary_print(session));
 	if (!path)
 		return NULL;
 	try(record_snapshot(session, false, &snapshot));

@@ -9,8 +9,9 @@
 
 struct error;
 
-/* Members; 0 or "" where there is none. */
+/* Members; 0, WITHOUT or "" where there is none. */
 uint64_t status_number(json_object *status, const char *key);
+double status_real(json_object *status, const char *key, double without);
 const char *status_text(json_object *status, const char *key);
 /* The size of member KEY in BUFFER (TEXT_NUMBER_MAX); "not measured" where it is null. */
 const char *status_size(json_object *status, const char *key, char *buffer);

@@ -34,7 +34,7 @@ const char *status_size(json_object *status, const char *key, char *buffer)
 	return text_size(status_number(status, key), buffer);
 }
 
-static double status_real(json_object *status, const char *key, double without)
+double status_real(json_object *status, const char *key, double without)
 {
 	json_object *value;
 

@@ -608,6 +608,7 @@ void burst_counters(const struct burst *burst, struct burst_counters *ret)
 	for (size_t i = 0; i < burst->followed_count; i++)
 		ret->survivors += burst->followed[i].died == ESTIMATE_ALIVE;
 	classes_totals(burst->classes, &ret->bytes, &ret->growth);
+	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(burst->classes);
 	ret->unread = python_pools_unread(burst->pools);
 }
 

@@ -54,6 +54,7 @@ struct burst_counters {
 	uint64_t births, followed, survivors; /* seen; sampled to be followed; still alive */
 	uint64_t seconds_open_ns;             /* all windows together */
 	double bytes, growth; /* of the census: in blocks and outside, since the start */
+	double age;           /* of the census, seconds */
 	struct python_pools_unread unread;
 };
 

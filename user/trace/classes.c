@@ -273,6 +273,11 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 	return NULL;
 }
 
+double classes_time(const struct classes *classes)
+{
+	return classes->latest_time;
+}
+
 void classes_totals(const struct classes *classes, double *ret_bytes, double *ret_growth)
 {
 	*ret_bytes = *ret_growth = 0;

@@ -46,6 +46,9 @@ struct error *classes_census(struct classes *classes, bool keep);
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
 			   size_t *ret_count);
 
+/* When the last census was, in monotonic seconds. */
+double classes_time(const struct classes *classes);
+
 /* Bytes in arenas' blocks and outside: now, and since the start. */
 void classes_totals(const struct classes *classes, double *ret_bytes, double *ret_growth);
 
