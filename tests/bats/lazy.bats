@@ -98,7 +98,7 @@ few_blocks()
 
 @test "run --lazy-free" {
 	run -0 --separate-stderr tmbpf run --exact --lazy-free -o held.snap -- /usr/bin/python3 -c \
-		'held = [[i] for i in range(50000)]; import time; time.sleep(1)'
+		'held = [[i] for i in range(50000)]; import time; time.sleep(4)'
 	[[ $stderr == *"before its end"* ]]
 	run -0 tmbpf stats held.snap --format json
 	jq -e '[.statistics[].count] | add >= 50000' <<<"$output"
