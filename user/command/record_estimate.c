@@ -93,6 +93,7 @@ static struct error *status_growth(struct session *session, json_object *reply)
 		add_number(item, "windows", row->windows);
 		try(burst_visit(session->burst, row->traceback, &none, place_add, item));
 	}
+	add_double(reply, "growth_seconds", burst_seconds(session->burst));
 	add_double(reply, "growth_attributed", estimate->attributed);
 	add_double(reply, "growth_missing", estimate->missing);
 	add_double(reply, "growth_unseen", estimate->unseen);

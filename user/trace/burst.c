@@ -525,8 +525,8 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret)
 			.window = block->window,
 			.traceback = block->traceback,
 			.class = block->class,
-			.count = (uint64_t)(scale + 0.5),
-			.size = (uint64_t)((double)block->size * scale),
+			.count = scale,
+			.size = (double)block->size * scale,
 			.died = block->died,
 			.reborn = block->reborn,
 		};
@@ -591,6 +591,12 @@ struct error *burst_estimate(struct burst *burst, bool fresh, const struct estim
 	}
 	*ret = burst->estimate;
 	return NULL;
+}
+
+double burst_seconds(const struct burst *burst)
+{
+	return burst->estimated > burst->began ? (double)(burst->estimated - burst->began) / 1e9
+					       : 0;
 }
 
 struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,

@@ -44,6 +44,8 @@ struct error *burst_clear(struct burst *burst);
 
 /* Looks at all that is followed, takes a census, and estimates. FRESH: also if the last one is of just now. */
 struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret);
+/* Seconds from the first census to the last estimate's: the time that its growth is of. */
+double burst_seconds(const struct burst *burst);
 /* Hands the traceback of a row to VISIT, with the numbers of ROW. */
 struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
 			  symbols_visitor visit, void *context);

@@ -147,9 +147,9 @@ static double replacement_rate(const struct work *work, const struct estimate_it
 	double exposure = 0, reborn = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		exposure += (double)items[i].count * item_exposure(work, &items[i]);
+		exposure += items[i].count * item_exposure(work, &items[i]);
 		if (items[i].reborn)
-			reborn += (double)items[i].count;
+			reborn += items[i].count;
 	}
 	return exposure > 0 ? reborn / exposure : 0;
 }
@@ -167,7 +167,7 @@ static double survival(const struct work *work, const struct estimate_item *item
 	for (size_t i = 0; i < count; i++) {
 		events[i] = (struct event){
 			.age = item_age(work, &items[i]),
-			.count = (double)items[i].count,
+			.count = items[i].count,
 			.death = items[i].died != ESTIMATE_ALIVE && !items[i].reborn,
 		};
 		at_risk += events[i].count;
@@ -227,7 +227,7 @@ static struct error *chances_fill(struct work *work, size_t first, size_t count)
 
 static double item_units(const struct work *work, const struct estimate_item *item)
 {
-	return (double)(work->input->classes[item->class].by_size ? item->size : item->count);
+	return work->input->classes[item->class].by_size ? item->size : item->count;
 }
 
 static struct error *classes_sum(struct work *work)
@@ -414,8 +414,8 @@ static void pair_scale(const struct work *work, struct pair *pair)
 		const struct estimate_item *item = &work->items[i];
 
 		units += item_units(work, item);
-		count += (double)item->count;
-		size += (double)item->size;
+		count += item->count;
+		size += item->size;
 	}
 	pair->count_per_unit = units > 0 ? count / units : 0;
 	pair->size_per_unit = units > 0 ? size / units : 0;

@@ -62,9 +62,9 @@ struct estimate_window {
 /* Blocks of one traceback and class, born in one window and alive at its end, with one fate. */
 struct estimate_item {
 	uint32_t window, traceback, class;
-	uint64_t count, size; /* size: bytes asked for */
-	uint64_t died;        /* when they were first found dead, or ESTIMATE_ALIVE */
-	bool reborn;          /* a later window saw a birth at their address: so they were dead */
+	double count, size; /* size: bytes asked for; of a sample what it stands for */
+	uint64_t died;      /* when they were first found dead, or ESTIMATE_ALIVE */
+	bool reborn;        /* a later window saw a birth at their address: so they were dead */
 };
 
 struct estimate_class {   /* blocks of one type and size, from the census */
