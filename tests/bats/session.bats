@@ -45,6 +45,9 @@ teardown()
 	jq -e '[.current, .peak, .blocks, .rss, .allocations, .frees, .tracebacks] | all(type == "number" and . > 0)' status.json
 	jq -e '.peak >= .current and .allocations >= .blocks' status.json
 	jq -e '.since and (.coverage_basis | type == "string") and (.coverage | type == "number")' status.json
+	jq -e '.growth_coverage >= 0.99 and .growth_coverage <= 1.01 and .growth_census.size >= 65536' status.json
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *" that the heap grew by since the start (census"* ]]
 	jq -e '(.losses | type == "object") and ([.losses[]] | add // 0) == 0' status.json
 	jq -e '[.events[]] | add >= 10000' status.json
 	jq -e '.memory.tracer_rss > 0 and .memory.maps > 0' status.json
@@ -57,6 +60,7 @@ teardown()
 	tell_target keep
 	wait_target kept
 	field_at_least .blocks 10000
+	field_at_least .growth_census.size 65536
 	tell_target drop
 	wait_target dropped
 	field_at_least .peak 900000
@@ -67,6 +71,7 @@ teardown()
 	field_at_least .blocks 10000
 	run -0 tmbpf clear -p "$TARGET_PID"
 	(( $(status_field .blocks) < 10000 ))
+	(( $(status_field .growth_census.count) < 10000 ))
 	# What is freed now was forgotten: it must not be subtracted.
 	tell_target drop
 	wait_target dropped

@@ -227,6 +227,18 @@ class Tmbpf:
                 raise Failed("status is %.1f s old for %d s" % (walk["age"], PATIENCE))
             time.sleep(0.02)
 
+    def growth(self, pid):
+        """The same, whose coverage of the heap's growth is not from before it was asked for either."""
+        asked = time.monotonic()
+        while True:
+            status = self.status(pid)
+            census = status["growth_census"]
+            if not census or census["age"] <= time.monotonic() - asked:
+                return status
+            if time.monotonic() - asked > PATIENCE:
+                raise Failed("the census of status is %.1f s old for %d s" % (census["age"], PATIENCE))
+            time.sleep(0.02)
+
     def snapshot(self, pid, python, name):
         """The session's snapshot as a tracemalloc file NAME in PYTHON's folder."""
         self.must("snapshot", "-p", pid, "-o", python.path(name + ".pb.gz"))

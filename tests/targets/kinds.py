@@ -41,7 +41,7 @@ COUNT = 3000
 
 
 def make():
-    kept = [None] * 8
+    kept = [None] * 9
     kept[0] = [Plain(i) for i in range(COUNT)]
     kept[1] = [Slots(i) for i in range(COUNT)]
     kept[2] = [Outer.Inner(one=i) for i in range(COUNT)]
@@ -50,6 +50,8 @@ def make():
     kept[5] = [{i, -i, str(i)} for i in range(COUNT)]
     kept[6] = ["text %d" % i for i in range(COUNT)]
     kept[7] = [bytearray(1 + i % 300) for i in range(COUNT)]
+    # Blocks of malloc's.
+    kept[8] = ["long %d " % i + "x" * 600 for i in range(COUNT)]
     return kept
 
 
@@ -57,11 +59,11 @@ MADE = {
     "__main__.Plain": COUNT,
     "__main__.Slots": COUNT,
     "__main__.Outer.Inner": COUNT,
-    "list": COUNT + 9,
+    "list": COUNT + 10,
     "dict": COUNT,
     "set": COUNT,
     # Plain's names, what the sets have, and the texts.
-    "str": 3 * COUNT,
+    "str": 4 * COUNT,
     "bytearray": COUNT,
 }
 

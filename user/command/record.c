@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "snapshot/tables.h"
 #include "target/namespace.h"
 
@@ -336,6 +337,50 @@ static void status_walk(const struct session *session, json_object *reply)
 	json_object_object_add(reply, "walk", found);
 }
 
+static char *growth_basis(const struct session_growth *grown, double share)
+{
+	double age = (session_now() - grown->at) / 1e9;
+	char size[TEXT_NUMBER_MAX], *text = NULL;
+	int length;
+
+	if (!grown->at)
+		return strdup(grown->failed ? grown->failed
+					    : "it was not asked for while the process ran");
+	text_size(share < 0 ? GROWTH_LEAST : grown->counts.size, size);
+	length = asprintf(
+		&text, "%s%s%s since the start (census of blocks of up to 512 bytes, %.1f s ago)",
+		share < 0 ? "the heap grew by less than " : "", size,
+		share < 0 ? "" : " that the heap grew by", age);
+	return length < 0 ? NULL : text;
+}
+
+/* What of the heap's growth is traced, where everything should be. */
+static void status_growth(const struct session *session, json_object *reply)
+{
+	const struct session_growth *grown = &session->grown;
+	double share = grown->at ? growth_share(&grown->counts) : -1;
+	cleanup_free char *basis = growth_basis(grown, share);
+	json_object *found = NULL;
+
+	if (session->options.births_limit)
+		return;
+	json_object_object_add(reply, "growth_coverage",
+			       share < 0 ? NULL : json_object_new_double(share));
+	add_text(reply, "growth_coverage_basis", basis);
+	if (grown->at) {
+		found = json_object_new_object();
+		add_number(found, "count", grown->counts.count);
+		add_number(found, "size", grown->counts.size);
+		add_number(found, "traced_count", grown->counts.traced_count);
+		add_number(found, "traced_size", grown->counts.traced_size);
+		add_number(found, "unstable_pools", grown->counts.unstable);
+		json_object_object_add(found, "age",
+				       json_object_new_double((session_now() - grown->at) / 1e9));
+		json_object_object_add(found, "seconds", json_object_new_double(grown->took / 1e9));
+	}
+	json_object_object_add(reply, "growth_census", found);
+}
+
 struct error *record_status(struct session *session, json_object *reply)
 {
 	static const char *const states[] = {"running", "stopped", "exited", "exec"};
@@ -371,6 +416,7 @@ struct error *record_status(struct session *session, json_object *reply)
 	add_number(reply, "rss_at_start", session->rss_at_start);
 	add_number(reply, "tracer_pid", getpid());
 	status_counters(session, reply);
+	status_growth(session, reply);
 	if (session->options.births_limit)
 		try(record_estimate_status(session, reply));
 	if (session->warning)

@@ -62,9 +62,10 @@ static struct error *snapshot_pack(const struct snapshot *snapshot, void **ret, 
 static struct error *serve_status(struct session *session, json_object *request, json_object *reply,
 				  void **ret, size_t *ret_size)
 {
-	(void)request;
 	(void)ret;
 	(void)ret_size;
+	if (request_flag(request, "growth"))
+		session_growth_measure(session, true);
 	return record_status(session, reply);
 }
 
@@ -105,6 +106,7 @@ static struct error *serve_top(struct session *session, json_object *request, js
 
 	(void)ret;
 	(void)ret_size;
+	session_growth_measure(session, false);
 	try(record_status(session, reply));
 	if (session->options.births_limit)
 		return NULL; /* its growth says more */

@@ -48,6 +48,11 @@ static const char doc[] =
 	"Sizes are bytes in JSON. `current` and `peak` are tracemalloc.get_traced_memory()'s; `blocks` counts live blocks; "
 	"`coverage` is the share of allocations that the probes see, null where it cannot be measured.\n"
 	"\n"
+	"Where everything is traced, `growth_coverage` is the share of it that is: bytes in blocks of up to 512 bytes that "
+	"tracing takes for held, over those that a census of the interpreter's pools finds and did not find when "
+	"tracing began; null while these are less than 64 KiB. `growth_census` says what it is made of and how old it "
+	"is.\n"
+	"\n"
 	"With --lazy-free `peak` and `unknown_frees` are null, and `current`, `blocks` and `frees` are what the interpreter's "
 	"pools said `walk`.`age` seconds ago: they are read for this unless that was done a moment ago, and last while the "
 	"process was there.\n"
@@ -66,8 +71,11 @@ static void object_print(json_object *object)
 /* The session's status, or the last one if it has ended with its process. */
 static struct error *status_fetch(pid_t pid, json_object **ret)
 {
-	struct error *error = target_request(pid, "status", NULL, ret, NULL, NULL);
-	struct error *ended;
+	json_object *request = json_object_new_object();
+	struct error *error, *ended;
+
+	json_object_object_add(request, "growth", json_object_new_boolean(true));
+	error = target_request(pid, "status", request, ret, NULL, NULL);
 
 	if (!error || error_kind(error) != ERROR_NOTHING)
 		return error;

@@ -43,6 +43,21 @@ double status_real(json_object *status, const char *key, double without)
 		       : without;
 }
 
+/* What of the heap's growth is traced; of sessions that trace everything. */
+static void growth_coverage_print(json_object *status, FILE *out)
+{
+	double share = status_real(status, "growth_coverage", -1);
+
+	if (!*status_text(status, "growth_coverage_basis"))
+		return;
+	if (share >= 0)
+		fprintf(out, "coverage  %.2f %% of %s\n", share * 100,
+			status_text(status, "growth_coverage_basis"));
+	else
+		fprintf(out, "coverage  of growth is not told: %s\n",
+			status_text(status, "growth_coverage_basis"));
+}
+
 void status_print_losses(json_object *status, FILE *out)
 {
 	double coverage = status_real(status, "coverage", -1);
@@ -53,6 +68,7 @@ void status_print_losses(json_object *status, FILE *out)
 			status_text(status, "coverage_basis"));
 	else
 		fprintf(out, "coverage  %s\n", status_text(status, "coverage_basis"));
+	growth_coverage_print(status, out);
 	if (!json_object_object_get_ex(status, "losses", &losses) ||
 	    !json_object_object_length(losses)) {
 		fprintf(out, "losses    none\n");

@@ -9,7 +9,25 @@
 #ifndef TMBPF_PYTHON_ALLOCATORS_H
 #define TMBPF_PYTHON_ALLOCATORS_H
 
+#include <string.h>
+
 #include "python/python.h"
+
+/* What debug hooks put before a block: its size, big-endian; the domain's letter; FORBIDDENBYTEs. */
+#define PYTHON_DEBUG_HEADER 16
+
+/* The letter, 'r', 'm' or 'o', of the PYTHON_DEBUG_HEADER bytes at HEADER; 0 if that is none. */
+static inline char python_debug_header(const void *header)
+{
+	uint64_t word;
+
+	memcpy(&word, (const char *)header + 8, sizeof(word));
+	/* FORBIDDENBYTE: 0xfd; 0xfb up to 3.7.3 */
+	if (word >> 8 != 0xfdfdfdfdfdfdfdULL && word >> 8 != 0xfbfbfbfbfbfbfbULL)
+		return 0;
+	word &= 0xff;
+	return word == 'r' || word == 'm' || word == 'o' ? (char)word : 0;
+}
 
 enum python_allocator_kind {
 	PYTHON_ALLOCATOR_PYMALLOC,

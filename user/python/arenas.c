@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "python/allocators.h"
 #include "python/arenas.h"
 #include "python/parts.h"
 #include "python/x86.h"
@@ -110,11 +111,10 @@ static bool arenas_fit(const struct python *python, uint64_t address,
  */
 static struct error *arenas_length(const struct python *python, uint64_t address, uint32_t *ret)
 {
-	static const uint8_t hook[8] = {'r', 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd};
 	uint64_t words[2], size, length = ARENAS_FIRST;
 
 	try(memory_read(&python->process->memory, address - sizeof(words), words, sizeof(words)));
-	if (memcmp(&words[1], hook, sizeof(hook)) == 0)
+	if (python_debug_header(words) == 'r')
 		size = be64toh(words[0]);
 	else
 		size = (words[1] & ~7ULL) - (words[1] & 2 ? 16 : 8);

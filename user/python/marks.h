@@ -6,6 +6,7 @@
 #ifndef TMBPF_PYTHON_MARKS_H
 #define TMBPF_PYTHON_MARKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,15 @@ void python_marks_deinit(struct python_marks *marks);
 
 /* Marks the block that starts at GRANULE of ARENA. Before python_marks_count() only. */
 struct error *python_marks_set(struct python_marks *marks, uint32_t arena, uint32_t granule);
+
+/* Whether it was marked. */
+static inline bool python_marks_has(const struct python_marks *marks, uint32_t arena,
+				    uint32_t granule)
+{
+	const uint64_t *bits = marks->arenas[arena].bits;
+
+	return bits && bits[granule / 64] >> granule % 64 & 1;
+}
 
 /* Makes room for the labels of all that are marked: 0 each. */
 struct error *python_marks_count(struct python_marks *marks);

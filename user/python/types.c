@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
+#include "python/allocators.h"
 #include "python/code.h"
 #include "python/parts.h"
 #include "python/space.h"
@@ -34,7 +35,6 @@
 #define RECENT         4096 /* a power of two */
 #define TYPE_BYTES     1024 /* more than any PyHeapTypeObject needs */
 #define PREHEADER      16   /* bytes of a GC head; of a managed dict and weakref */
-#define DEBUG_HEADER   16   /* bytes that debug hooks put before a block */
 
 /* An address that was looked at. */
 struct known {
@@ -425,22 +425,29 @@ static bool object_fits(const struct python_types *types, const struct python_ty
 	return least <= room && refcount_fits(types, word_at(object, 0));
 }
 
-/* What debug hooks put before a block: its size, then a letter and seven bytes. */
-static bool debug_header(const uint8_t *block, uint32_t size)
+/*
+ * Where what was asked for begins in a block of SIZE bytes: behind the header of debug hooks, if
+ * they are there. Around what pymalloc took from the raw domain there are that domain's as well.
+ */
+static uint32_t request_start(const uint8_t *block, uint32_t size)
 {
-	/* FORBIDDENBYTE: 0xfb up to 3.7.3 */
-	static const uint8_t forbidden[2][7] = {{0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd, 0xfd},
-						{0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb}};
+	uint32_t start = 0;
+	char domain;
 
-	return size > DEBUG_HEADER && (block[8] == 'o' || block[8] == 'm') &&
-	       (memcmp(block + 9, forbidden[0], sizeof(forbidden[0])) == 0 ||
-		memcmp(block + 9, forbidden[1], sizeof(forbidden[1])) == 0);
+	if (size <= PYTHON_DEBUG_HEADER)
+		return 0;
+	domain = python_debug_header(block);
+	if (domain == 'r' && size > 2 * PYTHON_DEBUG_HEADER) {
+		start = PYTHON_DEBUG_HEADER;
+		domain = python_debug_header(block + start);
+	}
+	return domain == 'o' || domain == 'm' ? start + PYTHON_DEBUG_HEADER : 0;
 }
 
 struct error *python_types_object(struct python_types *types, const uint8_t *block, uint32_t size,
 				  struct python_object *ret)
 {
-	uint32_t start = debug_header(block, size) ? DEBUG_HEADER : 0;
+	uint32_t start = request_start(block, size);
 
 	*ret = (struct python_object){.type = PYTHON_NO_TYPE};
 	for (uint32_t presize = 0; presize <= 2 * PREHEADER; presize += PREHEADER) {

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "python/arenas.h"
 #include "python/twin.h"
 #include "trace/control.h"
 
@@ -22,6 +23,7 @@
  */
 #define WALK_REST      10
 #define WALK_REST_OWN  100
+#define GROWTH_REST    1 /* the same for what the heap grew by */
 #define WALK_OWN_LEAST 100000000ull
 #define WALK_OWN_MOST  5000000000ull
 #define WALK_OWN_TIGHT 1000000000ull
@@ -60,10 +62,67 @@ static struct error *session_burst(struct session *session)
 	return NULL;
 }
 
+static struct error *shadow_entries(void *context, uint64_t address, uint32_t count, uint32_t *ret)
+{
+	const struct session *session = context;
+
+	return tracer_shadow(session->tracer, address, count, ret);
+}
+
+static void growth_fail(struct session *session, struct error *error)
+{
+	if (!error)
+		return;
+	free(session->grown.failed);
+	session->grown.failed = strdup(error_message(error));
+	error_destroy(error);
+}
+
+static struct error *growth_start(struct session *session)
+{
+	const struct growth_source source = {
+		.python = tracer_python(session->tracer),
+		.lazy = session_is_lazy(session),
+		.hook_extra = tracer_hook_extra(session->tracer),
+		.context = session,
+		.entries = shadow_entries,
+		.rest = drain,
+	};
+	struct python_heaps heaps;
+	struct error *error;
+
+	try(growth_create(&source, &session->growth));
+	/* Of one that is only about to start nothing is from before. */
+	if (session->twin_unchecked)
+		return NULL;
+	try(python_heaps_read(source.python, &heaps));
+	error = growth_begin(session->growth, &heaps);
+	python_heaps_deinit(&heaps);
+	return error;
+}
+
+static void growth_end(struct session *session)
+{
+	growth_destroy(session->growth);
+	session->growth = NULL;
+	free(session->grown.failed);
+	session->grown = (struct session_growth){0};
+}
+
 static void session_begin(struct session *session)
 {
+	struct error *error;
+
 	since_set(session);
 	tracer_open(session->tracer);
+	growth_end(session);
+	/* Tracing does not depend on it. */
+	error = growth_start(session);
+	if (!error)
+		return;
+	growth_destroy(session->growth);
+	session->growth = NULL;
+	growth_fail(session, error);
 }
 
 static struct error *session_start(struct session *session, pid_t pid)
@@ -128,6 +187,7 @@ void session_destroy(struct session *session)
 	session_end(session);
 	burst_destroy(session->burst);
 	symbols_destroy(session->symbols);
+	growth_end(session);
 	tracer_destroy(session->tracer);
 	process_destroy(session->process);
 	free(session->warning);
@@ -225,6 +285,41 @@ struct error *session_walk(struct session *session, bool rested)
 	walk.took = walk.at - began;
 	session->walk = walk;
 	return NULL;
+}
+
+static struct error *growth_measure(struct session *session, struct growth_counts *ret)
+{
+	struct python_heaps heaps;
+	struct error *error;
+
+	try(python_heaps_read(tracer_python(session->tracer), &heaps));
+	error = growth_count(session->growth, &heaps, ret);
+	python_heaps_deinit(&heaps);
+	return error ? error : process_check(session->process);
+}
+
+void session_growth_measure(struct session *session, bool asked)
+{
+	uint64_t began = session_now(), rest = asked ? GROWTH_REST : WALK_REST_OWN;
+	struct growth_counts counts;
+	struct error *error;
+
+	if (!session->growth || session_over(session) || session->twin_unchecked ||
+	    (session->grown.at && began - session->grown.at < rest * session->grown.took))
+		return;
+	error = growth_measure(session, &counts);
+	if (error && error_kind(error) == ERROR_NOTHING) {
+		session->gone = true;
+		error_destroy(error);
+		return;
+	}
+	if (error) {
+		growth_fail(session, error);
+		return;
+	}
+	free(session->grown.failed);
+	session->grown = (struct session_growth){.counts = counts, .at = session_now()};
+	session->grown.took = session->grown.at - began;
 }
 
 struct error *session_walk_block(struct session *session, uint64_t address)

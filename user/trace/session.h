@@ -13,6 +13,7 @@
 
 #include "target/process.h"
 #include "trace/burst.h"
+#include "trace/growth.h"
 #include "trace/symbols.h"
 #include "trace/tracer.h"
 
@@ -34,6 +35,13 @@ struct session_walk {
 	uint64_t unstable;    /* pools that could not be made out */
 };
 
+/* The last time that the heap's growth was measured. */
+struct session_growth {
+	uint64_t at, took; /* monotonic nanoseconds: its end, its length; at 0: it never was */
+	struct growth_counts counts;
+	char *failed; /* why it cannot be; NULL nothing */
+};
+
 struct session {
 	pid_t pid;
 	struct process *process;
@@ -50,6 +58,8 @@ struct session {
 	bool gone;                /* a walk found no target any more; the loop will see why */
 	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
 	struct session_walk walk;
+	struct growth *growth; /* NULL: not measured */
+	struct session_growth grown;
 	int lock, listener;
 };
 
@@ -92,7 +102,13 @@ bool session_over(const struct session *session);
  * if the last walk is long ago, measured by how long it took.
  */
 struct error *session_walk(struct session *session, bool rested);
-/* The same for the block at ADDRESS alone. */
+/*
+ * Measures what the heap grew by since the start (session->grown), if everything is traced and the
+ * target is there, unless the last time is not long ago, measured by how long it took: with ASKED that
+ * is as long again, else a hundred times that.
+ */
+void session_growth_measure(struct session *session, bool asked);
+/* The same as session_walk() for the block at ADDRESS alone. */
 struct error *session_walk_block(struct session *session, uint64_t address);
 /* Hands every row to VISIT: what is held now, or by a target that is gone at the last walk. */
 struct error *session_each(struct session *session, symbols_visitor visit, void *context);

@@ -616,35 +616,21 @@ void tracer_stack_recycle(struct tracer *tracer, uint32_t id)
 static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
 			 uint64_t *ret_size)
 {
-	const volatile struct tmbpf_config *config = &tracer->skeleton->rodata->cfg;
-	uint64_t chunk = (address >> (TMBPF_SLAB_BITS + config->granule_shift)) + 1;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, zero = 0, entry;
-	int chunks = bpf_map__fd(tracer->skeleton->maps.chunks);
+	uint32_t granule = 1u << tracer->skeleton->rodata->cfg.granule_shift, entry;
+	struct error *error;
 
-	for (uint32_t i = 0; i < 8; i++) {
-		uint32_t index = (place + i) & config->chunk_mask;
-		cleanup_free uint32_t *values = NULL;
-		cleanup_fd int slab = -1;
-		struct tmbpf_chunk found;
-
-		if (bpf_map_lookup_elem(chunks, &index, &found) || !found.chunk)
-			return false;
-		if (found.chunk != chunk)
-			continue;
-		slab = tracer_slab_open(tracer, found.slab - 1);
-		values = malloc(TMBPF_SLAB_ENTRIES * sizeof(*values));
-		if (slab < 0 || !values || bpf_map_lookup_elem(slab, &zero, values))
-			return false;
-		entry = values[address >> config->granule_shift & (TMBPF_SLAB_ENTRIES - 1)];
-		if (!entry || address & ((1u << config->granule_shift) - 1))
-			return false;
-		if (!ENTRY_STACK(entry)) /* a block from before, with a code object */
-			return false;
-		*ret_stack = ENTRY_STACK(entry);
-		*ret_size = ENTRY_SIZE(entry);
-		return true;
+	if (address % granule)
+		return false;
+	error = tracer_shadow(tracer, address, 1, &entry);
+	if (error) {
+		error_destroy(error);
+		return false;
 	}
-	return false;
+	if (!ENTRY_STACK(entry)) /* nothing, or a block from before, with a code object */
+		return false;
+	*ret_stack = ENTRY_STACK(entry);
+	*ret_size = ENTRY_SIZE(entry);
+	return true;
 }
 
 struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,

@@ -91,6 +91,12 @@ uint64_t tracer_walk_unstable(const struct tracer *tracer);
 struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_handler handle,
 				void *context);
 
+/* The shadow's entries of COUNT granules from ADDRESS on (tmbpf.h); 0 where it has none. */
+struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint32_t count,
+			    uint32_t *ret);
+/* Bytes that debug hooks add to a request. */
+uint32_t tracer_hook_extra(const struct tracer *tracer);
+
 /* Notices allocator hooks that were put in since; fails if they are not understood. Cheap. */
 struct error *tracer_hooks(struct tracer *tracer);
 

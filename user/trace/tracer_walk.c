@@ -13,7 +13,9 @@
 #include "trace/tracer.h"
 #include "trace/tracer_parts.h"
 
-#define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
+/* As bpf/shadow.h has it. */
+#define CHUNK_PROBES 8
+#define SLAB_BYTES   (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
 
 bool tracer_is_lazy(const struct tracer *tracer)
 {
@@ -182,5 +184,64 @@ struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_
 	for (uint32_t i = 0; i < slabs; i++)
 		if (address - tracer->slab_addresses[i] < reaper_span(tracer->reaper))
 			return tracer_walk(tracer, i, handle, context);
+	return NULL;
+}
+
+uint32_t tracer_hook_extra(const struct tracer *tracer)
+{
+	return tracer->skeleton->rodata->cfg.hook_extra;
+}
+
+/* As shadow_entry() of bpf/shadow.h. False: CHUNK has no slab. */
+static bool chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
+{
+	const struct tmbpf_chunk *chunks = tracer->chunks.data;
+	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
+	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
+
+	for (uint32_t i = 0; i < CHUNK_PROBES; i++) {
+		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];
+		uint64_t found = __atomic_load_n(&entry->chunk, __ATOMIC_SEQ_CST);
+		uint32_t slab = __atomic_load_n(&entry->slab, __ATOMIC_SEQ_CST);
+
+		if (!found || (found == chunk && !slab))
+			return false;
+		if (found != chunk)
+			continue;
+		*ret = slab - 1;
+		return slab <= tracer->options.slab_limit;
+	}
+	return false;
+}
+
+struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint32_t count,
+			    uint32_t *ret)
+{
+	uint64_t granule = address >> tracer->skeleton->rodata->cfg.granule_shift;
+
+	while (count) {
+		uint32_t first = granule & (TMBPF_SLAB_ENTRIES - 1), slab;
+		uint32_t here = TMBPF_SLAB_ENTRIES - first < count ? TMBPF_SLAB_ENTRIES - first
+								   : count;
+		cleanup_fd int fd = -1;
+		void *entries;
+
+		memset(ret, 0, here * sizeof(*ret));
+		if (chunk_slab(tracer, (granule >> TMBPF_SLAB_BITS) + 1, &slab)) {
+			fd = tracer_slab_open(tracer, slab);
+			if (fd < 0)
+				return error_create_errno(ERROR_FAILED, -fd,
+							  "cannot open the shadow");
+			entries = mmap(NULL, SLAB_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+			if (entries == MAP_FAILED)
+				return error_create_errno(ERROR_FAILED, errno,
+							  "cannot map the shadow");
+			memcpy(ret, (uint32_t *)entries + first, here * sizeof(*ret));
+			munmap(entries, SLAB_BYTES);
+		}
+		ret += here;
+		granule += here;
+		count -= here;
+	}
 	return NULL;
 }

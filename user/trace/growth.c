@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/growth.h"
+
+#include <errno.h>
+#include <linux/types.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/arenas.h"
+#include "python/marks.h"
+#include "python/pools.h"
+#include "python/python.h"
+#include "python/space.h"
+#include "tmbpf.h"
+
+#define LOOK_AGAIN 5 /* times, at a pool that tracing has otherwise */
+
+/* Blocks of a heap: which of them were there at the start. */
+struct old {
+	struct python_space *space;
+	struct python_marks marks;
+};
+
+struct growth {
+	struct growth_source source;
+	struct python_pools *pools;
+	struct old old;    /* as it was when last looked */
+	uint64_t unstable; /* at the start */
+	uint32_t *entries; /* of one arena */
+	uint64_t *again;   /* pools of one arena that are to be looked at once more */
+};
+
+/* One look at all arenas. */
+struct look {
+	struct growth *growth;
+	bool begins;
+	struct old left; /* of the old ones, those that are still there */
+	const struct python_arena *arena;
+	size_t again_count;
+	uint64_t seen; /* address behind the last pool that was seen of the arena */
+	/* Of a pool that is looked at alone: not once more after this; it was counted; it holds nothing. */
+	bool last, settled, empty;
+	struct growth_counts counts;
+};
+
+/* A pool's blocks. */
+struct pool_counts {
+	uint64_t count, matched; /* not there at the start; of them, those that are traced */
+	uint64_t traced_count, traced_size; /* all entries */
+};
+
+static uint32_t arena_granules(const struct growth *growth)
+{
+	const struct python_heap *heap = &growth->source.python->heap;
+
+	return (1u << heap->arena_bits) / heap->alignment;
+}
+
+static void old_deinit(struct old *old)
+{
+	python_space_destroy(old->space);
+	python_marks_deinit(&old->marks);
+	old->space = NULL;
+}
+
+static struct error *old_init(struct old *old, const struct growth *growth,
+			      const struct python_heaps *heaps)
+{
+	try(python_space_create(growth->source.python, heaps, &old->space));
+	return python_marks_init(&old->marks, old->space->arena_count, arena_granules(growth));
+}
+
+/*
+ * Where the marks of the pool at ADDRESS begin. False: it is not within an arena that was there, so
+ * neither are its blocks.
+ */
+static bool old_place(const struct old *old, uint64_t address, uint32_t size, uint32_t *ret_arena,
+		      uint32_t *ret_granule)
+{
+	uint32_t arena;
+
+	if (!old->space)
+		return false;
+	arena = python_space_arena(old->space, address);
+	if (arena == PYTHON_NO_ARENA ||
+	    address + size - old->space->arenas[arena] > 1ULL << old->space->arena_bits)
+		return false;
+	*ret_arena = arena;
+	*ret_granule =
+		(uint32_t)((address - old->space->arenas[arena]) >> old->space->granule_bits);
+	return true;
+}
+
+static uint32_t pool_granules(const struct growth *growth)
+{
+	const struct python_heap *heap = &growth->source.python->heap;
+
+	return heap->pool_size / heap->alignment;
+}
+
+/* ENTRIES are a pool's. */
+static void entries_count(const struct growth *growth, const uint32_t *entries,
+			  struct pool_counts *counts)
+{
+	uint32_t alignment = growth->source.python->heap.alignment, count = pool_granules(growth);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t size = ENTRY_SIZE(entries[i]) + growth->source.hook_extra;
+
+		if (!ENTRY_STACK(entries[i]))
+			continue;
+		counts->traced_count++;
+		counts->traced_size += size ? (size + alignment - 1) & -alignment : alignment;
+	}
+}
+
+/* Marks the old ones that are still there. */
+static struct error *blocks_count(struct look *look, const struct python_pool *pool,
+				  const uint32_t *entries, struct pool_counts *counts)
+{
+	const struct growth *growth = look->growth;
+	const struct python_heap *heap = &growth->source.python->heap;
+	uint32_t old_arena = 0, old_first = 0, arena, first;
+	uint32_t step = pool->block_size / heap->alignment;
+	uint32_t at = PYTHON_POOL_OVERHEAD / heap->alignment;
+	bool was = old_place(&growth->old, pool->address, heap->pool_size, &old_arena, &old_first);
+
+	/* It lies in the arena at hand, which is of the same list. */
+	if (!old_place(&look->left, pool->address, heap->pool_size, &arena, &first))
+		return NULL;
+	for (uint32_t i = 0; i < pool->carved; i++, at += step) {
+		if (!python_block_live(pool, i))
+			continue;
+		if (ENTRY_STACK(entries[at])) {
+			counts->matched++;
+		} else if (look->begins || (was && python_marks_has(&growth->old.marks, old_arena,
+								    old_first + at))) {
+			try(python_marks_set(&look->left.marks, arena, first + at));
+			continue;
+		}
+		counts->count++;
+	}
+	return NULL;
+}
+
+/* Does tracing say of a pool what the pool says? */
+static bool counts_agree(const struct look *look, const struct pool_counts *counts)
+{
+	return look->begins ||
+	       (counts->matched == counts->count &&
+		(look->growth->source.lazy || counts->matched == counts->traced_count));
+}
+
+static void counts_add(struct look *look, const struct pool_counts *counts, uint32_t block_size)
+{
+	bool lazy = look->growth->source.lazy;
+
+	look->counts.count += counts->count;
+	look->counts.size += counts->count * block_size;
+	look->counts.traced_count += lazy ? counts->matched : counts->traced_count;
+	look->counts.traced_size += lazy ? counts->matched * block_size : counts->traced_size;
+}
+
+/* Counts POOL if it is as tracing has it, or LAST. */
+static struct error *pool_count(struct look *look, const struct python_pool *pool,
+				const uint32_t *entries, bool last, bool *ret_counted)
+{
+	struct pool_counts counts = {0};
+
+	entries_count(look->growth, entries, &counts);
+	try(blocks_count(look, pool, entries, &counts));
+	*ret_counted = last || counts_agree(look, &counts);
+	if (*ret_counted)
+		counts_add(look, &counts, pool->block_size);
+	return NULL;
+}
+
+/* Pools that hold nothing are not handed to anybody: up to END, do entries say otherwise? */
+static void empty_look(struct look *look, uint64_t end)
+{
+	const struct growth *growth = look->growth;
+	const struct python_heap *heap = &growth->source.python->heap;
+
+	for (; look->seen < end; look->seen += heap->pool_size) {
+		struct pool_counts counts = {0};
+
+		entries_count(growth,
+			      growth->entries +
+				      (look->seen - look->arena->address) / heap->alignment,
+			      &counts);
+		if (!counts_agree(look, &counts))
+			growth->again[look->again_count++] = look->seen;
+	}
+}
+
+static struct error *pool_look(void *context, const struct python_pool *pool)
+{
+	struct look *look = context;
+	const struct growth *growth = look->growth;
+	const struct python_heap *heap = &growth->source.python->heap;
+	bool counted;
+
+	empty_look(look, pool->address);
+	look->seen += heap->pool_size;
+	try(pool_count(look, pool,
+		       growth->entries + (pool->address - look->arena->address) / heap->alignment,
+		       false, &counted));
+	if (!counted)
+		growth->again[look->again_count++] = pool->address;
+	return NULL;
+}
+
+static struct error *pool_look_again(void *context, const struct python_pool *pool)
+{
+	struct look *look = context;
+
+	look->empty = false;
+	return pool_count(look, pool, look->growth->entries, look->last, &look->settled);
+}
+
+static bool unread_same(const struct python_pools_unread *a, const struct python_pools_unread *b)
+{
+	return a->arenas == b->arenas && a->unstable == b->unstable;
+}
+
+/*
+ * The target runs between our two readings. What differs each time that a pool and its entries are
+ * read does so for another reason.
+ */
+static struct error *pool_settle(struct look *look, uint64_t address)
+{
+	struct growth *growth = look->growth;
+	const struct growth_source *source = &growth->source;
+	struct python_pools_unread before = python_pools_unread(growth->pools), after;
+
+	look->settled = false;
+	for (unsigned i = 0; i < LOOK_AGAIN && !look->settled; i++) {
+		struct pool_counts counts = {0};
+
+		look->last = i == LOOK_AGAIN - 1;
+		look->empty = true;
+		try(source->entries(source->context, address, pool_granules(growth),
+				    growth->entries));
+		try(python_pools_at(growth->pools, address, pool_look_again, look));
+		after = python_pools_unread(growth->pools);
+		if (!unread_same(&before, &after))
+			return NULL; /* nothing is known of it */
+		if (!look->empty)
+			continue;
+		entries_count(growth, growth->entries, &counts);
+		look->settled = look->last || counts_agree(look, &counts);
+		if (look->settled)
+			counts_add(look, &counts, 0);
+	}
+	return NULL;
+}
+
+/* The entries first: what is read of them and of the pools is then hardly apart. */
+static struct error *arena_look(void *context, const struct python_arena *arena)
+{
+	struct look *look = context;
+	struct growth *growth = look->growth;
+	const struct growth_source *source = &growth->source;
+	uint64_t pool_size = source->python->heap.pool_size;
+
+	look->arena = arena;
+	look->again_count = 0;
+	look->seen = (arena->address + pool_size - 1) & -pool_size;
+	try(source->entries(source->context, arena->address, arena_granules(growth),
+			    growth->entries));
+	try(python_pools_each(growth->pools, arena, pool_look, look));
+	empty_look(look, arena->pool_address & -pool_size);
+	for (size_t i = 0; i < look->again_count; i++)
+		try(pool_settle(look, growth->again[i]));
+	if (source->rest)
+		source->rest(source->context);
+	return NULL;
+}
+
+static struct error *heaps_look(struct growth *growth, const struct python_heaps *heaps,
+				struct look *look)
+{
+	uint64_t unstable = python_pools_unread(growth->pools).unstable;
+	struct error *error = old_init(&look->left, growth, heaps);
+
+	if (!error)
+		error = python_heaps_each(heaps, arena_look, look);
+	if (error) {
+		old_deinit(&look->left);
+		return error;
+	}
+	look->counts.unstable = python_pools_unread(growth->pools).unstable - unstable;
+	old_deinit(&growth->old);
+	growth->old = look->left;
+	return NULL;
+}
+
+struct error *growth_begin(struct growth *growth, const struct python_heaps *heaps)
+{
+	struct look look = {.growth = growth, .begins = true};
+
+	try(heaps_look(growth, heaps, &look));
+	growth->unstable = look.counts.unstable;
+	return NULL;
+}
+
+struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
+			   struct growth_counts *ret)
+{
+	struct look look = {.growth = growth};
+
+	try(heaps_look(growth, heaps, &look));
+	look.counts.unstable += growth->unstable;
+	*ret = look.counts;
+	return NULL;
+}
+
+double growth_share(const struct growth_counts *counts)
+{
+	return counts->size < GROWTH_LEAST ? -1 : (double)counts->traced_size / counts->size;
+}
+
+struct error *growth_create(const struct growth_source *source, struct growth **ret)
+{
+	struct growth *growth = calloc(1, sizeof(*growth));
+	struct error *error;
+
+	if (!growth)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "the heap's growth");
+	growth->source = *source;
+	error = python_pools_create(source->python, &growth->pools);
+	if (!error) {
+		growth->entries = calloc(arena_granules(growth), sizeof(*growth->entries));
+		growth->again = calloc(arena_granules(growth) / pool_granules(growth),
+				       sizeof(*growth->again));
+		if (!growth->entries || !growth->again)
+			error = error_create_errno(ERROR_FAILED, ENOMEM, "the heap's growth");
+	}
+	if (error) {
+		growth_destroy(growth);
+		return error;
+	}
+	*ret = growth;
+	return NULL;
+}
+
+void growth_destroy(struct growth *growth)
+{
+	if (!growth)
+		return;
+	old_deinit(&growth->old);
+	python_pools_destroy(growth->pools);
+	free(growth->entries);
+	free(growth->again);
+	free(growth);
+}

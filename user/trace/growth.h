@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What pymalloc's heap grew by since the start, read from its pools, and what of that tracing
+ * knows: the check of exact tracing against what it does not depend on.
+ *
+ * A block counts as grown if it lives and was not there at the start. Which were is remembered, a
+ * bit for each granule: less than a hundredth of the heap. So blocks from before that die meanwhile
+ * do not count against those that came. One thing is not seen: a block that no probe saw, at an
+ * address where one from before died. It counts as that one.
+ *
+ * The large blocks are malloc's, and not looked at.
+ */
+#ifndef TMBPF_TRACE_GROWTH_H
+#define TMBPF_TRACE_GROWTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct python;
+struct python_heaps;
+
+/* Growth below this is too little to tell anything, bytes. */
+#define GROWTH_LEAST (64u << 10)
+
+struct growth_source {
+	const struct python *python;
+	/* Frees are not probed: what is traced at a block's address lives if the block does. */
+	bool lazy;
+	uint32_t hook_extra; /* bytes that debug hooks add to a request */
+	void *context;
+	/* The entries (TMBPF_SLAB_ENTRIES) of COUNT granules from ADDRESS on; 0 where there is none. */
+	struct error *(*entries)(void *context, uint64_t address, uint32_t count, uint32_t *ret);
+	/* Between two arenas, for what must not wait. May be NULL. */
+	void (*rest)(void *context);
+};
+
+struct growth_counts {
+	uint64_t count, size; /* live blocks that were not there; bytes, as pymalloc has them */
+	uint64_t traced_count, traced_size; /* what tracing takes for live */
+	uint64_t unstable; /* pools that could not be made out, now or at the start */
+};
+
+struct growth;
+
+/* What was there at the start is nothing, until growth_begin(). */
+struct error *growth_create(const struct growth_source *source, struct growth **ret);
+/* NULL is accepted. */
+void growth_destroy(struct growth *growth);
+
+/*
+ * All that lives in HEAPS, as they were just read, and is not traced was there at the start. To be
+ * called when tracing has begun.
+ */
+struct error *growth_begin(struct growth *growth, const struct python_heaps *heaps);
+struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
+			   struct growth_counts *ret);
+
+/* Traced over grown, in bytes; negative: grown by less than GROWTH_LEAST. */
+double growth_share(const struct growth_counts *counts);
+
+#endif
