@@ -48,11 +48,17 @@ static uint64_t arena_size(const struct python *python)
 	return 1ULL << python->heap.arena_bits;
 }
 
+/* Is this an arena, and ADDRESS a pool carved from it? new_arena(): a pool less where its memory is not aligned. */
 static bool arena_holds(const struct python *python, const struct arena_object *arena,
 			uint64_t address)
 {
-	return arena->address && address >= arena->address &&
-	       address < arena->address + arena_size(python);
+	uint32_t pools = (uint32_t)(arena_size(python) / python->heap.pool_size);
+
+	return arena->address && address >= arena->address && address < arena->pool_address &&
+	       arena->pool_address <= arena->address + arena_size(python) &&
+	       arena->pool_address % python->heap.pool_size == 0 &&
+	       (arena->ntotalpools == pools || arena->ntotalpools == pools - 1) &&
+	       arena->nfreepools <= arena->ntotalpools;
 }
 
 /* RET_EMPTY: no size class has a pool with room. */
@@ -135,16 +141,19 @@ struct arenas_search {
 	const struct python *python;
 	struct witness witnesses[POOLS_ASKED];
 	size_t witness_count;
-	uint64_t found;
+	uint64_t found, word; /* the array, and what leads to it */
 };
 
-static bool words_search(struct arenas_search *search, const uint64_t *words, size_t count)
+/* WORDS lie at ADDRESS. */
+static bool words_search(struct arenas_search *search, uint64_t address, const uint64_t *words,
+			 size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (words[i] && words[i] % 16 == 0 && words[i] < ADDRESS_MAX &&
 		    arenas_fit(search->python, words[i], search->witnesses,
 			       search->witness_count)) {
 			search->found = words[i];
+			search->word = address + i * sizeof(*words);
 			return true;
 		}
 	}
@@ -156,10 +165,11 @@ static bool words_search(struct arenas_search *search, const uint64_t *words, si
  * no pool with room: with PYTHONMALLOC=malloc nothing was ever taken from pymalloc. That all
  * classes of one that is in use are full at the same moment is not to be expected.
  */
-static struct error *arenas_search(const struct python *python, uint64_t *ret)
+static struct error *arenas_search(const struct python *python, uint64_t *word, uint64_t *ret)
 {
 	struct arenas_search search = {.python = python};
 	cleanup_free uint64_t *words = malloc(SEGMENT_CHUNK);
+	uint64_t known;
 	bool empty;
 
 	if (!words)
@@ -168,6 +178,13 @@ static struct error *arenas_search(const struct python *python, uint64_t *ret)
 	if (empty) {
 		*ret = 0;
 		return NULL;
+	}
+	if (*word && search.witness_count) {
+		try(memory_read_u64(&python->process->memory, *word, &known));
+		if (words_search(&search, *word, &known, 1)) {
+			*ret = search.found;
+			return NULL;
+		}
 	}
 	for (size_t i = 0; i < python->image->segment_count && search.witness_count; i++) {
 		const struct image_segment *segment = &python->image->segments[i];
@@ -181,7 +198,8 @@ static struct error *arenas_search(const struct python *python, uint64_t *ret)
 
 			try(memory_read(&python->process->memory, start + python->bias + at, words,
 					length));
-			if (words_search(&search, words, length / 8)) {
+			if (words_search(&search, start + python->bias + at, words, length / 8)) {
+				*word = search.word;
 				*ret = search.found;
 				return NULL;
 			}
@@ -312,7 +330,8 @@ static struct error *states_take(const struct python *python, struct python_heap
 	return NULL;
 }
 
-static struct error *heaps_read_once(const struct python *python, struct python_heaps *heaps)
+static struct error *heaps_read_once(const struct python *python, uint64_t *word,
+				     struct python_heaps *heaps)
 {
 	struct python_arenas *heap;
 	uint64_t arenas;
@@ -322,7 +341,7 @@ static struct error *heaps_read_once(const struct python *python, struct python_
 		return NULL;
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET)
 		return states_take(python, heaps);
-	try(arenas_search(python, &arenas));
+	try(arenas_search(python, word, &arenas));
 	if (!arenas)
 		return NULL;
 	try(arenas_length(python, arenas, &length));
@@ -333,11 +352,19 @@ static struct error *heaps_read_once(const struct python *python, struct python_
 
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret)
 {
+	uint64_t word = 0;
+
+	return python_heaps_read_again(python, &word, ret);
+}
+
+struct error *python_heaps_read_again(const struct python *python, uint64_t *word,
+				      struct python_heaps *ret)
+{
 	unsigned tries = 0;
 
 	for (;;) {
 		struct python_heaps heaps = {0};
-		struct error *error = heaps_read_once(python, &heaps);
+		struct error *error = heaps_read_once(python, word, &heaps);
 
 		if (!error) {
 			*ret = heaps;

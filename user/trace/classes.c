@@ -35,6 +35,7 @@ struct counted {
 struct classes {
 	const struct python *python;
 	struct python_heaps heaps; /* as they were at first: no type lies in them */
+	uint64_t heaps_word;       /* of python_heaps_read_again() */
 	struct python_space *space;
 	struct python_types *types;
 	struct python_pools *pools;
@@ -79,7 +80,7 @@ static struct error *classes_init(struct classes *classes)
 
 	classes->stride = 1;
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
-	try(python_heaps_read(classes->python, &classes->heaps));
+	try(python_heaps_read_again(classes->python, &classes->heaps_word, &classes->heaps));
 	try(python_space_create(classes->python, &classes->heaps, &classes->space));
 	try(python_types_create(classes->python, classes->space, &classes->types));
 	return python_pools_create(classes->python, &classes->pools);
@@ -226,7 +227,7 @@ struct error *classes_census(struct classes *classes, bool keep)
 	try(process_resident(classes->python->process, &rss, &anonymous));
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	classes->latest_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-	try(python_heaps_read(classes->python, &heaps));
+	try(python_heaps_read_again(classes->python, &classes->heaps_word, &heaps));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].latest = 0;
 	classes->arena_bytes = 0;
