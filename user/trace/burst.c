@@ -19,6 +19,7 @@
 #include "trace/classes.h"
 #include "trace/followed.h"
 #include "trace/kernel.h"
+#include "trace/priority.h"
 
 /* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
 #define WINDOWS_MAX 256
@@ -434,9 +435,11 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 				struct governor_cost *cost)
 {
 	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	cleanup(priority_restore) struct priority priority;
 	uint64_t runs, ns, runs_after, ns_after, end, middle;
 	struct error *error;
 
+	priority_raise(&priority);
 	tracer_runs(burst->tracer, &runs, &ns);
 	try(tracer_burst_open(burst->tracer, &window->window.start));
 	sleep_seconds(burst->governor.window * (1 - GUARD_SHARE));

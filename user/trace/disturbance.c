@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -18,15 +19,27 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "trace/kernel.h"
+#include "trace/priority.h"
 
-#define TIMES 5
-/* A step of the child takes less than this (nanoseconds); what is longer, it did not run. */
-#define STEP 1000
+#define TIMES 3
+/*
+ * A step of the child takes less than STEP (nanoseconds). A gap that is longer is an interrupt's, and each breakpoint that is
+ * written or removed is one; beyond STEP + GAPS * GAP_WIDTH somebody else had the processor.
+ */
+#define STEP      1000
+#define GAP_WIDTH 200
+#define GAPS      250
+/*
+ * With fewer of them the child hardly ran: then a probe is taken to cost as much as this (seconds, on and off; 4 to 6
+ * microseconds were measured on Linux 6.18 in a virtual machine).
+ */
+#define GAPS_LEAST 30
+#define ASSUMED    8e-6
 /* A child that nobody ends ends itself. */
 #define CHILD_SECONDS 10
 
 struct shared {
-	_Atomic uint64_t lost; /* nanoseconds */
+	_Atomic uint32_t gaps[GAPS]; /* how many of each length */
 	_Atomic bool ready;
 };
 
@@ -38,28 +51,26 @@ static uint64_t now(void)
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
-/* Whether another process ran instead since it was asked last. */
-static bool switched(long *switches)
+/* On any processor but this one; where there is no other, on this one, and then nothing interrupts it. */
+static void processor_leave(int processor)
 {
-	struct rusage usage = {0};
-	bool yes;
+	cpu_set_t others;
 
-	getrusage(RUSAGE_SELF, &usage);
-	yes = usage.ru_nivcsw != *switches;
-	*switches = usage.ru_nivcsw;
-	return yes;
+	memset(&others, 0xff, sizeof(others));
+	CPU_CLR(processor, &others);
+	sched_setaffinity(0, sizeof(others), &others);
 }
 
-/* The child: has the file mapped as an interpreter has, runs, and adds up the time that the kernel took from it. */
-static void child_run(const char *path, struct shared *shared)
+/* The child: has the file mapped as an interpreter has, runs, and counts the times that the kernel took from it. */
+static void child_run(const char *path, int processor, struct shared *shared)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	uint64_t begin = now(), before = begin;
-	long switches = 0;
 	struct stat file;
 	const void *mapped; /* until the child ends */
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	processor_leave(processor);
 	if (fd < 0 || fstat(fd, &file))
 		return;
 	mapped = mmap(NULL, file.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
@@ -69,8 +80,8 @@ static void child_run(const char *path, struct shared *shared)
 	while (before - begin < CHILD_SECONDS * 1000000000ull) {
 		uint64_t after = now();
 
-		if (after - before > STEP && !switched(&switches))
-			shared->lost += after - before;
+		if (after - before >= STEP && after - before < STEP + GAPS * GAP_WIDTH)
+			shared->gaps[(after - before - STEP) / GAP_WIDTH]++;
 		before = after;
 	}
 }
@@ -82,42 +93,46 @@ static void milliseconds_sleep(long milliseconds)
 	nanosleep(&time, NULL);
 }
 
-static struct error *lost_measure(int program, const struct probes *probes, pid_t child,
-				  const struct shared *shared, double *ret)
+static struct error *probes_try(int program, const struct probes *probes, pid_t child)
 {
-	uint64_t before = shared->lost, begin = now(), length, lost;
+	cleanup(priority_restore) struct priority priority;
 	int link;
 
+	priority_raise(&priority);
 	try(probes_attach(program, probes, child, &link));
 	close(link);
-	length = now() - begin;
-	lost = shared->lost - before;
-	/* What it loses anyway in as long a time. */
-	before = shared->lost;
-	milliseconds_sleep((long)(length / 1000000) + 1);
-	before = shared->lost - before;
-	*ret = lost > before ? (double)(lost - before) / 1e9 : 0;
 	return NULL;
 }
 
-static struct error *child_measure(int program, const struct probes *probes, pid_t child,
-				   const struct shared *shared, double *ret)
+/* The median of the gaps, in seconds; 0: there were too few. */
+static double gap_median(const struct shared *shared)
 {
-	double lost[TIMES], other;
+	uint32_t count = 0, before = 0, i;
+
+	for (i = 0; i < GAPS; i++)
+		count += shared->gaps[i];
+	if (count < GAPS_LEAST)
+		return 0;
+	for (i = 0; before + shared->gaps[i] < (count + 1) / 2; i++)
+		before += shared->gaps[i];
+	return (STEP + (i + 0.5) * GAP_WIDTH) / 1e9;
+}
+
+static struct error *child_measure(int program, const struct probes *probes, pid_t child,
+				   struct shared *shared, double *ret)
+{
+	double gap;
 
 	for (int i = 0; i < 100 && !shared->ready; i++)
 		milliseconds_sleep(10);
 	if (!shared->ready)
 		return error_create(ERROR_FAILED, "cannot measure what attaching probes costs");
-	for (int i = 0; i < TIMES; i++) {
-		try(lost_measure(program, probes, child, shared, &lost[i]));
-		for (int k = i; k > 0 && lost[k] < lost[k - 1]; k--) {
-			other = lost[k];
-			lost[k] = lost[k - 1];
-			lost[k - 1] = other;
-		}
-	}
-	*ret = lost[TIMES / 2];
+	for (int i = 0; i < GAPS; i++)
+		shared->gaps[i] = 0;
+	for (int i = 0; i < TIMES; i++)
+		try(probes_try(program, probes, child));
+	gap = gap_median(shared);
+	*ret = (gap > 0 ? 2 * gap : ASSUMED) * probes->count;
 	return NULL;
 }
 
@@ -125,6 +140,8 @@ struct error *disturbance_measure(int program, const struct probes *probes, doub
 {
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int processor = sched_getcpu();
+	cpu_set_t before, here;
 	struct error *error;
 	pid_t child;
 
@@ -133,9 +150,16 @@ struct error *disturbance_measure(int program, const struct probes *probes, doub
 					  "cannot measure what attaching probes costs");
 	child = fork();
 	if (!child) {
-		child_run(probes->path, shared);
+		child_run(probes->path, processor, shared);
 		_exit(0);
 	}
+	/* Two that run at the same time: interrupts go from one processor to another. */
+	CPU_ZERO(&here);
+	CPU_SET(processor, &here);
+	if (!sched_getaffinity(0, sizeof(before), &before))
+		sched_setaffinity(0, sizeof(here), &here);
+	else
+		CPU_ZERO(&before);
 	if (child < 0) {
 		error = error_create_errno(ERROR_FAILED, errno,
 					   "cannot measure what attaching probes costs");
@@ -144,6 +168,8 @@ struct error *disturbance_measure(int program, const struct probes *probes, doub
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 	}
+	if (CPU_COUNT(&before))
+		sched_setaffinity(0, sizeof(before), &before);
 	munmap(shared, sizeof(*shared));
 	return error;
 }

@@ -8,8 +8,9 @@ struct probes;
 
 /*
  * Seconds that one running thread of a process which has mapped the probes' file loses when PROBES are attached with
- * PROGRAM and removed again, none of them being hit: the median of five times. The time when another process ran
- * in its place does not count: the tracer's own CPU time is counted elsewhere.
+ * PROGRAM and removed again, none of them being hit. For each of them the kernel interrupts each processor that runs the process twice: when
+ * the breakpoint is written and when it is removed. So that is twice their number times the median interruption, which is
+ * the same however often the child had to leave its processor to others.
  */
 struct error *disturbance_measure(int program, const struct probes *probes, double *ret);
 
