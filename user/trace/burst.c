@@ -175,8 +175,8 @@ struct error *burst_clear(struct burst *burst)
 	try(classes_create(tracer_python(burst->tracer), &classes));
 	classes_destroy(burst->classes);
 	burst->classes = classes;
-	burst->look = (struct followed_heap){tracer_python(burst->tracer), burst->process, classes,
-					     burst->pools};
+	followed_heap_init(&burst->look, tracer_python(burst->tracer), burst->process, classes,
+			   burst->pools);
 	memset(&burst->counters, 0, sizeof(burst->counters));
 	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
 	try(census_take(burst, true));

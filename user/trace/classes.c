@@ -151,6 +151,7 @@ struct error *classes_block(struct classes *classes, const uint8_t *block, uint3
 	if (object.type != PYTHON_NO_TYPE) {
 		const struct python_type *type = python_types_get(classes->types, object.type);
 
+		found.fields = object.offset + 16;
 		found.constant = type_constant(type) && size - object.offset >= 16;
 		if (found.constant)
 			found.content =

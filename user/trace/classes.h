@@ -24,6 +24,7 @@ struct classes;
 struct classes_block { /* what a block is */
 	uint32_t class;
 	uint32_t type;    /* as the class knows it */
+	uint32_t fields;  /* where an object's own fields begin; 0: no object */
 	bool constant;    /* an object whose contents do not change while it lives */
 	uint64_t content; /* of a constant one: a hash */
 };

@@ -22,6 +22,28 @@ struct look {
 	bool visited;
 };
 
+void followed_heap_init(struct followed_heap *heap, const struct python *python,
+			struct process *process, struct classes *classes,
+			struct python_pools *pools)
+{
+	const struct image *image = python->image;
+
+	*heap = (struct followed_heap){.python = python,
+				       .process = process,
+				       .classes = classes,
+				       .pools = pools,
+				       .common = {.start = UINT64_MAX}};
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct image_segment *segment = &image->segments[i];
+		uint64_t start = python->bias + segment->address;
+
+		if (start < heap->common.start)
+			heap->common.start = start;
+		if (start + segment->memory_size > heap->common.end)
+			heap->common.end = start + segment->memory_size;
+	}
+}
+
 static void followed_die(struct followed *block)
 {
 	struct timespec now;
@@ -46,9 +68,14 @@ static struct error *block_look(struct look *look, struct followed *block, const
 		block->type = now.type;
 		block->constant = now.constant;
 		block->content = now.content;
-	} else if (now.type != block->type || (block->constant && now.content != block->content)) {
+	} else if (now.type != block->type || (block->constant && now.content != block->content) ||
+		   !traits_kept(&block->traits, memory, size)) {
 		followed_die(block);
+		return NULL;
 	}
+	/* What lives may change by and by. */
+	if (!now.constant)
+		traits_take(memory, size, now.fields, &look->heap->common, &block->traits);
 	return NULL;
 }
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trace/traits.h"
+
 struct classes;
 struct error;
 struct process;
@@ -17,6 +19,7 @@ struct followed {
 	uint64_t address, size, content, died;
 	uint32_t window, traceback, class, type;
 	uint32_t block_size;
+	struct traits traits;
 	bool raw, reborn, constant;
 };
 
@@ -25,7 +28,13 @@ struct followed_heap { /* where they are; all borrowed */
 	struct process *process;
 	struct classes *classes;
 	struct python_pools *pools;
+	struct traits_common common;
 };
+
+/* HEAP of PYTHON: what its blocks have in common is found. */
+void followed_heap_init(struct followed_heap *heap, const struct python *python,
+			struct process *process, struct classes *classes,
+			struct python_pools *pools);
 
 /*
  * Looks whether the COUNT blocks of LIST, all alive until now, still are; whose are not get the time of now as that of

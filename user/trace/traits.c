@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/traits.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/lookup.h"
+
+/* Words that are looked at. */
+#define WORDS 16
+/* Numbers below are counts, sizes and flags, which many blocks share. */
+#define NUMBER_LEAST 65536
+/* Seven of the eight bytes that debug hooks put before a block: FORBIDDENBYTE, 0xfb up to 3.7.3. */
+#define DEBUG_BYTES     0xfdfdfdfdfdfdfd00ull
+#define DEBUG_BYTES_OLD 0xfbfbfbfbfbfbfb00ull
+#define DEBUG_MASK      0xffffffffffffff00ull
+
+static uint64_t word_at(const uint8_t *memory, uint32_t i)
+{
+	uint64_t word;
+
+	memcpy(&word, memory + (size_t)i * sizeof(word), sizeof(word));
+	return word;
+}
+
+static uint16_t word_hash(uint64_t word)
+{
+	return (uint16_t)(lookup_hash_number(0, word) >> 16);
+}
+
+static bool word_tells(uint64_t word, const struct traits_common *common)
+{
+	if (word < NUMBER_LEAST || word > UINT64_MAX - NUMBER_LEAST)
+		return false;
+	if (word >= common->start && word < common->end)
+		return false;
+	return (word & DEBUG_MASK) != DEBUG_BYTES && (word & DEBUG_MASK) != DEBUG_BYTES_OLD;
+}
+
+void traits_take(const uint8_t *memory, uint32_t size, uint32_t from,
+		 const struct traits_common *common, struct traits *ret)
+{
+	uint32_t words = size / sizeof(uint64_t);
+
+	*ret = (struct traits){0};
+	if (words > from / sizeof(uint64_t) + WORDS)
+		words = from / sizeof(uint64_t) + WORDS;
+	for (uint32_t i = from / sizeof(uint64_t); i < words && i <= UINT8_MAX; i++) {
+		uint64_t word = word_at(memory, i);
+
+		if (!word_tells(word, common))
+			continue;
+		ret->hash[ret->count] = word_hash(word);
+		ret->word[ret->count++] = (uint8_t)i;
+		if (ret->count == TRAITS_MAX)
+			return;
+	}
+}
+
+bool traits_kept(const struct traits *traits, const uint8_t *memory, uint32_t size)
+{
+	uint32_t words = size / sizeof(uint64_t);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < traits->count; i++)
+		kept += traits->word[i] < words &&
+			word_hash(word_at(memory, traits->word[i])) == traits->hash[i];
+	return !traits->count || 2 * kept > traits->count;
+}
