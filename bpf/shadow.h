@@ -125,7 +125,7 @@ full:
 }
 
 /* Lists a block that was allocated in a window. Whatever was at its address before is no more. */
-static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 raw)
+static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 kind)
 {
 	__u32 index = __sync_fetch_and_add(&state.births, 1);
 	struct tmbpf_birth *birth;
@@ -141,7 +141,7 @@ static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __
 	birth->address = address;
 	birth->size = size;
 	birth->stack = stack;
-	birth->raw = raw;
+	birth->kind = kind;
 }
 
 /* OLD, taken out of the entry of the block at ADDRESS, counts no more. */
@@ -164,7 +164,7 @@ static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, 
 	__u32 new = size << TMBPF_STACK_BITS | stack;
 
 	if (cfg.births) {
-		birth_add(address, size, stack, 0);
+		birth_add(address, size, stack, TMBPF_BIRTH_POOL);
 		return;
 	}
 	entry = shadow_entry(address, true);
@@ -245,7 +245,7 @@ static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
 
 	if (cfg.births) {
-		birth_add(address, size, stack, 1);
+		birth_add(address, size, stack, TMBPF_BIRTH_RAW);
 		return;
 	}
 	shadow_yield(address);

@@ -175,14 +175,18 @@ __noinline int object_reuse(struct thread *thread, __u64 address)
 	__u64 tstate, block;
 	__u32 stack;
 
-	if (!thread || !(block = cfg.lazy ? pool_holder(address) : shadow_holder(address)))
+	if (!thread ||
+	    !(block = cfg.lazy || cfg.births ? pool_holder(address) : shadow_holder(address)))
 		return 0; /* from before tracing began */
 	if (!thread_state_holder(&tstate)) {
 		count_loss(TMBPF_LOSS_THREAD_STATE);
 		return 0;
 	}
 	stack = stack_of(thread, tstate);
-	shadow_assign(block, stack);
+	if (cfg.births)
+		birth_add(block, 0, stack, TMBPF_BIRTH_REUSED);
+	else
+		shadow_assign(block, stack);
 	return 0;
 }
 

@@ -196,10 +196,15 @@ struct tmbpf_large {
 	__u32 code; /* holds a code object that stacks refer to */
 };
 
+#define TMBPF_BIRTH_POOL 0 /* from a pool */
+#define TMBPF_BIRTH_RAW  1 /* from the raw domain */
+#define TMBPF_BIRTH_REUSED                                                                         \
+	2 /* an object from a free list: its block's size is not known here, and 0 */
+
 struct tmbpf_birth { /* a block that was allocated in a window */
 	__u64 address, size;
 	__u32 stack;
-	__u32 raw; /* of the raw domain, else pymalloc's */
+	__u32 kind; /* TMBPF_BIRTH_... */
 };
 
 #define TMBPF_BUCKET_SLOTS 8

@@ -21,9 +21,9 @@ static void test_listed(void **state_)
 	assert_int_equal(birth(0)->address, 0x1000);
 	assert_int_equal(birth(0)->size, 32);
 	assert_int_equal(birth(0)->stack, 9);
-	assert_int_equal(birth(0)->raw, 0);
+	assert_int_equal(birth(0)->kind, TMBPF_BIRTH_POOL);
 	assert_int_equal(birth(1)->size, 4096);
-	assert_int_equal(birth(1)->raw, 1);
+	assert_int_equal(birth(1)->kind, TMBPF_BIRTH_RAW);
 	assert_int_equal(birth(2)->address, 0x1000);
 	assert_int_equal(birth(2)->stack, 11);
 	assert_false(shadow_remove(0x1000));

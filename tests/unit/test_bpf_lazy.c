@@ -181,6 +181,33 @@ static void test_reuse_over_entries(void **context)
 	}
 }
 
+/* In bursts an object that comes back from a free list is born anew; its pool says where its block begins. */
+static void test_reuse_is_birth(void **context)
+{
+	(void)context;
+	for (int hooks = SITES_PLAIN; hooks <= SITES_DEBUG; hooks++) {
+		const struct tmbpf_birth *birth;
+		__u32 index = 0, stack;
+		uint64_t block;
+
+		world(13, hooks);
+		stand(0);
+		block = allocate(150);
+		cfg.births = HOST_BIRTHS;
+		stack = stand(1);
+		object_reuse(host_thread(), block + cfg.hook_delta + 16);
+		assert_int_equal(state.births, 1);
+		birth = bpf_map_lookup_elem(&births, &index);
+		assert_int_equal(birth->address, block);
+		assert_int_equal(birth->kind, TMBPF_BIRTH_REUSED);
+		assert_int_equal(birth->stack, stack);
+		/* Where no pool is. */
+		object_reuse(host_thread(), 0x1000);
+		assert_int_equal(state.births, 1);
+		host_lost_nothing();
+	}
+}
+
 /* A code object whose block went unnoticed, and whose address libc hands out. */
 static void test_libc_takes_over(void **context)
 {
@@ -288,8 +315,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handed_out_again), cmocka_unit_test(test_said_last),
 		cmocka_unit_test(test_nested),           cmocka_unit_test(test_reuse_over_entries),
-		cmocka_unit_test(test_libc_takes_over),  cmocka_unit_test(test_code_from_before),
-		cmocka_unit_test(test_suspected),
+		cmocka_unit_test(test_reuse_is_birth),   cmocka_unit_test(test_libc_takes_over),
+		cmocka_unit_test(test_code_from_before), cmocka_unit_test(test_suspected),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

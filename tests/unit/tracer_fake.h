@@ -26,5 +26,6 @@ static void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t pla
 static void tracer_stack_recycle(struct tracer *tracer, uint32_t id);
 
 #include "trace/symbols.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols_rows.c" /* NOLINT(bugprone-suspicious-include) */
 
 #endif

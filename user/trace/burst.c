@@ -381,7 +381,8 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 			.size = unique[i]->size,
 			.traceback = unique[i]->stack, /* until it is known to survive */
 			.window = (uint32_t)burst->window_count,
-			.raw = unique[i]->raw,
+			.raw = unique[i]->kind == TMBPF_BIRTH_RAW,
+			.reused = unique[i]->kind == TMBPF_BIRTH_REUSED,
 			.died = ESTIMATE_ALIVE,
 		};
 		harvest->looked[i] = &harvest->list[i];

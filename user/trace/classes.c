@@ -140,6 +140,18 @@ static uint64_t object_hash(const struct python_type *type, const uint8_t *objec
 	return most > 32 ? lookup_hash(hash, object + 32, most - 32) : hash;
 }
 
+/* What PyObject_GC_NewVar() and the like ask for; of 3.14's int with one digit. */
+static uint32_t object_size(const struct python_type *type, const uint8_t *object, uint32_t room)
+{
+	uint64_t size = type->presize + type->basicsize, items = type->itemsize > 0;
+
+	if (type->itemsize == sizeof(items) && room >= 24)
+		memcpy(&items, object + 16, sizeof(items)); /* ob_size of a tuple */
+	if (items > room)
+		items = room;
+	return (uint32_t)(size + items * type->itemsize);
+}
+
 struct error *classes_block(struct classes *classes, const uint8_t *block, uint32_t size,
 			    struct classes_block *ret)
 {
@@ -152,6 +164,10 @@ struct error *classes_block(struct classes *classes, const uint8_t *block, uint3
 		const struct python_type *type = python_types_get(classes->types, object.type);
 
 		found.fields = object.offset + 16;
+		found.unreferenced = object.unreferenced;
+		found.object_size = object_size(type, block + object.offset, size - object.offset);
+		if (found.object_size > size)
+			found.object_size = size;
 		found.constant = type_constant(type) && size - object.offset >= 16;
 		if (found.constant)
 			found.content =

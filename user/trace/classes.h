@@ -23,10 +23,13 @@ struct classes;
 
 struct classes_block { /* what a block is */
 	uint32_t class;
-	uint32_t type;    /* as the class knows it */
-	uint32_t fields;  /* where an object's own fields begin; 0: no object */
-	bool constant;    /* an object whose contents do not change while it lives */
-	uint64_t content; /* of a constant one: a hash */
+	uint32_t type;   /* as the class knows it */
+	uint32_t fields; /* where an object's own fields begin; 0: no object */
+	uint32_t
+		object_size; /* what was asked for it, if it is an object of one of the types with free lists */
+	bool unreferenced; /* an object that nobody holds: it is on a free list */
+	bool constant;     /* an object whose contents do not change while it lives */
+	uint64_t content;  /* of a constant one: a hash */
 };
 
 struct error *classes_create(const struct python *python, struct classes **ret);

@@ -62,7 +62,14 @@ static struct error *block_look(struct look *look, struct followed *block, const
 		return NULL;
 	}
 	try(classes_block(look->heap->classes, memory, size, &now));
+	/* What waits in a free list for its next owner has none. */
+	if (now.unreferenced) {
+		followed_die(block);
+		return NULL;
+	}
 	if (look->first) {
+		if (block->reused)
+			block->size = now.object_size ? now.object_size : size;
 		block->block_size = size;
 		block->class = now.class;
 		block->type = now.type;

@@ -21,6 +21,7 @@ struct followed {
 	uint32_t block_size;
 	struct traits traits;
 	bool raw, reborn, constant;
+	bool reused; /* came from a free list: its object tells how large it is */
 };
 
 struct followed_heap { /* where they are; all borrowed */

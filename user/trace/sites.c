@@ -524,7 +524,6 @@ static bool site_sees_births(const struct tmbpf_site *site)
 	case TMBPF_OBJ_FREE:
 	case TMBPF_RAW_FREE:
 	case TMBPF_REFILL:
-	case TMBPF_REUSE:
 		return false;
 	}
 	return true;
