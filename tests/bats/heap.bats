@@ -38,6 +38,10 @@ made()
 	grep -E ' +3000 +[0-9]+ B +__main__\.Outer\.Inner$' <<<"$output"
 	grep -E ' +[0-9]+ +[0-9]+ B +dict: keys$' <<<"$output"
 	grep -E ' +[0-9]+ +[0-9]+ B +list: items$' <<<"$output"
+	run -0 tmbpf heap -p "$TARGET_PID" --by type --limit 0
+	grep -E ' %   +3000 +[0-9]+ B +__main__\.Plain$' <<<"$output"
+	grep -E ' +[0-9]+ +[0-9]+ B +\(no object\)$' <<<"$output"
+	run ! grep -F ': ' <(sed '1,/ type$/d' <<<"$output")
 	run -0 tmbpf heap -p "$TARGET_PID" --by owner --limit 0
 	grep -E ' +3000 +[0-9]+ B +__main__\.Slots$' <<<"$output"
 	run ! grep -F 'dict: keys' <<<"$output"
@@ -58,6 +62,10 @@ made()
 	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
 	jq -e '([.items[].size] | add) == ([.sizes[].total] | add)' one.json
 	diff <(jq 'del(.time_nanos)' one.json) <(jq 'del(.time_nanos)' two.json)
+	# By type no owners are looked for: the same blocks, as far as they are objects.
+	tmbpf heap -p "$TARGET_PID" --by type --compare one.json >compared.txt
+	run ! grep -E '[+-][1-9]' <(sed '1,/ type$/d' compared.txt)
+	grep -E '^[0-9]+ unchanged$' compared.txt
 	# Only the pools' headers are read for sizes.
 	run -0 tmbpf heap -p "$TARGET_PID" --by size
 	[[ $output == *" in $(jq '[.sizes[].count] | add' one.json) blocks"* ]]

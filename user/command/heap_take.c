@@ -165,13 +165,16 @@ static struct error *parts_add(const struct taking *taking)
 
 struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
 {
+	static const enum python_census_depth depths[] = {
+		[HEAP_SIZES] = PYTHON_CENSUS_SIZES,
+		[HEAP_TYPES] = PYTHON_CENSUS_TYPES,
+		[HEAP_OWNERS] = PYTHON_CENSUS_OWNERS,
+	};
 	cleanup(taking_deinit) struct taking taking = {0};
 
 	try(process_create(pid, &taking.process));
 	try(python_create(taking.process, &taking.python));
-	try(python_census_create(taking.python,
-				 depth == HEAP_SIZES ? PYTHON_CENSUS_SIZES : PYTHON_CENSUS_OWNERS,
-				 &taking.found));
+	try(python_census_create(taking.python, depths[depth], &taking.found));
 	/* What was read may have been of a process that took over its pid, or became another program. */
 	try(process_check(taking.process));
 	try(census_create(&taking.census));

@@ -8,7 +8,7 @@
 struct census;
 struct error;
 
-enum heap_depth { HEAP_SIZES, HEAP_OWNERS };
+enum heap_depth { HEAP_SIZES, HEAP_TYPES, HEAP_OWNERS };
 
 /* Errors as process_create(), python_create() and python_census_create() have them. */
 struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret);

@@ -140,12 +140,18 @@ static struct error *title_write(const char *title, struct output *output)
 static struct error *table_write(const struct census *census, const struct census *before,
 				 enum census_by by, struct output *output)
 {
-	static const char *const names[] = {"type", "size of a block", "owner"};
-	static const char *const heads[] = {"By type", "By size", "By owner"};
+	static const struct {
+		const char *head, *name;
+	} texts[] = {
+		[CENSUS_BY_PART] = {"By type", "type"},
+		[CENSUS_BY_SIZE] = {"By size", "size of a block"},
+		[CENSUS_BY_OWNER] = {"By owner", "owner"},
+	};
 	cleanup(census_rows_cleanup) struct census_rows *rows = NULL;
 
 	try(census_group(census, before, by, &rows));
-	try(stream_format(output, "<h2>%s</h2>\n<table class=\"sortable\"><thead><tr>", heads[by]));
+	try(stream_format(output, "<h2>%s</h2>\n<table class=\"sortable\"><thead><tr>",
+			  texts[by].head));
 	if (before)
 		try(title_write("size_diff", output));
 	try(title_write("size", output));
@@ -154,7 +160,7 @@ static struct error *table_write(const struct census *census, const struct censu
 	if (before)
 		try(title_write("count_diff", output));
 	try(title_write(by == CENSUS_BY_OWNER ? "objects" : "count", output));
-	try(title_write(names[by], output));
+	try(title_write(texts[by].name, output));
 	try(stream_text(output, "</tr></thead><tbody>\n"));
 	for (size_t i = 0; i < rows->count; i++)
 		try(row_write(rows, &rows->rows[i], before, output));
@@ -214,7 +220,7 @@ static struct error *memory_write(const struct census *census, struct output *ou
 struct error *census_html_write(const struct census *census, const struct census *before,
 				struct output *output)
 {
-	static const enum census_by all[] = {CENSUS_BY_TYPE, CENSUS_BY_OWNER, CENSUS_BY_SIZE};
+	static const enum census_by all[] = {CENSUS_BY_PART, CENSUS_BY_OWNER, CENSUS_BY_SIZE};
 
 	try(stream_text(output, head));
 	try(stream_text(output, "<h1>tmbpf heap</h1>\n"));

@@ -85,7 +85,12 @@ struct error *census_finish(struct census *census);
 /* "object", "unreferenced", "owned", "indirect", "unowned" */
 const char *census_kind_name(enum census_kind kind);
 
-enum census_by { CENSUS_BY_TYPE, CENSUS_BY_SIZE, CENSUS_BY_OWNER };
+enum census_by {
+	CENSUS_BY_PART,  /* objects by type, and what are none by whose they are, and what of it */
+	CENSUS_BY_TYPE,  /* objects by type, and all that are none as one */
+	CENSUS_BY_SIZE,  /* of a block */
+	CENSUS_BY_OWNER, /* objects by type, each with what is its */
+};
 
 /* A line of a table: what one group came to, in one census or two. */
 struct census_row {

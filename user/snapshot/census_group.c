@@ -43,8 +43,8 @@ static struct error *row_add(struct census_rows *rows, char *name, const struct 
 	return NULL;
 }
 
-/* What an item is called in a table by type. */
-static char *item_name(const struct census_item *item)
+/* What an item is called in a table by type and part. */
+static char *part_name(const struct census_item *item)
 {
 	const char *type = *item->type ? item->type : "(many types)";
 	char *name = NULL;
@@ -74,7 +74,26 @@ static char *owner_name(const struct census_item *item)
 {
 	if (item->kind == CENSUS_OWNED || item->kind == CENSUS_INDIRECT)
 		return strdup(*item->type ? item->type : "(many types)");
-	return item_name(item);
+	return part_name(item);
+}
+
+static char *type_name(const struct census_item *item)
+{
+	if (item->kind != CENSUS_OBJECT && item->kind != CENSUS_UNREFERENCED)
+		return strdup("(no object)");
+	return part_name(item);
+}
+
+static char *item_name(const struct census_item *item, enum census_by by)
+{
+	switch (by) {
+	case CENSUS_BY_TYPE:
+		return type_name(item);
+	case CENSUS_BY_OWNER:
+		return owner_name(item);
+	default:
+		return part_name(item);
+	}
 }
 
 static char *size_name(const struct census_size *size)
@@ -137,9 +156,7 @@ static struct error *census_rows_add(struct census_rows *rows, const struct cens
 			values.count = 0;
 			values.owned = item->size;
 		}
-		try(values_add(rows,
-			       rows->by == CENSUS_BY_OWNER ? owner_name(item) : item_name(item),
-			       &values));
+		try(values_add(rows, item_name(item, rows->by), &values));
 	}
 	return NULL;
 }

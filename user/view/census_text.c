@@ -209,7 +209,10 @@ static struct error *row_add(struct table *table, const struct census_rows *rows
 
 static struct error *rows_table(const struct census_rows *rows, bool compared, struct table **ret)
 {
-	static const char *const names[] = {"type", "size of a block", "owner"};
+	static const char *const names[] = {[CENSUS_BY_PART] = "type",
+					    [CENSUS_BY_TYPE] = "type",
+					    [CENSUS_BY_SIZE] = "size of a block",
+					    [CENSUS_BY_OWNER] = "owner"};
 	const struct table_column name = {names[rows->by], false};
 	const struct table_column both[] = {{"size_diff", true},  {"change", true}, {"size", true},
 					    {"count_diff", true}, {"count", true},  name};
