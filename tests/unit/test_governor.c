@@ -21,7 +21,7 @@ static double share_of(double fixed, double rate, double seconds, struct governo
 		governor_window(&governor, &cost, elapsed);
 	}
 	*ret = governor;
-	return governor_share(&governor);
+	return governor_share(&governor, 0);
 }
 
 static void test_within_budget(void **state)
@@ -72,8 +72,42 @@ static void test_begins_within_budget(void **state)
 		governor_other(&governor, spent);
 		governor_begin(&governor);
 		governor_window(&governor, &cost, governor.span);
-		assert_true(governor_share(&governor) <= 0.02);
+		assert_true(governor_share(&governor, 0) <= 0.02);
 	}
+}
+
+/* Where nothing grows, windows become rare; where something does, they are frequent at once. */
+static void test_rests(void **state)
+{
+	struct governor governor;
+	struct governor_cost cost = {.tracer = 0.02};
+	double elapsed = 0;
+
+	(void)state;
+	governor_init(&governor, 0.02, 1e-6);
+	for (int i = 0; i < 30; i++) {
+		elapsed += governor.span;
+		governor_window(&governor, &cost, elapsed);
+		governor_rest(&governor, false);
+		if (i == 5)
+			assert_true(governor.span < 2);
+	}
+	assert_true(governor.span > 9 && governor.span < 11);
+	assert_true(governor_share(&governor, elapsed) < 0.01);
+	governor_window(&governor, &cost, elapsed);
+	governor_rest(&governor, true);
+	assert_true(governor.span < 2);
+	/* Never beyond the longest. */
+	cost.tracer = 1;
+	for (int i = 0; i < 30; i++) {
+		elapsed += governor.span;
+		governor_window(&governor, &cost, elapsed);
+		governor_rest(&governor, false);
+		assert_true(governor.span <= GOVERNOR_SPAN_MAX);
+	}
+	/* Time goes on between windows. */
+	assert_true(governor_share(&governor, 2 * elapsed) <
+		    0.6 * governor_share(&governor, elapsed));
 }
 
 static void test_stops(void **state)
@@ -90,7 +124,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_within_budget),   cmocka_unit_test(test_budget_used),
 		cmocka_unit_test(test_shorter_windows), cmocka_unit_test(test_begins_within_budget),
-		cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_rests),           cmocka_unit_test(test_stops),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

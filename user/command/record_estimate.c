@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/record_estimate.h"
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 
@@ -103,9 +104,14 @@ static struct error *status_growth(struct session *session, json_object *reply)
 struct error *record_estimate_status(struct session *session, json_object *reply)
 {
 	const struct governor *governor;
+	/* What only those know who see every allocation and free. */
+	static const char *const unknown[] = {"peak", "allocations", "allocated_bytes", "frees",
+					      "unknown_frees"};
 	struct burst_counters counters;
 	json_object *cost;
 
+	for (size_t i = 0; i < array_size(unknown); i++)
+		json_object_object_add(reply, unknown[i], NULL);
 	if (!session->burst)
 		return NULL;
 	/* With it comes a census. */
@@ -115,7 +121,7 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	burst_counters(session->burst, &counters);
 	json_object_object_add(reply, "cost", cost);
 	add_double(cost, "budget", governor->budget);
-	add_double(cost, "share", governor_share(governor));
+	add_double(cost, "share", burst_share(session->burst));
 	add_text(cost, "confidence", governor_confidence(governor));
 	json_object_object_add(cost, "stopped", json_object_new_boolean(governor->stopped));
 	add_double(cost, "trap_ns", governor->trap * 1e9);

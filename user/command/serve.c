@@ -120,6 +120,10 @@ static struct error *serve_clear(struct session *session, json_object *request, 
 	(void)reply;
 	(void)ret;
 	(void)ret_size;
+	if (request_flag(request, "peak") && session->options.births_limit)
+		return error_advise(error_create(ERROR_FAILED,
+						 "this session measures no peak: it estimates"),
+				    "Start one with --exact.");
 	if (request_flag(request, "peak") && session_is_lazy(session))
 		return error_advise(
 			error_create(ERROR_FAILED,

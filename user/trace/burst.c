@@ -497,6 +497,7 @@ static struct error *window_take(struct burst *burst)
 	burst->from = window.window.to;
 	cost.tracer = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
 	governor_window(&burst->governor, &cost, (double)(burst->from - burst->began) / 1e9);
+	governor_rest(&burst->governor, classes_grow(burst->classes));
 	window_plan(burst);
 	return NULL;
 }
@@ -633,6 +634,12 @@ uint64_t burst_period(const struct burst *burst)
 		windows += (double)(window->end - window->start) / burst->windows[i].scale;
 	}
 	return windows > 0 ? (uint64_t)(spans / windows + 0.5) : 0;
+}
+
+double burst_share(const struct burst *burst)
+{
+	return governor_share(&burst->governor,
+			      (double)(clock_now(CLOCK_MONOTONIC) - burst->began) / 1e9);
 }
 
 const struct governor *burst_governor(const struct burst *burst)

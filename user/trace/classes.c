@@ -19,6 +19,9 @@
 
 /* Censuses that are kept; when there are more, every second one goes. */
 #define HISTORY_MAX 64
+/* Censuses that are looked at for what grows of late, and bytes that are no growth. */
+#define LATE         8
+#define GROWTH_LEAST 8192
 /* Classes at most: a hostile target makes no end of types. What is more counts as of no type. */
 #define CLASSES_MAX 65536
 
@@ -289,6 +292,25 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 	*ret = take(list);
 	*ret_count = classes->count;
 	return NULL;
+}
+
+bool classes_grow(const struct classes *classes)
+{
+	size_t count = classes->history < LATE ? classes->history : LATE;
+	size_t first = classes->history - count;
+
+	if (count < 3)
+		return true;
+	for (size_t c = 0; c < classes->count; c++) {
+		const struct counted *class = &classes->list[c];
+		double growth, noise;
+
+		estimate_trend(classes->times + first, class->history + first, count, &growth,
+			       &noise);
+		if (growth * unit_size(class) > GROWTH_LEAST && growth > 4 * noise)
+			return true;
+	}
+	return false;
 }
 
 double classes_time(const struct classes *classes)

@@ -50,6 +50,9 @@ struct error *classes_census(struct classes *classes, bool keep);
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
 			   size_t *ret_count);
 
+/* Whether one of them has grown of late by more than it fluctuates, or that is not known yet. */
+bool classes_grow(const struct classes *classes);
+
 /* When the last census was, in monotonic seconds. */
 double classes_time(const struct classes *classes);
 

@@ -10,6 +10,9 @@
 #define BUDGET_USED 0.8
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
+/* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
+#define REST_WINDOWS 10
+#define REST_STEP    1.5
 
 void governor_init(struct governor *governor, double budget, double trap)
 {
@@ -18,6 +21,7 @@ void governor_init(struct governor *governor, double budget, double trap)
 	governor->trap = trap;
 	governor->window = GOVERNOR_WINDOW_MAX;
 	governor->span = SPAN_FIRST;
+	governor->rest = 1;
 }
 
 void governor_begin(struct governor *governor)
@@ -78,9 +82,26 @@ void governor_other(struct governor *governor, double seconds)
 	governor->total.tracer += seconds;
 }
 
-double governor_share(const struct governor *governor)
+void governor_rest(struct governor *governor, bool grows)
 {
-	return governor->elapsed > 0 ? cost_sum(&governor->total) / governor->elapsed : 0;
+	if (grows || governor->windows < REST_WINDOWS)
+		governor->rest = 1;
+	else
+		governor->rest *= REST_STEP;
+	if (governor->rest > GOVERNOR_REST_MAX)
+		governor->rest = GOVERNOR_REST_MAX;
+	if (governor->span >= GOVERNOR_SPAN_MAX)
+		return;
+	governor->span *= governor->rest;
+	if (governor->span > GOVERNOR_SPAN_MAX)
+		governor->span = GOVERNOR_SPAN_MAX;
+}
+
+double governor_share(const struct governor *governor, double elapsed)
+{
+	if (elapsed < governor->elapsed)
+		elapsed = governor->elapsed;
+	return elapsed > 0 ? cost_sum(&governor->total) / elapsed : 0;
 }
 
 const char *governor_confidence(const struct governor *governor)

@@ -25,7 +25,8 @@ struct governor {
 	double window, span; /* of the next window, seconds */
 	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
 	struct governor_cost last, total;
-	double elapsed; /* seconds that total is of */
+	double elapsed; /* seconds from the start to the end of the span at hand */
+	double rest;    /* spans are longer by this factor */
 	uint64_t windows;
 	bool stopped; /* even the widest gap is too much */
 };
@@ -34,6 +35,7 @@ struct governor {
 #define GOVERNOR_WINDOW_MIN 0.001
 #define GOVERNOR_SPAN_MIN   1.0
 #define GOVERNOR_SPAN_MAX   120.0
+#define GOVERNOR_REST_MAX   8.0
 
 void governor_init(struct governor *governor, double budget, double trap);
 /* Sets the first span, in which what was spent so far has to find room. */
@@ -42,8 +44,13 @@ void governor_begin(struct governor *governor);
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed);
 /* CPU time that the tracer took otherwise. */
 void governor_other(struct governor *governor, double seconds);
-/* The measured share of the target's time since the start. */
-double governor_share(const struct governor *governor);
+/*
+ * After governor_window(): nothing GROWS in the process, so windows may come more and more rarely, up to
+ * GOVERNOR_REST_MAX times; when something does, they are as frequent as the budget allows at once.
+ */
+void governor_rest(struct governor *governor, bool grows);
+/* The measured share of the target's time, of which ELAPSED seconds have gone by since the start. */
+double governor_share(const struct governor *governor, double elapsed);
 /* Its standard error is not known of fewer windows: "low" below 5, "fair" below 20, else "good". */
 const char *governor_confidence(const struct governor *governor);
 
