@@ -35,12 +35,12 @@ visitors = {}
 
 
 def look_up(number):
-    return {"number": number, "name": "article %d" % number, "price": number * 1.1, "tags": ["tag %d" % i for i in range(number % 20)]}
+    return {"number": number, "name": "article %d" % number, "price": number * 1.1, "tags": ["tag %d" % i for i in range(number % 20)]}  # LOOKED
 
 
 def remember(visitor, article):
     history = visitors.setdefault(visitor, [])
-    history.append(dict(article, at=time.time(), page="/article/%d" % article["number"]))
+    history.append(dict(article, at=time.time(), page="/article/%d" % article["number"]))  # REMEMBERED
     return history
 
 
