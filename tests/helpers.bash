@@ -35,7 +35,8 @@ version_at_least()
 }
 
 # requires WORD...: skips the test where one is not met. A word: root; kernel>=N.M; a command
-# (command:NAME); an interpreter (python:PATH); a root of scripts/roots (root:python3.14).
+# (command:NAME); an interpreter (python:PATH); a module of /usr/bin/python3's (module:django); a root
+# of scripts/roots (root:python3.14).
 requires()
 {
 	local word
@@ -48,6 +49,10 @@ requires()
 			;;
 		command:*)
 			command -v "${word#*:}" >/dev/null || skip "requires the command ${word#*:}"
+			;;
+		module:*)
+			/usr/bin/python3 -c "import ${word#*:}" 2>/dev/null ||
+				skip "requires the module ${word#*:}; scripts/deps test installs it"
 			;;
 		python:*) [[ -x ${word#*:} ]] || skip "requires the interpreter ${word#*:}" ;;
 		root:*)

@@ -118,6 +118,24 @@ made()
 	grep -F 'count_diff' compared.html
 }
 
+@test "heap: what a process of Django, pandas and SQLite has in memory is explained, and is somebody's" {
+	requires module:django module:pandas
+	start_target "$TARGETS/web_data.py"
+	tmbpf heap -p "$TARGET_PID" --json >web.json
+	jq '.memory, .rss_anonymous' web.json
+	# What has a name, of what the kernel says; of the blocks, what is an object or has an owner.
+	jq -e '([.memory[] | select(.name != "everything else") | .size] | add) / .rss_anonymous |
+		. >= 0.95 and . <= 1.01' web.json
+	jq -e '.memory[-1].name == "everything else" and .memory[-1].size <= 0.05 * .rss_anonymous' web.json
+	jq '[.items[] | {kind, size}] | group_by(.kind) | map({(.[0].kind): map(.size) | add}) | add' web.json
+	jq -e '([.items[] | select(.kind == "unowned" or .kind == "native") | .size] | add // 0) <=
+		0.1 * ([.items[].size] | add)' web.json
+	# Each of them is there.
+	jq -e 'any(.items[]; .type == "django.contrib.auth.models.User" and .kind == "object" and .count == 20000)' web.json
+	jq -e 'any(.items[]; .type == "numpy.ndarray" and .part == "data" and .size > 500000 * 24)' web.json
+	jq -e '[.items[] | select(.type | startswith("sqlite3.")) | .size] | add > 1000000' web.json
+}
+
 @test "heap: without pymalloc there is none" {
 	PYTHONMALLOC=malloc start_target "$TARGETS/kinds.py"
 	run -0 tmbpf heap -p "$TARGET_PID"
