@@ -463,7 +463,7 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	return 0;
 }
 
-static __always_inline const struct tmbpf_site *site_at(void *ctx)
+static __always_inline struct tmbpf_site *site_at(void *ctx)
 {
 	__u32 index = bpf_get_attach_cookie(ctx);
 
@@ -473,13 +473,16 @@ static __always_inline const struct tmbpf_site *site_at(void *ctx)
 SEC("uprobe")
 int probe(struct pt_regs *regs)
 {
-	const struct tmbpf_site *site;
+	struct tmbpf_site *site;
 
 	if (!state.window)
 		return 0;
 	site = site_at(regs);
-	if (site)
-		site_event(regs, site);
+	if (!site)
+		return 0;
+	if (cfg.births && !site->hit)
+		site->hit = 1;
+	site_event(regs, site);
 	return 0;
 }
 

@@ -136,7 +136,8 @@ struct tmbpf_value { /* (R[base] << shift) + displacement, then what lies there 
 struct tmbpf_site {
 	__u8 action; /* enum tmbpf_action */
 	__u8 flags;  /* TMBPF_SITE_* */
-	__u8 unused[2];
+	__u8 hit;    /* written by the programs: it was hit in a window */
+	__u8 unused;
 	__s32 stack_delta; /* RESULT: rsp here minus rsp after the return */
 	__u64 returns; /* RAW call, RESULT: the return address in the process; RESULT: 0 for any */
 	struct tmbpf_value a[2];

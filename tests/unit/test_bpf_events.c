@@ -65,6 +65,31 @@ static void test_window(void **context)
 	host_lost_nothing();
 }
 
+/* Bursts: a site that was hit in a window is noted, also if there was nothing to do, and no other. */
+static void test_hit_noted(void **context)
+{
+	const __u32 guard = AT_GUARD, malloc_site = AT_MALLOC;
+	const struct tmbpf_site *hit_guard, *hit_malloc_site;
+
+	(void)context;
+	world();
+	hit_guard = bpf_map_lookup_elem(&sites, &guard);
+	hit_malloc_site = bpf_map_lookup_elem(&sites, &malloc_site);
+	regs.flags = ~(unsigned long)FLAG_ZF;
+	hit(AT_GUARD);
+	assert_int_equal(hit_guard->hit, 0);
+	cfg.births = HOST_BIRTHS;
+	state.window = 0;
+	hit(AT_GUARD);
+	assert_int_equal(hit_guard->hit, 0);
+	state.window = 1;
+	hit(AT_GUARD);
+	assert_int_equal(hit_guard->hit, 1);
+	assert_int_equal(hit_malloc_site->hit, 0);
+	hit_malloc(100);
+	assert_int_equal(hit_malloc_site->hit, 1);
+}
+
 static void test_guard(void **context)
 {
 	(void)context;
@@ -235,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_hit_noted),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_argument_on_the_stack),
 		cmocka_unit_test(test_object_domain),

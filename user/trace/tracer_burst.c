@@ -14,13 +14,33 @@
 #include "trace/sites.h"
 #include "trace/tracer_parts.h"
 
-/* Calls ATTACH with what sees births: all sites of a file together, as each link costs a wait when it is closed. */
-static struct error *births_each(struct tracer *tracer,
+/* Of all sites that see births: those that no window has seen hit so far, the others, or both. */
+enum births_part { BIRTHS_COLD = 1, BIRTHS_HOT = 2, BIRTHS_ALL = BIRTHS_COLD | BIRTHS_HOT };
+
+/* What the programs have noted of each site, to be freed; NULL: nothing is known. */
+static struct tmbpf_site *sites_read(struct tracer *tracer)
+{
+	uint32_t count = sites_count(tracer->sites), next, read = count;
+	cleanup_free uint32_t *keys = calloc(count + 1, sizeof(*keys));
+	cleanup_free struct tmbpf_site *records = calloc(count + 1, sizeof(*records));
+
+	if (!keys || !records || !count)
+		return NULL;
+	if (bpf_map_lookup_batch(bpf_map__fd(tracer->skeleton->maps.sites), NULL, &next, keys,
+				 records, &read, NULL) &&
+	    errno != ENOENT)
+		return NULL;
+	return read == count ? take(records) : NULL;
+}
+
+/* Calls ATTACH with PART of what sees births: all sites of a file together, as each link costs a wait when it is closed. */
+static struct error *births_each(struct tracer *tracer, enum births_part part,
 				 struct error *(*attach)(struct tracer *tracer,
 							 const struct probes *probes,
 							 void *context),
 				 void *context)
 {
+	cleanup_free struct tmbpf_site *records = part == BIRTHS_ALL ? NULL : sites_read(tracer);
 	size_t count = sites_group_count(tracer->sites);
 	uint32_t room = sites_count(tracer->sites);
 	cleanup_free uint64_t *offsets = calloc(room + 1, sizeof(*offsets));
@@ -30,12 +50,20 @@ static struct error *births_each(struct tracer *tracer,
 	if (!offsets || !cookies)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	for (size_t i = 0; i < count; i++) {
-		sites_group_births(tracer->sites, i, offsets + all.count, cookies + all.count,
-				   &probes);
+		uint32_t first = all.count;
+
+		sites_group_births(tracer->sites, i, offsets + first, cookies + first, &probes);
 		if (!probes.count)
 			continue;
 		all.path = probes.path; /* its own file's, all of them */
-		all.count += probes.count;
+		for (uint32_t k = first; k < first + probes.count; k++) {
+			bool hit = records && records[cookies[k]].hit;
+
+			if (!(part & (hit ? BIRTHS_HOT : BIRTHS_COLD)))
+				continue;
+			offsets[all.count] = offsets[k];
+			cookies[all.count++] = cookies[k];
+		}
 	}
 	all.offsets = offsets;
 	all.cookies = cookies;
@@ -66,7 +94,7 @@ static struct error *births_disturb(struct tracer *tracer, const struct probes *
 struct error *tracer_disturbance(struct tracer *tracer, double *ret)
 {
 	*ret = 0;
-	return births_each(tracer, births_disturb, ret);
+	return births_each(tracer, BIRTHS_ALL, births_disturb, ret);
 }
 
 static uint64_t monotonic_now(void)
@@ -89,7 +117,13 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	state->recycled_head = state->recycled_tail = 0;
 	state->returned_stack = state->leaked_stacks = 0;
 	state->births = state->closed_at = 0;
-	error = births_each(tracer, births_attach, NULL);
+	/*
+	 * Putting probes in and taking them out takes as long as a window, and who hits them all the while stands still.
+	 * So those that are known to be hit come last, and go first.
+	 */
+	error = births_each(tracer, BIRTHS_COLD, births_attach, NULL);
+	if (!error)
+		error = births_each(tracer, BIRTHS_HOT, births_attach, NULL);
 	if (error) {
 		tracer_burst_close(tracer);
 		return error;
@@ -113,9 +147,8 @@ void tracer_burst_close(struct tracer *tracer)
 {
 	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
 	/* The kernel waits for programs that run. */
-	for (size_t i = 0; i < tracer->link_count; i++)
-		close(tracer->links[i]);
-	tracer->link_count = 0;
+	while (tracer->link_count)
+		close(tracer->links[--tracer->link_count]);
 }
 
 const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count)
