@@ -196,6 +196,10 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->peak = counters.peak;
 	if (session_is_lazy(session))
 		info_lazy(session, info);
+	if (session->options.births_limit) {
+		info->peak = 0;
+		info->peak_unmeasured = true;
+	}
 	if (session->burst)
 		info->period = burst_period(session->burst);
 	info->rss = session->last_rss;

@@ -64,6 +64,7 @@ struct burst {
 	uint64_t census_next;
 	struct estimate *estimate;
 	uint64_t estimated; /* when */
+	uint64_t looked;    /* when those that are followed were looked at last */
 	struct burst_counters counters;
 };
 
@@ -181,7 +182,7 @@ struct error *burst_clear(struct burst *burst)
 	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
 	try(census_take(burst, true));
 	governor_begin(&burst->governor);
-	burst->began = burst->from = clock_now(CLOCK_MONOTONIC);
+	burst->began = burst->from = burst->looked = clock_now(CLOCK_MONOTONIC);
 	window_plan(burst);
 	return NULL;
 }
@@ -233,6 +234,7 @@ static struct error *traceback_index(struct burst *burst, uint32_t stack, uint32
 static struct error *survivors_look(struct burst *burst)
 {
 	cleanup_free struct followed **list = calloc(burst->followed_count + 1, sizeof(*list));
+	struct error *error;
 	size_t count = 0;
 
 	if (!list)
@@ -240,7 +242,15 @@ static struct error *survivors_look(struct burst *burst)
 	for (size_t i = 0; i < burst->followed_count; i++)
 		if (burst->followed[i].died == ESTIMATE_ALIVE)
 			list[count++] = &burst->followed[i];
-	return followed_look(&burst->look, list, count, false);
+	error = followed_look(&burst->look, list, count, false);
+	if (!error)
+		error = process_check(burst->process);
+	/* What was read of a process that ended meanwhile says nothing. */
+	for (size_t i = 0; error && i < count; i++)
+		list[i]->died = ESTIMATE_ALIVE;
+	try(error);
+	burst->looked = clock_now(CLOCK_MONOTONIC);
+	return NULL;
 }
 
 static int birth_compare(const void *left, const void *right)
@@ -577,23 +587,34 @@ static bool process_gone(struct process *process)
 	return error != NULL;
 }
 
+/* Looks at what is followed and takes a census; or finds that the process has gone meanwhile. */
+static struct error *all_look(struct burst *burst, bool *ret_gone)
+{
+	struct error *error = survivors_look(burst);
+
+	if (!error)
+		error = census_take(burst, false);
+	if (!error || !process_gone(burst->process))
+		return error;
+	error_destroy(error);
+	*ret_gone = true;
+	return NULL;
+}
+
 struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC), cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	struct error *error;
+	bool gone = process_gone(burst->process);
 
-	if (!burst->estimate || fresh || now - burst->estimated > ESTIMATE_AGE) {
-		error = survivors_look(burst);
-		if (!error)
-			error = census_take(burst, false);
-		/* Of a process that has gone, what was known last. */
-		if (error && !process_gone(burst->process))
-			return error;
-		error_destroy(error);
-		try(estimate_make(burst, clock_now(CLOCK_MONOTONIC)));
-		governor_other(&burst->governor,
-			       (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9);
+	if (!gone && burst->estimate && !fresh && now - burst->estimated <= ESTIMATE_AGE) {
+		*ret = burst->estimate;
+		return NULL;
 	}
+	if (!gone)
+		try(all_look(burst, &gone));
+	/* Of a process that has gone, what was known last, as of then. */
+	try(estimate_make(burst, gone ? burst->looked : clock_now(CLOCK_MONOTONIC)));
+	governor_other(&burst->governor, (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9);
 	*ret = burst->estimate;
 	return NULL;
 }

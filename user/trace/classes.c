@@ -31,7 +31,8 @@ struct key {
 
 struct counted {
 	struct key key;
-	double latest; /* blocks, of the outside bytes */
+	double latest;   /* blocks, of the outside bytes */
+	double counting; /* of a census that goes on */
 	double history[HISTORY_MAX];
 };
 
@@ -195,7 +196,7 @@ static struct error *pool_count(void *context, const struct python_pool *pool)
 			continue;
 		try(python_types_object(classes->types, block, pool->block_size, &object));
 		try(class_find(classes, (struct key){object.type, pool->block_size}, &class));
-		classes->list[class].latest++;
+		classes->list[class].counting++;
 	}
 	return NULL;
 }
@@ -246,16 +247,20 @@ struct error *classes_census(struct classes *classes, bool keep)
 
 	try(process_resident(classes->python->process, &rss, &anonymous));
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	classes->latest_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 	try(python_heaps_read_again(classes->python, &classes->heaps_word, &heaps));
 	for (size_t c = 0; c < classes->count; c++)
-		classes->list[c].latest = 0;
+		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;
 	error = python_heaps_each(&heaps, arena_count, classes);
 	python_heaps_deinit(&heaps);
 	try(error);
 	if ((double)anonymous > classes->arena_bytes)
-		classes->list[CLASSES_OUTSIDE].latest = (double)anonymous - classes->arena_bytes;
+		classes->list[CLASSES_OUTSIDE].counting = (double)anonymous - classes->arena_bytes;
+	/* What was read of a process that ended meanwhile says nothing. */
+	try(process_check(classes->python->process));
+	for (size_t c = 0; c < classes->count; c++)
+		classes->list[c].latest = classes->list[c].counting;
+	classes->latest_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 	if (keep)
 		history_add(classes);
 	return NULL;

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The default mode: estimates from bursts, within a budget. What they are worth is tests/oracle/estimates'.
+
+load ../helpers
+load session
+
+setup()
+{
+	requires root command:jq command:bpftool
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown()
+{
+	local pid
+	for pid in "${TARGET_PIDS[@]}"; do
+		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
+	done
+	stop_targets
+}
+
+# The line of growing.py that MARK names
+line_of()
+{
+	grep -n "# $1\$" "$TARGETS/growing.py" | cut -d: -f1
+}
+
+@test "start without a mode estimates: what grows, with errors, and what it costs" {
+	start_target "$TARGETS/growing.py" thread 600
+	run -0 tmbpf start -p "$TARGET_PID"
+	wait_until status_field '.growth[0].grows'
+	tmbpf status -p "$TARGET_PID" --json >status.json
+	jq -e '.mode == "estimate" and .windows >= 3 and .survivors > 0 and .census_growth > 0' status.json
+	# Nobody counted these.
+	jq -e '[.peak, .allocations, .frees, .unknown_frees] | all(. == null)' status.json
+	jq -e '.cost | .budget == 0.02 and .share > 0 and .hits > 0 and .traps > 0 and .programs > 0 and .tracer > 0' status.json
+	jq -e "[.growth[] | select(.grows and .lineno == $(line_of WORKER))] | length == 1 and .[0].size_error > 0" status.json
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *"budget 2 %"* ]]
+	[[ $output == *" ± "*"growing.py:$(line_of WORKER)"* ]]
+	run -0 tmbpf status
+	[[ $output == *"not measured peak"* ]]
+	run -1 --separate-stderr tmbpf clear --peak -p "$TARGET_PID"
+	[[ $stderr == *--exact* ]]
+	run -3 --separate-stderr tmbpf where -p "$TARGET_PID" 0x1000
+	[[ $stderr == *--exact* ]]
+	tmbpf clear -p "$TARGET_PID"
+	tmbpf status -p "$TARGET_PID" --json | jq -e '.windows <= 2 and .seconds < 60'
+	tmbpf stop -p "$TARGET_PID"
+	target_alive
+}
+
+@test "between windows no probe is in the process" {
+	local pid without=0
+	start_target "$TARGETS/growing.py" steady 600
+	tmbpf start -p "$TARGET_PID" --overhead 1
+	pid=$(tracer_pid)
+	for _ in {1..20}; do
+		grep -qs 'link_type:.*uprobe' /proc/"$pid"/fdinfo/* || without=$((without + 1))
+		sleep 0.1
+	done
+	((without >= 10)) || return
+	status_field '.cost.budget == 0.01'
+}
+
+@test "a tracer that is killed leaves nothing behind, the process runs on" {
+	local pid
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf start -p "$TARGET_PID"
+	wait_until field_at_least .windows 2
+	pid=$(tracer_pid)
+	bpf_objects "$pid" >objects
+	grep -q '^prog' objects
+	kill -KILL "$pid"
+	wait_until tracer_gone "$pid"
+	wait_until none_left objects
+	target_alive
+	run -3 tmbpf status -p "$TARGET_PID"
+	tmbpf start -p "$TARGET_PID"
+}
+
+@test "snapshots say that they are estimates, with errors and a period" {
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf snapshot -p "$TARGET_PID" --for 8s -o one.snap
+	tmbpf stats one.snap --format json -n 0 >stats.json
+	jq -e '.snapshot.mode == "estimate" and .snapshot.peak == null' stats.json
+	jq -e "[.statistics[] | select(.traceback[0].lineno == $(line_of WORKER))] | length == 1 and
+		.[0].size_error > 0 and .[0].count > 1000" stats.json
+	run -0 tmbpf stats one.snap
+	[[ $output == *"estimate (a block in "*" was seen"* ]]
+	[[ $output == *"peak not measured"* ]]
+	[[ $output == *" ± "* ]]
+	go tool pprof -raw one.snap >raw.txt
+	grep -q '^PeriodType: ' raw.txt
+	(($(sed -n 's/^Period: //p' raw.txt) > 1)) || return
+	tmbpf snapshot -p "$TARGET_PID" --exact --for 1s -o exact.snap
+	run -0 tmbpf diff one.snap exact.snap
+	[[ $output == *"modes differ (estimate, exact)"* ]]
+}
+
+@test "diff calls noise what is within its error, and ranks it last" {
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf start -p "$TARGET_PID"
+	wait_until field_at_least .windows 3
+	tmbpf snapshot -p "$TARGET_PID" -o old.snap
+	tmbpf snapshot -p "$TARGET_PID" -o new.snap
+	tmbpf diff old.snap new.snap --format json >diff.json
+	jq -e '[.differences[] | select(.size_diff != 0) | .noise] | all' diff.json
+}
+
+@test "of a process that has ended the last estimate stays" {
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf start -p "$TARGET_PID"
+	wait_until field_at_least .windows 4
+	status_field .blocks >/dev/null
+	kill -KILL "$TARGET_PID"
+	wait_until session_ended
+	tmbpf status -p "$TARGET_PID" --json | jq -c "[.state, .blocks, .windows, .survivors, .warning, .census_age]"
+	field_at_least .blocks 100
+	tmbpf snapshot -p "$TARGET_PID" -o last.snap
+	tmbpf stats last.snap --format json | jq -e '.count >= 100'
+}
+
+@test "run shows the lines that grew" {
+	cat >program.py <<-'CODE'
+		import time
+		kept, end = [], time.monotonic() + 9
+		while time.monotonic() < end:
+		    kept.append([1] * 5)
+		    time.sleep(0.0005)
+	CODE
+	run -0 --separate-stderr tmbpf run -o run.snap -- /usr/bin/python3 program.py
+	[[ $stderr == *"program.py:4"* ]]
+	[[ $stderr == *"--exact sees all"* ]]
+	tmbpf stats run.snap --format json | jq -e '.snapshot.mode == "estimate"'
+}
+
+@test "the live view shows growth and cost" {
+	start_target "$TARGETS/growing.py" thread 600
+	run -0 --separate-stderr tmbpf -p "$TARGET_PID" -i 8 --count 2
+	[[ $output == *"budget 2 %"* ]]
+	[[ $output == *"growing.py:$(line_of WORKER)"* ]]
+	run -3 tmbpf status -p "$TARGET_PID"
+}
+
+@test "a budget is a number of percent, and for estimates alone" {
+	start_target "$TARGETS/growing.py" thread 600
+	for wrong in 0 51 x 1.5; do
+		run -2 --separate-stderr tmbpf start -p "$TARGET_PID" --overhead "$wrong"
+		[[ $stderr == *"--overhead"* ]]
+	done
+	for mode in --exact --lazy-free; do
+		run -2 --separate-stderr tmbpf start -p "$TARGET_PID" --overhead 3 "$mode"
+		[[ $stderr == *"--overhead"* ]]
+	done
+}
