@@ -457,6 +457,8 @@ static void twin_check(struct session *session)
 				ERROR_FAILED,
 				"the interpreter is laid out otherwise than its twin: what was traced is wrong"));
 		session->state = SESSION_STOPPED;
+	} else {
+		tracer_heap_found(session->tracer, python);
 	}
 	python_destroy(python);
 	session->twin_unchecked = false;

@@ -477,6 +477,11 @@ const struct python *tracer_python(const struct tracer *tracer)
 	return tracer->python;
 }
 
+void tracer_heap_found(struct tracer *tracer, const struct python *found)
+{
+	tracer->python->heap = found->heap;
+}
+
 const struct plan *tracer_plan(const struct tracer *tracer)
 {
 	return tracer->plan;

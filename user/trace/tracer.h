@@ -117,6 +117,8 @@ void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_
 const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
 const struct python *tracer_python(const struct tracer *tracer);
+/* Of an interpreter that was learned from a twin: FOUND, the same since it runs, knows where its heap is. */
+void tracer_heap_found(struct tracer *tracer, const struct python *found);
 const struct plan *tracer_plan(const struct tracer *tracer);
 
 struct tracer_counters {
