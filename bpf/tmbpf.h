@@ -71,7 +71,7 @@ enum tmbpf_stack {
 	X(REFILL_UNANNOUNCED, refill_unannounced,                                                        \
 	  "refills of a pool that no probed allocation announced")                                       \
 	X(HOOKS_CHANGED, hooks_changed,                                                                  \
-	  "times that allocator hooks were put in: until it was noticed, what they took for themselves " \
+	  "allocator hooks put in meanwhile: until that was noticed, what they took for themselves "     \
 	  "counted")                                                                                     \
 	X(HEAPS_SHARE, heaps_share,                                                                      \
 	  "blocks whose heap shares its record of the last one with another heap: one that was just "    \

@@ -78,6 +78,20 @@ teardown()
 	jq -e '.current >= 0 and .blocks >= 0 and .blocks < 100000' <<<"$(tmbpf status -p "$TARGET_PID" --json)"
 }
 
+@test "-o -: a snapshot on standard output, which run leaves to its command" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target keep
+	wait_target kept
+	tmbpf snapshot -p "$TARGET_PID" -o - >kept.snap
+	(($(statistic_count kept.snap busy.py) >= 10000)) || return
+	[[ ! -e - ]]
+	run -2 --separate-stderr tmbpf run --exact -o - -- /usr/bin/python3 -c 'print("it ran")'
+	[[ $stderr == *"-o -"* && -z $output && ! -e - ]]
+	run -2 script -qec "'$TMBPF' snapshot -p $TARGET_PID -o -" /dev/null 3>&-
+	[[ $output == *"standard output is a terminal"* ]]
+}
+
 @test "a snapshot is a gzipped profile, and stats and export read it" {
 	start_target "$TARGETS/busy.py"
 	tmbpf start -p "$TARGET_PID" --exact

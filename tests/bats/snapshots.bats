@@ -222,7 +222,7 @@ size 1  size 2  size 3  size_diff  count_diff  grows      place
 	[[ $output == *"warning: Python versions differ (3.11.2, 3.12.1): "* ]]
 	[[ $output == *"warning: command lines differ"* ]]
 	[[ $output == *"warning: coverage differs: from 50.0 % to 100.0 % of allocations are seen"* ]]
-	[[ $output == *"warning: one.snap lost 3 stacks not kept"* ]]
+	[[ $output == *"warning: one.snap lost: stacks not kept: 3"* ]]
 	run --separate-stderr -0 tmbpf diff one.snap two.snap --format python
 	[[ $output == "/srv/a.py:1: size=300 B (+200 B), count=1 (+0), average=300 B" ]]
 	[[ $stderr == *"tmbpf: warning: modes differ"* ]]
@@ -237,7 +237,7 @@ size 1  size 2  size 3  size_diff  count_diff  grows      place
 	pprof $'odd\033.snap' pid=41 host=$'\033[2J' container=$'\033]0;x\a' command_line=$'\033c' mode=$'\033d' \
 		'loss.full=3 '$'\033e' $'/srv/\033[31m.py:1=100'
 	run -0 tmbpf diff old.pickle $'odd\033.snap'
-	[[ $output != *$'\033'* && $output == *'\x1b[2J'* && $output == *'lost 3 \x1be'* ]]
+	[[ $output != *$'\033'* && $output == *'\x1b[2J'* && $output == *'lost: \x1be: 3'* ]]
 	run -0 tmbpf diff $'odd\033.snap' old.pickle -g traceback
 	[[ $output != *$'\033'* && $output == *'File "/srv/\x1b[31m.py"'* ]]
 	run -0 /usr/bin/python3 -c 'import pty, sys; pty.spawn(sys.argv[1:])' "$TMBPF" stats $'odd\033.snap' \

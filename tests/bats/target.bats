@@ -233,6 +233,10 @@ print("READY")
 sys.stdout.flush()
 time.sleep(100)'
 	refused 1 "CPython 2.7: tmbpf knows 3.6 to 3.15" "$TARGET_PID"
+	run -1 --separate-stderr tmbpf run --exact -- "${python[0]}" -c 'print("it ran")'
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == *" is a CPython 2: tmbpf knows 3.6 to 3.15" ]]
+	[[ $output == "it ran" ]]
 }
 
 # poke FILE OFFSET BYTE...: writes bytes, in hexadecimal

@@ -96,8 +96,8 @@ static void test_head(void **state)
 		   "held: 65.0 KiB in 7 blocks, current 121 KiB, peak 229 KiB, RSS 9419 MiB\n"
 		   "coverage: 30.0 % of allocations (each caller of the refill function is "
 		   "attributed)\n"
-		   "lost: 17 tracebacks not kept\n"
-		   "lost: 0 none_of_these\n"
+		   "lost: tracebacks not kept: 17\n"
+		   "lost: none_of_these: 0\n"
 		   "selected: 65.0 KiB in 7 blocks\n"
 		   "\n");
 }

@@ -135,6 +135,18 @@ struct error *output_create_descriptor(int descriptor, const char *name, struct 
 	return NULL;
 }
 
+bool output_path_is_stdout(const char *path)
+{
+	return !path || strcmp(path, "-") == 0;
+}
+
+struct error *output_create_path(const char *path, struct output **ret)
+{
+	return output_path_is_stdout(path)
+		       ? output_create_descriptor(STDOUT_FILENO, "standard output", ret)
+		       : output_create(path, ret);
+}
+
 static struct error *output_flush(struct output *output)
 {
 	size_t done = 0;

@@ -10,6 +10,7 @@
 #ifndef TMBPF_BASE_OUTPUT_H
 #define TMBPF_BASE_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -19,6 +20,11 @@ struct output;
 struct error *output_create(const char *path, struct output **ret);
 /* The same to an open DESCRIPTOR, which stays the caller's; NAME is for messages. */
 struct error *output_create_descriptor(int descriptor, const char *name, struct output **ret);
+
+/* Whether an option's PATH, "-" or NULL, means standard output. */
+bool output_path_is_stdout(const char *path);
+/* output_create(), or to standard output where PATH means that. */
+struct error *output_create_path(const char *path, struct output **ret);
 
 /* Buffered; a failure may show in a later call. */
 struct error *output_write(struct output *output, const void *data, size_t size);

@@ -129,9 +129,9 @@ static struct error *losses_find(const struct finding *finding)
 
 			if (loss->count > 0)
 				try(caution_add(finding->cautions, "losses",
-						"%s lost %" PRIu64 " %s", finding->files[i],
-						loss->count,
-						*loss->text ? loss->text : loss->name));
+						"%s lost: %s: %" PRIu64, finding->files[i],
+						*loss->text ? loss->text : loss->name,
+						loss->count));
 		}
 	}
 	return NULL;

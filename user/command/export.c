@@ -154,14 +154,12 @@ static struct error *format_choose(const struct arguments *arguments, const stru
 
 static struct error *output_open(const struct format *format, const char *path, struct output **ret)
 {
-	if (path && strcmp(path, "-") != 0)
-		return output_create(path, ret);
-	if (isatty(STDOUT_FILENO))
+	if (output_path_is_stdout(path) && isatty(STDOUT_FILENO))
 		return error_create(ERROR_USAGE,
 				    "standard output is a terminal, and %s is not for reading: "
 				    "name a file with -o",
 				    format->name);
-	return output_create_descriptor(STDOUT_FILENO, "standard output", ret);
+	return output_create_path(path, ret);
 }
 
 static struct error *snapshot_choose(const struct arguments *arguments, const char *path,

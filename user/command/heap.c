@@ -181,10 +181,7 @@ static struct error *file_write(const struct census *census, const struct census
 {
 	cleanup(output_cleanup) struct output *output = NULL;
 
-	if (path && strcmp(path, "-") != 0)
-		try(output_create(path, &output));
-	else
-		try(output_create_descriptor(STDOUT_FILENO, "standard output", &output));
+	try(output_create_path(path, &output));
 	if (format == HEAP_HTML)
 		try(census_html_write(census, before, output));
 	else

@@ -159,13 +159,13 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 	const struct timespec step = {.tv_nsec = 10000000};
 	struct process *process = NULL;
 	struct error *error = NULL;
+	bool ended = false;
 	pid_t pid;
 
 	try(twin_start(path, &pid));
 	/* While it starts, its libraries are not loaded yet, and its interpreter is in parts. */
 	for (int i = 0; i < TWIN_STEPS; i++) {
-		bool ended = twin_ended(pid);
-
+		ended = twin_ended(pid);
 		error_destroy(error);
 		error = process ? NULL : process_create(pid, &process);
 		if (!error)
@@ -177,8 +177,10 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 	twin_end(pid);
 	if (error) {
 		process_destroy(process);
-		return error_advise(error_prefix(error, "cannot learn how %s is laid out", path),
-				    "It was started with -I -S -c, as CPython from 3.6 on can be.");
+		error = error_prefix(error, "cannot learn how %s is laid out", path);
+		return ended ? error_advise(error, "It was started with -I -S -c, as CPython from "
+						   "3.6 on can be.")
+			     : error;
 	}
 	*ret_process = process;
 	return NULL;
@@ -339,6 +341,9 @@ static struct error *run_run(int argc, char **argv)
 
 	try(command_parse_in_order(&argp, argc, argv, &arguments));
 	try(session_options_check(&arguments.session, &tracing));
+	if (arguments.path && output_path_is_stdout(arguments.path))
+		return error_create(ERROR_USAGE,
+				    "-o -: standard output is the command's: name a file");
 	try(launch_create(arguments.command, &launch));
 	pid = launch_pid(launch);
 	error = session_begin(launch, &tracing, &session);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -35,7 +36,7 @@ static const struct argp_child children[] = {
 
 static const struct argp_option options[] = {
 	{"output", 'o', "FILE", 0,
-	 "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one",
+	 "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one; - is standard output",
 	 0},
 	{"for", OPTION_FOR, "TIME", 0,
 	 "Start a session (there must be none), wait, take the snapshot, stop: 30s, 5m, 1h", 0},
@@ -122,10 +123,11 @@ static struct error *snapshot_store(const char *path, const void *data, size_t s
 	cleanup(output_cleanup) struct output *output = NULL;
 	char text[TEXT_NUMBER_MAX];
 
-	try(output_create(path, &output));
+	try(output_create_path(path, &output));
 	try(output_write(output, data, size));
 	try(output_commit(output));
-	printf("%s: %s\n", path, text_size(size, text));
+	if (!output_path_is_stdout(path))
+		printf("%s: %s\n", path, text_size(size, text));
 	return NULL;
 }
 
@@ -170,6 +172,9 @@ static struct error *snapshot_run(int argc, char **argv)
 	try(target_pid(&arguments.target, &pid));
 	if (!arguments.path)
 		return error_create(ERROR_USAGE, "-o FILE is missing");
+	if (output_path_is_stdout(arguments.path) && isatty(STDOUT_FILENO))
+		return error_create(ERROR_USAGE, "standard output is a terminal, and a snapshot is "
+						 "not for reading: name a file with -o");
 	if (arguments.duration)
 		return snapshot_for(&arguments, pid);
 	return snapshot_take(arguments.path, pid);

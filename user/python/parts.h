@@ -17,6 +17,8 @@ uint64_t python_symbol(const struct python *python, const char *name);
 
 /* version.c: version, debug_build. Refuses versions out of 3.6 to 3.15 and debug builds. */
 struct error *python_identify(struct python *python);
+/* version.c: fails for the file of a CPython 2. */
+struct error *python_refuse_2(const struct image *image);
 /* "3.8.18", "3.9.0rc1+" to a hexversion; false if it is none. */
 bool python_version_parse(const char *text, uint32_t *ret);
 

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/find.h"
+#include "python/parts.h"
 
 struct error *python_present(struct process *process, bool *ret)
 {
@@ -15,6 +16,8 @@ struct error *python_present(struct process *process, bool *ret)
 	cleanup_free char *near = NULL;
 
 	try(python_find(process, &candidates, &near));
+	for (size_t i = 0; i < candidates.count; i++)
+		try(python_refuse_2(candidates.list[i]->image));
 	*ret = candidates.count > 0;
 	return NULL;
 }

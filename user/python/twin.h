@@ -12,7 +12,7 @@
 
 struct error;
 
-/* Whether PROCESS maps an interpreter's file, running or not. */
+/* Whether PROCESS maps an interpreter's file, running or not. Fails if it is a CPython 2's. */
 struct error *python_present(struct process *process, bool *ret);
 
 /* The interpreter of PROCESS by what is known of TWIN, whose file it maps too. Refuses any other file. */

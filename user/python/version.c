@@ -158,6 +158,15 @@ static const char *debug_symbol(const struct image *image)
 	return NULL;
 }
 
+struct error *python_refuse_2(const struct image *image)
+{
+	/* Include/modsupport.h of 2.x; 3.0 has PyModule_Create2() instead. */
+	if (!image_symbol(image, "Py_InitModule4_64"))
+		return NULL;
+	return error_create(ERROR_FAILED, "%s is a CPython 2: tmbpf knows 3.6 to 3.15",
+			    image->path);
+}
+
 struct error *python_identify(struct python *python)
 {
 	char text[24];

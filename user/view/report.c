@@ -128,8 +128,8 @@ static struct error *print_seen(const struct snapshot_info *info, FILE *file)
 	for (size_t i = 0; i < info->loss_count; i++) {
 		const struct loss *loss = &info->losses[i];
 
-		fprintf(file, "lost: %" PRIu64, loss->count);
-		try(print_text(file, " ", *loss->text ? loss->text : loss->name, "\n"));
+		try(print_text(file, "lost: ", *loss->text ? loss->text : loss->name, ": "));
+		fprintf(file, "%" PRIu64 "\n", loss->count);
 	}
 	return NULL;
 }
