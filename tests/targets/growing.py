@@ -6,6 +6,7 @@
 shares    two lines leak instances of one class, 80 : 20, and a third makes ten times as many that go
 slow      100 KB/s stay of 100 MB/s (as fast as it gets, where that is slower)
 cache     a cache fills, is cleared, and fills again
+brief     a line leaks instances of a class of which another one holds the last fifty: their places become those of the leak
 thread    a worker thread leaks
 large     a list of bytearrays of 256 KiB grows
 steady    a queue of constant length: nothing grows
@@ -71,6 +72,13 @@ def cache(seconds):
         if number == 1000 * int(seconds):
             filled.clear()
     kept["cache"] = filled
+
+
+def brief(seconds):
+    recent = collections.deque(maxlen=50)
+    for number in paced(1000, seconds):
+        keep("brief", Item(number))  # KEPT
+        recent.append(Item(-number))  # BRIEF
 
 
 def thread(seconds):

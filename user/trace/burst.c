@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/lookup.h"
 #include "target/process.h"
+#include "trace/births.h"
 #include "trace/classes.h"
 #include "trace/followed.h"
 #include "trace/kernel.h"
@@ -253,24 +254,6 @@ static struct error *survivors_look(struct burst *burst)
 	return NULL;
 }
 
-static int birth_compare(const void *left, const void *right)
-{
-	const struct tmbpf_birth *a = *(const struct tmbpf_birth *const *)left;
-	const struct tmbpf_birth *b = *(const struct tmbpf_birth *const *)right;
-
-	if (a->address != b->address)
-		return a->address < b->address ? -1 : 1;
-	return a < b ? -1 : a > b; /* the order of the births */
-}
-
-static int birth_find(const void *key, const void *element)
-{
-	uint64_t address = *(const uint64_t *)key;
-	const struct tmbpf_birth *birth = *(const struct tmbpf_birth *const *)element;
-
-	return address < birth->address ? -1 : address > birth->address;
-}
-
 /* Whoever was followed at an address that is born again is dead. */
 static void reborn_mark(struct burst *burst, const struct tmbpf_birth **births, size_t count,
 			uint64_t start)
@@ -278,23 +261,11 @@ static void reborn_mark(struct burst *burst, const struct tmbpf_birth **births, 
 	for (size_t i = 0; i < burst->followed_count; i++) {
 		struct followed *block = &burst->followed[i];
 
-		if (block->died != ESTIMATE_ALIVE ||
-		    !bsearch(&block->address, births, count, sizeof(*births), birth_find))
+		if (block->died != ESTIMATE_ALIVE || !births_find(births, count, block->address))
 			continue;
 		block->died = start + 1;
 		block->reborn = true;
 	}
-}
-
-/* Keeps the last birth at each address; how many there are. */
-static size_t births_unique(const struct tmbpf_birth **births, size_t count)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < count; i++)
-		if (i + 1 == count || births[i + 1]->address != births[i]->address)
-			births[kept++] = births[i];
-	return kept;
 }
 
 /* A random sample of MOST of COUNT, in no order; how many there are then. */
@@ -359,6 +330,16 @@ static void harvest_deinit(struct harvest *harvest)
 	free(harvest->looked);
 }
 
+/* All births until now. */
+static struct error *harvest_order(struct burst *burst, struct harvest *harvest)
+{
+	const struct tmbpf_birth *births = tracer_births(burst->tracer, &harvest->count);
+
+	free(harvest->order);
+	harvest->order = NULL;
+	return births_order(births, harvest->count, &harvest->order);
+}
+
 /* Looks at what was born: at once, before others take the places of those that died. */
 static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 				  struct window *window)
@@ -367,13 +348,10 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 	cleanup_free const struct tmbpf_birth **unique = NULL;
 	size_t count, kept = 0;
 
-	harvest->order = calloc(harvest->count + 1, sizeof(*harvest->order));
+	try(harvest_order(burst, harvest));
 	unique = calloc(harvest->count + 1, sizeof(*unique));
-	if (!harvest->order || !unique)
+	if (!unique)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	for (size_t i = 0; i < harvest->count; i++)
-		harvest->order[i] = &births[i];
-	qsort(harvest->order, harvest->count, sizeof(*harvest->order), birth_compare);
 	memcpy(unique, harvest->order, harvest->count * sizeof(*unique));
 	count = births_unique(unique, harvest->count);
 	for (size_t i = 0; i < count; i++)
@@ -398,8 +376,29 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 		harvest->looked[i] = &harvest->list[i];
 	}
 	harvest->listed = count;
-	burst->counters.births += harvest->count;
 	return followed_look(&burst->look, harvest->looked, count, true);
+}
+
+/* Births went on being seen during the look: whose place was handed out by then was not what was looked at. */
+static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
+{
+	cleanup_free const struct tmbpf_birth **late = NULL; /* what came since, by address */
+	const struct tmbpf_birth *births;
+	size_t seen = harvest->count, count = 0;
+
+	try(harvest_order(burst, harvest));
+	births = tracer_births(burst->tracer, &harvest->count);
+	burst->counters.births += harvest->count;
+	late = calloc(harvest->count - seen + 1, sizeof(*late));
+	if (!late)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+	for (size_t i = 0; i < harvest->count; i++)
+		if (harvest->order[i] >= births + seen)
+			late[count++] = harvest->order[i];
+	for (size_t i = 0; i < harvest->listed; i++)
+		if (births_find(late, count, harvest->list[i].address))
+			harvest->list[i].died = 0;
+	return NULL;
 }
 
 /* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
@@ -440,7 +439,7 @@ static void sleep_seconds(double seconds)
 /*
  * The window itself; what it cost but for the tracer's time goes to COST. What dies in it leaves a place that is the next
  * to be handed out, and by the time of the look may be another's: so births are seen for some time more than the window,
- * and who was born in it and has lost his place is known.
+ * until the look is over, and who was born in it and has lost his place is known.
  */
 static struct error *window_run(struct burst *burst, struct window *window, struct harvest *harvest,
 				struct governor_cost *cost)
@@ -457,11 +456,13 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 	tracer_births(burst->tracer, &harvest->born);
 	middle = clock_now(CLOCK_MONOTONIC);
 	sleep_seconds(burst->governor.window * GUARD_SHARE);
+	error = harvest_look(burst, harvest, window);
 	tracer_burst_end(burst->tracer, &end);
 	window->window.end = middle < end ? middle : end;
 	if (window->window.end <= window->window.start)
 		window->window.end = window->window.start + 1;
-	error = harvest_look(burst, harvest, window);
+	if (!error)
+		error = harvest_end(burst, harvest);
 	tracer_burst_close(burst->tracer);
 	tracer_runs(burst->tracer, &runs_after, &ns_after);
 	cost->attach = burst->disturbance;

@@ -120,7 +120,7 @@ void classes_destroy(struct classes *classes)
 	free(classes);
 }
 
-/* Types whose instances keep their words, but for the reference count and the hash of a str (bytes 24 to 32). */
+/* Types whose instances keep their words, but for the reference count and the hash of str and bytes. */
 static bool type_constant(const struct python_type *type)
 {
 	static const char *const names[] = {"int", "float", "complex", "bytes", "str"};
@@ -134,14 +134,14 @@ static bool type_constant(const struct python_type *type)
 static uint64_t object_hash(const struct python_type *type, const uint8_t *object, uint32_t size)
 {
 	uint32_t most = size < 64 ? size : 64;
-	uint64_t hash = 0;
+	bool hashed = type->is_str ||
+		      !strcmp(type->name, "bytes"); /* bytes 24 to 32 are their hash */
+	uint64_t hash;
 
-	if (!type->is_str)
-		/* bytes have their hash behind the size: it is left out of all. */
-		hash = lookup_hash(hash, object + 8, most < 24 ? most - 8 : 16);
-	else if (most >= 24)
-		hash = lookup_hash(hash, object + 8, 16);
-	return most > 32 ? lookup_hash(hash, object + 32, most - 32) : hash;
+	if (!hashed || most < 32)
+		return lookup_hash(0, object + 8, most - 8);
+	hash = lookup_hash(0, object + 8, 16);
+	return lookup_hash(hash, object + 32, most - 32);
 }
 
 /* What PyObject_GC_NewVar() and the like ask for; of 3.14's int with one digit. */

@@ -33,6 +33,7 @@ void followed_heap_init(struct followed_heap *heap, const struct python *python,
 				       .classes = classes,
 				       .pools = pools,
 				       .common = {.start = UINT64_MAX}};
+	identity_reader_init(&heap->reader, python);
 	for (size_t i = 0; i < image->segment_count; i++) {
 		const struct image_segment *segment = &image->segments[i];
 		uint64_t start = python->bias + segment->address;
@@ -52,9 +53,19 @@ static void followed_die(struct followed *block)
 	block->died = now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
+/* What tells BLOCK from another of its type that takes its place. */
+static struct error *marks_take(const struct look *look, struct followed *block,
+				const uint8_t *memory, uint32_t size, uint32_t fields)
+{
+	traits_take(memory, size, fields, &look->heap->common, &block->traits);
+	return identity_take(&look->heap->reader, memory, size, fields, &block->identity);
+}
+
 static struct error *block_look(struct look *look, struct followed *block, const uint8_t *memory,
 				uint32_t size)
 {
+	const struct identity_reader *reader = &look->heap->reader;
+	enum identity_match match = IDENTITY_UNKNOWN;
 	struct classes_block now;
 
 	if (!look->first && size != block->block_size) {
@@ -75,8 +86,13 @@ static struct error *block_look(struct look *look, struct followed *block, const
 		block->type = now.type;
 		block->constant = now.constant;
 		block->content = now.content;
-	} else if (now.type != block->type || (block->constant && now.content != block->content) ||
-		   !traits_kept(&block->traits, memory, size)) {
+		return now.constant ? NULL : marks_take(look, block, memory, size, now.fields);
+	}
+	if (now.type == block->type && !block->constant)
+		try(identity_match(reader, memory, size, &block->identity, &match));
+	if (now.type != block->type || (block->constant && now.content != block->content) ||
+	    match == IDENTITY_OTHER ||
+	    (match == IDENTITY_UNKNOWN && !traits_kept(&block->traits, memory, size))) {
 		followed_die(block);
 		return NULL;
 	}

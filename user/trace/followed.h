@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "trace/traits.h"
+#include "trace/identity.h"
 
 struct classes;
 struct error;
@@ -21,7 +22,8 @@ struct followed {
 	uint32_t block_size;
 	struct traits traits;
 	bool raw, reborn, constant;
-	bool reused; /* came from a free list: its object tells how large it is */
+	bool reused;              /* came from a free list: its object tells how large it is */
+	struct identity identity; /* of what is not constant */
 };
 
 struct followed_heap { /* where they are; all borrowed */
@@ -30,6 +32,7 @@ struct followed_heap { /* where they are; all borrowed */
 	struct classes *classes;
 	struct python_pools *pools;
 	struct traits_common common;
+	struct identity_reader reader;
 };
 
 /* HEAP of PYTHON: what its blocks have in common is found. */

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What tells a block from another one of the same type at the same address. An allocator hands out
+ * first what was freed last, so where a line makes what soon dies and another one of the same type
+ * what stays, the places of the former are soon the latter's: that such a block "is still there"
+ * says nothing. But what it holds differs: numbers and strings that are its own, in it or a few
+ * steps away (an attribute in its dict, an item of its list), are marks. A block that has kept one of
+ * its marks is the same; one that has none of them any more is taken for another.
+ */
+#ifndef TMBPF_TRACE_IDENTITY_H
+#define TMBPF_TRACE_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct python;
+
+#define IDENTITY_MARKS 3
+#define IDENTITY_STEPS 3
+
+struct identity {
+	struct identity_mark {
+		uint32_t content; /* a hash */
+		uint8_t steps;    /* pointers to follow */
+		uint8_t at
+			[IDENTITY_STEPS]; /* where each lies in what the last one led to, in words */
+	} marks[IDENTITY_MARKS];
+	uint8_t count; /* 0: nothing is its own */
+};
+
+struct identity_reader {
+	const struct python *python;                         /* borrowed */
+	uint64_t int_type, float_type, bytes_type, str_type; /* 0: not known */
+};
+
+void identity_reader_init(struct identity_reader *reader, const struct python *python);
+
+/*
+ * The marks of what a copy is in BLOCK of, SIZE bytes; FIELDS: where an object's own fields begin in
+ * it, 0: it is no object. Fails when the process has gone.
+ */
+struct error *identity_take(const struct identity_reader *reader, const uint8_t *block,
+			    uint32_t size, uint32_t fields, struct identity *ret);
+
+enum identity_match { IDENTITY_UNKNOWN, IDENTITY_SAME, IDENTITY_OTHER };
+
+/* Whether BLOCK has kept one of its marks; IDENTITY_UNKNOWN: it had none. */
+struct error *identity_match(const struct identity_reader *reader, const uint8_t *block,
+			     uint32_t size, const struct identity *identity,
+			     enum identity_match *ret);
+
+#endif
