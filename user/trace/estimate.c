@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "trace/estimate_parts.h"
 
 /* Growth is not shown below this: two pages, which any process takes now and then. */
 #define GROWTH_LEAST 8192.0
@@ -23,50 +24,17 @@ struct pair {
 	double count_per_unit, size_per_unit;
 };
 
-/* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
-struct calibration {
-	enum { BY_NOTHING, BY_ALL, BY_REST, BY_STAY } by; /* which of the sums is calibrated */
-	double by_stay, by_rest;
-};
-
-struct used { /* a class with survivors */
-	uint32_t class;
-	uint32_t windows;     /* with survivors */
-	double all, stay;     /* weighted sums */
-	double *alls, *stays; /* by window */
-	struct calibration live, growth;
-};
-
-struct work {
-	const struct estimate_input *input;
-	struct estimate_item *items; /* sorted */
-	double *chances;             /* of each item: to be what it seems, now */
-	double *stays;               /* of each item: to reach the horizon */
-	uint32_t *used_of;           /* by class */
-	struct used *used;
-	size_t used_count, used_capacity;
-	double *sums;
-	double *exposures; /* by window: nanoseconds of windows after it, from the end on */
-	double *series[4]; /* of a row, by window: count, size, growth of both */
-	double horizon;    /* nanoseconds */
-};
-
-struct event { /* of survivors: found dead, or seen alive for the last time */
-	double age;
-	double count;
-	bool death;
-};
-
 static struct error *no_memory(void)
 {
 	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
 }
 
-static void work_deinit(struct work *work)
+static void work_deinit(struct estimate_work *work)
 {
 	free(work->items);
 	free(work->chances);
 	free(work->stays);
+	free(work->lives);
 	free(work->used_of);
 	free(work->used);
 	free(work->sums);
@@ -86,28 +54,6 @@ static int item_compare(const void *left, const void *right)
 	return a->window < b->window ? -1 : a->window > b->window;
 }
 
-static int event_compare(const void *left, const void *right)
-{
-	const struct event *a = left, *b = right;
-
-	if (a->age != b->age)
-		return a->age < b->age ? -1 : 1;
-	return b->death - a->death; /* who is censored at an age was at risk at it */
-}
-
-static double window_weight(const struct estimate_window *window)
-{
-	return (double)(window->to - window->from) / (double)(window->end - window->start);
-}
-
-static double item_age(const struct work *work, const struct estimate_item *item)
-{
-	uint64_t end = work->input->windows[item->window].end;
-	uint64_t until = item->died < work->input->now ? item->died : work->input->now;
-
-	return until > end ? (double)(until - end) : 0;
-}
-
 static struct error *input_check(const struct estimate_input *input)
 {
 	for (size_t i = 0; i < input->window_count; i++) {
@@ -125,112 +71,23 @@ static struct error *input_check(const struct estimate_input *input)
 	return NULL;
 }
 
-/* Whether windows saw births for more than an instant while the blocks of ITEM were followed. */
-static double item_exposure(const struct work *work, const struct estimate_item *item)
-{
-	const struct estimate_input *input = work->input;
-	double exposure = work->exposures[item->window];
-
-	if (item->died == ESTIMATE_ALIVE)
-		return exposure;
-	for (size_t i = input->window_count; i-- > item->window + 1;) {
-		if (input->windows[i].start < item->died)
-			return exposure - work->exposures[i];
-	}
-	return 0;
-}
-
-/* The rate, per nanosecond, at which what COUNT items name is replaced without that it shows. */
-static double replacement_rate(const struct work *work, const struct estimate_item *items,
-			       size_t count)
-{
-	double exposure = 0, reborn = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		exposure += items[i].count * item_exposure(work, &items[i]);
-		if (items[i].reborn)
-			reborn += items[i].count;
-	}
-	return exposure > 0 ? reborn / exposure : 0;
-}
-
-/*
- * Kaplan-Meier over the COUNT items of one traceback: RET_SURVIVAL of each item is the chance to have come to its age.
- * Returns that of the horizon.
- */
-static double survival(const struct work *work, const struct estimate_item *items, size_t count,
-		       struct event *events, double *ret_survival)
-{
-	double at_risk = 0, chance = 1, at_horizon = 1;
-	size_t k = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		events[i] = (struct event){
-			.age = item_age(work, &items[i]),
-			.count = items[i].count,
-			.death = items[i].died != ESTIMATE_ALIVE && !items[i].reborn,
-		};
-		at_risk += events[i].count;
-		ret_survival[i] = events[i].age;
-	}
-	qsort(events, count, sizeof(*events), event_compare);
-	for (size_t i = 0; i < count; i++) {
-		if (events[i].death)
-			chance *= 1 - events[i].count / at_risk;
-		at_risk -= events[i].count;
-		if (events[i].age <= work->horizon)
-			at_horizon = chance;
-		events[i].count = chance; /* from this age on */
-	}
-	for (size_t i = 0; i < count; i++) {
-		double age = ret_survival[i];
-		size_t low = 0, high = count;
-
-		while (low < high) { /* the last event at this age or before */
-			k = (low + high) / 2;
-			if (events[k].age <= age)
-				low = k + 1;
-			else
-				high = k;
-		}
-		ret_survival[i] = low ? events[low - 1].count : 1;
-	}
-	return at_horizon;
-}
-
-/* The chances of the COUNT items from FIRST on, all of one traceback. */
-static struct error *chances_fill(struct work *work, size_t first, size_t count)
-{
-	const struct estimate_item *items = work->items + first;
-	cleanup_free struct event *events = calloc(count, sizeof(*events));
-	double rate, at_horizon, *stays = work->stays + first;
-
-	if (!events)
-		return no_memory();
-	rate = replacement_rate(work, items, count);
-	at_horizon = survival(work, items, count, events, stays);
-	for (size_t i = 0; i < count; i++) {
-		double age = item_age(work, &items[i]), rest = work->horizon - age;
-
-		if (items[i].died != ESTIMATE_ALIVE) {
-			stays[i] = work->chances[first + i] = 0;
-			continue;
-		}
-		work->chances[first + i] = exp(-rate * age);
-		if (rest <= 0)
-			stays[i] = 1;
-		else
-			stays[i] = stays[i] > 0 ? at_horizon / stays[i] * exp(-rate * rest) : 0;
-	}
-	return NULL;
-}
-
-static double item_units(const struct work *work, const struct estimate_item *item)
+static double item_units(const struct estimate_work *work, const struct estimate_item *item)
 {
 	return work->input->classes[item->class].by_size ? item->size : item->count;
 }
 
-static struct error *classes_sum(struct work *work)
+/* How much item I stands for, on average over the time observed. */
+static double item_held(const struct estimate_work *work, size_t i)
+{
+	const struct estimate_item *item = &work->items[i];
+
+	return work->elapsed > 0 ? item_units(work, item) *
+					   estimate_weight(&work->input->windows[item->window]) *
+					   work->lives[i] / work->elapsed
+				 : 0;
+}
+
+static struct error *classes_sum(struct estimate_work *work)
 {
 	const struct estimate_input *input = work->input;
 	size_t n = input->window_count;
@@ -242,7 +99,7 @@ static struct error *classes_sum(struct work *work)
 			continue;
 		try(array_reserve(&work->used, &work->used_capacity, work->used_count, 1,
 				  sizeof(*work->used)));
-		work->used[work->used_count++] = (struct used){.class = class};
+		work->used[work->used_count++] = (struct estimate_used){.class = class};
 		work->used_of[class] = work->used_count;
 	}
 	work->sums = calloc(2 * n * work->used_count + 1, sizeof(*work->sums));
@@ -254,9 +111,9 @@ static struct error *classes_sum(struct work *work)
 	}
 	for (size_t i = 0; i < input->item_count; i++) {
 		const struct estimate_item *item = &work->items[i];
-		struct used *used = &work->used[work->used_of[item->class] - 1];
-		double all = item_units(work, item) * window_weight(&input->windows[item->window]) *
-			     work->chances[i];
+		struct estimate_used *used = &work->used[work->used_of[item->class] - 1];
+		double all = item_units(work, item) *
+			     estimate_weight(&input->windows[item->window]) * work->chances[i];
 
 		if (all > 0 && !(used->alls[item->window] > 0))
 			used->windows++;
@@ -264,35 +121,9 @@ static struct error *classes_sum(struct work *work)
 		used->stays[item->window] += all * work->stays[i];
 		used->all += all;
 		used->stay += all * work->stays[i];
+		used->held += item_held(work, i);
 	}
 	return NULL;
-}
-
-/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
-static struct calibration calibrate(const struct used *used, double target)
-{
-	double rest = used->all - used->stay;
-
-	if (used->all <= 0 || target <= 0)
-		return (struct calibration){BY_STAY, 0, 0};
-	if (target > used->all)
-		return (struct calibration){BY_ALL, target / used->all, target / used->all};
-	if (target <= used->stay)
-		return (struct calibration){BY_STAY, target / used->stay, 0};
-	return (struct calibration){BY_REST, 1, rest > 0 ? (target - used->stay) / rest : 0};
-}
-
-static void class_calibrate(const struct work *work, struct used *used)
-{
-	const struct estimate_class *class = &work->input->classes[used->class];
-
-	used->growth = calibrate(used, class->growth);
-	if (class->growth > used->all)
-		used->live = used->growth;
-	else if (used->all > class->total)
-		used->live = calibrate(used, class->total);
-	else
-		used->live = (struct calibration){BY_NOTHING, 1, 1};
 }
 
 /* Variance of the sum of N values, each of a span of its own, in their order. */
@@ -318,14 +149,56 @@ static double student_factor(size_t n)
 	return 1 + 1.21 / freedom + 1.44 / (freedom * freedom);
 }
 
-static double calibrated(const struct calibration *by, double all, double stay)
+/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
+static struct estimate_calibration calibrate(const struct estimate_used *used, size_t windows,
+					     double target)
+{
+	double rest = used->all - used->stay, most;
+
+	if (used->all <= 0 || target <= 0)
+		return (struct estimate_calibration){BY_STAY, 0, 0};
+	if (target > used->all) {
+		/* More than that is not chance: it was born where no window looks, and stays without a name. */
+		most = used->all + 3 * student_factor(used->windows) *
+					   sqrt(series_variance(used->alls, windows));
+		if (target > most)
+			target = most;
+		return (struct estimate_calibration){BY_ALL, target / used->all,
+						     target / used->all};
+	}
+	if (target <= used->stay)
+		return (struct estimate_calibration){BY_STAY, target / used->stay, 0};
+	return (struct estimate_calibration){BY_REST, 1,
+					     rest > 0 ? (target - used->stay) / rest : 0};
+}
+
+static void class_calibrate(const struct estimate_work *work, struct estimate_used *used)
+{
+	const struct estimate_class *class = &work->input->classes[used->class];
+	size_t n = work->input->window_count;
+
+	used->growth = calibrate(used, n, class->growth);
+	used->excess = used->stay - (class->growth > 0 ? class->growth : 0);
+	if (n)
+		used->excess -= sqrt(series_variance(used->stays, n));
+	if (class->growth > used->all)
+		used->live = used->growth;
+	else if (used->all > class->total)
+		/* At most. Some of the total may be from before the start, so the sample's errors remain. */
+		used->live = (struct estimate_calibration){BY_NOTHING, class->total / used->all,
+							   class->total / used->all};
+	else
+		used->live = (struct estimate_calibration){BY_NOTHING, 1, 1};
+}
+
+static double calibrated(const struct estimate_calibration *by, double all, double stay)
 {
 	return by->by_stay * stay + by->by_rest * (all - stay);
 }
 
 /* The part of the calibrated sum of USED in window I that goes to who has ALL and STAY of it: what is left varies. */
-static double calibrated_share(const struct calibration *by, const struct used *used, size_t i,
-			       double all, double stay)
+static double calibrated_share(const struct estimate_calibration *by,
+			       const struct estimate_used *used, size_t i, double all, double stay)
 {
 	double rest = used->all - used->stay;
 
@@ -344,20 +217,73 @@ static double calibrated_share(const struct calibration *by, const struct used *
 	return 0;
 }
 
+/*
+ * What PAIR held that died before another window could be: survivors of the last window stand for far too much of it, and
+ * of none for nothing. LIVE 0: nor is what was born since the last window seen, nor what lives longer but is rare.
+ */
+static double held_doubt(const struct estimate_work *work, const struct pair *pair, double live)
+{
+	const struct estimate_input *input = work->input;
+	const struct estimate_window *last = &input->windows[input->window_count - 1];
+	double held = 0, brief = 0, born = 0, open = 0;
+
+	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
+		const struct estimate_item *item = &work->items[i];
+		const struct estimate_window *window = &input->windows[item->window];
+		double part = item_held(work, i);
+
+		held += part;
+		born += item_units(work, item);
+		if (item->died != ESTIMATE_ALIVE &&
+		    work->lives[i] < (double)(window->to - window->from))
+			brief += part;
+	}
+	if (live > 0 || input->now < last->end)
+		return brief;
+	for (size_t i = 0; i < input->window_count; i++)
+		open += (double)(input->windows[i].end - input->windows[i].start);
+	return hypot(held, born / open * (double)(input->now - last->end));
+}
+
+/*
+ * What PAIR holds fluctuates, at least as much as chance has it and by its part in how much its class does; of what a class
+ * shrinks it is not known who did; and what stays without that its class grows by it may have taken the place of what was
+ * there before, or of others' blocks.
+ */
+static double growth_doubt(const struct estimate_work *work, const struct pair *pair, double stay)
+{
+	const struct estimate_used *used = &work->used[pair->class];
+	const struct estimate_class *class = &work->input->classes[used->class];
+	double held = 0, squares = 0, share, shrunk, noise, hidden;
+
+	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
+		const struct estimate_item *item = &work->items[i];
+		double part = item_held(work, i);
+
+		held += part;
+		if (item->died != ESTIMATE_ALIVE)
+			squares += part * item_units(work, item) / item->count;
+	}
+	share = used->held > 0 ? held / used->held : 0;
+	noise = class->noise * sqrt(share);
+	shrunk = class->growth < 0 ? -class->growth * share : 0;
+	hidden = used->excess > 0 ? stay / used->stay * used->excess / 2 : 0;
+	return sqrt(2 * squares + noise * noise + shrunk * shrunk + hidden * hidden);
+}
+
 /* Adds what PAIR contributes to the row and to the series that its errors come from. */
-static void pair_add(struct work *work, const struct pair *pair, struct estimate_row *row,
+static void pair_add(struct estimate_work *work, const struct pair *pair, struct estimate_row *row,
 		     double floors[4])
 {
 	const struct estimate_input *input = work->input;
-	const struct used *used = &work->used[pair->class];
+	const struct estimate_used *used = &work->used[pair->class];
 	const double scale[2] = {pair->count_per_unit, pair->size_per_unit};
-	const struct estimate_class *class = &input->classes[used->class];
-	double all = 0, stay = 0, live, growth, doubt;
+	double all = 0, stay = 0, live, growth, held_more, growth_more;
 
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
 		double part = item_units(work, item) *
-			      window_weight(&input->windows[item->window]) * work->chances[i];
+			      estimate_weight(&input->windows[item->window]) * work->chances[i];
 		double stays = part * work->stays[i];
 
 		all += part;
@@ -369,18 +295,22 @@ static void pair_add(struct work *work, const struct pair *pair, struct estimate
 				scale[k] * calibrated(&used->growth, part, stays);
 		}
 	}
-	if (used->all <= 0)
-		return;
 	live = calibrated(&used->live, all, stay);
 	growth = calibrated(&used->growth, all, stay);
-	/* Who grew and who shrank by it is not known of what a class fluctuates or shrinks. */
-	doubt = all / used->all * (class->noise + (class->growth < 0 ? -class->growth : 0));
+	if (live < growth)
+		live = growth;
+	held_more = held_doubt(work, pair, live);
+	if (used->live.by != BY_NOTHING) /* then what the census says is as good as it is steady */
+		held_more = hypot(held_more, input->classes[used->class].noise);
+	growth_more = growth_doubt(work, pair, stay);
 	for (int k = 0; k < 2; k++) {
 		double held = live * scale[k] / (row->windows + 1);
-		double grown = growth * scale[k] / (used->windows + 1);
+		double grown = growth * scale[k] / (row->windows + 1);
 
-		floors[k] += held * held;
-		floors[2 + k] += grown * grown + doubt * scale[k] * doubt * scale[k];
+		floors[k] += held * held + held_more * scale[k] * held_more * scale[k];
+		floors[2 + k] += grown * grown + growth_more * scale[k] * growth_more * scale[k];
+		if (used->all <= 0)
+			continue;
 		for (size_t i = 0; i < input->window_count; i++) {
 			work->series[k][i] -=
 				scale[k] * calibrated_share(&used->live, used, i, all, stay);
@@ -395,8 +325,8 @@ static void pair_add(struct work *work, const struct pair *pair, struct estimate
 }
 
 /* How much of the growth that PAIR is given may be its class's mere fluctuation: a variance in bytes. */
-static double pair_noise(const struct work *work, const struct pair *pair, double growth_before,
-			 const struct estimate_row *row)
+static double pair_noise(const struct estimate_work *work, const struct pair *pair,
+			 double growth_before, const struct estimate_row *row)
 {
 	const struct estimate_class *class = &work->input->classes[work->used[pair->class].class];
 	double growth = row->size_growth.value - growth_before;
@@ -406,7 +336,7 @@ static double pair_noise(const struct work *work, const struct pair *pair, doubl
 	return noise * noise;
 }
 
-static void pair_scale(const struct work *work, struct pair *pair)
+static void pair_scale(const struct estimate_work *work, struct pair *pair)
 {
 	double units = 0, count = 0, size = 0;
 
@@ -422,8 +352,8 @@ static void pair_scale(const struct work *work, struct pair *pair)
 }
 
 /* Windows with survivors among the COUNT items from FIRST on: in all, and of those older than the horizon. */
-static void windows_count(const struct work *work, size_t first, size_t count, uint32_t *ret,
-			  uint32_t *ret_old)
+static void windows_count(const struct estimate_work *work, size_t first, size_t count,
+			  uint32_t *ret, uint32_t *ret_old)
 {
 	double *seen = work->series[0];
 
@@ -436,20 +366,23 @@ static void windows_count(const struct work *work, size_t first, size_t count, u
 			continue;
 		seen[item->window] = 1;
 		++*ret;
-		*ret_old += item_age(work, item) >= work->horizon;
+		*ret_old += estimate_age(work, item) >= work->horizon;
 	}
 }
 
 /* The row of the traceback whose items are COUNT from FIRST on. */
-static void row_fill(struct work *work, size_t first, size_t count, struct estimate_row *ret)
+static void row_fill(struct estimate_work *work, size_t first, size_t count,
+		     struct estimate_row *ret)
 {
 	size_t n = work->input->window_count;
-	double floors[4] = {0}, noise = 0, factor = student_factor(n);
+	size_t seen;
+	double floors[4] = {0}, noise = 0;
 	struct estimate_value *values[4];
 	struct estimate_row row = {.traceback = work->items[first].traceback};
 	uint32_t old;
 
 	windows_count(work, first, count, &row.windows, &old);
+	seen = row.windows;
 	for (int k = 0; k < 4; k++)
 		memset(work->series[k], 0, n * sizeof(double));
 	for (size_t i = first, end; i < first + count; i = end) {
@@ -468,8 +401,12 @@ static void row_fill(struct work *work, size_t first, size_t count, struct estim
 	values[1] = &row.size;
 	values[2] = &row.count_growth;
 	values[3] = &row.size_growth;
-	for (int k = 0; k < 4; k++)
+	for (int k = 0; k < 4; k++) {
+		/* Of what is held few windows may tell, if it does not live long. */
+		double factor = student_factor(k < 2 && 2 * seen + 1 < n ? 2 * seen + 1 : n);
+
 		values[k]->error = factor * sqrt(series_variance(work->series[k], n) + floors[k]);
+	}
 	row.grows = row.windows >= WINDOWS_LEAST && old >= OLD_WINDOWS_LEAST &&
 		    row.size_growth.value >= GROWTH_LEAST &&
 		    row.size_growth.value >
@@ -516,7 +453,7 @@ void estimate_trend(const double *times, const double *totals, size_t count, dou
 	*ret_noise = noise;
 }
 
-static struct error *work_init(struct work *work, const struct estimate_input *input)
+static struct error *work_init(struct estimate_work *work, const struct estimate_input *input)
 {
 	size_t n = input->window_count, items = input->item_count;
 	double exposure = 0;
@@ -525,6 +462,7 @@ static struct error *work_init(struct work *work, const struct estimate_input *i
 	work->items = malloc(items * sizeof(*work->items) + 1);
 	work->chances = calloc(items + 1, sizeof(*work->chances));
 	work->stays = calloc(items + 1, sizeof(*work->stays));
+	work->lives = calloc(items + 1, sizeof(*work->lives));
 	work->used_of = calloc(input->class_count + 1, sizeof(*work->used_of));
 	work->exposures = calloc(n + 1, sizeof(*work->exposures));
 	for (size_t i = 0; i < array_size(work->series); i++) {
@@ -532,7 +470,8 @@ static struct error *work_init(struct work *work, const struct estimate_input *i
 		if (!work->series[i])
 			return no_memory();
 	}
-	if (!work->items || !work->chances || !work->stays || !work->used_of || !work->exposures)
+	if (!work->items || !work->chances || !work->stays || !work->lives || !work->used_of ||
+	    !work->exposures)
 		return no_memory();
 	if (items)
 		memcpy(work->items, input->items, items * sizeof(*work->items));
@@ -543,10 +482,12 @@ static struct error *work_init(struct work *work, const struct estimate_input *i
 	}
 	if (n && input->now > input->windows[0].end)
 		work->horizon = (double)(input->now - input->windows[0].end) / 2;
+	if (n && input->now > input->windows[0].from)
+		work->elapsed = (double)(input->now - input->windows[0].from);
 	return NULL;
 }
 
-static size_t traceback_items(const struct work *work, size_t first)
+static size_t traceback_items(const struct estimate_work *work, size_t first)
 {
 	size_t end = first;
 
@@ -556,7 +497,7 @@ static size_t traceback_items(const struct work *work, size_t first)
 	return end - first;
 }
 
-static void summary_fill(const struct work *work, struct estimate *estimate)
+static void summary_fill(const struct estimate_work *work, struct estimate *estimate)
 {
 	const struct estimate_input *input = work->input;
 	double weight = 0, span;
@@ -574,7 +515,7 @@ static void summary_fill(const struct work *work, struct estimate *estimate)
 		return;
 	/* None of 3 expected is seen with a chance of 5 %. */
 	for (size_t i = 0; i < input->window_count; i++)
-		weight += window_weight(&input->windows[i]);
+		weight += estimate_weight(&input->windows[i]);
 	span = (double)(input->windows[input->window_count - 1].to - input->windows[0].from) / 1e9;
 	if (span > 0)
 		estimate->unseen = 3 * 1024.0 * weight / (double)input->window_count / span;
@@ -582,7 +523,7 @@ static void summary_fill(const struct work *work, struct estimate *estimate)
 
 struct error *estimate_create(const struct estimate_input *input, struct estimate **ret)
 {
-	cleanup(work_deinit) struct work work = {0};
+	cleanup(work_deinit) struct estimate_work work = {0};
 	cleanup(estimate_cleanup) struct estimate *estimate = calloc(1, sizeof(*estimate));
 	size_t capacity = 0;
 
@@ -592,7 +533,8 @@ struct error *estimate_create(const struct estimate_input *input, struct estimat
 	try(work_init(&work, input));
 	for (size_t i = 0, count; i < input->item_count; i += count) {
 		count = traceback_items(&work, i);
-		try(chances_fill(&work, i, count));
+		estimate_lives(&work, i, count);
+		try(estimate_chances(&work, i, count));
 	}
 	try(classes_sum(&work));
 	for (size_t i = 0; i < work.used_count; i++)

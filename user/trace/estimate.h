@@ -24,15 +24,30 @@
  *	growth above all survivors  survivors are scaled up to it
  *	no growth                   nothing of this class grows
  *
+ * Growth that is more than all survivors by what cannot be chance (three errors) was born where no
+ * window looks: that part has no traceback.
+ *
  * Phantoms. Liveness is looked up from time to time. A block that died and was followed at its
- * address by one just like it passes for alive, but later windows see such births: they give the
- * rate at which a traceback's survivors are replaced in the time that windows see, and survivors
- * are discounted by exp(-rate * age).
+ * address by one that nothing tells from it (identity.h, traits.h) passes for alive, but later windows
+ * see such births: they give the rate at which a traceback's survivors are replaced in the time that
+ * windows see, and survivors are discounted by exp(-rate * age).
  *
  * Errors are standard errors (times Student's factor for few windows): of the weighted sums over
  * windows by successive differences, which take in a trend and, as each span has one window, err
  * on the large side; of calibrated figures by those of the linearised residuals; and, as a
- * traceback may have missed all windows, a share of 1 / (windows with survivors of the class + 1).
+ * traceback may have missed all windows, a share of 1 / (windows with survivors of it + 1). To
+ * these are added, by squares, for what windows do not tell:
+ *
+ *	held	what lives less than a span: its mean, as survivors of the last window stand for
+ *		far too much of it and no survivors for nothing; if there are none, also what
+ *		lives longer and what was born since the last window
+ *	growth	how much what dies fluctuates by chance; how much the class does, by the square
+ *		root of the traceback's part in it; if the class shrinks, by its part in that;
+ *		what stays without that the class grows by it, half: it may be growth that is
+ *		offset by what went of others, or none
+ *
+ * A traceback's part in a class is what it held of it on average over the time observed, alive or
+ * not by now. So what is estimated to be 0 has an error, and of a class that shrinks a large one.
  * Growth that is shown as such exceeds twice its error and four times the class's own fluctuation, was seen by
  * three windows, and by two of those older than the horizon.
  *
@@ -40,7 +55,10 @@
  * taken to die at the second. A change of habits within the time observed makes the horizon's
  * chances those of the mean. A class that shrinks as a whole hides a traceback in it that grows.
  * Growth of one traceback that replaces another's blocks of the same type and size, both living
- * longer than half the time observed, is shared among them.
+ * longer than half the time observed, is shared among them. Where blocks of a traceback that soon die
+ * make place for others' that stay, and nothing tells them apart, the former seems to grow by what
+ * the latter does. In simulated processes (tests/unit/test_estimate.c) the mean over seeds of what
+ * leaks is within 1 % of the truth, beside blocks of the same type and size that live for half a second.
  */
 #ifndef TMBPF_TRACE_ESTIMATE_H
 #define TMBPF_TRACE_ESTIMATE_H
