@@ -51,31 +51,31 @@ enum tmbpf_stack {
 };
 
 /* What is not seen, by cause. One list makes the enum and the words for it. */
-#define TMBPF_LOSSES(X)                                                                                  \
-	X(STACK_TABLE_FULL, stack_table_full, "stacks not kept: the stack table was full")               \
-	X(STACK_BUSY, stack_busy, "stacks not kept: another thread was just adding to the table")        \
-	X(RING_FULL, ring_full, "stacks not kept: the ring buffer was full")                             \
-	X(CODE_TABLE_FULL, code_table_full, "stacks not kept: the table of code objects was full")       \
-	X(FRAME_UNREADABLE, frame_unreadable, "stacks not kept: a frame could not be read")              \
-	X(THREAD_STATE, thread_state_unreadable, "stacks not kept: no thread state could be read")       \
-	X(SHADOW_FULL, shadow_full, "blocks not kept: no shadow memory left for a new arena")            \
-	X(LARGE_FULL, large_full, "blocks not kept: the table of large blocks was full")                 \
-	X(HEAP_UNREADABLE, heap_unreadable, "blocks not kept: pymalloc's state could not be read")       \
-	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")          \
-	X(RESULT_MISSED, result_missed, "blocks not kept: malloc's result was not seen")                 \
-	X(RESULT_UNKNOWN, result_unknown, "blocks not kept: malloc returned to an unknown place")        \
-	X(ARGUMENT_UNREADABLE, argument_unreadable,                                                      \
-	  "events not counted: an argument on the stack could not be read")                              \
-	X(STALE_BLOCK, stale_block,                                                                      \
-	  "blocks whose free was not seen (their address was handed out again)")                         \
-	X(REFILL_UNANNOUNCED, refill_unannounced,                                                        \
-	  "refills of a pool that no probed allocation announced")                                       \
-	X(HOOKS_CHANGED, hooks_changed,                                                                  \
-	  "allocator hooks put in meanwhile: until that was noticed, what they took for themselves "     \
-	  "counted")                                                                                     \
-	X(HEAPS_SHARE, heaps_share,                                                                      \
-	  "blocks whose heap shares its record of the last one with another heap: one that was just "    \
-	  "handed out may count as freed")                                                               \
+#define TMBPF_LOSSES(X)                                                                               \
+	X(STACK_TABLE_FULL, stack_table_full, "stacks not kept: the stack table was full")            \
+	X(STACK_BUSY, stack_busy, "stacks not kept: another thread was just adding to the table")     \
+	X(RING_FULL, ring_full, "stacks not kept: the ring buffer was full")                          \
+	X(CODE_TABLE_FULL, code_table_full, "stacks not kept: the table of code objects was full")    \
+	X(FRAME_UNREADABLE, frame_unreadable, "stacks not kept: a frame could not be read")           \
+	X(THREAD_STATE, thread_state_unreadable, "stacks not kept: no thread state could be read")    \
+	X(SHADOW_FULL, shadow_full, "blocks not kept: no shadow memory left for a new arena")         \
+	X(LARGE_FULL, large_full, "blocks not kept: the table of large blocks was full")              \
+	X(HEAP_UNREADABLE, heap_unreadable, "blocks not kept: pymalloc's state could not be read")    \
+	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")       \
+	X(RESULT_MISSED, result_missed, "blocks not kept: malloc's result was not seen")              \
+	X(RESULT_UNKNOWN, result_unknown, "blocks not kept: malloc returned to an unknown place")     \
+	X(ARGUMENT_UNREADABLE, argument_unreadable,                                                   \
+	  "events not counted: an argument on the stack could not be read")                           \
+	X(STALE_BLOCK, stale_block,                                                                   \
+	  "blocks whose free was not seen (their address was handed out again)")                      \
+	X(REFILL_UNANNOUNCED, refill_unannounced,                                                     \
+	  "refills of a pool that no probed allocation announced")                                    \
+	X(HOOKS_CHANGED, hooks_changed,                                                               \
+	  "allocator hooks put in meanwhile: until that was noticed, what they took for themselves "  \
+	  "counted")                                                                                  \
+	X(HEAPS_SHARE, heaps_share,                                                                   \
+	  "blocks whose heap shares its record of the last one with another heap: one that was just " \
+	  "handed out may count as freed")                                                            \
 	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
 
 #define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,
