@@ -143,6 +143,7 @@ static void test_grown(void **state)
 static void test_missed(void **state)
 {
 	struct made *made = *state;
+	const unsigned full = FULL;
 
 	support_ok(growth_begin(made->growth, &made->heaps));
 	for (unsigned i = 0; i < 4; i++) {
@@ -155,7 +156,7 @@ static void test_missed(void **state)
 	assert_true(growth_share(&made->counts) < 0); /* 62 KiB */
 	made->counts.size *= 2;
 	made->counts.traced_size *= 2;
-	assert_true(growth_share(&made->counts) == 24.0 / FULL);
+	assert_true(growth_share(&made->counts) == 24.0 / full);
 }
 
 /* Frees that were not seen: there is more than lives. Without probes on them that is as it should be. */
