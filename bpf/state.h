@@ -35,6 +35,12 @@ struct {
 	__u64 closed_at; /* the window was closed at this time, as there was no room for more births; 0 */
 	__u32 returned_stack; /* an id whose announcement failed, to be taken again */
 	__u32 leaked_stacks;
+	__u32 sampling;               /* page faults and large blocks are sampled; see sample.h */
+	__u32 tick_samples;           /* page faults of this tick */
+	__u64 tick, large_tick;       /* when it began */
+	__u64 large_births;           /* of this tick */
+	__u64 fault_hits, large_hits; /* runs of the programs */
+	__u64 sample_ns;              /* spent on samples, without the hits themselves */
 } state;
 
 /* By address of a code object: raised when it dies, so that what takes its address is told from it. */
@@ -60,6 +66,7 @@ struct pending {             /* a raw allocation whose result is awaited */
 
 struct thread {
 	struct pending pending;
+	struct pending large;                   /* the same of a large block that is sampled */
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
 	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
 	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
@@ -74,7 +81,7 @@ struct thread {
 	__u32 nframe, total_nframe;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
 	__u8 window[WINDOW];
-	__u8 record[sizeof(struct tmbpf_record_stack) +
+	__u8 record[sizeof(struct tmbpf_record_sample) +
 		    sizeof(struct tmbpf_frame) * TMBPF_WALK_MAX];
 };
 
@@ -183,6 +190,17 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32);
 } codes SEC(".maps");
+
+/*
+ * By what tells a code object from others: see sample.h. Its memory is there beforehand, as a perf event's program
+ * runs with interrupts off, where little can be had at once.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} sampled_codes SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -13,6 +13,7 @@
 #include "vmlinux.h"
 
 #include "heap.h"
+#include "sample.h"
 #include "shadow.h"
 #include "state.h"
 #include "walk.h"
@@ -510,6 +511,112 @@ int probe_session(struct pt_regs *regs)
 	return site && site_event(regs, site) ? 0 : 1;
 }
 
+/* What is asked of libc by a call or jump at SITE; 0 if that is no allocation. */
+static __always_inline __u64 large_request(struct pt_regs *regs, const struct tmbpf_site *site)
+{
+	__u64 a = 0, b = 0;
+
+	if (site->action < TMBPF_RAW_MALLOC || site->action > TMBPF_RAW_REALLOC)
+		return 0;
+	if (!value_read(regs, &site->a[0], &a) || !value_read(regs, &site->a[1], &b)) {
+		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+		return 0;
+	}
+	if (site->action == TMBPF_RAW_MALLOC)
+		return a;
+	return site->action == TMBPF_RAW_CALLOC ? saturated_product(a, b) : b;
+}
+
+/* The result of a large block's call, if this is it. */
+static __always_inline void large_result(struct pt_regs *regs, const struct tmbpf_site *site)
+{
+	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	__u64 address;
+
+	if (!thread || !thread->large.returns ||
+	    stack_pointer(regs) - site->stack_delta != thread->large.stack_pointer ||
+	    (site->returns && site->returns != thread->large.returns))
+		return;
+	if (value_read(regs, &site->a[0], &address)) {
+		large_born(thread, address);
+		return;
+	}
+	count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+	thread->large.returns = 0;
+}
+
+/* 1: its result is to be caught by a return probe. */
+static __always_inline int large_event(struct pt_regs *regs, const struct tmbpf_site *site)
+{
+	struct thread *thread;
+	__u64 size;
+
+	__sync_fetch_and_add(&state.large_hits, 1);
+	if (site->action == TMBPF_RESULT) {
+		large_result(regs, site);
+		return 0;
+	}
+	size = large_request(regs, site);
+	if (size < cfg.large_least)
+		return 0;
+	thread = sample_thread();
+	if (!thread || !raw_return(regs, site, thread)) {
+		count_loss(TMBPF_LOSS_LARGE);
+		return 0;
+	}
+	thread->large.size = size;
+	thread->large.returns = thread->call_returns;
+	thread->large.stack_pointer = thread->call_stack_pointer;
+	if (!(site->flags & TMBPF_SITE_TAIL) || raw_return_known(thread->call_returns))
+		return 0;
+	if (cfg.large_returns)
+		return 1;
+	thread->large.returns = 0;
+	count_loss(TMBPF_LOSS_LARGE);
+	return 0;
+}
+
+/* Large blocks, windows or not. */
+SEC("uprobe")
+int probe_large(struct pt_regs *regs)
+{
+	const struct tmbpf_site *site;
+
+	if (!state.sampling)
+		return 0;
+	site = site_at(regs);
+	if (site)
+		large_event(regs, site);
+	return 0;
+}
+
+/* The same for tail jumps, as probe_session(). */
+SEC("uprobe")
+int probe_large_session(struct pt_regs *regs)
+{
+	const struct tmbpf_site *site;
+	struct thread *thread;
+
+	if (!state.sampling)
+		return 1;
+	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	if (thread && thread->large.returns && thread->large.returns == instruction_pointer(regs) &&
+	    thread->large.stack_pointer == stack_pointer(regs)) {
+		large_born(thread, return_value(regs));
+		return 0;
+	}
+	site = site_at(regs);
+	return site && large_event(regs, site) ? 0 : 1;
+}
+
+SEC("perf_event")
+int page_fault(struct bpf_perf_event_data *context)
+{
+	if (state.sampling)
+		fault_event(context->addr, context->sample_period);
+	return 0;
+}
+
 /* The target becomes another program: what was traced is gone, and nothing of the new one is understood. */
 SEC("raw_tp/sched_process_exec")
 int process_exec(void *context)
@@ -519,7 +626,7 @@ int process_exec(void *context)
 	(void)context;
 	if (bpf_get_current_pid_tgid() >> 32 != cfg.pid)
 		return 0;
-	state.window = 0;
+	state.window = state.sampling = 0;
 	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
 }

@@ -76,6 +76,9 @@ enum tmbpf_stack {
 	X(HEAPS_SHARE, heaps_share,                                                                   \
 	  "blocks whose heap shares its record of the last one with another heap: one that was just " \
 	  "handed out may count as freed")                                                            \
+	X(FAULT, fault, "page faults not sampled: their stack could not be read or kept")             \
+	X(LARGE, large,                                                                               \
+	  "large blocks not followed: too many at a time, or their stack was not kept")               \
 	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
 
 #define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,
@@ -166,6 +169,8 @@ struct tmbpf_config {
 	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
 	__u32 births; /* bursts: allocations are listed, this many at most in a window; 0: blocks are followed */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */
+	__u32 large_returns; /* the same for large blocks that are sampled */
+	__u32 large_least;   /* bytes from which on a block is sampled as a large one */
 	__u32 unicode_kind_shift;
 	__u32 stack_limit, bucket_mask, recycled_mask, slab_limit, chunk_mask;
 	__u32 ring_bytes;
@@ -240,6 +245,7 @@ enum tmbpf_record_type {
 	TMBPF_RECORD_STACK = 3,
 	TMBPF_RECORD_EXEC = 4,
 	TMBPF_RECORD_SLAB = 5, /* the shadow grew: only wakes user space */
+	TMBPF_RECORD_SAMPLE = 6,
 };
 
 struct tmbpf_record {
@@ -289,6 +295,26 @@ struct tmbpf_record_stack {
 	struct tmbpf_frame frames[];
 };
 
+/* Ids of code objects that samples refer to; they do not begin anew with a window. */
+#define TMBPF_CODE_SAMPLED 0x80000000u
+
+enum tmbpf_sample_kind {
+	TMBPF_SAMPLE_FAULT, /* a page is about to be there: address in it */
+	TMBPF_SAMPLE_BIRTH, /* a large block of the raw domain: address, size */
+};
+
+struct tmbpf_record_sample {
+	struct tmbpf_record record;
+	__u32 kind;         /* enum tmbpf_sample_kind */
+	__u32 nframe;       /* frames that follow, most recent first; 0: no Python code ran */
+	__u32 total_nframe; /* frames there were */
+	__u32 unused;
+	__u64 time; /* monotonic nanoseconds */
+	__u64 address, size;
+	__u64 weight; /* how many like it it stands for */
+	struct tmbpf_frame frames[];
+};
+
 _Static_assert(sizeof(struct tmbpf_value) == 16, "value");
 _Static_assert(sizeof(struct tmbpf_site) == 48, "site");
 _Static_assert(sizeof(struct tmbpf_stack_stats) == 32, "stats");
@@ -298,5 +324,6 @@ _Static_assert(sizeof(struct tmbpf_bucket) == 160, "bucket");
 _Static_assert(sizeof(struct tmbpf_chunk) == 16, "chunk");
 _Static_assert(sizeof(struct tmbpf_record_code) == 72, "code record");
 _Static_assert(sizeof(struct tmbpf_record_stack) == 32, "stack record");
+_Static_assert(sizeof(struct tmbpf_record_sample) == 56, "sample record");
 
 #endif

@@ -84,6 +84,12 @@ struct pt_regs {
 	};
 } __attribute__((preserve_access_index));
 
+struct bpf_perf_event_data {
+	struct pt_regs regs;
+	long long unsigned int sample_period;
+	long long unsigned int addr;
+};
+
 struct bpf_spin_lock {
 	unsigned int val;
 };

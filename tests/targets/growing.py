@@ -9,14 +9,19 @@ cache     a cache fills, is cleared, and fills again
 brief     a line leaks instances of a class of which another one holds the last fifty: their places become those of the leak
 thread    a worker thread leaks
 large     a list of bytearrays of 256 KiB grows
+huge      a bytearray of 8 MiB stays every 2 s, among others of 8 MiB that go
+native    a library takes 2 MB/s by malloc that stay, and smaller pieces that go: nothing of it is Python's
+zlib      compressors are kept, about 260 KB each
 steady    a queue of constant length: nothing grows
 
 Prints READY, runs for SECONDS (60), then prints a line for each place that holds something: BLOCKS LINE.
 """
 import collections
+import ctypes
 import sys
 import threading
 import time
+import zlib
 
 
 class Item:
@@ -100,6 +105,33 @@ def large(seconds):
             bytearray(4096)  # CHURN
 
 
+def huge(seconds):
+    size = 8 << 20
+    for number in paced(10, seconds):
+        bytearray(size)  # CHURN
+        if number % 20 == 0:
+            keep("huge", bytearray(size))  # HUGE
+
+
+def native(seconds):
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = libc.memset.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    for number in paced(20, seconds):
+        libc.free(libc.memset(libc.malloc(65536), 1, 65536))  # CHURN
+        if number % 10 == 0:
+            keep("native", libc.memset(libc.malloc(1 << 20), 1, 1 << 20))  # NATIVE
+
+
+def zlib_(seconds):
+    for number in paced(20, seconds):
+        zlib.compressobj()  # CHURN
+        if number % 4 == 0:
+            keep("zlib", zlib.compressobj())  # ZLIB
+
+
 def steady(seconds):
     queue = collections.deque(maxlen=20000)
     for number in paced(5000, seconds):
@@ -109,6 +141,6 @@ def steady(seconds):
 
 if __name__ == "__main__":
     print("READY", flush=True)
-    globals()[sys.argv[1]](float(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    {"zlib": zlib_}.get(sys.argv[1], globals()[sys.argv[1]])(float(sys.argv[2]) if len(sys.argv) > 2 else 60)
     for name, things in kept.items():
         print(len(things), name, flush=True)

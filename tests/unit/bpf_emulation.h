@@ -19,6 +19,7 @@ void emulation_reset(void);
 extern struct emulation {
 	uint64_t cookie;         /* of the probe that is hit */
 	uint64_t pid_tgid;       /* of the current task */
+	uint32_t random;         /* what the next random number is */
 	uint64_t reads;          /* of the target's memory so far */
 	uint64_t ring_limit;     /* bytes that the ring buffer holds; all there are by default */
 	uint64_t ring_waiting;   /* bytes in it */

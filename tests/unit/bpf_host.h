@@ -47,6 +47,7 @@
 #define bpf_get_current_task_btf()                 (&host_tasks[host_task])
 #define bpf_get_current_pid_tgid()                 (emulation.pid_tgid)
 #define bpf_ktime_get_ns()                         (++host_time)
+#define bpf_get_prandom_u32()                      (emulation.random)
 #define bpf_get_attach_cookie(context)             ((void)(context), emulation.cookie)
 #define bpf_loop(times, step, context, flags)                                                      \
 	({                                                                                         \
@@ -131,6 +132,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_array(&stats, sizeof(*stats.value), cfg.stack_limit);
 	emulation_array(&recycled, sizeof(*recycled.value), cfg.recycled_mask + 1);
 	emulation_hash(&codes, sizeof(*codes.value), s.codes ? s.codes : HOST_CODES);
+	emulation_hash(&sampled_codes, sizeof(*sampled_codes.value), HOST_CODES);
 	state.next_stack = TMBPF_STACK_FIRST;
 	state.window = 1;
 	host_slabs_add(cfg.slab_limit);

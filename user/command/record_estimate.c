@@ -101,6 +101,23 @@ static struct error *status_growth(struct session *session, json_object *reply)
 	return NULL;
 }
 
+/* What is sampled beside windows, or why it is not. */
+static void status_samples(json_object *reply, const struct burst_counters *counters)
+{
+	json_object *samples = json_object_new_object();
+
+	json_object_object_add(reply, "samples", samples);
+	add_text(samples, "failed", counters->samples_failed);
+	add_number(samples, "faults", counters->samples.faults);
+	add_number(samples, "faults_period", counters->samples.period);
+	add_number(samples, "fault_hits", counters->samples.fault_hits);
+	add_number(samples, "pages", counters->samples.pages);
+	json_object_object_add(samples, "large", json_object_new_boolean(counters->samples.large));
+	add_number(samples, "large_hits", counters->samples.large_hits);
+	add_number(samples, "births", counters->samples.births);
+	add_number(samples, "blocks", counters->samples.blocks);
+}
+
 struct error *record_estimate_status(struct session *session, json_object *reply)
 {
 	const struct governor *governor;
@@ -142,5 +159,6 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	add_double(reply, "census_growth", counters.growth);
 	add_double(reply, "census_age", counters.age);
 	add_number(reply, "unstable_pools", counters.unread.unstable);
+	status_samples(reply, &counters);
 	return NULL;
 }

@@ -14,13 +14,14 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/lookup.h"
 #include "target/process.h"
 #include "trace/births.h"
 #include "trace/classes.h"
 #include "trace/followed.h"
 #include "trace/kernel.h"
 #include "trace/priority.h"
+#include "trace/samples.h"
+#include "trace/tracebacks.h"
 
 /* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
 #define WINDOWS_MAX 256
@@ -57,9 +58,9 @@ struct burst {
 	size_t window_count, window_capacity;
 	struct followed *followed; /* by window */
 	size_t followed_count, followed_capacity;
-	struct symbols_traceback **tracebacks;
-	size_t traceback_count, traceback_capacity;
-	struct lookup traceback_lookup;
+	struct tracebacks tracebacks;
+	struct samples *samples;
+	char *samples_failed; /* why there are none */
 
 	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
 	uint64_t census_next;
@@ -94,6 +95,19 @@ static void window_plan(struct burst *burst)
 	burst->next = burst->from + (uint64_t)(random_share(burst) * room * 1e9);
 }
 
+/* Where page faults cannot be sampled windows are all there is; that is said. */
+static struct error *samples_begin(struct burst *burst)
+{
+	struct error *error = samples_create(burst->tracer, burst->process, &burst->tracebacks,
+					     &burst->governor, &burst->samples);
+
+	if (!error || error_kind(error) == ERROR_NOTHING)
+		return error;
+	burst->samples_failed = strdup(error_message(error));
+	error_destroy(error);
+	return NULL;
+}
+
 static struct error *burst_init(struct burst *burst, const struct burst_options *options)
 {
 	uint64_t trap;
@@ -105,6 +119,7 @@ static struct error *burst_init(struct burst *burst, const struct burst_options 
 	governor_init(&burst->governor, options->overhead, (double)trap / 1e9);
 	try(classes_create(tracer_python(burst->tracer), &burst->classes));
 	try(python_pools_create(tracer_python(burst->tracer), &burst->pools));
+	try(samples_begin(burst));
 	return burst_clear(burst);
 }
 
@@ -122,6 +137,7 @@ struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struc
 	burst->process = process;
 	burst->drain = drain;
 	burst->drain_context = context;
+	burst->tracebacks.symbols = symbols;
 	error = burst_init(burst, options);
 	if (error) {
 		burst_destroy(burst);
@@ -133,10 +149,9 @@ struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struc
 
 static void burst_forget(struct burst *burst)
 {
-	for (size_t i = 0; i < burst->traceback_count; i++)
-		symbols_release(burst->symbols, burst->tracebacks[i]);
-	burst->traceback_count = 0;
-	lookup_deinit(&burst->traceback_lookup);
+	if (burst->samples)
+		samples_clear(burst->samples);
+	tracebacks_clear(&burst->tracebacks);
 	burst->window_count = burst->followed_count = 0;
 	estimate_destroy(burst->estimate);
 	burst->estimate = NULL;
@@ -147,19 +162,30 @@ void burst_destroy(struct burst *burst)
 	if (!burst)
 		return;
 	burst_forget(burst);
+	samples_destroy(burst->samples);
+	tracebacks_deinit(&burst->tracebacks);
 	classes_destroy(burst->classes);
 	python_pools_destroy(burst->pools);
 	free(burst->windows);
 	free(burst->followed);
-	free(burst->tracebacks);
+	free(burst->samples_failed);
 	free(burst);
 }
 
 static struct error *census_take(struct burst *burst, bool keep)
 {
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
+	struct outside_visitor visitor = {0};
+	struct error *error;
 
-	try(classes_census(burst->classes, keep));
+	if (burst->samples)
+		try(samples_look(burst->samples));
+	if (burst->samples && keep)
+		try(samples_walk_begin(burst->samples, &visitor));
+	error = classes_census(burst->classes, keep, &visitor);
+	if (burst->samples && keep)
+		samples_walk_end(burst->samples, classes_outside(burst->classes));
+	try(error);
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	governor_other(&burst->governor, (double)taken / 1e9);
 	if (keep)
@@ -198,38 +224,6 @@ int burst_wait(const struct burst *burst, int most)
 		return 0;
 	return burst->next - now < (uint64_t)most * 1000000 ? (int)((burst->next - now) / 1000000)
 							    : most;
-}
-
-static bool traceback_equal(const void *context, uint32_t position, const void *key)
-{
-	return ((const struct burst *)context)->tracebacks[position] ==
-	       *(struct symbols_traceback *const *)key;
-}
-
-/* The index of what STACK means, which is held for as long as it is in the table. */
-static struct error *traceback_index(struct burst *burst, uint32_t stack, uint32_t *ret)
-{
-	struct symbols_traceback *traceback = symbols_hold(burst->symbols, stack);
-	uint64_t hash = lookup_hash_number(0, (uintptr_t)traceback);
-	struct error *error;
-
-	*ret = lookup_find(&burst->traceback_lookup, hash, traceback_equal, burst, &traceback);
-	if (*ret != LOOKUP_NONE) {
-		symbols_release(burst->symbols, traceback);
-		return NULL;
-	}
-	error = array_reserve(&burst->tracebacks, &burst->traceback_capacity,
-			      burst->traceback_count, 1, sizeof(traceback));
-	if (!error)
-		error = lookup_add(&burst->traceback_lookup, hash,
-				   (uint32_t)burst->traceback_count);
-	if (error) {
-		symbols_release(burst->symbols, traceback);
-		return error;
-	}
-	*ret = (uint32_t)burst->traceback_count;
-	burst->tracebacks[burst->traceback_count++] = traceback;
-	return NULL;
 }
 
 static struct error *survivors_look(struct burst *burst)
@@ -306,7 +300,9 @@ static struct error *survivors_add(struct burst *burst, const struct followed *l
 		block = &burst->followed[burst->followed_count];
 		*block = list[i];
 		/* Now is when stacks mean something: the next window forgets them. */
-		try(traceback_index(burst, list[i].traceback, &block->traceback));
+		try(tracebacks_index(&burst->tracebacks,
+				     symbols_hold(burst->symbols, list[i].traceback),
+				     &block->traceback));
 		burst->followed_count++;
 		burst->counters.followed++;
 	}
@@ -513,10 +509,17 @@ static struct error *window_take(struct burst *burst)
 	return NULL;
 }
 
+struct error *burst_sample(struct burst *burst, const struct tmbpf_record *record, size_t size)
+{
+	return burst->samples ? samples_record(burst->samples, record, size) : NULL;
+}
+
 struct error *burst_tick(struct burst *burst)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
+	if (burst->samples)
+		try(samples_tick(burst->samples, burst->drain, burst->drain_context));
 	if (now >= burst->census_next)
 		try(census_take(burst, true));
 	if (burst->governor.stopped || now < burst->next)
@@ -526,8 +529,9 @@ struct error *burst_tick(struct burst *burst)
 	return window_take(burst);
 }
 
-static struct error *items_fill(struct burst *burst, struct estimate_item **ret)
+static struct error *items_fill(struct burst *burst, struct estimate_item **ret, size_t *ret_count)
 {
+	size_t count = 0;
 	cleanup_free struct estimate_item *items =
 		calloc(burst->followed_count + 1, sizeof(*items));
 
@@ -536,11 +540,14 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret)
 	for (size_t i = 0; i < burst->followed_count; i++) {
 		const struct followed *block = &burst->followed[i];
 		double scale = burst->windows[block->window].scale;
+		bool large = block->raw && block->size >= TRACER_LARGE_LEAST;
 
-		items[i] = (struct estimate_item){
+		if (large && burst->samples)
+			continue; /* theirs */
+		items[count++] = (struct estimate_item){
 			.window = block->window,
 			.traceback = block->traceback,
-			.class = block->class,
+			.class = large ? CLASSES_LARGE : block->class,
 			.count = scale,
 			.size = (double)block->size * scale,
 			.died = block->died,
@@ -548,6 +555,7 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret)
 		};
 	}
 	*ret = take(items);
+	*ret_count = count;
 	return NULL;
 }
 
@@ -567,13 +575,16 @@ static struct error *estimate_make(struct burst *burst, uint64_t now)
 	/* The last one stands for all the time since. */
 	if (burst->window_count)
 		windows[burst->window_count - 1].to = now;
-	try(items_fill(burst, &items));
+	try(items_fill(burst, &items, &input.item_count));
 	try(classes_list(burst->classes, &classes, &input.class_count));
 	input.window_count = burst->window_count;
 	input.items = items;
-	input.item_count = burst->followed_count;
 	input.classes = classes;
-	try(estimate_create(&input, &estimate));
+	if (burst->samples)
+		try(samples_estimate(burst->samples, classes_outside(burst->classes), &input,
+				     classes, &estimate));
+	else
+		try(estimate_create(&input, &estimate));
 	estimate_destroy(burst->estimate);
 	burst->estimate = estimate;
 	burst->estimated = now;
@@ -591,8 +602,12 @@ static bool process_gone(struct process *process)
 /* Looks at what is followed and takes a census; or finds that the process has gone meanwhile. */
 static struct error *all_look(struct burst *burst, bool *ret_gone)
 {
-	struct error *error = survivors_look(burst);
+	struct error *error;
 
+	burst->drain(burst->drain_context);
+	error = survivors_look(burst);
+	if (!error && burst->samples)
+		error = samples_end(burst->samples);
 	if (!error)
 		error = census_take(burst, false);
 	if (!error || !process_gone(burst->process))
@@ -629,10 +644,8 @@ double burst_seconds(const struct burst *burst)
 struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
 			  symbols_visitor visit, void *context)
 {
-	const struct symbols_traceback *known =
-		traceback < burst->traceback_count ? burst->tracebacks[traceback] : NULL;
-
-	return symbols_traceback_visit(burst->symbols, known, row, visit, context);
+	return symbols_traceback_visit(
+		burst->symbols, tracebacks_get(&burst->tracebacks, traceback), row, visit, context);
 }
 
 void burst_counters(const struct burst *burst, struct burst_counters *ret)
@@ -643,6 +656,9 @@ void burst_counters(const struct burst *burst, struct burst_counters *ret)
 	classes_totals(burst->classes, &ret->bytes, &ret->growth);
 	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(burst->classes);
 	ret->unread = python_pools_unread(burst->pools);
+	if (burst->samples)
+		samples_counters(burst->samples, &ret->samples);
+	ret->samples_failed = burst->samples_failed;
 }
 
 uint64_t burst_period(const struct burst *burst)

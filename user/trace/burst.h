@@ -18,6 +18,7 @@
 #include "python/pools.h"
 #include "trace/estimate.h"
 #include "trace/governor.h"
+#include "trace/samples.h"
 #include "trace/symbols.h"
 #include "trace/tracer.h"
 
@@ -37,6 +38,8 @@ void burst_destroy(struct burst *burst);
 
 /* Milliseconds until something is to be done, at most MOST. */
 int burst_wait(const struct burst *burst, int most);
+/* Takes in a SAMPLE record. */
+struct error *burst_sample(struct burst *burst, const struct tmbpf_record *record, size_t size);
 /* Does what is due: a window, a census. */
 struct error *burst_tick(struct burst *burst);
 /* Begins anew: what was seen until now is forgotten. */
@@ -58,6 +61,8 @@ struct burst_counters {
 	double bytes, growth; /* of the census: in blocks and outside, since the start */
 	double age;           /* of the census, seconds */
 	struct python_pools_unread unread;
+	struct samples_counters samples;
+	const char *samples_failed; /* why page faults are not sampled; NULL: they are */
 };
 
 void burst_counters(const struct burst *burst, struct burst_counters *ret);

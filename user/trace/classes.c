@@ -26,7 +26,8 @@
 #define CLASSES_MAX 65536
 
 struct key {
-	uint32_t type, size; /* PYTHON_NO_TYPE: no object; size 0: the outside */
+	uint32_t type,
+		size; /* PYTHON_NO_TYPE: no object; the outside has sizes that no block has */
 };
 
 struct counted {
@@ -43,6 +44,7 @@ struct classes {
 	struct python_space *space;
 	struct python_types *types;
 	struct python_pools *pools;
+	struct outside *outside;
 	struct counted *list;
 	size_t count, capacity;
 	struct lookup lookup;
@@ -84,6 +86,8 @@ static struct error *classes_init(struct classes *classes)
 
 	classes->stride = 1;
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
+	try(class_find(classes, (struct key){PYTHON_NO_TYPE, UINT32_MAX}, &outside));
+	try(outside_create(classes->python, &classes->outside));
 	try(python_heaps_read_again(classes->python, &classes->heaps_word, &classes->heaps));
 	try(python_space_create(classes->python, &classes->heaps, &classes->space));
 	try(python_types_create(classes->python, classes->space, &classes->types));
@@ -111,6 +115,7 @@ void classes_destroy(struct classes *classes)
 {
 	if (!classes)
 		return;
+	outside_destroy(classes->outside);
 	python_pools_destroy(classes->pools);
 	python_types_destroy(classes->types);
 	python_space_destroy(classes->space);
@@ -238,8 +243,10 @@ static void history_add(struct classes *classes)
 	classes->times[classes->history++] = classes->latest_time;
 }
 
-struct error *classes_census(struct classes *classes, bool keep)
+struct error *classes_census(struct classes *classes, bool keep,
+			     const struct outside_visitor *visitor)
 {
+	double outside;
 	struct python_heaps heaps;
 	uint64_t rss, anonymous = 0;
 	struct timespec now;
@@ -252,10 +259,15 @@ struct error *classes_census(struct classes *classes, bool keep)
 		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;
 	error = python_heaps_each(&heaps, arena_count, classes);
+	if (!error && keep)
+		error = outside_walk(classes->outside, &heaps, visitor);
 	python_heaps_deinit(&heaps);
 	try(error);
-	if ((double)anonymous > classes->arena_bytes)
-		classes->list[CLASSES_OUTSIDE].counting = (double)anonymous - classes->arena_bytes;
+	outside = (double)anonymous > classes->arena_bytes
+			  ? (double)anonymous - classes->arena_bytes
+			  : 0;
+	outside_classes(classes->outside, outside, &classes->list[CLASSES_OUTSIDE].counting,
+			&classes->list[CLASSES_LARGE].counting);
 	/* What was read of a process that ended meanwhile says nothing. */
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
@@ -266,9 +278,14 @@ struct error *classes_census(struct classes *classes, bool keep)
 	return NULL;
 }
 
-static double unit_size(const struct counted *class)
+const struct outside *classes_outside(const struct classes *classes)
 {
-	return class->key.size ? class->key.size : 1;
+	return classes->outside;
+}
+
+static double unit_size(const struct classes *classes, size_t i)
+{
+	return i > CLASSES_LARGE ? classes->list[i].key.size : 1;
 }
 
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
@@ -289,9 +306,9 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 			times[count] = classes->latest_time;
 			totals[count++] = class->latest;
 		}
-		list[c].by_size = c == CLASSES_OUTSIDE;
+		list[c].by_size = c <= CLASSES_LARGE;
 		list[c].total = class->latest;
-		list[c].unit_size = unit_size(class);
+		list[c].unit_size = unit_size(classes, c);
 		estimate_trend(times, totals, count, &list[c].growth, &list[c].noise);
 	}
 	*ret = take(list);
@@ -312,7 +329,7 @@ bool classes_grow(const struct classes *classes)
 
 		estimate_trend(classes->times + first, class->history + first, count, &growth,
 			       &noise);
-		if (growth * unit_size(class) > GROWTH_LEAST && growth > 4 * noise)
+		if (growth * unit_size(classes, c) > GROWTH_LEAST && growth > 4 * noise)
 			return true;
 	}
 	return false;
@@ -329,8 +346,8 @@ void classes_totals(const struct classes *classes, double *ret_bytes, double *re
 	for (size_t c = 0; c < classes->count; c++) {
 		const struct counted *class = &classes->list[c];
 
-		*ret_bytes += class->latest * unit_size(class);
+		*ret_bytes += class->latest * unit_size(classes, c);
 		if (classes->history)
-			*ret_growth += (class->latest - class->history[0]) * unit_size(class);
+			*ret_growth += (class->latest - class->history[0]) * unit_size(classes, c);
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The classes that estimates are calibrated by: pymalloc's blocks by type and size, and all that
- * lies outside of its arenas as one. How many there are, and how that changes, is read from the
- * heap.
+ * The classes that estimates are calibrated by: pymalloc's blocks by type and size, and two for all
+ * that lies outside of its arenas (outside.h). How many there are, and how that changes, is read
+ * from the heap.
  */
 #ifndef TMBPF_TRACE_CLASSES_H
 #define TMBPF_TRACE_CLASSES_H
@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "trace/estimate.h"
+#include "trace/outside.h"
 
 struct error;
 struct python;
 
-/* What lies outside: anonymous memory that is resident less the arenas. */
+/* What lies outside: small chunks of malloc's, and all else; both by their bytes. */
 #define CLASSES_OUTSIDE 0
+#define CLASSES_LARGE   1
 
 struct classes;
 
@@ -42,9 +44,11 @@ struct error *classes_block(struct classes *classes, const uint8_t *block, uint3
 
 /*
  * Counts all blocks. The censuses make up each class's history; with KEEP this one is the next of it,
- * else only the latest.
+ * and malloc's heaps are walked, with VISITOR at each chunk; else it is only the latest.
  */
-struct error *classes_census(struct classes *classes, bool keep);
+struct error *classes_census(struct classes *classes, bool keep,
+			     const struct outside_visitor *visitor);
+const struct outside *classes_outside(const struct classes *classes);
 
 /* The classes as estimates want them, malloc'd. */
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,

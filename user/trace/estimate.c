@@ -552,6 +552,51 @@ struct error *estimate_create(const struct estimate_input *input, struct estimat
 	return NULL;
 }
 
+static void value_add(struct estimate_value *value, const struct estimate_value *other)
+{
+	value->value += other->value;
+	value->error = sqrt(value->error * value->error + other->error * other->error);
+}
+
+static int traceback_compare(const void *left, const void *right)
+{
+	const struct estimate_row *a = left, *b = right;
+
+	return a->traceback < b->traceback ? -1 : a->traceback > b->traceback;
+}
+
+struct error *estimate_merge(struct estimate *estimate, const struct estimate *other)
+{
+	size_t count = estimate->count + other->count, kept = 0;
+	struct estimate_row *rows = reallocarray(estimate->rows, count + 1, sizeof(*rows));
+
+	if (!rows)
+		return no_memory();
+	estimate->rows = rows;
+	if (other->count)
+		memcpy(rows + estimate->count, other->rows, other->count * sizeof(*rows));
+	qsort(rows, count, sizeof(*rows), traceback_compare);
+	for (size_t i = 0; i < count; i++) {
+		struct estimate_row *row = kept ? &rows[kept - 1] : NULL;
+
+		if (!row || row->traceback != rows[i].traceback) {
+			rows[kept++] = rows[i];
+			continue;
+		}
+		value_add(&row->count, &rows[i].count);
+		value_add(&row->size, &rows[i].size);
+		value_add(&row->count_growth, &rows[i].count_growth);
+		value_add(&row->size_growth, &rows[i].size_growth);
+		row->windows = row->windows > rows[i].windows ? row->windows : rows[i].windows;
+		row->grows |= rows[i].grows;
+	}
+	estimate->count = kept;
+	qsort(rows, kept, sizeof(*rows), row_compare);
+	estimate->attributed += other->attributed;
+	estimate->missing += other->missing;
+	return NULL;
+}
+
 void estimate_destroy(struct estimate *estimate)
 {
 	if (!estimate)

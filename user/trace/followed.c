@@ -124,27 +124,41 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 }
 
 /* malloc_chunk of glibc's malloc.c: the size, with three flags, lies before the block, "in use" in the next chunk. */
-static void raw_look(struct look *look, struct followed *block)
+enum followed_chunk followed_chunk(struct process *process, uint64_t address, uint64_t *ret_size)
 {
-	struct memory *memory = &look->heap->process->memory;
+	struct memory *memory = &process->memory;
 	uint64_t size = 0, next = 0;
-	struct error *error = memory_read_u64(memory, block->address - 8, &size);
+	struct error *error = memory_read_u64(memory, address - 8, &size);
 	bool mapped = size & 2, in_use = true;
+	enum followed_chunk state;
 
 	size &= ~7ull;
 	if (!error && !mapped && size >= 32 && size < 1ull << 40) {
-		error = memory_read_u64(memory, block->address - 8 + size, &next);
+		error = memory_read_u64(memory, address - 8 + size, &next);
 		in_use = next & 1;
 	}
-	/* A process that has gone says nothing. */
-	if ((error && error_number(error) == EFAULT) ||
-	    (!error && (!in_use || size < 32 || size < block->size ||
-			(!look->first && (uint32_t)(size >> 4) != block->block_size))))
-		followed_die(block);
-	else if (!error)
-		block->block_size = (uint32_t)(size >> 4);
-	block->class = CLASSES_OUTSIDE;
+	if (error)
+		state = error_number(error) == EFAULT ? FOLLOWED_FREE : FOLLOWED_UNKNOWN;
+	else
+		state = in_use && size >= 32 ? FOLLOWED_USED : FOLLOWED_FREE;
 	error_destroy(error);
+	if (state == FOLLOWED_USED)
+		*ret_size = size;
+	return state;
+}
+
+static void raw_look(struct look *look, struct followed *block)
+{
+	uint64_t size = 0;
+	enum followed_chunk state = followed_chunk(look->heap->process, block->address, &size);
+
+	block->class = CLASSES_OUTSIDE;
+	if (state == FOLLOWED_FREE ||
+	    (state == FOLLOWED_USED &&
+	     (size < block->size || (!look->first && (uint32_t)(size >> 4) != block->block_size))))
+		followed_die(block);
+	else if (state == FOLLOWED_USED)
+		block->block_size = (uint32_t)(size >> 4);
 }
 
 static int address_compare(const void *left, const void *right)

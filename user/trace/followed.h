@@ -26,6 +26,15 @@ struct followed {
 	struct identity identity; /* of what is not constant */
 };
 
+enum followed_chunk {
+	FOLLOWED_UNKNOWN, /* the process has gone */
+	FOLLOWED_FREE,    /* no chunk in use is there */
+	FOLLOWED_USED,
+};
+
+/* What malloc's chunk says whose memory is at ADDRESS; RET_SIZE: its size with what malloc adds. */
+enum followed_chunk followed_chunk(struct process *process, uint64_t address, uint64_t *ret_size);
+
 struct followed_heap { /* where they are; all borrowed */
 	const struct python *python;
 	struct process *process;

@@ -77,6 +77,13 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 		governor->span = GOVERNOR_SPAN_MAX;
 }
 
+void governor_samples(struct governor *governor, const struct governor_cost *cost)
+{
+	governor->total.traps += cost->traps;
+	governor->total.programs += cost->programs;
+	governor->total.hits += cost->hits;
+}
+
 void governor_other(struct governor *governor, double seconds)
 {
 	governor->total.tracer += seconds;

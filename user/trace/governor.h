@@ -42,6 +42,8 @@ void governor_init(struct governor *governor, double budget, double trap);
 void governor_begin(struct governor *governor);
 /* A window has been, which cost COST; sets what the next one may be. ELAPSED: seconds since the start. */
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed);
+/* What was spent beside windows: traps, programs, hits of COST. */
+void governor_samples(struct governor *governor, const struct governor_cost *cost);
 /* CPU time that the tracer took otherwise. */
 void governor_other(struct governor *governor, double seconds);
 /*

@@ -211,8 +211,10 @@ static void record_handle(void *context, const struct tmbpf_record *record, size
 		session->state = SESSION_EXECED;
 	else if (record->type == TMBPF_RECORD_SLAB)
 		session_warn(session, tracer_grow(session->tracer));
-	else
+	else if (record->type != TMBPF_RECORD_SAMPLE)
 		symbols_record(session->symbols, record, size);
+	else if (session->burst)
+		session_warn(session, burst_sample(session->burst, record, size));
 }
 
 void session_drain(struct session *session)

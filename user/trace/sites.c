@@ -529,25 +529,43 @@ static bool site_sees_births(const struct tmbpf_site *site)
 	return true;
 }
 
+static bool site_sees_raw(const struct tmbpf_site *site)
+{
+	return site->action == TMBPF_RESULT ||
+	       (site->action >= TMBPF_RAW_MALLOC && site->action <= TMBPF_RAW_REALLOC);
+}
+
+/* Those sites of a group for which WANTED holds. */
+static void sites_choose(const struct sites *sites, size_t index,
+			 bool (*wanted)(const struct tmbpf_site *site), uint64_t *offsets,
+			 uint64_t *cookies, struct probes *ret)
+{
+	uint32_t count = 0;
+
+	sites_group(sites, index, ret);
+	for (uint32_t i = 0; i < ret->count; i++) {
+		if (!wanted(&sites->records[ret->cookies[i]]))
+			continue;
+		offsets[count] = ret->offsets[i];
+		cookies[count++] = ret->cookies[i];
+	}
+	ret->count = count;
+	ret->offsets = offsets;
+	ret->cookies = cookies;
+}
+
 void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
 			uint64_t *cookies, struct probes *ret)
 {
-	sites_group(sites, index, ret);
-	if (index < sites->own_groups) {
-		uint32_t count = 0;
-
-		for (uint32_t i = 0; i < ret->count; i++) {
-			if (!site_sees_births(&sites->records[ret->cookies[i]]))
-				continue;
-			offsets[count] = ret->offsets[i];
-			cookies[count++] = ret->cookies[i];
-		}
-		ret->count = count;
-	} else {
+	sites_choose(sites, index, site_sees_births, offsets, cookies, ret);
+	if (index >= sites->own_groups)
 		ret->count = 0;
-	}
-	ret->offsets = offsets;
-	ret->cookies = cookies;
+}
+
+void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets, uint64_t *cookies,
+		     struct probes *ret)
+{
+	sites_choose(sites, index, site_sees_raw, offsets, cookies, ret);
 }
 
 struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map)

@@ -59,6 +59,10 @@ void sites_group(const struct sites *sites, size_t index, struct probes *ret);
 void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
 			uint64_t *cookies, struct probes *ret);
 
+/* The same of all files for the raw domain's allocations and their results. */
+void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets, uint64_t *cookies,
+		     struct probes *ret);
+
 /* Adds the sites of modules that the process has loaded since, as further groups. */
 struct error *sites_modules(struct sites *sites, const struct python *python);
 

@@ -40,6 +40,7 @@ struct error *symbols_create(struct tracer *tracer, struct process *process, str
 static void code_destroy(struct symbols *symbols, struct code *code)
 {
 	HASH_DEL(symbols->codes, code);
+	symbols->sampled_codes -= !!(code->id & TMBPF_CODE_SAMPLED);
 	texts_release(symbols->texts, code->filename);
 	texts_release(symbols->texts, code->name);
 	free(code->table);
@@ -64,7 +65,8 @@ static void symbols_forget(struct symbols *symbols, bool all)
 	struct row *row, *next_row;
 
 	HASH_ITER (hh, symbols->codes, code, next_code)
-		code_destroy(symbols, code);
+		if (all || !(code->id & TMBPF_CODE_SAMPLED))
+			code_destroy(symbols, code);
 	HASH_ITER (hh, symbols->rows, row, next_row) {
 		row->stacks = 0;
 		if (all || !row->held)
@@ -191,6 +193,7 @@ static void code_record(struct symbols *symbols, const struct tmbpf_record_code 
 	code->filename = texts_take(symbols->texts, filename ? filename : "<unreadable>");
 	code->name = texts_take(symbols->texts, name ? name : "<unreadable>");
 	HASH_ADD_INT(symbols->codes, id, code);
+	symbols->sampled_codes += !!(code->id & TMBPF_CODE_SAMPLED);
 }
 
 static struct stack *reference_stack(struct symbols *symbols, const struct reference *reference)
@@ -380,6 +383,41 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 		if (code)
 			code_refer(symbols, code, record->id);
 	}
+}
+
+struct symbols_traceback *symbols_sample(struct symbols *symbols, const struct tmbpf_record *record,
+					 size_t size)
+{
+	const struct tmbpf_record_sample *sample = (const struct tmbpf_record_sample *)record;
+	struct row *row;
+
+	if (size < sizeof(*sample) || !sample->nframe || sample->nframe > TMBPF_WALK_MAX ||
+	    size < sizeof(*sample) + sample->nframe * sizeof(sample->frames[0]))
+		return NULL;
+	row = calloc(1, sizeof(*row) + row_key_size(sample->nframe));
+	if (!row)
+		return NULL;
+	row->nframe = sample->nframe;
+	row->total_nframe = sample->total_nframe;
+	for (uint32_t i = 0; i < sample->nframe; i++)
+		frame_resolve(symbols, &sample->frames[i], &row->frames[i]);
+	row = row_intern(symbols, row);
+	row->held++;
+	return (struct symbols_traceback *)row;
+}
+
+void symbols_samples_forget(struct symbols *symbols)
+{
+	struct code *code, *next;
+
+	HASH_ITER (hh, symbols->codes, code, next)
+		if (code->id & TMBPF_CODE_SAMPLED)
+			code_destroy(symbols, code);
+}
+
+uint32_t symbols_samples_codes(const struct symbols *symbols)
+{
+	return symbols->sampled_codes;
 }
 
 void symbols_record(void *context, const struct tmbpf_record *record, size_t size)

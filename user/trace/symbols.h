@@ -51,6 +51,14 @@ struct symbols_traceback;
 struct symbols_traceback *symbols_hold(struct symbols *symbols, uint32_t stack);
 void symbols_release(struct symbols *symbols, struct symbols_traceback *traceback);
 
+/* The traceback of a SAMPLE record, held once more; NULL: there was none, or no memory. */
+struct symbols_traceback *symbols_sample(struct symbols *symbols, const struct tmbpf_record *record,
+					 size_t size);
+/* Forgets the code objects that samples refer to; after tracer_samples_forget(). */
+void symbols_samples_forget(struct symbols *symbols);
+/* How many there are. */
+uint32_t symbols_samples_codes(const struct symbols *symbols);
+
 /* Forgets all; after tracer_clear(). */
 void symbols_clear(struct symbols *symbols);
 

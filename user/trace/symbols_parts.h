@@ -74,7 +74,8 @@ struct symbols {
 	uint32_t *placed;     /* by place in the stack table: who was put there last */
 	uint32_t *retired;
 	size_t retired_count, retired_capacity;
-	uint32_t past_rows; /* rows without a stack */
+	uint32_t past_rows;     /* rows without a stack */
+	uint32_t sampled_codes; /* of codes */
 	uint64_t dropped_count, dropped_size;
 	uint64_t now;
 	struct symbols_counters counters;

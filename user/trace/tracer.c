@@ -85,6 +85,9 @@ static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *confi
 					   options->births_limit ? options->births_limit : 1);
 	config->births = options->births_limit;
 	failed |= bpf_map__set_max_entries(skeleton->maps.codes, options->code_limit);
+	failed |= bpf_map__set_max_entries(skeleton->maps.sampled_codes,
+					   options->births_limit ? TRACER_SAMPLED_CODES : 1);
+	config->large_least = TRACER_LARGE_LEAST;
 	failed |= bpf_map__set_max_entries(skeleton->maps.stacks, buckets);
 	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);
 	failed |= bpf_map__set_max_entries(skeleton->maps.recycled, recycled);
@@ -146,6 +149,13 @@ static struct error *programs_load(struct tracer *tracer)
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, 48);
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session, 57);
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
+	config->large_returns = features.uprobe_session && tracer->options.births_limit &&
+				sites_want_returns(tracer->sites);
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_large, 48);
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session, 57);
+	bpf_program__set_autoload(skeleton->progs.probe_large, tracer->options.births_limit);
+	bpf_program__set_autoload(skeleton->progs.probe_large_session, config->large_returns);
+	bpf_program__set_autoload(skeleton->progs.page_fault, tracer->options.births_limit);
 	if (tmbpf_bpf__load(skeleton)) {
 		int number = errno;
 
@@ -322,6 +332,8 @@ void tracer_detach(struct tracer *tracer)
 	for (size_t i = 0; i < tracer->link_count; i++)
 		close(tracer->links[i]);
 	tracer->link_count = 0;
+	tracer_faults_close(tracer);
+	tracer_large_detach(tracer);
 	bpf_link__destroy(tracer->exec_link);
 	tracer->exec_link = NULL;
 }

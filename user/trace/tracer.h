@@ -116,6 +116,34 @@ void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_
 /* What the last window listed; good until the next one opens. */
 const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
+/*
+ * Samples that are taken all the time (options.births_limit), while tracer_sampling() is on: records of type SAMPLE.
+ *
+ * Page faults: one in PERIOD of every thread, by perf events that the threads to come inherit. Opened again with
+ * another period they are exchanged. A process that starts threads faster than they can be listed has some left out.
+ *
+ * Large blocks: all of the raw domain of TRACER_LARGE_LEAST bytes or more. All its allocations hit the probes,
+ * so it depends on the process what that costs.
+ */
+#define TRACER_LARGE_LEAST 32768
+/* Code objects that samples may refer to; before there are that many they are to be forgotten. */
+#define TRACER_SAMPLED_CODES 32768
+
+struct error *tracer_faults_open(struct tracer *tracer, uint64_t period);
+void tracer_faults_close(struct tracer *tracer);
+struct error *tracer_large_attach(struct tracer *tracer);
+void tracer_large_detach(struct tracer *tracer);
+void tracer_sampling(struct tracer *tracer, bool on);
+
+struct tracer_samples_cost {             /* so far */
+	uint64_t fault_hits, large_hits; /* runs of the programs */
+	uint64_t ns;                     /* what they took for samples, beyond being hit */
+};
+
+void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost *ret);
+/* Announces code objects anew to which samples refer; with sampling off, and the ring drained. */
+void tracer_samples_forget(struct tracer *tracer);
+
 const struct python *tracer_python(const struct tracer *tracer);
 /* Of an interpreter that was learned from a twin: FOUND, the same since it runs, knows where its heap is. */
 void tracer_heap_found(struct tracer *tracer, const struct python *found);

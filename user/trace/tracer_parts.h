@@ -34,6 +34,10 @@ struct tracer {
 	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
 	int *links;               /* descriptors of the uprobe links */
 	size_t link_count;
+	int *fault_fds; /* the perf events of page faults, one a thread */
+	size_t fault_count;
+	int *large_links; /* of the probes that see large blocks all the time */
+	size_t large_count;
 	struct bpf_link *exec_link;
 	/* Where frees are not probed; else NULL. */
 	struct reaper *reaper;
@@ -47,7 +51,6 @@ struct tracer {
 
 /* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
 int tracer_slab_open(const struct tracer *tracer, uint32_t index);
-;
 
 /* Deletes all that is in MAP, a hash by 64-bit keys. */
 void tracer_hash_clear(int map, size_t key_size);

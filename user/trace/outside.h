@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What lies outside of pymalloc's arenas, in two classes: small chunks of malloc's that are in use, by their size, and
+ * all else that is resident and not free: large chunks (TRACER_LARGE_LEAST and more), other mappings. Where malloc is
+ * not glibc's, what it holds free cannot be told from the rest, and all is the second class.
+ */
+#ifndef TMBPF_TRACE_OUTSIDE_H
+#define TMBPF_TRACE_OUTSIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct glibc_chunk;
+struct outside;
+struct python;
+struct python_heaps;
+
+struct error *outside_create(const struct python *python, struct outside **ret);
+/* NULL is accepted. */
+void outside_destroy(struct outside *outside);
+
+/* Sees each chunk of a walk, as glibc_each() hands them out; NULL for none. */
+struct outside_visitor {
+	void (*visit)(void *context, const struct glibc_chunk *chunk);
+	void *context;
+};
+
+/* Walks malloc's heaps; HEAPS are pymalloc's, now. Takes as long as reading all small chunks. */
+struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
+			   const struct outside_visitor *visitor);
+/* Whether the last walk could tell small chunks. */
+bool outside_walked(const struct outside *outside);
+/* Whether ADDRESS lay in one of malloc's heaps at the last walk: not in a mapping of its own. */
+bool outside_in_heap(const struct outside *outside, uint64_t address);
+
+/* What of BYTES, resident outside of arenas now, is in which class, by the last walk. */
+void outside_classes(const struct outside *outside, double bytes, double *ret_small,
+		     double *ret_large);
+
+#endif

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/samples.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "target/process.h"
+#include "target/resident.h"
+#include "trace/samples_parts.h"
+
+#define SECOND 1000000000ull
+/* Page faults a second of which samples are taken; of more, one stands for several. */
+#define FAULTS_WANTED 200
+/* Until it is known how many there are. */
+#define PERIOD_FIRST 61
+/* Seconds in a row with few faults before the period is shortened. */
+#define CALM_LOOKS 3
+/* The probes of large blocks may cost this part of the budget. Where that is too little they come back later. */
+#define LARGE_SHARE 0.25
+#define LARGE_REST  60
+/* Seconds that a run of a program takes without a sample: what bpf_stats says of them here is less. */
+#define RUN_COST 100e-9
+/* Code objects that samples refer to; beyond that they are announced anew. */
+#define CODES_MAX (TRACER_SAMPLED_CODES / 4 * 3)
+
+static uint64_t monotonic_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+static uint64_t cpu_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* Page faults of the process so far (field 10 of /proc/PID/stat, proc(5)); 0 if that cannot be told. */
+static uint64_t minor_faults(const struct samples *samples)
+{
+	cleanup_file FILE *file = NULL;
+	char path[64], text[4096], *at;
+	size_t got;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)samples->process->pid);
+	file = fopen(path, "re");
+	got = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+	text[got] = 0;
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 10; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static struct error *samples_init(struct samples *samples)
+{
+	char path[64];
+
+	if (getrandom(&samples->random, sizeof(samples->random), 0) != sizeof(samples->random))
+		return error_create(ERROR_FAILED, "cannot get random numbers");
+	try(resident_create(samples->process, &samples->resident));
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)samples->process->pid);
+	samples->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (samples->pagemap < 0)
+		return error_create_errno(ERROR_FAILED, errno, "cannot open %s", path);
+	samples->minor_faults = minor_faults(samples);
+	samples->period = PERIOD_FIRST;
+	/* Blocks first: of what is not seen to be born faults would tell. */
+	tracer_sampling(samples->tracer, true);
+	samples->large = true;
+	samples->large_since = monotonic_now();
+	try(tracer_large_attach(samples->tracer));
+	try(tracer_faults_open(samples->tracer, samples->period));
+	samples_clear(samples);
+	return NULL;
+}
+
+struct error *samples_create(struct tracer *tracer, struct process *process,
+			     struct tracebacks *tracebacks, struct governor *governor,
+			     struct samples **ret)
+{
+	struct samples *samples = calloc(1, sizeof(*samples));
+	struct error *error;
+
+	if (!samples)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot sample page faults");
+	samples->tracer = tracer;
+	samples->process = process;
+	samples->tracebacks = tracebacks;
+	samples->governor = governor;
+	samples->pagemap = -1;
+	error = samples_init(samples);
+	if (error) {
+		samples_destroy(samples);
+		return error;
+	}
+	*ret = samples;
+	return NULL;
+}
+
+void samples_destroy(struct samples *samples)
+{
+	if (!samples)
+		return;
+	tracer_sampling(samples->tracer, false);
+	tracer_faults_close(samples->tracer);
+	tracer_large_detach(samples->tracer);
+	resident_destroy(samples->resident);
+	if (samples->pagemap >= 0)
+		close(samples->pagemap);
+	free(samples->list);
+	free(samples->slices);
+	free(samples->sorted);
+	free(samples);
+}
+
+void samples_clear(struct samples *samples)
+{
+	samples->count = samples->fresh = samples->slice_count = 0;
+	samples->slice_from = samples->looked = monotonic_now();
+	memset(&samples->counters, 0, sizeof(samples->counters));
+	tracer_samples_cost(samples->tracer, &samples->told);
+}
+
+static struct error *record_take(struct samples *samples, const struct tmbpf_record *record,
+				 size_t size)
+{
+	const struct tmbpf_record_sample *sample = (const struct tmbpf_record_sample *)record;
+	struct sample *added;
+	uint32_t traceback;
+
+	/* What was on its way when all was forgotten is forgotten as well. */
+	if (size < sizeof(*sample) || sample->time < samples->slice_from)
+		return NULL;
+	try(array_reserve(&samples->list, &samples->capacity, samples->count, 1,
+			  sizeof(*samples->list)));
+	try(tracebacks_index(samples->tracebacks,
+			     symbols_sample(samples->tracebacks->symbols, record, size),
+			     &traceback));
+	added = &samples->list[samples->count++];
+	*added = (struct sample){
+		.address = sample->address,
+		.size = sample->size,
+		.weight = sample->weight ? sample->weight : 1,
+		.time = sample->time,
+		.died = ESTIMATE_ALIVE,
+		.traceback = traceback,
+		.kind = sample->kind == TMBPF_SAMPLE_BIRTH ? TMBPF_SAMPLE_BIRTH
+							   : TMBPF_SAMPLE_FAULT,
+	};
+	if (added->kind == TMBPF_SAMPLE_BIRTH)
+		samples->counters.births++;
+	else
+		samples->counters.faults++;
+	return NULL;
+}
+
+struct error *samples_record(struct samples *samples, const struct tmbpf_record *record,
+			     size_t size)
+{
+	uint64_t cpu = cpu_now();
+	struct error *error = record_take(samples, record, size);
+
+	governor_other(samples->governor, (double)(cpu_now() - cpu) / SECOND);
+	return error;
+}
+
+/* Primes, as what programs do in their loops comes in other numbers. */
+static uint64_t period_choose(double rate)
+{
+	static const uint64_t periods[] = {1, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093};
+	size_t i = 0;
+
+	while (i + 1 < array_size(periods) && (double)periods[i] * FAULTS_WANTED < rate)
+		i++;
+	return periods[i];
+}
+
+static struct error *period_set(struct samples *samples, uint64_t now)
+{
+	uint64_t faults = minor_faults(samples), period;
+	double seconds = (double)(now - samples->looked) / SECOND;
+
+	if (faults < samples->minor_faults || seconds <= 0)
+		return NULL;
+	period = period_choose((double)(faults - samples->minor_faults) / seconds);
+	samples->minor_faults = faults;
+	samples->looked = now;
+	samples->calm = period < samples->period ? samples->calm + 1 : 0;
+	if (period == samples->period ||
+	    (samples->calm && samples->calm < CALM_LOOKS && samples->counters.faults))
+		return NULL;
+	samples->calm = 0;
+	samples->period = period;
+	return tracer_faults_open(samples->tracer, period);
+}
+
+/* Whether the probes of large blocks may stay, or come back. */
+static struct error *large_set(struct samples *samples, uint64_t now)
+{
+	const struct governor *governor = samples->governor;
+	double most = LARGE_SHARE * governor->budget, seconds, cost;
+	struct tracer_samples_cost spent;
+
+	tracer_samples_cost(samples->tracer, &spent);
+	if (!samples->large) {
+		if (now < samples->large_next)
+			return NULL;
+		samples->large = true;
+		samples->large_since = now;
+		samples->large_hits = spent.large_hits;
+		return tracer_large_attach(samples->tracer);
+	}
+	seconds = (double)(now - samples->large_since) / SECOND;
+	cost = (double)(spent.large_hits - samples->large_hits) * (governor->trap + RUN_COST);
+	if (cost <= most * (seconds > 1 ? seconds : 1)) {
+		/* What went well for long says nothing of what comes. */
+		if (seconds > 10) {
+			samples->large_since = now;
+			samples->large_hits = spent.large_hits;
+			samples->large_refused = 0;
+		}
+		return NULL;
+	}
+	tracer_large_detach(samples->tracer);
+	samples->large = false;
+	samples->large_next = now + (LARGE_REST * SECOND << samples->large_refused);
+	samples->large_refused += samples->large_refused < 6;
+	return NULL;
+}
+
+static void cost_tell(struct samples *samples)
+{
+	struct tracer_samples_cost now;
+	struct governor_cost cost = {0};
+
+	tracer_samples_cost(samples->tracer, &now);
+	cost.hits = now.fault_hits - samples->told.fault_hits + now.large_hits -
+		    samples->told.large_hits;
+	/* An event of the kernel's takes less than a trap. */
+	cost.traps = (double)cost.hits * samples->governor->trap;
+	cost.programs = (double)cost.hits * RUN_COST + (double)(now.ns - samples->told.ns) / SECOND;
+	samples->told = now;
+	governor_samples(samples->governor, &cost);
+}
+
+static struct error *samples_work(struct samples *samples, void (*drain)(void *context),
+				  void *context)
+{
+	uint64_t now = monotonic_now();
+
+	cost_tell(samples);
+	try(large_set(samples, now));
+	if (now - samples->slice_from < SECOND)
+		return NULL;
+	try(samples_slice(samples, monotonic_now()));
+	try(period_set(samples, now));
+	if (symbols_samples_codes(samples->tracebacks->symbols) < CODES_MAX)
+		return NULL;
+	tracer_sampling(samples->tracer, false);
+	drain(context);
+	tracer_samples_forget(samples->tracer);
+	symbols_samples_forget(samples->tracebacks->symbols);
+	tracer_sampling(samples->tracer, true);
+	return NULL;
+}
+
+struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context)
+{
+	struct error *error;
+	uint64_t cpu;
+
+	drain(context);
+	cpu = cpu_now();
+	error = samples_work(samples, drain, context);
+	governor_other(samples->governor, (double)(cpu_now() - cpu) / SECOND);
+	return error;
+}
+
+struct error *samples_end(struct samples *samples)
+{
+	return samples_slice(samples, monotonic_now());
+}
+
+void samples_counters(const struct samples *samples, struct samples_counters *ret)
+{
+	struct tracer_samples_cost cost;
+
+	tracer_samples_cost(samples->tracer, &cost);
+	*ret = samples->counters;
+	ret->fault_hits = cost.fault_hits;
+	ret->large_hits = cost.large_hits;
+	ret->period = samples->period;
+	ret->large = samples->large;
+	for (size_t i = 0; i < samples->fresh; i++) {
+		if (!sample_alive(&samples->list[i]))
+			continue;
+		if (samples->list[i].kind == TMBPF_SAMPLE_BIRTH)
+			ret->blocks++;
+		else
+			ret->pages++;
+	}
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "trace/classes.h"
+#include "trace/samples_parts.h"
+
+/* Slices that are kept; of more, two become one. */
+#define SLICES_MAX 256
+/* Nanoseconds of a slice at least. */
+#define SLICE_LEAST 200000000ull
+/* Samples that are kept; of more, every second one at random, which then stands for two. */
+#define SAMPLES_MAX 16384
+
+/* Blocks of the raw domain that windows are taken to have missed are of so many bytes (estimate.h, `unseen`). */
+#define UNSEEN_SIZE 1024
+/* Who touches small chunks first is often not who keeps them: less of all growth outside than this is nobody's. */
+#define SMALL_SHARE 0.1
+
+static double random_share(struct samples *samples)
+{
+	uint64_t z = (samples->random += 0x9e3779b97f4a7c15ULL);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return ((double)((z ^ z >> 31) >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static void slices_thin(struct samples *samples)
+{
+	size_t count = samples->slice_count / 2;
+
+	for (size_t i = 0; i < count; i++) {
+		struct estimate_window slice = samples->slices[2 * i];
+
+		slice.end = slice.to = samples->slices[2 * i + 1].end;
+		samples->slices[i] = slice;
+	}
+	samples->slice_count = count;
+	for (size_t i = 0; i < samples->count; i++)
+		samples->list[i].slice /= 2;
+}
+
+static void samples_thin(struct samples *samples)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < samples->count; i++) {
+		if (random_share(samples) < 0.5)
+			continue;
+		samples->list[kept] = samples->list[i];
+		samples->list[kept++].weight *= 2;
+	}
+	samples->count = samples->fresh = kept;
+}
+
+struct error *samples_slice(struct samples *samples, uint64_t now)
+{
+	if (now < samples->slice_from + SLICE_LEAST)
+		return NULL;
+	if (samples->slice_count == SLICES_MAX)
+		slices_thin(samples);
+	try(array_reserve(&samples->slices, &samples->slice_capacity, samples->slice_count, 1,
+			  sizeof(*samples->slices)));
+	try(samples_settle(samples));
+	for (size_t i = samples->fresh; i < samples->count; i++)
+		samples->list[i].slice = (uint32_t)samples->slice_count;
+	samples->fresh = samples->count;
+	samples->slices[samples->slice_count++] = (struct estimate_window){
+		.start = samples->slice_from,
+		.end = now,
+		.from = samples->slice_from,
+		.to = now,
+	};
+	samples->slice_from = now;
+	if (samples->count > SAMPLES_MAX)
+		samples_thin(samples);
+	return NULL;
+}
+
+/* False: it is not known where it lies. */
+static bool item_fill(const struct sample *sample, bool walked, struct estimate_item *ret)
+{
+	bool birth = sample->kind == TMBPF_SAMPLE_BIRTH;
+	uint64_t size = birth && sample_alive(sample) ? sample->resident : sample->size;
+
+	if (!birth && walked && sample->place == SAMPLE_UNKNOWN)
+		return false;
+	*ret = (struct estimate_item){
+		.window = sample->slice,
+		.traceback = sample->traceback,
+		.class = birth || sample->place != SAMPLE_SMALL,
+		.count = (double)sample->weight,
+		.size = (double)size * (double)sample->weight,
+		.died = sample->died,
+	};
+	return true;
+}
+
+/* Pages are no blocks: of what a traceback holds, only its blocks count. */
+static struct error *counts_set(const struct samples *samples, struct estimate *estimate)
+{
+	cleanup_free double *counts = calloc(2 * samples->tracebacks->count + 1, sizeof(*counts));
+
+	if (!counts)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < samples->fresh; i++) {
+		const struct sample *sample = &samples->list[i];
+		bool birth = sample->kind == TMBPF_SAMPLE_BIRTH;
+
+		if (sample_alive(sample))
+			counts[2 * sample->traceback + birth] += (double)sample->weight;
+	}
+	for (size_t i = 0; i < estimate->count; i++) {
+		struct estimate_row *row = &estimate->rows[i];
+		double pages = counts[2 * row->traceback], blocks = counts[2 * row->traceback + 1];
+		double share = blocks > 0 ? blocks / (pages + blocks) : 0;
+
+		row->count.value *= share;
+		row->count.error *= share;
+		row->count_growth.value *= share;
+		row->count_growth.error *= share;
+	}
+	return NULL;
+}
+
+static struct error *sampled_estimate(struct samples *samples,
+				      const struct estimate_class classes[2],
+				      const struct outside *outside, uint64_t now,
+				      struct estimate **ret)
+{
+	cleanup_free struct estimate_item *items = calloc(samples->fresh + 1, sizeof(*items));
+	struct estimate_input input = {
+		.windows = samples->slices,
+		.window_count = samples->slice_count,
+		.items = items,
+		.classes = classes,
+		.class_count = 2,
+		.now = now,
+	};
+	cleanup(estimate_cleanup) struct estimate *estimate = NULL;
+
+	if (!items)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < samples->fresh; i++)
+		input.item_count += item_fill(&samples->list[i], outside_walked(outside),
+					      &items[input.item_count]);
+	try(estimate_create(&input, &estimate));
+	try(counts_set(samples, estimate));
+	*ret = take(estimate);
+	return NULL;
+}
+
+/*
+ * Bytes of small chunks that windows account for at most: what their survivors stand for, twice the standard error,
+ * and what they miss with a chance of 5 %.
+ */
+static double small_most(const struct estimate_input *input)
+{
+	size_t n = input->window_count;
+	cleanup_free double *sums = calloc(n + 1, sizeof(*sums));
+	double sum = 0, squares = 0, weight = 0;
+
+	for (size_t i = 0; sums && i < input->item_count; i++) {
+		const struct estimate_item *item = &input->items[i];
+		const struct estimate_window *window = &input->windows[item->window];
+
+		if (item->class == CLASSES_OUTSIDE && item->died == ESTIMATE_ALIVE)
+			sums[item->window] += item->size * (double)(window->to - window->from) /
+					      (double)(window->end - window->start);
+	}
+	for (size_t i = 0; sums && i < n; i++) {
+		const struct estimate_window *window = &input->windows[i];
+
+		sum += sums[i];
+		squares += sums[i] * sums[i];
+		weight += (double)(window->to - window->from) /
+			  (double)(window->end - window->start) / (double)n;
+	}
+	if (n > 1)
+		squares = (squares - sum * sum / (double)n) * (double)n / (double)(n - 1);
+	return sum + 2 * sqrt(squares > 0 ? squares : 0) + 3 * UNSEEN_SIZE * weight;
+}
+
+struct error *samples_estimate(struct samples *samples, const struct outside *outside,
+			       const struct estimate_input *input, struct estimate_class *classes,
+			       struct estimate **ret)
+{
+	cleanup(estimate_cleanup) struct estimate *estimate = NULL, *sampled = NULL;
+	struct estimate_class rest[2] = {classes[CLASSES_OUTSIDE], classes[CLASSES_LARGE]};
+	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth);
+
+	rest[0].growth -= small_most(input);
+	if (rest[0].growth < 0 || rest[0].growth < least)
+		rest[0].growth = 0;
+	rest[0].total = rest[0].growth;
+	classes[CLASSES_OUTSIDE].growth -= rest[0].growth;
+	classes[CLASSES_LARGE].growth = 0;
+	try(estimate_create(input, &estimate));
+	try(sampled_estimate(samples, rest, outside, input->now, &sampled));
+	try(estimate_merge(estimate, sampled));
+	*ret = take(estimate);
+	return NULL;
+}

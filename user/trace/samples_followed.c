@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <linux/ioctl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "python/arenas.h"
+#include "python/space.h"
+#include "target/glibc.h"
+#include "target/process.h"
+#include "target/resident.h"
+#include "trace/followed.h"
+#include "trace/samples_parts.h"
+
+#define HUGE_PAGE (2ULL << 20)
+/* malloc_chunk: what lies before the memory. */
+#define CHUNK_HEADER 16
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGE_PRESENT        (1ULL << 63)
+#define PAGE_FILE_OR_SHARED (1ULL << 61)
+
+/* include/uapi/linux/fs.h of Linux 6.7; the headers we build with may be older. */
+#define SCAN_IS_HUGE (1 << 6)
+struct scan_region {
+	uint64_t start, end, categories;
+};
+struct scan_arguments {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN _IOWR('f', 16, struct scan_arguments)
+
+static uint64_t monotonic_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static bool page_there(const struct samples *samples, uint64_t address)
+{
+	uint64_t entry;
+
+	if (pread(samples->pagemap, &entry, sizeof(entry), (off_t)(address / SAMPLES_PAGE * 8)) !=
+	    sizeof(entry))
+		return false;
+	return (entry & PAGE_PRESENT) && !(entry & PAGE_FILE_OR_SHARED);
+}
+
+/* What became resident with the page at ADDRESS. Before Linux 6.7 the kernel does not say: then a small page. */
+static uint64_t page_size(const struct samples *samples, uint64_t address)
+{
+	struct scan_region region;
+	struct scan_arguments arguments = {
+		.size = sizeof(arguments),
+		.start = address & ~(SAMPLES_PAGE - 1),
+		.end = (address & ~(SAMPLES_PAGE - 1)) + SAMPLES_PAGE,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.category_mask = SCAN_IS_HUGE,
+		.return_mask = SCAN_IS_HUGE,
+	};
+
+	return ioctl(samples->pagemap, SCAN, &arguments) == 1 ? HUGE_PAGE : SAMPLES_PAGE;
+}
+
+static int address_compare(const void *left, const void *right)
+{
+	const struct sample *a = *(struct sample *const *)left, *b = *(struct sample *const *)right;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	return a->time < b->time ? -1 : a->time > b->time;
+}
+
+/* Those of KIND that are alive, by address and then by time, malloc'd. */
+static struct error *alive_sort(struct samples *samples, uint8_t kind, struct sample ***ret,
+				size_t *ret_count)
+{
+	struct sample **list = calloc(samples->count + 1, sizeof(*list));
+	size_t count = 0;
+
+	if (!list)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow pages");
+	for (size_t i = 0; i < samples->count; i++)
+		if (samples->list[i].kind == kind && sample_alive(&samples->list[i]))
+			list[count++] = &samples->list[i];
+	if (count)
+		qsort(list, count, sizeof(*list), address_compare);
+	*ret = list;
+	*ret_count = count;
+	return NULL;
+}
+
+/* The first of LIST whose address is not below ADDRESS. */
+static size_t sorted_from(struct sample *const *list, size_t count, uint64_t address)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (list[middle]->address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Whether ADDRESS lies in the chunk of one of the blocks that is alive, from its header on, which malloc touches first. */
+static bool blocks_cover(struct sample *const *blocks, size_t count, uint64_t address)
+{
+	size_t i = sorted_from(blocks, count, address + CHUNK_HEADER + 1);
+
+	/* Some that have just died may lie in between; blocks alive do not overlap. */
+	for (size_t back = 0; i-- > 0 && back < 8; back++)
+		if (sample_alive(blocks[i]) &&
+		    address + CHUNK_HEADER - blocks[i]->address < blocks[i]->chunk_size)
+			return true;
+	return false;
+}
+
+/* Looks at a block of the raw domain. FIRST: it gets its chunk's size. */
+static void block_look(struct samples *samples, struct sample *block, bool first)
+{
+	uint64_t size = 0;
+	enum followed_chunk state = followed_chunk(samples->process, block->address, &size);
+
+	if (state == FOLLOWED_FREE ||
+	    (state == FOLLOWED_USED &&
+	     (size < block->size || (!first && size != block->chunk_size)))) {
+		block->died = monotonic_now();
+		return;
+	}
+	if (first)
+		block->chunk_size = size;
+	/* What is there of it stays there, as a rule. */
+	if (block->resident + 2 * SAMPLES_PAGE < block->size)
+		block->resident = resident_bytes(samples->resident, block->address,
+						 block->address + block->size);
+}
+
+/* Whoever was at an address at which another was born later is dead. */
+static void blocks_replace(struct sample **blocks, size_t count)
+{
+	for (size_t i = 0; i + 1 < count; i++)
+		if (blocks[i]->address == blocks[i + 1]->address)
+			blocks[i]->died = blocks[i + 1]->time;
+}
+
+static struct error *blocks_settle(struct samples *samples, struct sample ***ret, size_t *ret_count)
+{
+	try(alive_sort(samples, TMBPF_SAMPLE_BIRTH, ret, ret_count));
+	blocks_replace(*ret, *ret_count);
+	for (size_t i = samples->fresh; i < samples->count; i++) {
+		struct sample *sample = &samples->list[i];
+
+		if (sample->kind == TMBPF_SAMPLE_BIRTH && sample_alive(sample))
+			block_look(samples, sample, true);
+	}
+	return NULL;
+}
+
+static struct error *pages_settle(struct samples *samples, struct sample *const *blocks,
+				  size_t block_count)
+{
+	struct python_heaps heaps;
+	struct python_space *space;
+	struct error *error;
+
+	try(python_heaps_read_again(tracer_python(samples->tracer), &samples->heaps_word, &heaps));
+	error = python_space_create(tracer_python(samples->tracer), &heaps, &space);
+	python_heaps_deinit(&heaps);
+	try(error);
+	for (size_t i = samples->fresh; i < samples->count; i++) {
+		struct sample *sample = &samples->list[i];
+
+		if (sample->kind != TMBPF_SAMPLE_FAULT)
+			continue;
+		if (python_space_arena(space, sample->address) != PYTHON_NO_ARENA ||
+		    !page_there(samples, sample->address) ||
+		    blocks_cover(blocks, block_count, sample->address))
+			sample->died = sample->time;
+		else
+			sample->size = page_size(samples, sample->address);
+	}
+	python_space_destroy(space);
+	return NULL;
+}
+
+struct error *samples_settle(struct samples *samples)
+{
+	cleanup_free struct sample **blocks = NULL;
+	size_t count, kept = samples->fresh;
+
+	if (samples->fresh == samples->count)
+		return NULL;
+	try(blocks_settle(samples, &blocks, &count));
+	try(pages_settle(samples, blocks, count));
+	/* What was read of a process that ended meanwhile says nothing. */
+	try(process_check(samples->process));
+	for (size_t i = samples->fresh; i < samples->count; i++)
+		if (sample_alive(&samples->list[i]))
+			samples->list[kept++] = samples->list[i];
+	samples->count = kept;
+	return NULL;
+}
+
+static void page_look(struct samples *samples, struct sample *page, struct sample *const *blocks,
+		      size_t block_count)
+{
+	enum followed_chunk state = FOLLOWED_UNKNOWN;
+	uint64_t size = 0;
+
+	if (page->chunk)
+		state = followed_chunk(samples->process, page->chunk, &size);
+	if (!page_there(samples, page->address) || state == FOLLOWED_FREE ||
+	    (state == FOLLOWED_USED && page->chunk_size && size != page->chunk_size) ||
+	    blocks_cover(blocks, block_count, page->address))
+		page->died = monotonic_now();
+	else if (state == FOLLOWED_USED)
+		page->chunk_size = size;
+}
+
+struct error *samples_look(struct samples *samples)
+{
+	cleanup_free struct sample **blocks = NULL;
+	uint64_t began = monotonic_now();
+	struct error *error;
+	size_t count;
+
+	for (size_t i = 0; i < samples->fresh; i++)
+		if (samples->list[i].kind == TMBPF_SAMPLE_BIRTH && sample_alive(&samples->list[i]))
+			block_look(samples, &samples->list[i], false);
+	try(alive_sort(samples, TMBPF_SAMPLE_BIRTH, &blocks, &count));
+	for (size_t i = 0; i < samples->fresh; i++)
+		if (samples->list[i].kind == TMBPF_SAMPLE_FAULT && sample_alive(&samples->list[i]))
+			page_look(samples, &samples->list[i], blocks, count);
+	error = process_check(samples->process);
+	/* What was read of a process that ended meanwhile says nothing. */
+	for (size_t i = 0; error && i < samples->fresh; i++)
+		if (!sample_alive(&samples->list[i]) && samples->list[i].died >= began)
+			samples->list[i].died = ESTIMATE_ALIVE;
+	return error;
+}
+
+/* A chunk that a page was touched in is what it was, or the page's owner is dead. */
+static void page_place(struct sample *page, const struct glibc_chunk *chunk)
+{
+	if (glibc_state_free(chunk->state) ||
+	    (page->chunk && (page->chunk != chunk->address || page->usable != chunk->size))) {
+		page->ending = true;
+		return;
+	}
+	page->chunk = chunk->address;
+	page->usable = chunk->size;
+	page->place = chunk->size < TRACER_LARGE_LEAST ? SAMPLE_SMALL : SAMPLE_LARGE;
+}
+
+/* Chunks come by address, but for a few turns. */
+static void chunk_see(void *context, const struct glibc_chunk *chunk)
+{
+	struct samples *samples = context;
+	uint64_t start = chunk->address - CHUNK_HEADER;
+
+	if (start < samples->chunk_last)
+		samples->cursor = sorted_from(samples->sorted, samples->sorted_count, start);
+	samples->chunk_last = start;
+	while (samples->cursor < samples->sorted_count &&
+	       samples->sorted[samples->cursor]->address < start)
+		samples->cursor++;
+	while (samples->cursor < samples->sorted_count &&
+	       samples->sorted[samples->cursor]->address < start + chunk->total)
+		page_place(samples->sorted[samples->cursor++], chunk);
+}
+
+struct error *samples_walk_begin(struct samples *samples, struct outside_visitor *ret)
+{
+	free(samples->sorted);
+	samples->sorted = NULL;
+	samples->cursor = samples->sorted_count = 0;
+	samples->chunk_last = 0;
+	try(alive_sort(samples, TMBPF_SAMPLE_FAULT, &samples->sorted, &samples->sorted_count));
+	*ret = (struct outside_visitor){chunk_see, samples};
+	return NULL;
+}
+
+void samples_walk_end(struct samples *samples, const struct outside *outside)
+{
+	for (size_t i = 0; i < samples->sorted_count; i++) {
+		struct sample *page = samples->sorted[i];
+		bool ending = page->ending;
+
+		page->ending = false;
+		/* Of a walk that failed, nothing. In a heap, but in no chunk, is what is free at its end. */
+		if (!outside_walked(outside))
+			continue;
+		if (ending ||
+		    (page->place == SAMPLE_UNKNOWN && outside_in_heap(outside, page->address)))
+			page->died = monotonic_now();
+		else if (page->place == SAMPLE_UNKNOWN)
+			page->place = SAMPLE_OTHER;
+	}
+	free(samples->sorted);
+	samples->sorted = NULL;
+	samples->sorted_count = 0;
+}

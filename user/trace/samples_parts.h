@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the samples*.c files share. */
+#ifndef TMBPF_TRACE_SAMPLES_PARTS_H
+#define TMBPF_TRACE_SAMPLES_PARTS_H
+
+#include "trace/samples.h"
+#include "trace/tracer.h"
+
+#define SAMPLES_PAGE 4096ULL
+
+enum sample_place {
+	SAMPLE_UNKNOWN, /* no walk has seen it yet */
+	SAMPLE_SMALL,   /* in a small chunk of malloc's */
+	SAMPLE_LARGE,   /* in a large one */
+	SAMPLE_OTHER,   /* in no chunk of malloc's */
+};
+
+struct sample {
+	uint64_t address, size; /* of a birth what was asked for, of a fault what became resident */
+	uint64_t weight;
+	uint64_t time, died;
+	uint64_t resident;   /* of a birth: bytes that are there */
+	uint64_t chunk;      /* what malloc() returned: of a fault as far as it is known, else 0 */
+	uint64_t usable;     /* of that of a fault: bytes, by the walk */
+	uint64_t chunk_size; /* as its header says; 0: it was not asked yet */
+	uint32_t slice, traceback;
+	uint8_t kind;  /* enum tmbpf_sample_kind */
+	uint8_t place; /* enum sample_place */
+	bool ending;   /* the walk at hand found it dead */
+};
+
+struct samples {
+	struct tracer *tracer;
+	struct process *process;
+	struct tracebacks *tracebacks;
+	struct governor *governor;
+	struct resident *resident;
+	int pagemap;
+	uint64_t random;
+	uint64_t heaps_word; /* of pymalloc's; see python_heaps_read_again() */
+
+	struct sample *list; /* by slice; from FRESH on those of the slice at hand */
+	size_t count, capacity, fresh;
+	struct estimate_window *slices;
+	size_t slice_count, slice_capacity;
+	uint64_t slice_from;
+	struct sample **sorted; /* faults alive, by address: during a walk */
+	size_t sorted_count, cursor;
+	uint64_t chunk_last;
+
+	uint64_t period, minor_faults; /* the process's, when the period was looked at last */
+	uint64_t looked;               /* when that was */
+	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
+	bool large;
+	uint64_t large_since, large_next; /* attached since; not again before */
+	uint64_t large_hits;              /* when it was attached */
+	unsigned int large_refused;
+	struct tracer_samples_cost told; /* to the governor */
+	struct samples_counters counters;
+};
+
+static inline bool sample_alive(const struct sample *sample)
+{
+	return sample->died == ESTIMATE_ALIVE;
+}
+
+/* samples_followed.c */
+/* Looks at what came in the slice at hand, and drops what did not outlive it. */
+struct error *samples_settle(struct samples *samples);
+/* samples_estimate.c */
+/* Ends the slice at hand, at NOW. */
+struct error *samples_slice(struct samples *samples, uint64_t now);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Tracebacks by an index: what blocks that are followed refer to. All in the table are held (symbols.h). */
+#ifndef TMBPF_TRACE_TRACEBACKS_H
+#define TMBPF_TRACE_TRACEBACKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/lookup.h"
+#include "trace/symbols.h"
+
+struct error;
+
+struct tracebacks { /* all zero but SYMBOLS is an empty table */
+	struct symbols *symbols;
+	struct symbols_traceback **list;
+	size_t count, capacity;
+	struct lookup lookup;
+};
+
+/* The index of TRACEBACK (NULL: none is known), which is taken over: also if this fails. */
+struct error *tracebacks_index(struct tracebacks *tracebacks, struct symbols_traceback *traceback,
+			       uint32_t *ret);
+/* NULL if there is none of that index. */
+const struct symbols_traceback *tracebacks_get(const struct tracebacks *tracebacks, uint32_t index);
+/* Releases all; the table is empty then. */
+void tracebacks_clear(struct tracebacks *tracebacks);
+void tracebacks_deinit(struct tracebacks *tracebacks);
+
+#endif

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "target/process.h"
+#include "trace/kernel.h"
+#include "trace/sites.h"
+#include "trace/tracer_parts.h"
+
+/* How often events are opened anew as threads were started meanwhile; then those are left out. */
+#define THREADS_LOOKS 8
+
+/* Opens the event on the thread TID, not yet counting; a negative errno. */
+static int fault_open(pid_t tid, uint64_t period)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_PAGE_FAULTS,
+		.sample_period = period,
+		.sample_type = PERF_SAMPLE_ADDR,
+		.disabled = 1,
+		.inherit = 1, /* threads to come, but no fork's child */
+		.inherit_thread = 1,
+		.exclude_hv = 1,
+	};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int tid_compare(const void *left, const void *right)
+{
+	pid_t a = *(const pid_t *)left, b = *(const pid_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The ids of its threads, ascending, as we know them. */
+static struct error *threads_list(const struct tracer *tracer, pid_t **ret, size_t *ret_count)
+{
+	cleanup_free pid_t *tids = NULL;
+	cleanup_dir DIR *directory = NULL;
+	size_t count = 0, capacity = 0;
+	const struct dirent *entry;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)tracer->process->pid);
+	directory = opendir(path);
+	if (!directory) {
+		int number = errno;
+
+		try(process_check(tracer->process));
+		return error_create_errno(ERROR_FAILED, number, "cannot read %s", path);
+	}
+	while ((entry = readdir(directory))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (tid <= 0)
+			continue;
+		try(array_reserve(&tids, &capacity, count, 1, sizeof(*tids)));
+		tids[count++] = tid;
+	}
+	if (count)
+		qsort(tids, count, sizeof(*tids), tid_compare);
+	*ret = take(tids);
+	*ret_count = count;
+	return NULL;
+}
+
+struct faults { /* events being opened */
+	int *fds;
+	size_t count, capacity;
+};
+
+static void faults_deinit(struct faults *faults)
+{
+	for (size_t i = 0; i < faults->count; i++)
+		close(faults->fds[i]);
+	free(faults->fds);
+	*faults = (struct faults){0};
+}
+
+static struct error *fault_add(const struct tracer *tracer, struct faults *faults, pid_t tid,
+			       uint64_t period)
+{
+	int fd;
+
+	try(array_reserve(&faults->fds, &faults->capacity, faults->count, 1, sizeof(int)));
+	fd = fault_open(tid, period);
+	if (fd == -ESRCH)
+		return NULL; /* it has just ended */
+	if (fd < 0)
+		return error_create_errno(ERROR_FAILED, fd,
+					  "cannot sample page faults of thread %d", tid);
+	faults->fds[faults->count++] = fd;
+	if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, bpf_program__fd(tracer->skeleton->progs.page_fault)))
+		return error_create_errno(ERROR_FAILED, errno,
+					  "cannot sample page faults of thread %d", tid);
+	return NULL;
+}
+
+/* Whether all of AFTER are among BEFORE; both ascending. */
+static bool threads_within(const pid_t *after, size_t after_count, const pid_t *before,
+			   size_t before_count)
+{
+	for (size_t i = 0; i < after_count; i++)
+		if (!bsearch(&after[i], before, before_count, sizeof(*before), tid_compare))
+			return false;
+	return true;
+}
+
+/* Opens events on all threads. RET_WHOLE: none of them was started meanwhile by one that had no event yet. */
+static struct error *faults_open(const struct tracer *tracer, uint64_t period,
+				 struct faults *faults, bool *ret_whole)
+{
+	cleanup_free pid_t *before = NULL, *after = NULL;
+	size_t before_count, after_count;
+
+	try(threads_list(tracer, &before, &before_count));
+	for (size_t i = 0; i < before_count; i++)
+		try(fault_add(tracer, faults, before[i], period));
+	try(threads_list(tracer, &after, &after_count));
+	*ret_whole = threads_within(after, after_count, before, before_count);
+	return NULL;
+}
+
+/* A descriptor for each thread is more than processes usually get. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+struct error *tracer_faults_open(struct tracer *tracer, uint64_t period)
+{
+	cleanup(faults_deinit) struct faults faults = {0};
+	bool whole = false;
+
+	descriptors_raise();
+	/*
+	 * A thread that was started meanwhile may have an event of its creator's or none: which cannot be told, and
+	 * two would count double. So once more from the start.
+	 */
+	for (int i = 0; i < THREADS_LOOKS && !whole; i++) {
+		faults_deinit(&faults);
+		try(faults_open(tracer, period, &faults, &whole));
+	}
+	tracer_faults_close(tracer);
+	for (size_t i = 0; i < faults.count; i++)
+		ioctl(faults.fds[i], PERF_EVENT_IOC_ENABLE, 0);
+	tracer->fault_fds = take(faults.fds);
+	tracer->fault_count = faults.count;
+	faults.count = 0;
+	return NULL;
+}
+
+void tracer_faults_close(struct tracer *tracer)
+{
+	for (size_t i = 0; i < tracer->fault_count; i++)
+		close(tracer->fault_fds[i]);
+	free(tracer->fault_fds);
+	tracer->fault_fds = NULL;
+	tracer->fault_count = 0;
+}
+
+static struct error *group_attach(struct tracer *tracer, size_t index)
+{
+	const struct tmbpf_bpf *skeleton = tracer->skeleton;
+	uint32_t room = sites_count(tracer->sites);
+	cleanup_free uint64_t *offsets = calloc(room + 1, sizeof(*offsets));
+	cleanup_free uint64_t *cookies = calloc(room + 1, sizeof(*cookies));
+	struct probes probes;
+
+	if (!offsets || !cookies)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
+	sites_group_raw(tracer->sites, index, offsets, cookies, &probes);
+	if (!probes.count)
+		return NULL;
+	probes.session &= skeleton->rodata->cfg.large_returns;
+	try(probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_large_session
+							 : skeleton->progs.probe_large),
+			  &probes, tracer->process->pid,
+			  &tracer->large_links[tracer->large_count]));
+	tracer->large_count++;
+	return NULL;
+}
+
+struct error *tracer_large_attach(struct tracer *tracer)
+{
+	size_t count = sites_group_count(tracer->sites);
+
+	if (tracer->large_count)
+		return NULL;
+	tracer->large_links = calloc(count + 1, sizeof(*tracer->large_links));
+	if (!tracer->large_links)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
+	for (size_t i = 0; i < count; i++) {
+		struct error *error = group_attach(tracer, i);
+
+		if (!error)
+			continue;
+		tracer_large_detach(tracer);
+		return error;
+	}
+	return sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns));
+}
+
+void tracer_large_detach(struct tracer *tracer)
+{
+	for (size_t i = 0; i < tracer->large_count; i++)
+		close(tracer->large_links[i]);
+	free(tracer->large_links);
+	tracer->large_links = NULL;
+	tracer->large_count = 0;
+}
+
+void tracer_sampling(struct tracer *tracer, bool on)
+{
+	__atomic_store_n(&tracer->skeleton->bss->state.sampling, on, __ATOMIC_SEQ_CST);
+}
+
+void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost *ret)
+{
+	const __typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+
+	ret->fault_hits = state->fault_hits;
+	ret->large_hits = state->large_hits;
+	ret->ns = state->sample_ns;
+}
+
+void tracer_samples_forget(struct tracer *tracer)
+{
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.sampled_codes), sizeof(uint64_t));
+}
