@@ -412,6 +412,44 @@ static void test_large(void **state)
 	assert_found("large", &simulation, 1, 0);
 }
 
+/* By line: rows of tracebacks that are of one line become one, and what they say adds up. */
+static void test_groups(void **state)
+{
+	static const struct simulation simulation = {
+		.lines = {{SIMULATION_LEAK, 0, .count = 4},
+			  {SIMULATION_LEAK, 0, .count = 1},
+			  {SIMULATION_CHURN, 0, .count = 5, .life = 5}},
+		.classes = {{.size = 96}},
+		.requests = 200,
+		.busy = 0.3,
+		.seconds = 60,
+		.warm_up = 2,
+		.span = 4,
+		.census = 2,
+	};
+	static const uint32_t groups[SIMULATION_LINES] = {0, 0, 2};
+	cleanup(simulation_cleanup) struct simulation_player *player =
+		simulation_create(&simulation);
+	cleanup(estimate_cleanup) struct estimate *apart = NULL, *together = NULL;
+	struct estimate_input input;
+
+	(void)state;
+	simulation_play(player, 1);
+	input = *simulation_input(player);
+	support_ok(estimate_create(&input, &apart));
+	input.groups = groups;
+	support_ok(estimate_create(&input, &together));
+	assert_int_equal(apart->count, 3);
+	assert_int_equal(together->count, 2);
+	assert_int_equal(together->rows[0].traceback, 0);
+	assert_true(growth_of(apart, 1) > 0);
+	assert_true(fabs(growth_of(together, 0) / (growth_of(apart, 0) + growth_of(apart, 1)) - 1) <
+		    1e-6);
+	assert_true(fabs(growth_of(together, 2) - growth_of(apart, 2)) <=
+		    1e-6 * growth_of(apart, 0));
+	assert_true(fabs(together->attributed / apart->attributed - 1) < 1e-6);
+}
+
 static void test_nothing(void **state)
 {
 	static const struct estimate_input nothing = {.now = 1};
@@ -434,7 +472,7 @@ int main(void)
 		cmocka_unit_test(test_steady),      cmocka_unit_test(test_long_lived),
 		cmocka_unit_test(test_worker),      cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_thinned),     cmocka_unit_test(test_native),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_large),       cmocka_unit_test(test_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

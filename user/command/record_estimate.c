@@ -26,7 +26,7 @@ struct error *record_estimate(struct session *session, symbols_visitor add, void
 
 	if (!session->burst)
 		return NULL; /* its interpreter has not begun yet */
-	try(burst_estimate(session->burst, true, &estimate));
+	try(burst_estimate(session->burst, BURST_BY_TRACEBACK, true, &estimate));
 	for (size_t i = 0; i < estimate->count; i++) {
 		const struct estimate_row *row = &estimate->rows[i];
 		struct symbols_row values = {
@@ -70,7 +70,7 @@ static struct error *status_growth(struct session *session, json_object *reply)
 	double held = 0, blocks = 0;
 
 	json_object_object_add(reply, "growth", rows);
-	try(burst_estimate(session->burst, false, &estimate));
+	try(burst_estimate(session->burst, BURST_BY_LINE, false, &estimate));
 	for (size_t i = 0; i < estimate->count; i++) {
 		held += estimate->rows[i].size.value;
 		blocks += estimate->rows[i].count.value;

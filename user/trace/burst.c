@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/burst.h"
+#include "trace/burst_parts.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -33,50 +33,6 @@
 #define GUARD_SHARE 0.3
 /* A census may take this share of one CPU, on average. */
 #define CENSUS_SHARE 0.003
-/* An estimate is good for so long (nanoseconds), unless another one is asked for. */
-#define ESTIMATE_AGE 5000000000ull
-
-struct window {
-	struct estimate_window window;
-	double scale; /* births that one followed stands for */
-};
-
-struct burst {
-	struct tracer *tracer;
-	struct symbols *symbols;
-	struct process *process;
-	void (*drain)(void *context);
-	void *drain_context;
-	struct classes *classes;
-	struct python_pools *pools;
-	struct followed_heap look;
-	struct governor governor;
-	double disturbance; /* seconds: what attaching and removing costs the target */
-	uint64_t random;
-
-	struct window *windows;
-	size_t window_count, window_capacity;
-	struct followed *followed; /* by window */
-	size_t followed_count, followed_capacity;
-	struct tracebacks tracebacks;
-	struct samples *samples;
-	char *samples_failed; /* why there are none */
-
-	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
-	uint64_t census_next;
-	struct estimate *estimate;
-	uint64_t estimated; /* when */
-	uint64_t looked;    /* when those that are followed were looked at last */
-	struct burst_counters counters;
-};
-
-static uint64_t clock_now(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 static double random_share(struct burst *burst)
 {
@@ -153,8 +109,7 @@ static void burst_forget(struct burst *burst)
 		samples_clear(burst->samples);
 	tracebacks_clear(&burst->tracebacks);
 	burst->window_count = burst->followed_count = 0;
-	estimate_destroy(burst->estimate);
-	burst->estimate = NULL;
+	burst_estimates_forget(burst);
 }
 
 void burst_destroy(struct burst *burst)
@@ -172,7 +127,7 @@ void burst_destroy(struct burst *burst)
 	free(burst);
 }
 
-static struct error *census_take(struct burst *burst, bool keep)
+struct error *burst_census(struct burst *burst, bool keep)
 {
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
 	struct outside_visitor visitor = {0};
@@ -207,7 +162,7 @@ struct error *burst_clear(struct burst *burst)
 			   burst->pools);
 	memset(&burst->counters, 0, sizeof(burst->counters));
 	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
-	try(census_take(burst, true));
+	try(burst_census(burst, true));
 	governor_begin(&burst->governor);
 	burst->began = burst->from = burst->looked = clock_now(CLOCK_MONOTONIC);
 	window_plan(burst);
@@ -226,7 +181,7 @@ int burst_wait(const struct burst *burst, int most)
 							    : most;
 }
 
-static struct error *survivors_look(struct burst *burst)
+struct error *burst_look(struct burst *burst)
 {
 	cleanup_free struct followed **list = calloc(burst->followed_count + 1, sizeof(*list));
 	struct error *error;
@@ -492,7 +447,7 @@ static struct error *window_take(struct burst *burst)
 	window.window.to = burst->from + (uint64_t)(burst->governor.span * 1e9);
 	if (window.window.to < window.window.end)
 		window.window.to = window.window.end;
-	try(survivors_look(burst));
+	try(burst_look(burst));
 	reborn_mark(burst, harvest.order, harvest.count, window.window.start);
 	followed = burst->followed_count;
 	error = survivors_add(burst, harvest.list, harvest.listed, &window.scale);
@@ -521,166 +476,10 @@ struct error *burst_tick(struct burst *burst)
 	if (burst->samples)
 		try(samples_tick(burst->samples, burst->drain, burst->drain_context));
 	if (now >= burst->census_next)
-		try(census_take(burst, true));
+		try(burst_census(burst, true));
 	if (burst->governor.stopped || now < burst->next)
 		return NULL;
 	/* What fails is not tried again at once. */
 	burst->next = now + (uint64_t)(burst->governor.span * 1e9);
 	return window_take(burst);
-}
-
-static struct error *items_fill(struct burst *burst, struct estimate_item **ret, size_t *ret_count)
-{
-	size_t count = 0;
-	cleanup_free struct estimate_item *items =
-		calloc(burst->followed_count + 1, sizeof(*items));
-
-	if (!items)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	for (size_t i = 0; i < burst->followed_count; i++) {
-		const struct followed *block = &burst->followed[i];
-		double scale = burst->windows[block->window].scale;
-		bool large = block->raw && block->size >= TRACER_LARGE_LEAST;
-
-		if (large && burst->samples)
-			continue; /* theirs */
-		items[count++] = (struct estimate_item){
-			.window = block->window,
-			.traceback = block->traceback,
-			.class = large ? CLASSES_LARGE : block->class,
-			.count = scale,
-			.size = (double)block->size * scale,
-			.died = block->died,
-			.reborn = block->reborn,
-		};
-	}
-	*ret = take(items);
-	*ret_count = count;
-	return NULL;
-}
-
-static struct error *estimate_make(struct burst *burst, uint64_t now)
-{
-	cleanup_free struct estimate_window *windows =
-		calloc(burst->window_count + 1, sizeof(*windows));
-	cleanup_free struct estimate_item *items = NULL;
-	cleanup_free struct estimate_class *classes = NULL;
-	struct estimate_input input = {.windows = windows, .now = now};
-	struct estimate *estimate;
-
-	if (!windows)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	for (size_t i = 0; i < burst->window_count; i++)
-		windows[i] = burst->windows[i].window;
-	/* The last one stands for all the time since. */
-	if (burst->window_count)
-		windows[burst->window_count - 1].to = now;
-	try(items_fill(burst, &items, &input.item_count));
-	try(classes_list(burst->classes, &classes, &input.class_count));
-	input.window_count = burst->window_count;
-	input.items = items;
-	input.classes = classes;
-	if (burst->samples)
-		try(samples_estimate(burst->samples, classes_outside(burst->classes), &input,
-				     classes, &estimate));
-	else
-		try(estimate_create(&input, &estimate));
-	estimate_destroy(burst->estimate);
-	burst->estimate = estimate;
-	burst->estimated = now;
-	return NULL;
-}
-
-static bool process_gone(struct process *process)
-{
-	struct error *error = process_check(process);
-
-	error_destroy(error);
-	return error != NULL;
-}
-
-/* Looks at what is followed and takes a census; or finds that the process has gone meanwhile. */
-static struct error *all_look(struct burst *burst, bool *ret_gone)
-{
-	struct error *error;
-
-	burst->drain(burst->drain_context);
-	error = survivors_look(burst);
-	if (!error && burst->samples)
-		error = samples_end(burst->samples);
-	if (!error)
-		error = census_take(burst, false);
-	if (!error || !process_gone(burst->process))
-		return error;
-	error_destroy(error);
-	*ret_gone = true;
-	return NULL;
-}
-
-struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret)
-{
-	uint64_t now = clock_now(CLOCK_MONOTONIC), cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	bool gone = process_gone(burst->process);
-
-	if (!gone && burst->estimate && !fresh && now - burst->estimated <= ESTIMATE_AGE) {
-		*ret = burst->estimate;
-		return NULL;
-	}
-	if (!gone)
-		try(all_look(burst, &gone));
-	/* Of a process that has gone, what was known last, as of then. */
-	try(estimate_make(burst, gone ? burst->looked : clock_now(CLOCK_MONOTONIC)));
-	governor_other(&burst->governor, (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9);
-	*ret = burst->estimate;
-	return NULL;
-}
-
-double burst_seconds(const struct burst *burst)
-{
-	return burst->estimated > burst->began ? (double)(burst->estimated - burst->began) / 1e9
-					       : 0;
-}
-
-struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
-			  symbols_visitor visit, void *context)
-{
-	return symbols_traceback_visit(
-		burst->symbols, tracebacks_get(&burst->tracebacks, traceback), row, visit, context);
-}
-
-void burst_counters(const struct burst *burst, struct burst_counters *ret)
-{
-	*ret = burst->counters;
-	for (size_t i = 0; i < burst->followed_count; i++)
-		ret->survivors += burst->followed[i].died == ESTIMATE_ALIVE;
-	classes_totals(burst->classes, &ret->bytes, &ret->growth);
-	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(burst->classes);
-	ret->unread = python_pools_unread(burst->pools);
-	if (burst->samples)
-		samples_counters(burst->samples, &ret->samples);
-	ret->samples_failed = burst->samples_failed;
-}
-
-uint64_t burst_period(const struct burst *burst)
-{
-	double spans = 0, windows = 0;
-
-	for (size_t i = 0; i < burst->window_count; i++) {
-		const struct estimate_window *window = &burst->windows[i].window;
-
-		spans += (double)(window->to - window->from);
-		windows += (double)(window->end - window->start) / burst->windows[i].scale;
-	}
-	return windows > 0 ? (uint64_t)(spans / windows + 0.5) : 0;
-}
-
-double burst_share(const struct burst *burst)
-{
-	return governor_share(&burst->governor,
-			      (double)(clock_now(CLOCK_MONOTONIC) - burst->began) / 1e9);
-}
-
-const struct governor *burst_governor(const struct burst *burst)
-{
-	return &burst->governor;
 }

@@ -45,8 +45,14 @@ struct error *burst_tick(struct burst *burst);
 /* Begins anew: what was seen until now is forgotten. */
 struct error *burst_clear(struct burst *burst);
 
-/* Looks at all that is followed, takes a census, and estimates. FRESH: also if the last one is of just now. */
-struct error *burst_estimate(struct burst *burst, bool fresh, const struct estimate **ret);
+enum burst_by { BURST_BY_TRACEBACK, BURST_BY_LINE, BURST_BYS }; /* what an estimate's rows are of */
+
+/*
+ * Looks at all that is followed, takes a census, and estimates, BY traceback or by its most recent frame's line: then a row's
+ * traceback is any one of that line. FRESH: also if the last one is of just now.
+ */
+struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
+			     const struct estimate **ret);
 /* Seconds from the first census to the last estimate's: the time that its growth is of. */
 double burst_seconds(const struct burst *burst);
 /* Hands the traceback of a row to VISIT, with the numbers of ROW. */

@@ -487,6 +487,37 @@ static struct error *work_init(struct estimate_work *work, const struct estimate
 	return NULL;
 }
 
+struct grouped {                   /* an item with what is known of it */
+	struct estimate_item item; /* first: see item_compare() */
+	double chance, stay, life;
+};
+
+/* From now on TRACEBACK is the group's number; items are sorted by that. */
+static struct error *items_group(struct estimate_work *work)
+{
+	size_t count = work->input->item_count;
+	cleanup_free struct grouped *list = NULL;
+
+	if (!work->input->groups)
+		return NULL;
+	list = calloc(count + 1, sizeof(*list));
+	if (!list)
+		return no_memory();
+	for (size_t i = 0; i < count; i++) {
+		list[i] = (struct grouped){work->items[i], work->chances[i], work->stays[i],
+					   work->lives[i]};
+		list[i].item.traceback = work->input->groups[list[i].item.traceback];
+	}
+	qsort(list, count, sizeof(*list), item_compare);
+	for (size_t i = 0; i < count; i++) {
+		work->items[i] = list[i].item;
+		work->chances[i] = list[i].chance;
+		work->stays[i] = list[i].stay;
+		work->lives[i] = list[i].life;
+	}
+	return NULL;
+}
+
 static size_t traceback_items(const struct estimate_work *work, size_t first)
 {
 	size_t end = first;
@@ -536,6 +567,7 @@ struct error *estimate_create(const struct estimate_input *input, struct estimat
 		estimate_lives(&work, i, count);
 		try(estimate_chances(&work, i, count));
 	}
+	try(items_group(&work));
 	try(classes_sum(&work));
 	for (size_t i = 0; i < work.used_count; i++)
 		class_calibrate(&work, &work.used[i]);

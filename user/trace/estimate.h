@@ -100,6 +100,11 @@ struct estimate_input {
 	size_t item_count;
 	const struct estimate_class *classes;
 	size_t class_count;
+	/*
+	 * What each traceback is counted to, a number below theirs: rows are of these then, though how long things live is
+	 * told by traceback. NULL: rows are of tracebacks.
+	 */
+	const uint32_t *groups;
 	uint64_t now;
 };
 

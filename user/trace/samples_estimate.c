@@ -102,7 +102,8 @@ static bool item_fill(const struct sample *sample, bool walked, struct estimate_
 }
 
 /* Pages are no blocks: of what a traceback holds, only its blocks count. */
-static struct error *counts_set(const struct samples *samples, struct estimate *estimate)
+static struct error *counts_set(const struct samples *samples, const uint32_t *groups,
+				struct estimate *estimate)
 {
 	cleanup_free double *counts = calloc(2 * samples->tracebacks->count + 1, sizeof(*counts));
 
@@ -110,10 +111,11 @@ static struct error *counts_set(const struct samples *samples, struct estimate *
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
 	for (size_t i = 0; i < samples->fresh; i++) {
 		const struct sample *sample = &samples->list[i];
+		uint32_t group = groups ? groups[sample->traceback] : sample->traceback;
 		bool birth = sample->kind == TMBPF_SAMPLE_BIRTH;
 
 		if (sample_alive(sample))
-			counts[2 * sample->traceback + birth] += (double)sample->weight;
+			counts[2 * group + birth] += (double)sample->weight;
 	}
 	for (size_t i = 0; i < estimate->count; i++) {
 		struct estimate_row *row = &estimate->rows[i];
@@ -130,8 +132,8 @@ static struct error *counts_set(const struct samples *samples, struct estimate *
 
 static struct error *sampled_estimate(struct samples *samples,
 				      const struct estimate_class classes[2],
-				      const struct outside *outside, uint64_t now,
-				      struct estimate **ret)
+				      const struct outside *outside,
+				      const struct estimate_input *windows, struct estimate **ret)
 {
 	cleanup_free struct estimate_item *items = calloc(samples->fresh + 1, sizeof(*items));
 	struct estimate_input input = {
@@ -140,7 +142,8 @@ static struct error *sampled_estimate(struct samples *samples,
 		.items = items,
 		.classes = classes,
 		.class_count = 2,
-		.now = now,
+		.groups = windows->groups,
+		.now = windows->now,
 	};
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL;
 
@@ -150,7 +153,7 @@ static struct error *sampled_estimate(struct samples *samples,
 		input.item_count += item_fill(&samples->list[i], outside_walked(outside),
 					      &items[input.item_count]);
 	try(estimate_create(&input, &estimate));
-	try(counts_set(samples, estimate));
+	try(counts_set(samples, input.groups, estimate));
 	*ret = take(estimate);
 	return NULL;
 }
@@ -201,7 +204,7 @@ struct error *samples_estimate(struct samples *samples, const struct outside *ou
 	classes[CLASSES_OUTSIDE].growth -= rest[0].growth;
 	classes[CLASSES_LARGE].growth = 0;
 	try(estimate_create(input, &estimate));
-	try(sampled_estimate(samples, rest, outside, input->now, &sampled));
+	try(sampled_estimate(samples, rest, outside, input, &sampled));
 	try(estimate_merge(estimate, sampled));
 	*ret = take(estimate);
 	return NULL;

@@ -49,6 +49,16 @@ struct symbols_traceback;
 
 /* What STACK means, held once more; NULL if that is not known. */
 struct symbols_traceback *symbols_hold(struct symbols *symbols, uint32_t stack);
+/*
+ * The line of TRACEBACK's most recent frame: equal for equal file names and line numbers, for as long as one traceback of
+ * that line is held. NULL is a traceback too: of no line.
+ */
+struct symbols_line {
+	const void *filename;
+	uint64_t lineno;
+};
+
+struct symbols_line symbols_traceback_line(const struct symbols_traceback *traceback);
 void symbols_release(struct symbols *symbols, struct symbols_traceback *traceback);
 
 /* The traceback of a SAMPLE record, held once more; NULL: there was none, or no memory. */

@@ -60,6 +60,18 @@ static struct error *stack_visit(struct symbols *symbols, uint32_t id,
 	return row_visit(symbols->stacks[id].row, visited, visit, context);
 }
 
+struct symbols_line symbols_traceback_line(const struct symbols_traceback *traceback)
+{
+	const struct row *row = (const struct row *)traceback;
+	struct symbols_line line = {0};
+
+	if (row && row->nframe) {
+		line.filename = row->frames[0].filename;
+		line.lineno = row->frames[0].lineno;
+	}
+	return line;
+}
+
 struct error *symbols_traceback_visit(struct symbols *symbols,
 				      const struct symbols_traceback *traceback,
 				      const struct symbols_row *row, symbols_visitor visit,

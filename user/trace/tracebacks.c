@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "trace/tracebacks.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -48,6 +50,46 @@ struct error *tracebacks_index(struct tracebacks *tracebacks, struct symbols_tra
 const struct symbols_traceback *tracebacks_get(const struct tracebacks *tracebacks, uint32_t index)
 {
 	return index < tracebacks->count ? tracebacks->list[index] : NULL;
+}
+
+struct lines { /* the first traceback of each line */
+	const struct tracebacks *tracebacks;
+	struct lookup lookup;
+};
+
+static void lines_deinit(struct lines *lines)
+{
+	lookup_deinit(&lines->lookup);
+}
+
+static bool line_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct lines *lines = context;
+	struct symbols_line line = symbols_traceback_line(lines->tracebacks->list[position]);
+
+	return memcmp(&line, key, sizeof(line)) == 0;
+}
+
+struct error *tracebacks_lines(const struct tracebacks *tracebacks, uint32_t **ret)
+{
+	cleanup(lines_deinit) struct lines lines = {.tracebacks = tracebacks};
+	cleanup_free uint32_t *first = calloc(tracebacks->count + 1, sizeof(*first));
+
+	if (!first)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < tracebacks->count; i++) {
+		struct symbols_line line = symbols_traceback_line(tracebacks->list[i]);
+		uint64_t hash = lookup_hash(0, &line, sizeof(line));
+		uint32_t found = lookup_find(&lines.lookup, hash, line_equal, &lines, &line);
+
+		if (found == LOOKUP_NONE) {
+			found = (uint32_t)i;
+			try(lookup_add(&lines.lookup, hash, found));
+		}
+		first[i] = found;
+	}
+	*ret = take(first);
+	return NULL;
 }
 
 void tracebacks_clear(struct tracebacks *tracebacks)

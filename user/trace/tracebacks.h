@@ -23,6 +23,8 @@ struct error *tracebacks_index(struct tracebacks *tracebacks, struct symbols_tra
 			       uint32_t *ret);
 /* NULL if there is none of that index. */
 const struct symbols_traceback *tracebacks_get(const struct tracebacks *tracebacks, uint32_t index);
+/* For each index the least one of the same line (symbols_traceback_line()); malloc'd, and room for one more. */
+struct error *tracebacks_lines(const struct tracebacks *tracebacks, uint32_t **ret);
 /* Releases all; the table is empty then. */
 void tracebacks_clear(struct tracebacks *tracebacks);
 void tracebacks_deinit(struct tracebacks *tracebacks);

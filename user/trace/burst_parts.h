@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What burst.c, which opens windows, and burst_estimate.c, which tells what they show, share. */
+#ifndef TMBPF_TRACE_BURST_PARTS_H
+#define TMBPF_TRACE_BURST_PARTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "trace/burst.h"
+#include "trace/followed.h"
+#include "trace/governor.h"
+#include "trace/tracebacks.h"
+
+struct classes;
+
+struct window {
+	struct estimate_window window;
+	double scale; /* births that one followed stands for */
+};
+
+struct burst {
+	struct tracer *tracer;
+	struct symbols *symbols;
+	struct process *process;
+	void (*drain)(void *context);
+	void *drain_context;
+	struct classes *classes;
+	struct python_pools *pools;
+	struct followed_heap look;
+	struct governor governor;
+	double disturbance; /* seconds: what attaching and removing costs the target */
+	uint64_t random;
+
+	struct window *windows;
+	size_t window_count, window_capacity;
+	struct followed *followed; /* by window */
+	size_t followed_count, followed_capacity;
+	struct tracebacks tracebacks;
+	struct samples *samples;
+	char *samples_failed; /* why there are none */
+
+	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
+	uint64_t census_next;
+	struct estimate *estimates[BURST_BYS];
+	uint64_t estimated; /* when */
+	uint64_t looked;    /* when those that are followed were looked at last */
+	struct burst_counters counters;
+};
+
+/* Looks whether what is followed is still there. */
+struct error *burst_look(struct burst *burst);
+/* Counts the heap; with KEEP as the next of its history. */
+struct error *burst_census(struct burst *burst, bool keep);
+/* Drops what was estimated. */
+void burst_estimates_forget(struct burst *burst);
+
+static inline uint64_t clock_now(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+#endif
