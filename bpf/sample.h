@@ -155,7 +155,7 @@ static __always_inline void fault_event(__u64 address, __u64 period)
 	thread = sample_thread();
 	if (!thread || sample_take(thread, TMBPF_SAMPLE_FAULT, address, 0, period << shift))
 		count_loss(TMBPF_LOSS_FAULT);
-	__sync_fetch_and_add(&state.sample_ns, bpf_ktime_get_ns() - now);
+	__sync_fetch_and_add(&state.fault_ns, bpf_ktime_get_ns() - now);
 }
 
 static __always_inline void large_born(struct thread *thread, __u64 address)
@@ -173,7 +173,7 @@ static __always_inline void large_born(struct thread *thread, __u64 address)
 	    sample_take(thread, TMBPF_SAMPLE_BIRTH, address,
 			size > cfg.hook_extra ? size - cfg.hook_extra : 0, 1))
 		count_loss(TMBPF_LOSS_LARGE);
-	__sync_fetch_and_add(&state.sample_ns, bpf_ktime_get_ns() - now);
+	__sync_fetch_and_add(&state.large_ns, bpf_ktime_get_ns() - now);
 }
 
 #endif

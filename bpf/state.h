@@ -40,7 +40,7 @@ struct {
 	__u64 tick, large_tick;       /* when it began */
 	__u64 large_births;           /* of this tick */
 	__u64 fault_hits, large_hits; /* runs of the programs */
-	__u64 sample_ns;              /* spent on samples, without the hits themselves */
+	__u64 fault_ns, large_ns;     /* spent on samples, without the hits themselves */
 } state;
 
 /* By address of a code object: raised when it dies, so that what takes its address is told from it. */

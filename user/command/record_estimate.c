@@ -112,7 +112,11 @@ static void status_samples(json_object *reply, const struct burst_counters *coun
 	add_number(samples, "faults_period", counters->samples.period);
 	add_number(samples, "fault_hits", counters->samples.fault_hits);
 	add_number(samples, "pages", counters->samples.pages);
-	json_object_object_add(samples, "large", json_object_new_boolean(counters->samples.large));
+	add_number(samples, "switches", counters->samples.switches);
+	json_object_object_add(samples, "faults_sampled",
+			       json_object_new_boolean(counters->samples.faults_open));
+	json_object_object_add(samples, "large_seen",
+			       json_object_new_boolean(counters->samples.large_open));
 	add_number(samples, "large_hits", counters->samples.large_hits);
 	add_number(samples, "births", counters->samples.births);
 	add_number(samples, "blocks", counters->samples.blocks);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "trace/samples.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,14 +20,25 @@
 
 #define SECOND 1000000000ull
 /* Page faults a second of which samples are taken; of more, one stands for several. */
-#define FAULTS_WANTED 200
+#define FAULTS_WANTED 500
 /* Until it is known how many there are. */
-#define PERIOD_FIRST 61
+#define PERIOD_FIRST 13
 /* Seconds in a row with few faults before the period is shortened. */
 #define CALM_LOOKS 3
-/* The probes of large blocks may cost this part of the budget. Where that is too little they come back later. */
-#define LARGE_SHARE 0.25
-#define LARGE_REST  60
+/* The probes of large blocks may cost this part of the budget, and page faults likewise. */
+#define GATE_SHARE 0.25
+/* Where that is too little they come back after so many seconds, then after twice as many, and so on. */
+#define GATE_REST  60
+#define GATE_TIMES 6
+/* Seconds after which what was spent so far is forgotten: what went well for long says nothing of what comes. */
+#define GATE_ROUND 10
+/*
+ * Seconds that a switch between two threads takes more because of their perf events: 0.3 us measured, where two
+ * threads do nothing but wake each other.
+ */
+#define SWITCH_COST 500e-9
+/* Reading how many switches there were may take this share of one CPU. */
+#define SWITCHES_SHARE 0.001
 /* Seconds that a run of a program takes without a sample: what bpf_stats says of them here is less. */
 #define RUN_COST 100e-9
 /* Code objects that samples refer to; beyond that they are announced anew. */
@@ -80,8 +92,8 @@ static struct error *samples_init(struct samples *samples)
 	samples->period = PERIOD_FIRST;
 	/* Blocks first: of what is not seen to be born faults would tell. */
 	tracer_sampling(samples->tracer, true);
-	samples->large = true;
-	samples->large_since = monotonic_now();
+	samples->large.open = samples->faults.open = true;
+	samples->large.since = samples->faults.since = monotonic_now();
 	try(tracer_large_attach(samples->tracer));
 	try(tracer_faults_open(samples->tracer, samples->period));
 	samples_clear(samples);
@@ -205,55 +217,112 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 		return NULL;
 	samples->calm = 0;
 	samples->period = period;
-	return tracer_faults_open(samples->tracer, period);
+	return samples->faults.open ? tracer_faults_open(samples->tracer, period) : NULL;
 }
 
-/* Whether the probes of large blocks may stay, or come back. */
-static struct error *large_set(struct samples *samples, uint64_t now)
+/* Times that its threads were switched to (sched_info, Documentation/scheduler/sched-stats.rst), as far as they live. */
+static uint64_t switches_read(const struct samples *samples)
 {
-	const struct governor *governor = samples->governor;
-	double most = LARGE_SHARE * governor->budget, seconds, cost;
+	cleanup_dir DIR *directory = NULL;
+	const struct dirent *entry;
+	uint64_t sum = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)samples->process->pid);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		cleanup_file FILE *file = NULL;
+		unsigned long long times = 0;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.10s/schedstat",
+			 (int)samples->process->pid, entry->d_name);
+		file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+		if (file && fscanf(file, "%*u %*u %llu", &times) == 1)
+			sum += times;
+	}
+	return sum;
+}
+
+/* Adds the switches since the last time, while there are perf events. */
+static void switches_count(struct samples *samples, uint64_t now)
+{
+	uint64_t cpu = cpu_now(), sum;
+
+	if (now < samples->switches_next)
+		return;
+	sum = switches_read(samples);
+	if (samples->faults.open && samples->switches_next && sum > samples->switches_last)
+		samples->switches += sum - samples->switches_last;
+	samples->switches_last = sum;
+	samples->switches_next =
+		now + SECOND + (uint64_t)((double)(cpu_now() - cpu) / SWITCHES_SHARE);
+}
+
+/* Whether what has cost SPENT seconds so far may go on, or begin again. */
+static bool gate_pass(struct samples_gate *gate, double spent, double share, uint64_t now)
+{
+	double seconds = (double)(now - gate->since) / SECOND;
+
+	if (!gate->open && now < gate->next)
+		return false;
+	if (!gate->open || seconds > GATE_ROUND) {
+		if (gate->open)
+			gate->refused = 0;
+		gate->open = true;
+		gate->since = now;
+		gate->spent = spent;
+		return true;
+	}
+	if (spent - gate->spent <= share * (seconds > 1 ? seconds : 1))
+		return true;
+	gate->open = false;
+	gate->next = now + (GATE_REST * SECOND << gate->refused);
+	gate->refused += gate->refused < GATE_TIMES;
+	return false;
+}
+
+/* Opens and closes what is too costly. */
+static struct error *gates_set(struct samples *samples, uint64_t now)
+{
+	double share = GATE_SHARE * samples->governor->budget;
+	double hit = samples->governor->trap + RUN_COST;
+	bool large = samples->large.open, faults = samples->faults.open;
 	struct tracer_samples_cost spent;
 
 	tracer_samples_cost(samples->tracer, &spent);
-	if (!samples->large) {
-		if (now < samples->large_next)
-			return NULL;
-		samples->large = true;
-		samples->large_since = now;
-		samples->large_hits = spent.large_hits;
-		return tracer_large_attach(samples->tracer);
-	}
-	seconds = (double)(now - samples->large_since) / SECOND;
-	cost = (double)(spent.large_hits - samples->large_hits) * (governor->trap + RUN_COST);
-	if (cost <= most * (seconds > 1 ? seconds : 1)) {
-		/* What went well for long says nothing of what comes. */
-		if (seconds > 10) {
-			samples->large_since = now;
-			samples->large_hits = spent.large_hits;
-			samples->large_refused = 0;
-		}
-		return NULL;
-	}
-	tracer_large_detach(samples->tracer);
-	samples->large = false;
-	samples->large_next = now + (LARGE_REST * SECOND << samples->large_refused);
-	samples->large_refused += samples->large_refused < 6;
+	gate_pass(&samples->large, (double)spent.large_hits * hit + (double)spent.large_ns / SECOND,
+		  share, now);
+	gate_pass(&samples->faults,
+		  (double)spent.fault_hits * hit + (double)spent.fault_ns / SECOND +
+			  (double)samples->switches * SWITCH_COST,
+		  share, now);
+	if (large && !samples->large.open)
+		tracer_large_detach(samples->tracer);
+	if (faults && !samples->faults.open)
+		tracer_faults_close(samples->tracer);
+	if (!large && samples->large.open)
+		try(tracer_large_attach(samples->tracer));
+	if (!faults && samples->faults.open)
+		try(tracer_faults_open(samples->tracer, samples->period));
 	return NULL;
 }
 
 static void cost_tell(struct samples *samples)
 {
+	const struct tracer_samples_cost *told = &samples->told;
 	struct tracer_samples_cost now;
 	struct governor_cost cost = {0};
 
 	tracer_samples_cost(samples->tracer, &now);
-	cost.hits = now.fault_hits - samples->told.fault_hits + now.large_hits -
-		    samples->told.large_hits;
+	cost.hits = now.fault_hits - told->fault_hits + now.large_hits - told->large_hits;
 	/* An event of the kernel's takes less than a trap. */
-	cost.traps = (double)cost.hits * samples->governor->trap;
-	cost.programs = (double)cost.hits * RUN_COST + (double)(now.ns - samples->told.ns) / SECOND;
+	cost.traps = (double)cost.hits * samples->governor->trap +
+		     (double)(samples->switches - samples->switches_told) * SWITCH_COST;
+	cost.programs =
+		(double)cost.hits * RUN_COST +
+		(double)(now.fault_ns - told->fault_ns + now.large_ns - told->large_ns) / SECOND;
 	samples->told = now;
+	samples->switches_told = samples->switches;
 	governor_samples(samples->governor, &cost);
 }
 
@@ -262,8 +331,9 @@ static struct error *samples_work(struct samples *samples, void (*drain)(void *c
 {
 	uint64_t now = monotonic_now();
 
+	switches_count(samples, now);
 	cost_tell(samples);
-	try(large_set(samples, now));
+	try(gates_set(samples, now));
 	if (now - samples->slice_from < SECOND)
 		return NULL;
 	try(samples_slice(samples, monotonic_now()));
@@ -304,7 +374,9 @@ void samples_counters(const struct samples *samples, struct samples_counters *re
 	ret->fault_hits = cost.fault_hits;
 	ret->large_hits = cost.large_hits;
 	ret->period = samples->period;
-	ret->large = samples->large;
+	ret->large_open = samples->large.open;
+	ret->faults_open = samples->faults.open;
+	ret->switches = samples->switches;
 	for (size_t i = 0; i < samples->fresh; i++) {
 		if (!sample_alive(&samples->list[i]))
 			continue;

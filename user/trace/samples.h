@@ -7,7 +7,7 @@
  * of windows they are followed: such a block lives as long as its malloc chunk has its size and is in use, and
  * until another is born at its address.
  *
- * Page faults, one in so many, with the traceback that was running: memory that becomes resident, whoever took it. A
+ * Page faults, while their perf events stay within such a share, one in so many, with the traceback that was running: memory that becomes resident, whoever took it. A
  * page lives as long as it is resident and the malloc chunk it was touched in stays in use, with its start and
  * size. What lies in pymalloc's arenas, in files and in a large block that was seen to be born is left out.
  *
@@ -54,8 +54,7 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 			     size_t size);
 
 /*
- * To be called often: ends slices, sets how many faults one stands for, takes the probes of large blocks away while
- * they cost too much. DRAIN empties the ring.
+ * To be called often: ends slices, sets how many faults one stands for, does without what costs too much for a while. DRAIN empties the ring.
  */
 struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context);
 
@@ -83,7 +82,8 @@ struct samples_counters {
 	uint64_t fault_hits, large_hits; /* runs of their programs */
 	uint64_t period;                 /* faults that one stands for, now */
 	uint64_t pages, blocks;          /* followed, alive */
-	bool large;                      /* large blocks are being seen */
+	uint64_t switches;               /* between threads, while faults were sampled */
+	bool faults_open, large_open;    /* they are being sampled: else that costs too much */
 };
 
 void samples_counters(const struct samples *samples, struct samples_counters *ret);

@@ -29,6 +29,14 @@ struct sample {
 	bool ending;   /* the walk at hand found it dead */
 };
 
+/* What may not cost too much: while it is open it is there. */
+struct samples_gate {
+	bool open;
+	uint64_t since, next; /* open since, or not again before */
+	double spent;         /* seconds, when it was opened or began a new round */
+	unsigned int refused; /* times in a row */
+};
+
 struct samples {
 	struct tracer *tracer;
 	struct process *process;
@@ -51,10 +59,9 @@ struct samples {
 	uint64_t period, minor_faults; /* the process's, when the period was looked at last */
 	uint64_t looked;               /* when that was */
 	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
-	bool large;
-	uint64_t large_since, large_next; /* attached since; not again before */
-	uint64_t large_hits;              /* when it was attached */
-	unsigned int large_refused;
+	struct samples_gate large, faults;
+	uint64_t switches, switches_told; /* between threads, while faults were sampled */
+	uint64_t switches_last, switches_next;
 	struct tracer_samples_cost told; /* to the governor */
 	struct samples_counters counters;
 };

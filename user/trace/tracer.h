@@ -137,7 +137,7 @@ void tracer_sampling(struct tracer *tracer, bool on);
 
 struct tracer_samples_cost {             /* so far */
 	uint64_t fault_hits, large_hits; /* runs of the programs */
-	uint64_t ns;                     /* what they took for samples, beyond being hit */
+	uint64_t fault_ns, large_ns;     /* what they took for samples, beyond being hit */
 };
 
 void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost *ret);

@@ -240,7 +240,8 @@ void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost
 
 	ret->fault_hits = state->fault_hits;
 	ret->large_hits = state->large_hits;
-	ret->ns = state->sample_ns;
+	ret->fault_ns = state->fault_ns;
+	ret->large_ns = state->large_ns;
 }
 
 void tracer_samples_forget(struct tracer *tracer)
