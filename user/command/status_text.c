@@ -79,6 +79,31 @@ void status_print_losses(json_object *status, FILE *out)
 			(unsigned long long)json_object_get_uint64(count));
 }
 
+static bool status_flag(json_object *object, const char *key)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && json_object_get_boolean(value);
+}
+
+/* What is sampled beside windows, where it is not. */
+static void samples_print(json_object *status, FILE *out)
+{
+	json_object *samples;
+
+	if (!json_object_object_get_ex(status, "samples", &samples))
+		return;
+	if (*status_text(samples, "failed")) {
+		fprintf(out, "samples   none of page faults: %s\n", status_text(samples, "failed"));
+		return;
+	}
+	if (!status_flag(samples, "faults_sampled"))
+		fprintf(out, "samples   none of page faults now: they cost too much\n");
+	if (!status_flag(samples, "large_seen"))
+		fprintf(out,
+			"samples   none of large blocks now: allocations are too many for their probes\n");
+}
+
 void status_print_cost(json_object *status, FILE *out)
 {
 	json_object *cost, *stopped = NULL;
@@ -101,6 +126,7 @@ void status_print_cost(json_object *status, FILE *out)
 	if (json_object_get_boolean(stopped))
 		fprintf(out,
 			"stopped   even the rarest windows cost more than the budget; --overhead raises it\n");
+	samples_print(status, out);
 }
 
 /* "12.3 MiB ± 1.2" */
