@@ -42,6 +42,7 @@ line_of()
 	run -0 tmbpf status
 	[[ $output == *"not measured peak"* ]]
 	run -1 --separate-stderr tmbpf clear --peak -p "$TARGET_PID"
+	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *--exact* ]]
 	run -3 --separate-stderr tmbpf where -p "$TARGET_PID" 0x1000
 	[[ $stderr == *--exact* ]]
