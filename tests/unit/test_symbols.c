@@ -565,6 +565,67 @@ static void test_damaged_records(void **context)
 	symbols_end();
 }
 
+/* A sample of one frame, unit UNIT of code object ID; its bytes are just those that SIZE says. */
+static struct symbols_traceback *sample_tell(uint32_t id, int unit, uint32_t nframe, size_t size)
+{
+	struct tmbpf_record_sample *record = calloc(1, sizeof(*record) + sizeof(record->frames[0]));
+	struct symbols_traceback *traceback;
+	void *exact = malloc(size);
+
+	assert_true(record && exact);
+	record->record = (struct tmbpf_record){TMBPF_RECORD_SAMPLE, (uint32_t)size};
+	record->nframe = record->total_nframe = nframe;
+	record->frames[0] = (struct tmbpf_frame){
+		.code = id,
+		.instruction = code_address(id) + tracer.python.layout.code.adaptive + 2 * unit,
+	};
+	memcpy(exact, record, size);
+	traceback = symbols_sample(symbols, exact, size);
+	free(exact);
+	free(record);
+	return traceback;
+}
+
+/* Samples carry their whole stack, and their code objects outlive windows. */
+static void test_samples(void **state)
+{
+	const struct symbols_row none = {0};
+	size_t whole = sizeof(struct tmbpf_record_sample) + sizeof(struct tmbpf_frame);
+	struct symbols_traceback *first, *again, *other;
+	char text[ROW_MAX] = "";
+	uint32_t id = 3 | TMBPF_CODE_SAMPLED;
+
+	(void)state;
+	symbols_start(13, 64);
+	code_plain(id, "a.py", "f");
+	code_plain(4, "b.py", "g");
+	assert_int_equal(symbols_samples_codes(symbols), 1);
+	first = sample_tell(id, 5, 1, whole);
+	symbols_restart(symbols);
+	again = sample_tell(id, 5, 1, whole);
+	other = sample_tell(id, 6, 1, whole);
+	assert_non_null(first);
+	assert_ptr_equal(first, again);
+	assert_ptr_not_equal(first, other);
+	support_ok(symbols_traceback_visit(symbols, first, &none, row_write, text));
+	assert_string_equal(text, "a.py:106 f, 1: 0/0 0/0\n");
+	/* No Python code ran; less than it says; more frames than there can be. */
+	assert_null(sample_tell(id, 5, 0, whole));
+	assert_null(sample_tell(id, 5, 1, whole - 1));
+	assert_null(sample_tell(id, 5, 1, sizeof(struct tmbpf_record)));
+	assert_null(sample_tell(id, 5, TMBPF_WALK_MAX + 1, whole));
+	assert_int_equal(counters().tracebacks, 2);
+	symbols_release(symbols, first);
+	symbols_release(symbols, other);
+	assert_int_equal(counters().tracebacks, 1);
+	symbols_samples_forget(symbols);
+	assert_int_equal(symbols_samples_codes(symbols), 0);
+	assert_int_equal(counters().codes, 0);
+	symbols_release(symbols, again);
+	assert_int_equal(counters().tracebacks, 0);
+	symbols_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_clear),
 		cmocka_unit_test(test_deepest),
 		cmocka_unit_test(test_damaged_records),
+		cmocka_unit_test(test_samples),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -621,6 +621,8 @@ struct error *estimate_merge(struct estimate *estimate, const struct estimate *o
 		value_add(&row->size_growth, &rows[i].size_growth);
 		row->windows = row->windows > rows[i].windows ? row->windows : rows[i].windows;
 		row->grows |= rows[i].grows;
+		/* What the one knows for sure the other may put in doubt. */
+		row->grows &= row->size_growth.value > 2 * row->size_growth.error;
 	}
 	estimate->count = kept;
 	qsort(rows, kept, sizeof(*rows), row_compare);

@@ -138,7 +138,7 @@ void estimate_trend(const double *times, const double *totals, size_t count, dou
 
 /* Fails without memory, and on indexes beyond their tables. */
 struct error *estimate_create(const struct estimate_input *input, struct estimate **ret);
-/* Adds OTHER's rows, which are of other classes, to ESTIMATE's. */
+/* Adds OTHER's rows, which are of other classes, to ESTIMATE's: to each traceback's what it has there. */
 struct error *estimate_merge(struct estimate *estimate, const struct estimate *other);
 /* NULL is accepted. */
 void estimate_destroy(struct estimate *estimate);
