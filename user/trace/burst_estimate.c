@@ -28,7 +28,7 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret,
 
 		if (large && burst->samples)
 			continue; /* theirs */
-		items[count++] = (struct estimate_item){
+		items[count] = (struct estimate_item){
 			.window = block->window,
 			.traceback = block->traceback,
 			.class = large ? CLASSES_LARGE : block->class,
@@ -37,6 +37,7 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret,
 			.died = block->died,
 			.reborn = block->reborn,
 		};
+		count++;
 	}
 	*ret = take(items);
 	*ret_count = count;
