@@ -135,11 +135,11 @@ struct error *burst_census(struct burst *burst, bool keep)
 
 	if (burst->samples)
 		try(samples_look(burst->samples));
-	if (burst->samples && keep)
+	if (burst->samples)
 		try(samples_walk_begin(burst->samples, &visitor));
 	error = classes_census(burst->classes, keep, &visitor);
-	if (burst->samples && keep)
-		samples_walk_end(burst->samples, classes_outside(burst->classes));
+	if (burst->samples)
+		samples_walk_end(burst->samples, classes_outside(burst->classes), visitor.done);
 	try(error);
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	governor_other(&burst->governor, (double)taken / 1e9);

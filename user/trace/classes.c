@@ -243,8 +243,7 @@ static void history_add(struct classes *classes)
 	classes->times[classes->history++] = classes->latest_time;
 }
 
-struct error *classes_census(struct classes *classes, bool keep,
-			     const struct outside_visitor *visitor)
+struct error *classes_census(struct classes *classes, bool keep, struct outside_visitor *visitor)
 {
 	double outside;
 	struct python_heaps heaps;
@@ -259,7 +258,7 @@ struct error *classes_census(struct classes *classes, bool keep,
 		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;
 	error = python_heaps_each(&heaps, arena_count, classes);
-	if (!error && keep)
+	if (!error && (keep || outside_stale(classes->outside)))
 		error = outside_walk(classes->outside, &heaps, visitor);
 	python_heaps_deinit(&heaps);
 	try(error);

@@ -44,10 +44,10 @@ struct error *classes_block(struct classes *classes, const uint8_t *block, uint3
 
 /*
  * Counts all blocks. The censuses make up each class's history; with KEEP this one is the next of it,
- * and malloc's heaps are walked, with VISITOR at each chunk; else it is only the latest.
+ * else only the latest. With KEEP, or if that was long ago, malloc's heaps are walked, with VISITOR at
+ * each chunk.
  */
-struct error *classes_census(struct classes *classes, bool keep,
-			     const struct outside_visitor *visitor);
+struct error *classes_census(struct classes *classes, bool keep, struct outside_visitor *visitor);
 const struct outside *classes_outside(const struct classes *classes);
 
 /* The classes as estimates want them, malloc'd. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -13,6 +14,9 @@
 #include "target/resident.h"
 #include "trace/tracer.h"
 
+/* A walk that is asked for comes no sooner than this many times as long as the last one took. */
+#define WALK_REST 100
+
 struct outside {
 	const struct python *python;
 	struct resident *resident;
@@ -22,8 +26,17 @@ struct outside {
 	double heaps_resident;      /* of malloc's heaps, what is there, in use or not */
 	struct glibc_range *ranges; /* malloc's heaps */
 	size_t range_count, range_capacity;
-	const struct outside_visitor *visitor;
+	struct outside_visitor *visitor;
+	uint64_t walked_at, took; /* the last walk: its end, its length; nanoseconds */
 };
+
+static uint64_t monotonic_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
 
 struct error *outside_create(const struct python *python, struct outside **ret)
 {
@@ -89,8 +102,9 @@ static struct error *walk(struct outside *outside, struct glibc *glibc)
 }
 
 struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
-			   const struct outside_visitor *visitor)
+			   struct outside_visitor *visitor)
 {
+	uint64_t began = monotonic_now();
 	cleanup_free struct glibc_range *excluded = NULL;
 	struct python_space *space;
 	struct glibc *glibc;
@@ -105,8 +119,16 @@ struct error *outside_walk(struct outside *outside, const struct python_heaps *h
 	try(glibc_create(outside->python->process, excluded, count, &glibc));
 	outside->visitor = visitor;
 	error = walk(outside, glibc);
+	visitor->done = !error && outside->walked;
+	outside->walked_at = monotonic_now();
+	outside->took = outside->walked_at - began;
 	glibc_destroy(glibc);
 	return error;
+}
+
+bool outside_stale(const struct outside *outside)
+{
+	return monotonic_now() - outside->walked_at > WALK_REST * outside->took;
 }
 
 bool outside_walked(const struct outside *outside)

@@ -24,11 +24,14 @@ void outside_destroy(struct outside *outside);
 struct outside_visitor {
 	void (*visit)(void *context, const struct glibc_chunk *chunk);
 	void *context;
+	bool done; /* set: all were seen */
 };
 
 /* Walks malloc's heaps; HEAPS are pymalloc's, now. Takes as long as reading all small chunks. */
 struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
-			   const struct outside_visitor *visitor);
+			   struct outside_visitor *visitor);
+/* Whether the last walk is so long ago, measured by how long it took, that who asks may have another. */
+bool outside_stale(const struct outside *outside);
 /* Whether the last walk could tell small chunks. */
 bool outside_walked(const struct outside *outside);
 /* Whether ADDRESS lay in one of malloc's heaps at the last walk: not in a mapping of its own. */

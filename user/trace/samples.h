@@ -58,9 +58,9 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
  */
 struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context);
 
-/* What a walk of malloc's heaps shows of the pages that were seen; between these two. */
+/* What a walk of malloc's heaps shows of the pages that were seen, if there is one (DONE) between these two. */
 struct error *samples_walk_begin(struct samples *samples, struct outside_visitor *ret);
-void samples_walk_end(struct samples *samples, const struct outside *outside);
+void samples_walk_end(struct samples *samples, const struct outside *outside, bool done);
 
 /* Looks whether what is followed is still there. */
 struct error *samples_look(struct samples *samples);

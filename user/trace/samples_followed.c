@@ -288,11 +288,11 @@ struct error *samples_walk_begin(struct samples *samples, struct outside_visitor
 	samples->cursor = samples->sorted_count = 0;
 	samples->chunk_last = 0;
 	try(alive_sort(samples, TMBPF_SAMPLE_FAULT, &samples->sorted, &samples->sorted_count));
-	*ret = (struct outside_visitor){chunk_see, samples};
+	*ret = (struct outside_visitor){.visit = chunk_see, .context = samples};
 	return NULL;
 }
 
-void samples_walk_end(struct samples *samples, const struct outside *outside)
+void samples_walk_end(struct samples *samples, const struct outside *outside, bool done)
 {
 	for (size_t i = 0; i < samples->sorted_count; i++) {
 		struct sample *page = samples->sorted[i];
@@ -300,7 +300,7 @@ void samples_walk_end(struct samples *samples, const struct outside *outside)
 
 		page->ending = false;
 		/* Of a walk that failed, nothing. In a heap, but in no chunk, is what is free at its end. */
-		if (!outside_walked(outside))
+		if (!done)
 			continue;
 		if (ending ||
 		    (page->place == SAMPLE_UNKNOWN && outside_in_heap(outside, page->address)))
