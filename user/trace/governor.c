@@ -8,6 +8,8 @@
 #define COST_FIRST 0.02
 /* Some of the budget is kept for what the next window costs more than the last. */
 #define BUDGET_USED 0.8
+/* And of all that is spent, for what others than windows cost until the next one is planned: censuses, answers. */
+#define TOTAL_USED 0.9
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
 /* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
@@ -53,7 +55,7 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 					     : sum;
 	most = sum > governor->mean ? sum : governor->mean;
 	/* What was spent too much so far is made up for within the next span. */
-	debt = cost_sum(&governor->total) - governor->budget * elapsed;
+	debt = cost_sum(&governor->total) - TOTAL_USED * governor->budget * elapsed;
 	governor->span = most / (BUDGET_USED * governor->budget);
 	if (governor->span < debt / governor->budget)
 		governor->span = debt / governor->budget;
