@@ -79,7 +79,10 @@ class Python:
     def put(self, *files):
         """Copies FILES into the folder; the last one's name there, as the interpreter sees it."""
         for file in files:
-            shutil.copy(file, self.folder)
+            # Others may just be starting the same one.
+            copy = "%s.%d" % (self.path(os.path.basename(file)), threading.get_ident())
+            shutil.copy(file, copy)
+            os.replace(copy, self.path(os.path.basename(file)))
         return self.inside(os.path.basename(files[-1]))
 
     def path(self, name):

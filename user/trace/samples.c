@@ -22,7 +22,10 @@
 /* Page faults a second of which samples are taken; of more, one stands for several. */
 #define FAULTS_WANTED 500
 /* Until it is known how many there are. */
-#define PERIOD_FIRST 13
+#define PERIOD_FIRST 31
+/* As soon as samples are more than so many times what is wanted, seen over so many seconds. */
+#define PERIOD_MOST 4
+#define PERIOD_LOOK 0.05
 /* Seconds in a row with few faults before the period is shortened. */
 #define CALM_LOOKS 3
 /* The probes of large blocks may cost this part of the budget, and page faults likewise. */
@@ -30,7 +33,7 @@
 /* Where that is too little they come back after so many seconds, then after twice as many, and so on. */
 #define GATE_REST  60
 #define GATE_TIMES 6
-/* Seconds after which what was spent so far is forgotten: what went well for long says nothing of what comes. */
+/* Seconds of a round: what it may cost may be spent at once, and what was spent in the last one is forgotten. */
 #define GATE_ROUND 10
 /*
  * Seconds that a switch between two threads takes more because of their perf events: 0.3 us measured, where two
@@ -220,6 +223,27 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 	return samples->faults.open ? tracer_faults_open(samples->tracer, period) : NULL;
 }
 
+/* Faults may come by the hundred thousand of a sudden: then the period is not left as it is for a second. */
+static struct error *period_raise(struct samples *samples, uint64_t now)
+{
+	struct tracer_samples_cost spent;
+	double seconds = (double)(now - samples->hits_at) / SECOND, rate;
+	uint64_t hits;
+
+	if (seconds < PERIOD_LOOK)
+		return NULL;
+	tracer_samples_cost(samples->tracer, &spent);
+	hits = spent.fault_hits - samples->hits;
+	samples->hits = spent.fault_hits;
+	samples->hits_at = now;
+	rate = (double)hits / seconds;
+	if (rate < PERIOD_MOST * FAULTS_WANTED || !samples->faults.open)
+		return NULL;
+	samples->period = period_choose(rate * (double)samples->period);
+	samples->calm = 0;
+	return tracer_faults_open(samples->tracer, samples->period);
+}
+
 /* Times that its threads were switched to (sched_info, Documentation/scheduler/sched-stats.rst), as far as they live. */
 static uint64_t switches_read(const struct samples *samples)
 {
@@ -273,7 +297,7 @@ static bool gate_pass(struct samples_gate *gate, double spent, double share, uin
 		gate->spent = spent;
 		return true;
 	}
-	if (spent - gate->spent <= share * (seconds > 1 ? seconds : 1))
+	if (spent - gate->spent <= share * GATE_ROUND)
 		return true;
 	gate->open = false;
 	gate->next = now + (GATE_REST * SECOND << gate->refused);
@@ -333,6 +357,7 @@ static struct error *samples_work(struct samples *samples, void (*drain)(void *c
 
 	switches_count(samples, now);
 	cost_tell(samples);
+	try(period_raise(samples, now));
 	try(gates_set(samples, now));
 	if (now - samples->slice_from < SECOND)
 		return NULL;

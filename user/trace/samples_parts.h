@@ -58,6 +58,7 @@ struct samples {
 
 	uint64_t period, minor_faults; /* the process's, when the period was looked at last */
 	uint64_t looked;               /* when that was */
+	uint64_t hits, hits_at;        /* of the faults' program, when they were looked at last */
 	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
 	struct samples_gate large, faults;
 	uint64_t switches, switches_told; /* between threads, while faults were sampled */
