@@ -211,6 +211,8 @@ static struct error *view_loop(struct live *live, int signals)
 		json_object_put(live->before);
 		live->before = reply;
 		try(error);
+		if (ferror(stdout))
+			return NULL;
 	}
 	return NULL;
 }
@@ -255,6 +257,8 @@ static struct error *live_run(int argc, char **argv)
 	try(command_parse(&argp, argc, argv, &arguments));
 	try(arguments_check(&arguments, &live));
 	try(session_have(&live, &arguments));
+	/* When who reads this has gone, what it began has to end as well. */
+	signal(SIGPIPE, SIG_IGN);
 	signals = signals_take();
 	error = view_loop(&live, signals);
 	if (live.started) {

@@ -17,7 +17,9 @@ static void add_text(json_object *to, const char *key, const char *value)
 
 static uint64_t rounded(double value)
 {
-	return value > 0 ? (uint64_t)(value + 0.5) : 0;
+	if (!(value > 0))
+		return 0;
+	return value < 0x1p63 ? (uint64_t)(value + 0.5) : 1ull << 63;
 }
 
 struct error *record_estimate(struct session *session, symbols_visitor add, void *context)
@@ -129,7 +131,7 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	static const char *const unknown[] = {"peak", "allocations", "allocated_bytes", "frees",
 					      "unknown_frees"};
 	struct burst_counters counters;
-	json_object *cost;
+	json_object *cost, *losses;
 
 	for (size_t i = 0; i < array_size(unknown); i++)
 		json_object_object_add(reply, unknown[i], NULL);
@@ -162,6 +164,8 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	add_double(reply, "census_bytes", counters.bytes);
 	add_double(reply, "census_growth", counters.growth);
 	add_double(reply, "census_age", counters.age);
+	if (counters.samples.unsettled && json_object_object_get_ex(reply, "losses", &losses))
+		add_number(losses, "unsettled_samples", counters.samples.unsettled);
 	add_number(reply, "unstable_pools", counters.unread.unstable);
 	status_samples(reply, &counters);
 	return NULL;

@@ -29,6 +29,9 @@
 #define SURVIVORS_MAX 2048
 /* Births that are looked for after a window, likewise. */
 #define BIRTHS_MAX 16384
+/* So many are looked at at a time, and for so long (nanoseconds). */
+#define LOOK_BATCH 512
+#define LOOK_MOST  10000000ull
 /* The last part of the time that probes are on, of which births are seen but not followed. */
 #define GUARD_SHARE 0.3
 /* A census may take this share of one CPU, on average. */
@@ -66,8 +69,14 @@ static struct error *samples_begin(struct burst *burst)
 
 static struct error *burst_init(struct burst *burst, const struct burst_options *options)
 {
+	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	uint64_t trap;
 
+	if (statistics < 0)
+		return error_advise(
+			error_create_errno(ERROR_FAILED, statistics,
+					   "cannot count what probes cost (BPF_ENABLE_STATS)"),
+			"Estimates keep a budget, so they need that count: it takes CAP_SYS_ADMIN. --exact does without.");
 	if (getrandom(&burst->random, sizeof(burst->random), 0) != sizeof(burst->random))
 		return error_create(ERROR_FAILED, "cannot get random numbers");
 	try(trap_measure(&trap));
@@ -127,9 +136,8 @@ void burst_destroy(struct burst *burst)
 	free(burst);
 }
 
-struct error *burst_census(struct burst *burst, bool keep)
+static struct error *census_take(struct burst *burst, bool keep)
 {
-	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
 	struct outside_visitor visitor = {0};
 	struct error *error;
 
@@ -140,13 +148,21 @@ struct error *burst_census(struct burst *burst, bool keep)
 	error = classes_census(burst->classes, keep, &visitor);
 	if (burst->samples)
 		samples_walk_end(burst->samples, classes_outside(burst->classes), visitor.done);
-	try(error);
+	return error;
+}
+
+/* What fails costs as well, and is not tried again at once. */
+struct error *burst_census(struct burst *burst, bool keep)
+{
+	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
+	struct error *error = census_take(burst, keep);
+
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	governor_other(&burst->governor, (double)taken / 1e9);
 	if (keep)
 		burst->census_next = clock_now(CLOCK_MONOTONIC) + 1000000000ull +
 				     (uint64_t)((double)taken / CENSUS_SHARE);
-	return NULL;
+	return error;
 }
 
 struct error *burst_clear(struct burst *burst)
@@ -291,6 +307,27 @@ static struct error *harvest_order(struct burst *burst, struct harvest *harvest)
 	return births_order(births, harvest->count, &harvest->order);
 }
 
+/*
+ * Looks at COUNT of the KEPT births, in their random order. Probes are on meanwhile: those that do not get their look in
+ * time are not waited for, and the others stand for them.
+ */
+static struct error *harvest_follow(struct burst *burst, struct harvest *harvest,
+				    struct window *window, size_t kept, size_t count)
+{
+	uint64_t deadline = clock_now(CLOCK_MONOTONIC) + LOOK_MOST;
+
+	while (harvest->listed < count &&
+	       (!harvest->listed || clock_now(CLOCK_MONOTONIC) < deadline)) {
+		size_t left = count - harvest->listed;
+		size_t batch = left < LOOK_BATCH ? left : LOOK_BATCH;
+
+		try(followed_look(&burst->look, harvest->looked + harvest->listed, batch, true));
+		harvest->listed += batch;
+	}
+	window->scale = harvest->listed ? (double)kept / (double)harvest->listed : 1;
+	return NULL;
+}
+
 /* Looks at what was born: at once, before others take the places of those that died. */
 static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 				  struct window *window)
@@ -309,7 +346,6 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 		if (unique[i] < births + harvest->born)
 			unique[kept++] = unique[i];
 	count = births_sample(burst, unique, kept, BIRTHS_MAX);
-	window->scale = count ? (double)kept / (double)count : 1;
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
 	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
 	if (!harvest->list || !harvest->looked)
@@ -326,8 +362,7 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 		};
 		harvest->looked[i] = &harvest->list[i];
 	}
-	harvest->listed = count;
-	return followed_look(&burst->look, harvest->looked, count, true);
+	return harvest_follow(burst, harvest, window, kept, count);
 }
 
 /* Births went on being seen during the look: whose place was handed out by then was not what was looked at. */
@@ -401,6 +436,7 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 	struct error *error;
 
 	priority_raise(&priority);
+	cost->attach = burst->disturbance; /* also of what is opened half way */
 	tracer_runs(burst->tracer, &runs, &ns);
 	try(tracer_burst_open(burst->tracer, &window->window.start));
 	sleep_seconds(burst->governor.window * (1 - GUARD_SHARE));
@@ -416,7 +452,6 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 		error = harvest_end(burst, harvest);
 	tracer_burst_close(burst->tracer);
 	tracer_runs(burst->tracer, &runs_after, &ns_after);
-	cost->attach = burst->disturbance;
 	cost->hits = runs_after - runs;
 	cost->traps = (double)cost->hits * burst->governor.trap;
 	cost->programs = (double)(ns_after - ns) / 1e9;
@@ -426,6 +461,30 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 	return error;
 }
 
+/* Takes in what WINDOW saw, after what was seen before. */
+static struct error *window_keep(struct burst *burst, struct window *window,
+				 const struct harvest *harvest)
+{
+	size_t followed;
+	struct error *error;
+
+	window->window.from = burst->from;
+	window->window.to = burst->from + (uint64_t)(burst->governor.span * 1e9);
+	if (window->window.to < window->window.end)
+		window->window.to = window->window.end;
+	try(burst_look(burst));
+	reborn_mark(burst, harvest->order, harvest->count, window->window.start);
+	followed = burst->followed_count;
+	error = survivors_add(burst, harvest->list, harvest->listed, &window->scale);
+	if (error) { /* then it saw nothing at all */
+		burst->followed_count = followed;
+		return error;
+	}
+	burst->windows[burst->window_count++] = *window;
+	burst->from = window->window.to;
+	return NULL;
+}
+
 static struct error *window_take(struct burst *burst)
 {
 	cleanup(harvest_deinit) struct harvest harvest = {0};
@@ -433,7 +492,7 @@ static struct error *window_take(struct burst *burst)
 	struct governor_cost cost = {0};
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	struct error *error;
-	size_t followed;
+	uint64_t until;
 
 	if (burst->window_count == WINDOWS_MAX)
 		windows_thin(burst);
@@ -441,25 +500,19 @@ static struct error *window_take(struct burst *burst)
 			  sizeof(*burst->windows)));
 	burst->drain(burst->drain_context);
 	symbols_restart(burst->symbols);
-	try(window_run(burst, &window, &harvest, &cost));
+	error = window_run(burst, &window, &harvest, &cost);
 	burst->drain(burst->drain_context);
-	window.window.from = burst->from;
-	window.window.to = burst->from + (uint64_t)(burst->governor.span * 1e9);
-	if (window.window.to < window.window.end)
-		window.window.to = window.window.end;
-	try(burst_look(burst));
-	reborn_mark(burst, harvest.order, harvest.count, window.window.start);
-	followed = burst->followed_count;
-	error = survivors_add(burst, harvest.list, harvest.listed, &window.scale);
-	if (error) { /* then it saw nothing at all */
-		burst->followed_count = followed;
+	if (!error)
+		error = window_keep(burst, &window, &harvest);
+	/* What failed has cost as well. */
+	cost.tracer = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
+	until = error ? clock_now(CLOCK_MONOTONIC) : burst->from;
+	governor_window(&burst->governor, &cost, (double)(until - burst->began) / 1e9);
+	governor_rest(&burst->governor, classes_grow(burst->classes));
+	if (error) {
+		burst->next = until + (uint64_t)(burst->governor.span * 1e9);
 		return error;
 	}
-	burst->windows[burst->window_count++] = window;
-	burst->from = window.window.to;
-	cost.tracer = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
-	governor_window(&burst->governor, &cost, (double)(burst->from - burst->began) / 1e9);
-	governor_rest(&burst->governor, classes_grow(burst->classes));
 	window_plan(burst);
 	return NULL;
 }

@@ -219,8 +219,11 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 	    (samples->calm && samples->calm < CALM_LOOKS && samples->counters.faults))
 		return NULL;
 	samples->calm = 0;
+	/* What could not be opened is tried again when the period is looked at next. */
+	if (samples->faults.open)
+		try(tracer_faults_open(samples->tracer, period));
 	samples->period = period;
-	return samples->faults.open ? tracer_faults_open(samples->tracer, period) : NULL;
+	return NULL;
 }
 
 /* Faults may come by the hundred thousand of a sudden: then the period is not left as it is for a second. */
@@ -228,7 +231,7 @@ static struct error *period_raise(struct samples *samples, uint64_t now)
 {
 	struct tracer_samples_cost spent;
 	double seconds = (double)(now - samples->hits_at) / SECOND, rate;
-	uint64_t hits;
+	uint64_t hits, period;
 
 	if (seconds < PERIOD_LOOK)
 		return NULL;
@@ -239,9 +242,11 @@ static struct error *period_raise(struct samples *samples, uint64_t now)
 	rate = (double)hits / seconds;
 	if (rate < PERIOD_MOST * FAULTS_WANTED || !samples->faults.open)
 		return NULL;
-	samples->period = period_choose(rate * (double)samples->period);
+	period = period_choose(rate * (double)samples->period);
 	samples->calm = 0;
-	return tracer_faults_open(samples->tracer, samples->period);
+	try(tracer_faults_open(samples->tracer, period));
+	samples->period = period;
+	return NULL;
 }
 
 /* Times that its threads were switched to (sched_info, Documentation/scheduler/sched-stats.rst), as far as they live. */
@@ -305,6 +310,16 @@ static bool gate_pass(struct samples_gate *gate, double spent, double share, uin
 	return false;
 }
 
+/* What could not be opened is closed, and tried again later. */
+static struct error *gate_fail(struct samples_gate *gate, uint64_t now, struct error *error)
+{
+	if (error) {
+		gate->open = false;
+		gate->next = now + GATE_REST * SECOND;
+	}
+	return error;
+}
+
 /* Opens and closes what is too costly. */
 static struct error *gates_set(struct samples *samples, uint64_t now)
 {
@@ -325,9 +340,10 @@ static struct error *gates_set(struct samples *samples, uint64_t now)
 	if (faults && !samples->faults.open)
 		tracer_faults_close(samples->tracer);
 	if (!large && samples->large.open)
-		try(tracer_large_attach(samples->tracer));
+		try(gate_fail(&samples->large, now, tracer_large_attach(samples->tracer)));
 	if (!faults && samples->faults.open)
-		try(tracer_faults_open(samples->tracer, samples->period));
+		try(gate_fail(&samples->faults, now,
+			      tracer_faults_open(samples->tracer, samples->period)));
 	return NULL;
 }
 

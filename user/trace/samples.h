@@ -81,6 +81,7 @@ struct samples_counters {
 	uint64_t faults, births;         /* samples so far */
 	uint64_t fault_hits, large_hits; /* runs of their programs */
 	uint64_t period;                 /* faults that one stands for, now */
+	uint64_t unsettled;              /* samples of which nothing could be found out */
 	uint64_t pages, blocks;          /* followed, alive */
 	uint64_t switches;               /* between threads, while faults were sampled */
 	bool faults_open, large_open;    /* they are being sampled: else that costs too much */

@@ -60,13 +60,21 @@ static void samples_thin(struct samples *samples)
 
 struct error *samples_slice(struct samples *samples, uint64_t now)
 {
+	struct error *error;
+
 	if (now < samples->slice_from + SLICE_LEAST)
 		return NULL;
 	if (samples->slice_count == SLICES_MAX)
 		slices_thin(samples);
 	try(array_reserve(&samples->slices, &samples->slice_capacity, samples->slice_count, 1,
 			  sizeof(*samples->slices)));
-	try(samples_settle(samples));
+	error = samples_settle(samples);
+	if (error) { /* of what came in it nothing is known; the next one begins now */
+		samples->counters.unsettled += samples->count - samples->fresh;
+		samples->count = samples->fresh;
+		samples->slice_from = now;
+		return error;
+	}
 	for (size_t i = samples->fresh; i < samples->count; i++)
 		samples->list[i].slice = (uint32_t)samples->slice_count;
 	samples->fresh = samples->count;

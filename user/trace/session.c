@@ -482,12 +482,12 @@ static void session_tick(struct session *session, uint64_t *swept)
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;
-	if (session->twin_unchecked) {
+	if (session->twin_unchecked)
 		twin_check(session);
-		if (!session->twin_unchecked && session->options.births_limit &&
-		    session->state == SESSION_RUNNING)
-			session_warn(session, session_burst(session));
-	}
+	/* What fails, as the interpreter has just begun, is tried again. */
+	if (!session->burst && !session->twin_unchecked && session->options.births_limit &&
+	    session->state == SESSION_RUNNING && !session_gone(session))
+		session_warn(session, session_burst(session));
 	session_warn(session, tracer_modules(session->tracer));
 	if (!session->burst)
 		symbols_sweep(session->symbols, now);
