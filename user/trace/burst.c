@@ -27,6 +27,8 @@
 #define WINDOWS_MAX 256
 /* Survivors of one window that are followed; of more, a random sample stands for all. */
 #define SURVIVORS_MAX 2048
+/* Tracebacks that are not worth a sweep. */
+#define TRACEBACKS_LEAST 8192
 /* Births that are looked for after a window, likewise. */
 #define BIRTHS_MAX 16384
 /* So many are looked at at a time, and for so long (nanoseconds). */
@@ -117,7 +119,7 @@ static void burst_forget(struct burst *burst)
 	if (burst->samples)
 		samples_clear(burst->samples);
 	tracebacks_clear(&burst->tracebacks);
-	burst->window_count = burst->followed_count = 0;
+	burst->window_count = burst->followed_count = burst->tracebacks_most = 0;
 	burst_estimates_forget(burst);
 }
 
@@ -522,10 +524,36 @@ struct error *burst_sample(struct burst *burst, const struct tmbpf_record *recor
 	return burst->samples ? samples_record(burst->samples, record, size) : NULL;
 }
 
+/* Releases the tracebacks of what is followed no more. */
+static struct error *tracebacks_sweep(struct burst *burst)
+{
+	cleanup_free uint32_t *map = NULL;
+
+	if (burst->tracebacks.count <= burst->tracebacks_most)
+		return NULL;
+	map = calloc(burst->tracebacks.count + 1, sizeof(*map));
+	if (!map)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the tracebacks");
+	for (size_t i = 0; i < burst->followed_count; i++)
+		map[burst->followed[i].traceback] = 1;
+	if (burst->samples)
+		samples_tracebacks_mark(burst->samples, map);
+	/* Rows of estimates refer to them, too. */
+	burst_estimates_forget(burst);
+	try(tracebacks_keep(&burst->tracebacks, map));
+	for (size_t i = 0; i < burst->followed_count; i++)
+		burst->followed[i].traceback = map[burst->followed[i].traceback];
+	if (burst->samples)
+		samples_tracebacks_move(burst->samples, map);
+	burst->tracebacks_most = 2 * burst->tracebacks.count + TRACEBACKS_LEAST;
+	return NULL;
+}
+
 struct error *burst_tick(struct burst *burst)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
+	try(tracebacks_sweep(burst));
 	if (burst->samples)
 		try(samples_tick(burst->samples, burst->drain, burst->drain_context));
 	if (now >= burst->census_next)

@@ -37,6 +37,7 @@ struct burst {
 	struct followed *followed; /* by window */
 	size_t followed_count, followed_capacity;
 	struct tracebacks tracebacks;
+	size_t tracebacks_most; /* when there are more, those that nothing refers to go */
 	struct samples *samples;
 	char *samples_failed; /* why there are none */
 

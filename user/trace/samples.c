@@ -150,6 +150,18 @@ void samples_clear(struct samples *samples)
 	tracer_samples_cost(samples->tracer, &samples->told);
 }
 
+void samples_tracebacks_mark(const struct samples *samples, uint32_t *map)
+{
+	for (size_t i = 0; i < samples->count; i++)
+		map[samples->list[i].traceback] = 1;
+}
+
+void samples_tracebacks_move(struct samples *samples, const uint32_t *map)
+{
+	for (size_t i = 0; i < samples->count; i++)
+		samples->list[i].traceback = map[samples->list[i].traceback];
+}
+
 static struct error *record_take(struct samples *samples, const struct tmbpf_record *record,
 				 size_t size)
 {

@@ -58,6 +58,10 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
  */
 struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context);
 
+/* Sets MAP, by traceback, to 1 for those that samples refer to; then each refers to what MAP says instead. */
+void samples_tracebacks_mark(const struct samples *samples, uint32_t *map);
+void samples_tracebacks_move(struct samples *samples, const uint32_t *map);
+
 /* What a walk of malloc's heaps shows of the pages that were seen, if there is one (DONE) between these two. */
 struct error *samples_walk_begin(struct samples *samples, struct outside_visitor *ret);
 void samples_walk_end(struct samples *samples, const struct outside *outside, bool done);

@@ -92,6 +92,38 @@ struct error *tracebacks_lines(const struct tracebacks *tracebacks, uint32_t **r
 	return NULL;
 }
 
+struct error *tracebacks_keep(struct tracebacks *tracebacks, uint32_t *map)
+{
+	struct lookup lookup = {0};
+	uint32_t kept = 0;
+
+	for (size_t i = 0; i < tracebacks->count; i++) {
+		struct error *error;
+
+		if (!map[i])
+			continue;
+		error = lookup_add(&lookup, lookup_hash_number(0, (uintptr_t)tracebacks->list[i]),
+				   kept++);
+		if (error) {
+			lookup_deinit(&lookup);
+			return error;
+		}
+	}
+	kept = 0;
+	for (size_t i = 0; i < tracebacks->count; i++) {
+		if (!map[i]) {
+			symbols_release(tracebacks->symbols, tracebacks->list[i]);
+			continue;
+		}
+		map[i] = kept;
+		tracebacks->list[kept++] = tracebacks->list[i];
+	}
+	lookup_deinit(&tracebacks->lookup);
+	tracebacks->lookup = lookup;
+	tracebacks->count = kept;
+	return NULL;
+}
+
 void tracebacks_clear(struct tracebacks *tracebacks)
 {
 	for (size_t i = 0; i < tracebacks->count; i++)

@@ -25,6 +25,8 @@ struct error *tracebacks_index(struct tracebacks *tracebacks, struct symbols_tra
 const struct symbols_traceback *tracebacks_get(const struct tracebacks *tracebacks, uint32_t index);
 /* For each index the least one of the same line (symbols_traceback_line()); malloc'd, and room for one more. */
 struct error *tracebacks_lines(const struct tracebacks *tracebacks, uint32_t **ret);
+/* Keeps those whose MAP is not 0, which becomes their new index, and releases the others. If it fails nothing has changed. */
+struct error *tracebacks_keep(struct tracebacks *tracebacks, uint32_t *map);
 /* Releases all; the table is empty then. */
 void tracebacks_clear(struct tracebacks *tracebacks);
 void tracebacks_deinit(struct tracebacks *tracebacks);
