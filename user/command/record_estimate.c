@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/record_estimate.h"
 
+#include <math.h>
+
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -19,7 +21,7 @@ static uint64_t rounded(double value)
 {
 	if (!(value > 0))
 		return 0;
-	return value < 0x1p63 ? (uint64_t)(value + 0.5) : 1ull << 63;
+	return value < 0x1p63 ? (uint64_t)llround(value) : 1ull << 63;
 }
 
 struct error *record_estimate(struct session *session, symbols_visitor add, void *context)
