@@ -132,7 +132,7 @@ made()
 		0.1 * ([.items[].size] | add)' web.json
 	# Each of them is there.
 	jq -e 'any(.items[]; .type == "django.contrib.auth.models.User" and .kind == "object" and .count == 20000)' web.json
-	jq -e 'any(.items[]; .type == "numpy.ndarray" and .part == "data" and .size > 500000 * 8)' web.json
+	jq -e 'any(.items[]; .type == "numpy.ndarray" and .part == "data" and .size > 500000 * 24)' web.json
 	jq -e '[.items[] | select(.type | startswith("sqlite3.")) | .size] | add > 1000000' web.json
 }
 

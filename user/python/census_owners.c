@@ -12,6 +12,12 @@
 #define WORTHWHILE 1000  /* of so many blocks with no owner yet one makes another round */
 #define LABELS_MAX 65534 /* two bytes each */
 
+/* Py_TPFLAGS_..._SUBCLASS (Include/object.h). */
+#define FLAG_INT_SUBCLASS   (1u << 24)
+#define FLAG_BYTES_SUBCLASS (1u << 27)
+/* PyLongObject.ob_digit and PyBytesObject.ob_shash (Include/): what an object has before is its head and size. */
+#define DIGITS 24
+
 static const char *const leaves[] = {"PyBytes_Type", "PyLong_Type", "PyFloat_Type"};
 
 static bool label_equal(const void *context, uint32_t position, const void *key)
@@ -163,7 +169,8 @@ static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_
 
 /*
  * How much of the BLOCK of SIZE bytes is the object's and may lead anywhere. What bytes and numbers
- * hold only looks like it; behind an object is what was in the block before.
+ * hold, also those of classes derived from int and bytes, and items that are no words (re.Pattern's code) only
+ * look like it; behind an object is what was in the block before.
  */
 static uint32_t scan_size(const struct taking *taking, const struct python_object *object,
 			  const uint8_t *block, uint32_t size)
@@ -177,7 +184,9 @@ static uint32_t scan_size(const struct taking *taking, const struct python_objec
 	for (size_t i = 0; i < array_size(leaves); i++)
 		if (type->address == taking->leaf_types[i])
 			return 0;
-	if (type->is_str && object->offset + layout->unicode.state + sizeof(state) <= size) {
+	if (type->flags & (FLAG_INT_SUBCLASS | FLAG_BYTES_SUBCLASS)) {
+		end = object->offset + DIGITS;
+	} else if (type->is_str && object->offset + layout->unicode.state + sizeof(state) <= size) {
 		memcpy(&state, block + object->offset + layout->unicode.state, sizeof(state));
 		if (state >> layout->unicode.ascii_shift & 1)
 			return 0;
@@ -186,8 +195,8 @@ static uint32_t scan_size(const struct taking *taking, const struct python_objec
 			end += 8; /* up to 3.11 the characters may lie elsewhere */
 	} else if (type->has_inline_values) {
 		return size;
-	} else if (type->itemsize && type->address != taking->code_type &&
-		   object->offset + 24 <= size) {
+	} else if (type->itemsize && type->itemsize % 8 == 0 &&
+		   type->address != taking->code_type && object->offset + 24 <= size) {
 		memcpy(&items, block + object->offset + 16, sizeof(items)); /* ob_size */
 		if (items > 0 && items < (int64_t)size)
 			end += (uint64_t)items * type->itemsize;
