@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/python.h"
 #include "target/glibc.h"
@@ -18,8 +19,6 @@
 #include "trace/classes.h"
 #include "trace/followed.h"
 #include "trace/samples_parts.h"
-
-#define SECOND 1000000000ull
 
 static struct samples samples;
 static struct sample list[64];
@@ -31,8 +30,8 @@ static void start(size_t slice_count)
 	memset(&samples, 0, sizeof(samples));
 	memset(list, 0, sizeof(list));
 	for (size_t i = 0; i < slice_count; i++)
-		slices[i] = (struct estimate_window){i * SECOND, (i + 1) * SECOND, i * SECOND,
-						     (i + 1) * SECOND};
+		slices[i] = (struct estimate_window){i * NSEC_PER_SEC, (i + 1) * NSEC_PER_SEC,
+						     i * NSEC_PER_SEC, (i + 1) * NSEC_PER_SEC};
 	samples.list = list;
 	samples.slices = slices;
 	samples.slice_count = slice_count;
@@ -85,7 +84,8 @@ static void test_estimate(void **state)
 		{.by_size = true, .total = 1e8, .growth = 13e6, .unit_size = 1},
 	};
 	struct tracebacks tracebacks = {.count = 4};
-	struct estimate_input input = {.classes = classes, .class_count = 2, .now = 10 * SECOND};
+	struct estimate_input input = {
+		.classes = classes, .class_count = 2, .now = 10 * NSEC_PER_SEC};
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL;
 	struct outside *outside = NULL;
 	struct process *process;
@@ -100,7 +100,7 @@ static void test_estimate(void **state)
 	for (uint32_t i = 0; i < 10; i++) {
 		put(TMBPF_SAMPLE_BIRTH, 1, i, 1 << 20);
 		put(TMBPF_SAMPLE_FAULT, 2, i, 4096)->weight = 64;
-		put(TMBPF_SAMPLE_BIRTH, 3, i, 1 << 20)->died = i < 9 ? (i + 2) * SECOND
+		put(TMBPF_SAMPLE_BIRTH, 3, i, 1 << 20)->died = i < 9 ? (i + 2) * NSEC_PER_SEC
 								     : ESTIMATE_ALIVE;
 	}
 	support_ok(samples_estimate(&samples, outside, &input, classes, &estimate));

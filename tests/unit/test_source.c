@@ -2,6 +2,7 @@
 /* Source lines: how files are split, which are read, and a helper that is stuck. */
 #include "support.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "target/namespace.h"
 #include "target/process.h"
 #include "target/source.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 static bool text_make(struct source_text *text, const char *name, const char *data, size_t size)
 {
@@ -133,10 +133,7 @@ static void test_is_python(void **state)
 
 static int64_t now_nanos(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return (int64_t)clock_now(CLOCK_REALTIME);
 }
 
 /* A line of FILE as ORIGIN has it; to be freed. */

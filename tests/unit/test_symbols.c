@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* From the programs' records to tracebacks: user/trace/symbols.c. */
 #include "symbols_fake.h"
-
-#define SECOND 1000000000ull
+#include "base/clock.h"
 
 static void test_tracebacks(void **context)
 {
@@ -285,18 +284,18 @@ static void test_retired_and_recycled(void **context)
 	stack_tell(8, {1, 3}, {2, 3});
 	stack_tell(9, {2, 3});
 	holds(8, 5, 3);
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	code_end_tell(1);
 	assert_int_equal(counters().codes, 1);
 	assert_int_equal(tracer.retired_count, 1);
 	assert_int_equal(tracer.retired[0], 8);
 	code_end_tell(1); /* nothing comes of a second end */
 	/* It holds blocks, and keeps its meaning until they are gone. */
-	symbols_sweep(symbols, 20 * SECOND);
+	symbols_sweep(symbols, 20 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 0);
 	assert_stack(8, "a:104 f, b:104 g, 2: 1/10 1/10\n");
 	holds(8, 5, 5);
-	symbols_sweep(symbols, 21 * SECOND);
+	symbols_sweep(symbols, 21 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 1);
 	assert_int_equal(tracer.recycled[0], 8);
 	assert_int_equal(counters().recycled, 1);
@@ -304,7 +303,7 @@ static void test_retired_and_recycled(void **context)
 	/* What it allocated in all is remembered with its traceback. */
 	assert_rows("a:104 f, b:104 g, 2: 0/0 5/50\n");
 	assert_stack(8, "<lost>:0 , 1: 1/10 1/10\n");
-	symbols_sweep(symbols, 22 * SECOND);
+	symbols_sweep(symbols, 22 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 1);
 	symbols_end();
 }
@@ -315,11 +314,11 @@ static void test_not_recycled_at_once(void **context)
 	symbols_start(13, 64);
 	code_plain(1, "a", "f");
 	stack_tell(8, {1, 3});
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	code_end_tell(1);
-	symbols_sweep(symbols, 10 * SECOND + SECOND / 2);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC + NSEC_PER_SEC / 2);
 	assert_int_equal(tracer.recycled_count, 0);
-	symbols_sweep(symbols, 12 * SECOND);
+	symbols_sweep(symbols, 12 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 1);
 	symbols_end();
 }
@@ -332,9 +331,9 @@ static void test_id_again(void **context)
 	code_plain(1, "a", "f");
 	code_plain(2, "b", "g");
 	stack_tell(8, {1, 3}, {2, 3});
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	code_end_tell(1);
-	symbols_sweep(symbols, 12 * SECOND);
+	symbols_sweep(symbols, 12 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 1);
 	code_plain(3, "c", "h");
 	stack_tell(8, {3, 3});
@@ -360,7 +359,7 @@ static void test_place_taken(void **context)
 	stack_tell_at(10, 30, 1, 1, &other);
 	assert_int_equal(tracer.retired_count, 1);
 	assert_int_equal(tracer.retired[0], 8);
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 1);
 	assert_int_equal(tracer.recycled[0], 8);
 	symbols_end();
@@ -374,13 +373,13 @@ static void test_pressure(void **context)
 	for (uint32_t id = 8; id < 8 + 47; id++)
 		stack_tell(id, {1, (int)id});
 	holds(10, 5, 4);
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	assert_int_equal(tracer.retired_count, 0);
 	stack_tell(60, {1, 60});
 	/* Three quarters are taken: all that hold nothing go. */
-	symbols_sweep(symbols, 11 * SECOND);
+	symbols_sweep(symbols, 11 * NSEC_PER_SEC);
 	assert_int_equal(tracer.retired_count, 47);
-	symbols_sweep(symbols, 13 * SECOND);
+	symbols_sweep(symbols, 13 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 47);
 	assert_int_equal(counters().stacks, 1);
 	/* 24 on lines of their own, the others on none. */
@@ -431,10 +430,10 @@ static void test_dropped(void **context)
 		stack_tell_at(8, 8, 3 + i / 32768, 3, frames);
 		holds(8, 2, 2);
 		stack_tell_at(9, 8, 1, 1, &(struct frame_made){1, 3});
-		symbols_sweep(symbols, (2ull * i + 2) * SECOND);
+		symbols_sweep(symbols, (2ull * i + 2) * NSEC_PER_SEC);
 		holds(9, 0, 0);
 		stack_tell_at(10, 8, 1, 1, &(struct frame_made){1, 3});
-		symbols_sweep(symbols, (2ull * i + 4) * SECOND);
+		symbols_sweep(symbols, (2ull * i + 4) * NSEC_PER_SEC);
 	}
 	assert_in_range(counters().dropped_tracebacks, MORE - 2, MORE + 2);
 	assert_in_range(counters().tracebacks, PAST, PAST + 2);
@@ -472,7 +471,7 @@ static void test_clear(void **context)
 	code_plain(1, "a", "f");
 	stack_tell(8, {1, 3});
 	stack_tell(9, {5, 3});
-	symbols_sweep(symbols, 10 * SECOND);
+	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	code_end_tell(1);
 	symbols_clear(symbols);
 	assert_int_equal(counters().stacks, 0);
@@ -480,7 +479,7 @@ static void test_clear(void **context)
 	assert_int_equal(counters().tracebacks, 0);
 	assert_int_equal(counters().unresolved_frames, 0);
 	assert_rows("");
-	symbols_sweep(symbols, 20 * SECOND);
+	symbols_sweep(symbols, 20 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 0);
 	/* The ids begin anew. */
 	code_plain(2, "b", "g");
@@ -559,8 +558,8 @@ static void test_damaged_records(void **context)
 		hand_over(good, size);
 		hand_over(changed, records[which].size);
 		hand_over(&end, sizeof(end));
-		symbols_sweep(symbols, 2ull * i * SECOND);
-		symbols_sweep(symbols, (2ull * i + 1) * SECOND);
+		symbols_sweep(symbols, 2ull * i * NSEC_PER_SEC);
+		symbols_sweep(symbols, (2ull * i + 1) * NSEC_PER_SEC);
 	}
 	symbols_end();
 }

@@ -5,10 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/census.h"
 #include "python/python.h"
@@ -36,11 +36,9 @@ static struct error *info_fill(const struct taking *taking)
 {
 	struct census_info *info = &taking->census->info;
 	char host[HOST_NAME_SIZE];
-	struct timespec now;
 
 	host_name_read(host);
-	clock_gettime(CLOCK_REALTIME, &now);
-	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
+	info->time_nanos = (int64_t)clock_now(CLOCK_REALTIME);
 	info->pid = taking->process->pid;
 	info->command_line = strdup(taking->process->command_line);
 	info->host = strdup(host);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "snapshot/tables.h"
@@ -161,7 +162,7 @@ static void info_lazy(const struct session *session, struct snapshot_info *info)
 	info->current = walk->size;
 	if (!walk->at)
 		return;
-	info->time_nanos = walk->time.tv_sec * 1000000000ll + walk->time.tv_nsec;
+	info->time_nanos = walk->time;
 	info->duration_nanos = walk->at - session->since_monotonic;
 }
 
@@ -171,16 +172,14 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	struct symbols_counters symbols;
 	struct coverage coverage;
 	char boot_id[BOOT_ID_SIZE], host[HOST_NAME_SIZE];
-	struct timespec now;
 
 	boot_id_read(boot_id);
 	host_name_read(host);
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
 	coverage_measure(session, &counters, &coverage);
-	clock_gettime(CLOCK_REALTIME, &now);
-	info->time_nanos = now.tv_sec * 1000000000ll + now.tv_nsec;
-	info->duration_nanos = session_now() - session->since_monotonic;
+	info->time_nanos = (int64_t)clock_now(CLOCK_REALTIME);
+	info->duration_nanos = clock_now(CLOCK_MONOTONIC) - session->since_monotonic;
 	info->pid = session->process->pid;
 	info->start_time = session->process->start_time;
 	info->boot_id = strdup(boot_id);
@@ -333,8 +332,9 @@ static void status_walk(const struct session *session, json_object *reply)
 	add_number(reply, "frees", walk->allocated - walk->count);
 	if (walk->at) {
 		found = json_object_new_object();
-		json_object_object_add(found, "age",
-				       json_object_new_double((session_now() - walk->at) / 1e9));
+		json_object_object_add(
+			found, "age",
+			json_object_new_double(clock_since(CLOCK_MONOTONIC, walk->at)));
 		json_object_object_add(found, "seconds", json_object_new_double(walk->took / 1e9));
 		add_number(found, "unstable_pools", walk->unstable);
 	}
@@ -343,7 +343,7 @@ static void status_walk(const struct session *session, json_object *reply)
 
 static char *growth_basis(const struct session_growth *grown, double share)
 {
-	double age = (session_now() - grown->at) / 1e9;
+	double age = clock_since(CLOCK_MONOTONIC, grown->at);
 	char size[TEXT_NUMBER_MAX], *text = NULL;
 	int length;
 
@@ -378,8 +378,9 @@ static void status_growth(const struct session *session, json_object *reply)
 		add_number(found, "traced_count", grown->counts.traced_count);
 		add_number(found, "traced_size", grown->counts.traced_size);
 		add_number(found, "unstable_pools", grown->counts.unstable);
-		json_object_object_add(found, "age",
-				       json_object_new_double((session_now() - grown->at) / 1e9));
+		json_object_object_add(
+			found, "age",
+			json_object_new_double(clock_since(CLOCK_MONOTONIC, grown->at)));
 		json_object_object_add(found, "seconds", json_object_new_double(grown->took / 1e9));
 	}
 	json_object_object_add(reply, "growth_census", found);
@@ -406,7 +407,7 @@ struct error *record_status(struct session *session, json_object *reply)
 	add_text(reply, "since", text);
 	json_object_object_add(
 		reply, "seconds",
-		json_object_new_double((session_now() - session->since_monotonic) / 1e9));
+		json_object_new_double(clock_since(CLOCK_MONOTONIC, session->since_monotonic)));
 	add_number(reply, "nframe", session->options.nframe);
 	if (session_is_lazy(session)) {
 		status_walk(session, reply);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "base/text.h"
@@ -259,7 +260,7 @@ static void lazy_summary_print(const struct session *session)
 		fprintf(stderr,
 			"tmbpf: process %d held %s %.1f s before its end, when its pools were read last\n",
 			session->pid, text_size(session->walk.size, current),
-			(session_now() - session->walk.at) / 1e9);
+			clock_since(CLOCK_MONOTONIC, session->walk.at));
 	else
 		fprintf(stderr,
 			"tmbpf: process %d ended before its pools were read: what it held is not known\n",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/sources.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "format/format.h"
 #include "snapshot/snapshot.h"
@@ -25,7 +26,7 @@ static int64_t taken_nanos(const char *file, const struct snapshot_info *info)
 		return info->time_nanos;
 	if (stat(snapshot_file_path(file), &status) < 0)
 		return 0;
-	return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+	return clock_nanos(&status.st_mtim);
 }
 
 static char *line_read(void *context, size_t snapshot, const char *filename, uint32_t lineno)

@@ -15,6 +15,7 @@
 #include <zlib.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "probe/builder.h"
@@ -147,7 +148,7 @@ static bool question_ask(const struct secret *secret, const struct python *pytho
 	if (stat("/proc/self/exe", &status))
 		return false;
 	ret->program_size = status.st_size;
-	ret->program_time = status.st_mtim.tv_sec * 1000000000ULL + status.st_mtim.tv_nsec;
+	ret->program_time = (uint64_t)clock_nanos(&status.st_mtim);
 	ret->content = content_hash(secret, python->image->data, python->image->size);
 	ret->runtime = input->runtime;
 	memcpy(ret->live, input->live, sizeof(ret->live));

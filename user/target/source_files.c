@@ -2,6 +2,7 @@
 #include "target/source_files.h"
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/lookup.h"
 #include "target/namespace.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #define FILE_MAX  ((off_t)8 << 20)   /* bytes of one file */
 #define CACHE_MAX ((size_t)64 << 20) /* bytes of all that are kept */
@@ -37,11 +37,6 @@ struct source_files {
 	struct lookup lookup;
 	size_t cached; /* bytes */
 };
-
-static int64_t nanos(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
 
 static int file_open_at(int root, const char *path, bool below)
 {
@@ -103,13 +98,11 @@ static void process_take(struct source_files *source, const struct source_origin
 static int64_t start_nanos(uint64_t start_time)
 {
 	long ticks = sysconf(_SC_CLK_TCK);
-	struct timespec now, boot;
 
-	if (ticks <= 0 || start_time > (uint64_t)INT64_MAX / 1000000000)
+	if (ticks <= 0 || start_time > INT64_MAX / NSEC_PER_SEC)
 		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return nanos(&now) - nanos(&boot) + (int64_t)(start_time + 1) * (1000000000 / ticks);
+	return (int64_t)clock_now(CLOCK_REALTIME) - (int64_t)clock_now(CLOCK_BOOTTIME) +
+	       (int64_t)(start_time + 1) * ((int64_t)NSEC_PER_SEC / ticks);
 }
 
 static void origin_take(struct source_files *source, const struct source_origin *origin)
@@ -184,8 +177,8 @@ static bool file_usable(const struct source_files *source, const struct stat *st
 {
 	return S_ISREG(status->st_mode) && status->st_size > 0 && status->st_size <= FILE_MAX &&
 	       /* What was put in place with an old time has a new change of its inode. */
-	       nanos(&status->st_mtim) <= source->unchanged &&
-	       nanos(&status->st_ctim) <= source->unchanged;
+	       clock_nanos(&status->st_mtim) <= source->unchanged &&
+	       clock_nanos(&status->st_ctim) <= source->unchanged;
 }
 
 /* The whole content; NULL if it is not SIZE bytes. */

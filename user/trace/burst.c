@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "target/process.h"
 #include "trace/births.h"
@@ -162,7 +163,7 @@ struct error *burst_census(struct burst *burst, bool keep)
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	governor_other(&burst->governor, (double)taken / 1e9);
 	if (keep)
-		burst->census_next = clock_now(CLOCK_MONOTONIC) + 1000000000ull +
+		burst->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
 				     (uint64_t)((double)taken / CENSUS_SHARE);
 	return error;
 }
@@ -507,7 +508,7 @@ static struct error *window_take(struct burst *burst)
 	if (!error)
 		error = window_keep(burst, &window, &harvest);
 	/* What failed has cost as well. */
-	cost.tracer = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
+	cost.tracer = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	until = error ? clock_now(CLOCK_MONOTONIC) : burst->from;
 	governor_window(&burst->governor, &cost, (double)(until - burst->began) / 1e9);
 	governor_rest(&burst->governor, classes_grow(burst->classes));

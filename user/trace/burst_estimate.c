@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "target/process.h"
 #include "trace/burst_parts.h"
@@ -120,8 +121,7 @@ struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 	/* Of a process that has gone, what was known last, as of then. */
 	if (!burst->estimates[by]) {
 		try(estimate_make(burst, by, gone ? burst->looked : clock_now(CLOCK_MONOTONIC)));
-		governor_other(&burst->governor,
-			       (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9);
+		governor_other(&burst->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
 	}
 	*ret = burst->estimates[by];
 	return NULL;
@@ -177,8 +177,7 @@ uint64_t burst_period(const struct burst *burst)
 
 double burst_share(const struct burst *burst)
 {
-	return governor_share(&burst->governor,
-			      (double)(clock_now(CLOCK_MONOTONIC) - burst->began) / 1e9);
+	return governor_share(&burst->governor, clock_since(CLOCK_MONOTONIC, burst->began));
 }
 
 const struct governor *burst_governor(const struct burst *burst)

@@ -5,7 +5,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "trace/burst.h"
 #include "trace/followed.h"
@@ -55,13 +54,5 @@ struct error *burst_look(struct burst *burst);
 struct error *burst_census(struct burst *burst, bool keep);
 /* Drops what was estimated. */
 void burst_estimates_forget(struct burst *burst);
-
-static inline uint64_t clock_now(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 #endif

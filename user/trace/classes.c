@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/lookup.h"
 #include "python/arenas.h"
@@ -247,12 +247,11 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 {
 	double outside;
 	struct python_heaps heaps;
-	uint64_t rss, anonymous = 0;
-	struct timespec now;
+	uint64_t rss, anonymous = 0, now;
 	struct error *error;
 
 	try(process_resident(classes->python->process, &rss, &anonymous));
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	now = clock_now(CLOCK_MONOTONIC);
 	try(python_heaps_read_again(classes->python, &classes->heaps_word, &heaps));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].counting = 0;
@@ -271,7 +270,7 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].latest = classes->list[c].counting;
-	classes->latest_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	classes->latest_time = (double)now / 1e9;
 	if (keep)
 		history_add(classes);
 	return NULL;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "trace/kernel.h"
 #include "trace/priority.h"
@@ -43,14 +44,6 @@ struct shared {
 	_Atomic bool ready;
 };
 
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
 /* On any processor but this one; where there is no other, on this one, and then nothing interrupts it. */
 static void processor_leave(int processor)
 {
@@ -65,7 +58,7 @@ static void processor_leave(int processor)
 static void child_run(const char *path, int processor, struct shared *shared)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	uint64_t begin = now(), before = begin;
+	uint64_t begin = clock_now(CLOCK_MONOTONIC), before = begin;
 	struct stat file;
 	const void *mapped; /* until the child ends */
 
@@ -77,8 +70,8 @@ static void child_run(const char *path, int processor, struct shared *shared)
 	if (mapped == MAP_FAILED)
 		return;
 	shared->ready = true;
-	while (before - begin < CHILD_SECONDS * 1000000000ull) {
-		uint64_t after = now();
+	while (before - begin < CHILD_SECONDS * NSEC_PER_SEC) {
+		uint64_t after = clock_now(CLOCK_MONOTONIC);
 
 		if (after - before >= STEP && after - before < STEP + GAPS * GAP_WIDTH)
 			shared->gaps[(after - before - STEP) / GAP_WIDTH]++;

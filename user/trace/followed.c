@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/pools.h"
 #include "python/python.h"
@@ -47,10 +47,7 @@ void followed_heap_init(struct followed_heap *heap, const struct python *python,
 
 static void followed_die(struct followed *block)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	block->died = now.tv_sec * 1000000000ull + now.tv_nsec;
+	block->died = clock_now(CLOCK_MONOTONIC);
 }
 
 /* What tells BLOCK from another of its type that takes its place. */

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
@@ -184,17 +184,14 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 static void traps_run(int in, int out, int times)
 {
 	void (*volatile call)(void) = probed;
-	struct timespec begin, end;
 	char byte;
 
 	while (times-- && read(in, &byte, 1) == 1) {
-		uint64_t ns;
+		uint64_t begin = clock_now(CLOCK_PROCESS_CPUTIME_ID), ns;
 
-		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
 		for (int i = 0; i < TRAPS; i++)
 			call();
-		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-		ns = (end.tv_sec - begin.tv_sec) * 1000000000ull + end.tv_nsec - begin.tv_nsec;
+		ns = clock_now(CLOCK_PROCESS_CPUTIME_ID) - begin;
 		if (write(out, &ns, sizeof(ns)) != sizeof(ns))
 			break;
 	}

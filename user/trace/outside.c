@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/python.h"
 #include "python/space.h"
@@ -29,14 +29,6 @@ struct outside {
 	struct outside_visitor *visitor;
 	uint64_t walked_at, took; /* the last walk: its end, its length; nanoseconds */
 };
-
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 struct error *outside_create(const struct python *python, struct outside **ret)
 {
@@ -104,7 +96,7 @@ static struct error *walk(struct outside *outside, struct glibc *glibc)
 struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
 			   struct outside_visitor *visitor)
 {
-	uint64_t began = monotonic_now();
+	uint64_t began = clock_now(CLOCK_MONOTONIC);
 	cleanup_free struct glibc_range *excluded = NULL;
 	struct python_space *space;
 	struct glibc *glibc;
@@ -120,7 +112,7 @@ struct error *outside_walk(struct outside *outside, const struct python_heaps *h
 	outside->visitor = visitor;
 	error = walk(outside, glibc);
 	visitor->done = !error && outside->walked;
-	outside->walked_at = monotonic_now();
+	outside->walked_at = clock_now(CLOCK_MONOTONIC);
 	outside->took = outside->walked_at - began;
 	glibc_destroy(glibc);
 	return error;
@@ -128,7 +120,7 @@ struct error *outside_walk(struct outside *outside, const struct python_heaps *h
 
 bool outside_stale(const struct outside *outside)
 {
-	return monotonic_now() - outside->walked_at > WALK_REST * outside->took;
+	return clock_now(CLOCK_MONOTONIC) - outside->walked_at > WALK_REST * outside->took;
 }
 
 bool outside_walked(const struct outside *outside)

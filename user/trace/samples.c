@@ -8,17 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "target/process.h"
 #include "target/resident.h"
 #include "trace/samples_parts.h"
 
-#define SECOND 1000000000ull
 /* Page faults a second of which samples are taken; of more, one stands for several. */
 #define FAULTS_WANTED 500
 /* Until it is known how many there are. */
@@ -46,22 +45,6 @@
 #define RUN_COST 100e-9
 /* Code objects that samples refer to; beyond that they are announced anew. */
 #define CODES_MAX (TRACER_SAMPLED_CODES / 4 * 3)
-
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND + now.tv_nsec;
-}
-
-static uint64_t cpu_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 /* Page faults of the process so far (field 10 of /proc/PID/stat, proc(5)); 0 if that cannot be told. */
 static uint64_t minor_faults(const struct samples *samples)
@@ -96,7 +79,7 @@ static struct error *samples_init(struct samples *samples)
 	/* Blocks first: of what is not seen to be born faults would tell. */
 	tracer_sampling(samples->tracer, true);
 	samples->large.open = samples->faults.open = true;
-	samples->large.since = samples->faults.since = monotonic_now();
+	samples->large.since = samples->faults.since = clock_now(CLOCK_MONOTONIC);
 	try(tracer_large_attach(samples->tracer));
 	try(tracer_faults_open(samples->tracer, samples->period));
 	samples_clear(samples);
@@ -145,7 +128,7 @@ void samples_destroy(struct samples *samples)
 void samples_clear(struct samples *samples)
 {
 	samples->count = samples->fresh = samples->slice_count = 0;
-	samples->slice_from = samples->looked = monotonic_now();
+	samples->slice_from = samples->looked = clock_now(CLOCK_MONOTONIC);
 	memset(&samples->counters, 0, sizeof(samples->counters));
 	tracer_samples_cost(samples->tracer, &samples->told);
 }
@@ -198,10 +181,10 @@ static struct error *record_take(struct samples *samples, const struct tmbpf_rec
 struct error *samples_record(struct samples *samples, const struct tmbpf_record *record,
 			     size_t size)
 {
-	uint64_t cpu = cpu_now();
+	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	struct error *error = record_take(samples, record, size);
 
-	governor_other(samples->governor, (double)(cpu_now() - cpu) / SECOND);
+	governor_other(samples->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
 	return error;
 }
 
@@ -219,7 +202,7 @@ static uint64_t period_choose(double rate)
 static struct error *period_set(struct samples *samples, uint64_t now)
 {
 	uint64_t faults = minor_faults(samples), period;
-	double seconds = (double)(now - samples->looked) / SECOND;
+	double seconds = (double)(now - samples->looked) / NSEC_PER_SEC;
 
 	if (faults < samples->minor_faults || seconds <= 0)
 		return NULL;
@@ -242,7 +225,7 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 static struct error *period_raise(struct samples *samples, uint64_t now)
 {
 	struct tracer_samples_cost spent;
-	double seconds = (double)(now - samples->hits_at) / SECOND, rate;
+	double seconds = (double)(now - samples->hits_at) / NSEC_PER_SEC, rate;
 	uint64_t hits, period;
 
 	if (seconds < PERIOD_LOOK)
@@ -287,7 +270,7 @@ static uint64_t switches_read(const struct samples *samples)
 /* Adds the switches since the last time, while there are perf events. */
 static void switches_count(struct samples *samples, uint64_t now)
 {
-	uint64_t cpu = cpu_now(), sum;
+	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), sum;
 
 	if (now < samples->switches_next)
 		return;
@@ -296,13 +279,14 @@ static void switches_count(struct samples *samples, uint64_t now)
 		samples->switches += sum - samples->switches_last;
 	samples->switches_last = sum;
 	samples->switches_next =
-		now + SECOND + (uint64_t)((double)(cpu_now() - cpu) / SWITCHES_SHARE);
+		now + NSEC_PER_SEC +
+		(uint64_t)((double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / SWITCHES_SHARE);
 }
 
 /* Whether what has cost SPENT seconds so far may go on, or begin again. */
 static bool gate_pass(struct samples_gate *gate, double spent, double share, uint64_t now)
 {
-	double seconds = (double)(now - gate->since) / SECOND;
+	double seconds = (double)(now - gate->since) / NSEC_PER_SEC;
 
 	if (!gate->open && now < gate->next)
 		return false;
@@ -317,7 +301,7 @@ static bool gate_pass(struct samples_gate *gate, double spent, double share, uin
 	if (spent - gate->spent <= share * GATE_ROUND)
 		return true;
 	gate->open = false;
-	gate->next = now + (GATE_REST * SECOND << gate->refused);
+	gate->next = now + (GATE_REST * NSEC_PER_SEC << gate->refused);
 	gate->refused += gate->refused < GATE_TIMES;
 	return false;
 }
@@ -327,7 +311,7 @@ static struct error *gate_fail(struct samples_gate *gate, uint64_t now, struct e
 {
 	if (error) {
 		gate->open = false;
-		gate->next = now + GATE_REST * SECOND;
+		gate->next = now + GATE_REST * NSEC_PER_SEC;
 	}
 	return error;
 }
@@ -341,10 +325,11 @@ static struct error *gates_set(struct samples *samples, uint64_t now)
 	struct tracer_samples_cost spent;
 
 	tracer_samples_cost(samples->tracer, &spent);
-	gate_pass(&samples->large, (double)spent.large_hits * hit + (double)spent.large_ns / SECOND,
-		  share, now);
+	gate_pass(&samples->large,
+		  (double)spent.large_hits * hit + (double)spent.large_ns / NSEC_PER_SEC, share,
+		  now);
 	gate_pass(&samples->faults,
-		  (double)spent.fault_hits * hit + (double)spent.fault_ns / SECOND +
+		  (double)spent.fault_hits * hit + (double)spent.fault_ns / NSEC_PER_SEC +
 			  (double)samples->switches * SWITCH_COST,
 		  share, now);
 	if (large && !samples->large.open)
@@ -370,9 +355,9 @@ static void cost_tell(struct samples *samples)
 	/* An event of the kernel's takes less than a trap. */
 	cost.traps = (double)cost.hits * samples->governor->trap +
 		     (double)(samples->switches - samples->switches_told) * SWITCH_COST;
-	cost.programs =
-		(double)cost.hits * RUN_COST +
-		(double)(now.fault_ns - told->fault_ns + now.large_ns - told->large_ns) / SECOND;
+	cost.programs = (double)cost.hits * RUN_COST +
+			(double)(now.fault_ns - told->fault_ns + now.large_ns - told->large_ns) /
+				NSEC_PER_SEC;
 	samples->told = now;
 	samples->switches_told = samples->switches;
 	governor_samples(samples->governor, &cost);
@@ -381,15 +366,15 @@ static void cost_tell(struct samples *samples)
 static struct error *samples_work(struct samples *samples, void (*drain)(void *context),
 				  void *context)
 {
-	uint64_t now = monotonic_now();
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
 	switches_count(samples, now);
 	cost_tell(samples);
 	try(period_raise(samples, now));
 	try(gates_set(samples, now));
-	if (now - samples->slice_from < SECOND)
+	if (now - samples->slice_from < NSEC_PER_SEC)
 		return NULL;
-	try(samples_slice(samples, monotonic_now()));
+	try(samples_slice(samples, clock_now(CLOCK_MONOTONIC)));
 	try(period_set(samples, now));
 	if (symbols_samples_codes(samples->tracebacks->symbols) < CODES_MAX)
 		return NULL;
@@ -407,15 +392,15 @@ struct error *samples_tick(struct samples *samples, void (*drain)(void *context)
 	uint64_t cpu;
 
 	drain(context);
-	cpu = cpu_now();
+	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	error = samples_work(samples, drain, context);
-	governor_other(samples->governor, (double)(cpu_now() - cpu) / SECOND);
+	governor_other(samples->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
 	return error;
 }
 
 struct error *samples_end(struct samples *samples)
 {
-	return samples_slice(samples, monotonic_now());
+	return samples_slice(samples, clock_now(CLOCK_MONOTONIC));
 }
 
 void samples_counters(const struct samples *samples, struct samples_counters *ret)

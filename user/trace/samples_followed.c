@@ -3,10 +3,10 @@
 #include <linux/ioctl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/arenas.h"
 #include "python/space.h"
@@ -34,14 +34,6 @@ struct scan_arguments {
 	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 #define SCAN _IOWR('f', 16, struct scan_arguments)
-
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 static bool page_there(const struct samples *samples, uint64_t address)
 {
@@ -136,7 +128,7 @@ static void block_look(struct samples *samples, struct sample *block, bool first
 	if (state == FOLLOWED_FREE ||
 	    (state == FOLLOWED_USED &&
 	     (size < block->size || (!first && size != block->chunk_size)))) {
-		block->died = monotonic_now();
+		block->died = clock_now(CLOCK_MONOTONIC);
 		return;
 	}
 	if (first)
@@ -224,7 +216,7 @@ static void page_look(struct samples *samples, struct sample *page, struct sampl
 	if (!page_there(samples, page->address) || state == FOLLOWED_FREE ||
 	    (state == FOLLOWED_USED && page->chunk_size && size != page->chunk_size) ||
 	    blocks_cover(blocks, block_count, page->address))
-		page->died = monotonic_now();
+		page->died = clock_now(CLOCK_MONOTONIC);
 	else if (state == FOLLOWED_USED)
 		page->chunk_size = size;
 }
@@ -232,7 +224,7 @@ static void page_look(struct samples *samples, struct sample *page, struct sampl
 struct error *samples_look(struct samples *samples)
 {
 	cleanup_free struct sample **blocks = NULL;
-	uint64_t began = monotonic_now();
+	uint64_t began = clock_now(CLOCK_MONOTONIC);
 	struct error *error;
 	size_t count;
 
@@ -304,7 +296,7 @@ void samples_walk_end(struct samples *samples, const struct outside *outside, bo
 			continue;
 		if (ending ||
 		    (page->place == SAMPLE_UNKNOWN && outside_in_heap(outside, page->address)))
-			page->died = monotonic_now();
+			page->died = clock_now(CLOCK_MONOTONIC);
 		else if (page->place == SAMPLE_UNKNOWN)
 			page->place = SAMPLE_OTHER;
 	}

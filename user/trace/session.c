@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/arenas.h"
 #include "python/twin.h"
@@ -16,7 +17,7 @@
 
 /* How long records may wait in the ring if nothing wakes us. */
 #define TICK_MS           100
-#define SWEEP_NANOSECONDS 1000000000ull
+#define SWEEP_NANOSECONDS NSEC_PER_SEC
 /*
  * Walks over the pools: one that is asked for waits this many times as long as the last one took; those that nobody
  * asks for, which keep the rows small and the last totals young, far longer.
@@ -26,19 +27,11 @@
 #define GROWTH_REST    1 /* the same for what the heap grew by */
 #define WALK_OWN_LEAST 100000000ull
 #define WALK_OWN_MOST  5000000000ull
-#define WALK_OWN_TIGHT 1000000000ull
+#define WALK_OWN_TIGHT NSEC_PER_SEC
 /* At most this part of what was traced is younger than the last walk, while that is not much. */
 #define WALK_OWN_PART 4
 /* Slabs between two looks at the ring: a millisecond or two. */
 #define WALK_DRAIN_SLABS 8
-
-uint64_t session_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 static void drain(void *session)
 {
@@ -48,7 +41,7 @@ static void drain(void *session)
 static void since_set(struct session *session)
 {
 	clock_gettime(CLOCK_REALTIME, &session->since);
-	session->since_monotonic = session_now();
+	session->since_monotonic = clock_now(CLOCK_MONOTONIC);
 }
 
 /* In bursts, windows open by themselves. */
@@ -261,7 +254,7 @@ static struct error *walk_all(struct session *session)
 
 struct error *session_walk(struct session *session, bool rested)
 {
-	uint64_t began = session_now();
+	uint64_t began = clock_now(CLOCK_MONOTONIC);
 	struct session_walk walk = {0};
 	struct error *error;
 
@@ -282,8 +275,8 @@ struct error *session_walk(struct session *session, bool rested)
 	try(symbols_each(session->symbols, walk_sum, &walk));
 	try(symbols_keep(session->symbols));
 	walk.unstable = tracer_walk_unstable(session->tracer);
-	clock_gettime(CLOCK_REALTIME, &walk.time);
-	walk.at = session_now();
+	walk.time = (int64_t)clock_now(CLOCK_REALTIME);
+	walk.at = clock_now(CLOCK_MONOTONIC);
 	walk.took = walk.at - began;
 	session->walk = walk;
 	return NULL;
@@ -302,7 +295,7 @@ static struct error *growth_measure(struct session *session, struct growth_count
 
 void session_growth_measure(struct session *session, bool asked)
 {
-	uint64_t began = session_now(), rest = asked ? GROWTH_REST : WALK_REST_OWN;
+	uint64_t began = clock_now(CLOCK_MONOTONIC), rest = asked ? GROWTH_REST : WALK_REST_OWN;
 	struct growth_counts counts;
 	struct error *error;
 
@@ -320,7 +313,8 @@ void session_growth_measure(struct session *session, bool asked)
 		return;
 	}
 	free(session->grown.failed);
-	session->grown = (struct session_growth){.counts = counts, .at = session_now()};
+	session->grown =
+		(struct session_growth){.counts = counts, .at = clock_now(CLOCK_MONOTONIC)};
 	session->grown.took = session->grown.at - began;
 }
 
@@ -468,7 +462,7 @@ static void twin_check(struct session *session)
 
 static void session_tick(struct session *session, uint64_t *swept)
 {
-	uint64_t now = session_now(), rss, anonymous;
+	uint64_t now = clock_now(CLOCK_MONOTONIC), rss, anonymous;
 	struct error *error;
 
 	session_drain(session);
@@ -500,7 +494,7 @@ static void session_tick(struct session *session, uint64_t *swept)
 struct error *session_serve(struct session *session, const struct session_request *requests,
 			    int signals)
 {
-	uint64_t swept = session_now();
+	uint64_t swept = clock_now(CLOCK_MONOTONIC);
 
 	while (session->state == SESSION_RUNNING) {
 		struct pollfd waits[] = {

@@ -29,7 +29,7 @@ enum session_state {
 /* The last walk over the pools, where frees of the object domain are not probed. */
 struct session_walk {
 	uint64_t at, took;    /* monotonic nanoseconds: its end, its length; at 0: there was none */
-	struct timespec time; /* its end, real time */
+	int64_t time;         /* its end, nanoseconds since the epoch */
 	uint64_t count, size; /* blocks that were held then, and their bytes */
 	uint64_t allocated;   /* blocks that had been allocated until then */
 	uint64_t unstable;    /* pools that could not be made out */
@@ -115,7 +115,5 @@ struct error *session_each(struct session *session, symbols_visitor visit, void 
 
 /* Forgets what was traced; the window is closed meanwhile. */
 struct error *session_clear(struct session *session);
-
-uint64_t session_now(void);
 
 #endif

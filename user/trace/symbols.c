@@ -7,13 +7,14 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "python/code.h"
 #include "trace/symbols_parts.h"
 #include "trace/texts.h"
 
 /* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
-#define GRACE_NANOSECONDS 1000000000ull
+#define GRACE_NANOSECONDS NSEC_PER_SEC
 /* Tracebacks that hold nothing and have no stack any more, kept for their totals; beyond that the sum alone. */
 #define PAST_TRACEBACKS_MAX 65536
 

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "trace/disturbance.h"
 #include "trace/kernel.h"
@@ -97,14 +97,6 @@ struct error *tracer_disturbance(struct tracer *tracer, double *ret)
 	return births_each(tracer, BIRTHS_ALL, births_disturb, ret);
 }
 
-static uint64_t monotonic_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -128,7 +120,7 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 		tracer_burst_close(tracer);
 		return error;
 	}
-	*ret_start = monotonic_now();
+	*ret_start = clock_now(CLOCK_MONOTONIC);
 	__atomic_store_n(&state->window, ++tracer->windows, __ATOMIC_SEQ_CST);
 	return NULL;
 }
@@ -138,7 +130,7 @@ void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end)
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
 	__atomic_store_n(&state->window, 0, __ATOMIC_SEQ_CST);
-	*ret_end = monotonic_now();
+	*ret_end = clock_now(CLOCK_MONOTONIC);
 	if (state->closed_at)
 		*ret_end = state->closed_at;
 }
