@@ -130,12 +130,25 @@ static void test_size(void **state)
 	assert_string_equal(text_share(1, 0, buffer), "-");
 }
 
+static void test_time(void **state)
+{
+	char buffer[TEXT_NUMBER_MAX];
+
+	(void)state;
+	assert_string_equal(text_time(1, buffer), "1970-01-01 00:00:00");
+	assert_string_equal(text_time(1000000000999999999, buffer), "2001-09-09 01:46:40");
+	assert_string_equal(text_time(INT64_MAX, buffer), "2262-04-11 23:47:16");
+	assert_string_equal(text_time(0, buffer), "");
+	assert_string_equal(text_time(INT64_MIN, buffer), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),  cmocka_unit_test(test_encode_is_the_inverse),
 		cmocka_unit_test(test_display), cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_width),   cmocka_unit_test(test_size),
+		cmocka_unit_test(test_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

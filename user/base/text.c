@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/text.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include <langinfo.h>
 #include <locale.h>
 #include <stdbool.h>
@@ -218,6 +219,17 @@ char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX])
 		snprintf(buffer, TEXT_NUMBER_MAX, "-");
 	else
 		snprintf(buffer, TEXT_NUMBER_MAX, "%.1f %%", 100.0 * (double)part / (double)whole);
+	return buffer;
+}
+
+char *text_time(int64_t nanos, char buffer[TEXT_NUMBER_MAX])
+{
+	time_t seconds = (time_t)(nanos / (int64_t)NSEC_PER_SEC);
+	struct tm tm;
+
+	if (nanos <= 0 || !gmtime_r(&seconds, &tm) ||
+	    strftime(buffer, TEXT_NUMBER_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		buffer[0] = '\0';
 	return buffer;
 }
 

@@ -51,6 +51,8 @@ char *text_size_diff(int64_t size, char buffer[TEXT_NUMBER_MAX]);
 char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX]);
 /* "12.3 %" of WHOLE, "-" where that is 0. Returns BUFFER. */
 char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX]);
+/* "2026-01-31 23:59:59", UTC, of nanoseconds since the epoch; "" for what is not after it, thus not known. Returns BUFFER. */
+char *text_time(int64_t nanos, char buffer[TEXT_NUMBER_MAX]);
 
 /*
  * Chooses the character set from the environment; in the C locale UTF-8, as Python does (PEP 538).

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -170,19 +169,17 @@ static struct error *table_write(const struct census *census, const struct censu
 static struct error *info_write(const struct census_info *info, const char *title,
 				struct output *output)
 {
-	time_t seconds = (time_t)(info->time_nanos / 1000000000);
-	char version[32], when[64] = "", rss[TEXT_NUMBER_MAX];
-	struct tm tm;
+	char version[32], when[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX];
 
-	if (gmtime_r(&seconds, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	snapshot_python_version(info->python_version, version, sizeof(version));
 	try(stream_format(output, "<p>%s pid %" PRId32 ": ", title, info->pid));
 	try(text_write(info->command_line, output));
 	try(stream_text(output, ", on "));
 	try(text_write(info->host, output));
-	try(stream_format(output, "<br>CPython %s, %s, RSS %s", version, when,
-			  text_size(info->rss, rss)));
+	try(stream_format(output, "<br>CPython %s", version));
+	if (*text_time(info->time_nanos, when))
+		try(stream_format(output, ", %s UTC", when));
+	try(stream_format(output, ", RSS %s", text_size(info->rss, rss)));
 	if (info->unstable_pools || info->lost_arenas)
 		try(stream_format(output,
 				  "<br>not counted: %" PRIu64

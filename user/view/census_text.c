@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -33,12 +32,10 @@ static struct error *print_text(FILE *file, const char *before, const char *text
 
 static void print_time(int64_t nanos, FILE *file)
 {
-	time_t seconds = (time_t)(nanos / 1000000000);
-	char when[64];
-	struct tm tm;
+	char when[TEXT_NUMBER_MAX];
 
-	if (gmtime_r(&seconds, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm))
-		fprintf(file, ", %s", when);
+	if (*text_time(nanos, when))
+		fprintf(file, ", %s UTC", when);
 }
 
 struct totals {

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 /* What is told of each snapshot; a column that is empty in all is left out. */
 enum column {
@@ -45,8 +44,8 @@ static const struct table_column columns[COLUMN_COUNT] = {
 /* Numbers and such of one snapshot; text is borrowed from it. */
 struct cells {
 	char container[CONTAINER_SHOWN + 1];
-	char number[24], pid[16], python[32], nframe[16], coverage[TEXT_NUMBER_MAX], taken[64],
-		held[TEXT_NUMBER_MAX + 40];
+	char number[24], pid[16], python[32], nframe[16], coverage[TEXT_NUMBER_MAX],
+		taken[TEXT_NUMBER_MAX], held[TEXT_NUMBER_MAX + 40];
 	const char *texts[COLUMN_COUNT];
 };
 
@@ -55,17 +54,6 @@ static const char *number_format(size_t i, size_t count, char *buffer, size_t si
 	if (count == 2)
 		return i == 0 ? "old" : "new";
 	snprintf(buffer, size, "%zu", i + 1);
-	return buffer;
-}
-
-static const char *time_format(int64_t time_nanos, char *buffer, size_t size)
-{
-	time_t seconds = (time_t)(time_nanos / 1000000000);
-	struct tm tm;
-
-	if (time_nanos <= 0 || !gmtime_r(&seconds, &tm) ||
-	    strftime(buffer, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		return "";
 	return buffer;
 }
 
@@ -101,7 +89,7 @@ static void cells_fill(const struct compared *compared, size_t i, size_t count, 
 	if (info->coverage >= 0)
 		snprintf(cells->coverage, sizeof(cells->coverage), "%.1f %%", 100 * info->coverage);
 	texts[COVERAGE] = cells->coverage;
-	texts[TAKEN] = time_format(info->time_nanos, cells->taken, sizeof(cells->taken));
+	texts[TAKEN] = text_time(info->time_nanos, cells->taken);
 	texts[HELD] = held_format(compared[i].snapshot, cells->held, sizeof(cells->held));
 }
 

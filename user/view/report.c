@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 static struct error *no_memory(void)
 {
@@ -66,9 +65,7 @@ static struct error *print_process(const struct snapshot_info *info, FILE *file)
 
 static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 {
-	time_t seconds = (time_t)(info->time_nanos / 1000000000);
-	char version[32], when[64];
-	struct tm tm;
+	char version[32], when[TEXT_NUMBER_MAX];
 
 	snapshot_python_version(info->python_version, version, sizeof(version));
 	if (*version)
@@ -85,9 +82,8 @@ static struct error *print_tracing(const struct snapshot_info *info, FILE *file)
 			info->traceback_limit == 1 ? "" : "s");
 	if (info->duration_nanos > 0)
 		fprintf(file, ", traced for %.1f s", (double)info->duration_nanos / 1e9);
-	if (info->time_nanos > 0 && gmtime_r(&seconds, &tm) &&
-	    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
-		fprintf(file, ", until %s", when);
+	if (*text_time(info->time_nanos, when))
+		fprintf(file, ", until %s UTC", when);
 	fputc('\n', file);
 	return NULL;
 }
