@@ -212,3 +212,32 @@ made()
 	run -2 tmbpf heap -p "$TARGET_PID" --levels 2
 	run -2 tmbpf heap -p "$TARGET_PID" --referrers Session --by size
 }
+
+@test "heap --referrers: what numbers, bytes and patterns hold refers to nothing, what they have does" {
+	cat >digits.py <<-'CODE'
+		import os, re, struct
+		class Victim: pass
+		class Number(int): pass
+		class Bytes(bytes): pass
+		victim = Victim()
+		here = id(victim)
+		false_bytes = Bytes(struct.pack("Q", here) * 4)
+		false_number = Number((here >> 32 << 30) | (here & 0x3fffffff))
+		# Sets of characters are bit maps in a pattern's code.
+		def bits(shift):
+		    found = [i for i in range(160) if here << 32 * shift >> i & 1]
+		    return re.compile("[%s]" % "".join("\\x%02x" % i for i in found))
+		false_patterns = [bits(0), bits(1)]
+		number, some_bytes = Number(1 << 100), Bytes(b"a few bytes more than a word")
+		number.has = some_bytes.has = victim
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+	CODE
+	start_target digits.py
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers __main__.Victim --levels 2 --json
+	jq -e 'any(.groups[]; .level == 1 and .type == "dict")' <<<"$output"
+	jq -e 'all(.groups[]; .level != 1 or (.type | IN("__main__.Bytes", "__main__.Number", "re.Pattern") | not))' \
+		<<<"$output"
+	jq -e 'any(.groups[]; .level == 2 and .type == "__main__.Bytes")' <<<"$output"
+	jq -e 'any(.groups[]; .level == 2 and .type == "__main__.Number")' <<<"$output"
+}

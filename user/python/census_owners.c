@@ -12,14 +12,6 @@
 #define WORTHWHILE 1000  /* of so many blocks with no owner yet one makes another round */
 #define LABELS_MAX 65534 /* two bytes each */
 
-/* Py_TPFLAGS_..._SUBCLASS (Include/object.h). */
-#define FLAG_INT_SUBCLASS   (1u << 24)
-#define FLAG_BYTES_SUBCLASS (1u << 27)
-/* PyLongObject.ob_digit and PyBytesObject.ob_shash (Include/): what an object has before is its head and size. */
-#define DIGITS 24
-
-static const char *const leaves[] = {"PyBytes_Type", "PyLong_Type", "PyFloat_Type"};
-
 static bool label_equal(const void *context, uint32_t position, const void *key)
 {
 	const struct python_census_row *row =
@@ -117,14 +109,18 @@ static struct error *object_scan(struct taking *taking, const struct python_obje
 	uint32_t at = taking->python->version < 0x030b0000 ? object->offset : 0;
 	struct error *error = NULL;
 	struct tally *tally = census_tally(taking, object->type, &error);
+	struct python_extent extent;
 
 	if (!tally)
 		return error;
-	for (; at + 8 <= size; at += 8) {
+	python_extent_take(&taking->extents, type, object, block, size, size, &extent);
+	for (; at + 8 <= extent.end; at += 8) {
 		struct unclaimed found;
 		uint64_t word;
 		int32_t field;
 
+		if (at >= extent.hole && at < extent.hole_end)
+			continue;
 		memcpy(&word, block + at, sizeof(word));
 		if (!block_unclaimed(taking, word, &found))
 			continue;
@@ -167,43 +163,6 @@ static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_
 	return NULL;
 }
 
-/*
- * How much of the BLOCK of SIZE bytes is the object's and may lead anywhere. What bytes and numbers
- * hold, also those of classes derived from int and bytes, and items that are no words (re.Pattern's code) only
- * look like it; behind an object is what was in the block before.
- */
-static uint32_t scan_size(const struct taking *taking, const struct python_object *object,
-			  const uint8_t *block, uint32_t size)
-{
-	const struct python_type *type = python_types_get(taking->census->types, object->type);
-	const struct python_layout *layout = &taking->python->layout;
-	uint64_t end = object->offset + (uint64_t)type->basicsize;
-	uint32_t state;
-	int64_t items;
-
-	for (size_t i = 0; i < array_size(leaves); i++)
-		if (type->address == taking->leaf_types[i])
-			return 0;
-	if (type->flags & (FLAG_INT_SUBCLASS | FLAG_BYTES_SUBCLASS)) {
-		end = object->offset + DIGITS;
-	} else if (type->is_str && object->offset + layout->unicode.state + sizeof(state) <= size) {
-		memcpy(&state, block + object->offset + layout->unicode.state, sizeof(state));
-		if (state >> layout->unicode.ascii_shift & 1)
-			return 0;
-		end = object->offset + (uint64_t)layout->unicode.compact_data;
-		if (!(state >> layout->unicode.compact_shift & 1))
-			end += 8; /* up to 3.11 the characters may lie elsewhere */
-	} else if (type->has_inline_values) {
-		return size;
-	} else if (type->itemsize && type->itemsize % 8 == 0 &&
-		   type->address != taking->code_type && object->offset + 24 <= size) {
-		memcpy(&items, block + object->offset + 16, sizeof(items)); /* ob_size */
-		if (items > 0 && items < (int64_t)size)
-			end += (uint64_t)items * type->itemsize;
-	}
-	return end < size ? (uint32_t)end : size;
-}
-
 /* The block with LABEL (NULL: an object, when it was counted): what it leads to is its own, or its owner's. */
 static struct error *block_scan(struct taking *taking, const uint8_t *block, uint32_t size,
 				const uint16_t *label)
@@ -218,7 +177,7 @@ static struct error *block_scan(struct taking *taking, const uint8_t *block, uin
 	try(python_types_object(taking->census->types, block, size, &object));
 	if (object.type == PYTHON_NO_TYPE || object.unreferenced)
 		return NULL;
-	return object_scan(taking, &object, block, scan_size(taking, &object, block, size));
+	return object_scan(taking, &object, block, size);
 }
 
 /*
@@ -283,9 +242,7 @@ struct error *census_owners_find(struct taking *taking)
 		taking->labels[LABEL_UNOWNED].row.count + taking->labels[LABEL_NATIVE].row.count;
 	uint64_t before;
 
-	for (size_t i = 0; i < array_size(leaves); i++)
-		taking->leaf_types[i] = python_symbol(taking->python, leaves[i]);
-	taking->code_type = python_symbol(taking->python, "PyCode_Type");
+	python_extent_reader_init(&taking->extents, taking->python);
 	try(python_marks_count(&taking->marks));
 	try(python_chunks_settle(&taking->chunks));
 	for (; taking->round < ROUNDS_MAX; taking->round++) {

@@ -7,6 +7,7 @@
 #include "python/arenas.h"
 #include "python/census.h"
 #include "python/chunks.h"
+#include "python/extent.h"
 #include "python/marks.h"
 #include "python/space.h"
 #include "target/glibc.h"
@@ -53,9 +54,8 @@ struct taking {
 	struct python_chunks chunks;  /* malloc's that are no objects */
 	/* In use, by the logarithm of their size. */
 	struct glibc_sum native[PYTHON_CENSUS_NATIVE_CLASSES];
-	uint64_t code_type;     /* address of PyCode_Type */
-	uint64_t leaf_types[3]; /* addresses of types whose instances lead nowhere */
-	unsigned round;         /* of looking for owners */
+	struct python_extent_reader extents;
+	unsigned round; /* of looking for owners */
 	/* Blocks that got a label in all rounds; of them, malloc's. */
 	uint64_t claimed, native_claimed, native_claimed_size;
 };

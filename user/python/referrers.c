@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/lookup.h"
 #include "python/arenas.h"
+#include "python/extent.h"
 #include "python/marks.h"
 #include "python/pools.h"
 #include "python/python.h"
@@ -47,6 +48,7 @@ struct search {
 	uint8_t *window;
 	struct glibc_range *excluded; /* the arenas */
 	struct resident *resident;
+	struct python_extent_reader extents;
 	/* Objects of all levels so far: in arenas, and elsewhere. */
 	struct python_marks visited;
 	struct lookup visited_lookup;
@@ -293,11 +295,11 @@ static struct error *other_found(struct search *search, const struct member *mem
 	return NULL;
 }
 
-/* The first word of a block that leads to a member. */
+/* The first word of a block from byte FROM on that leads to a member. */
 static const struct member *block_find(const struct search *search, const uint8_t *block,
-				       uint32_t size, uint32_t *ret_at)
+				       uint32_t from, uint32_t size, uint32_t *ret_at)
 {
-	for (uint32_t at = 0; at + 8 <= size; at += 8) {
+	for (uint32_t at = from; at + 8 <= size; at += 8) {
 		const struct member *member;
 		uint64_t word;
 
@@ -311,93 +313,137 @@ static const struct member *block_find(const struct search *search, const uint8_
 	return NULL;
 }
 
-/* The block of SIZE bytes at ADDRESS, of which ROOM are in BLOCK, leads to MEMBER by its word AT. */
-static struct error *block_found(struct search *search, const struct member *member,
-				 uint64_t address, const uint8_t *block, uint32_t room,
-				 uint64_t size, uint64_t at)
-{
+/* A block in which words that lead to members are looked for, one after the other. */
+struct block {
+	uint64_t address, size;
+	const uint8_t *memory; /* its first ROOM bytes */
+	uint32_t room;
+	uint64_t at; /* of the word at hand */
+	bool known;  /* what follows was found out */
 	struct python_object object;
+	struct python_extent extent;
+};
+
+/* Whether the word at hand may lead anywhere. If not, AT is where the next one is that may. */
+static struct error *block_leads(struct search *search, struct block *block, bool *ret)
+{
+	struct python_types *types = search->result->types;
+
+	if (!block->known) {
+		try(python_types_object(types, block->memory, block->room, &block->object));
+		block->known = true;
+		block->extent = (struct python_extent){
+			.hole = block->size, .hole_end = block->size, .most = block->size};
+		if (block->object.type != PYTHON_NO_TYPE)
+			python_extent_take(&search->extents,
+					   python_types_get(types, block->object.type),
+					   &block->object, block->memory, block->room, block->size,
+					   &block->extent);
+	}
+	*ret = block->at < block->extent.most &&
+	       (block->at < block->extent.hole || block->at >= block->extent.hole_end);
+	if (!*ret)
+		block->at = block->at < block->extent.hole_end ? block->extent.hole_end
+							       : block->size;
+	return NULL;
+}
+
+/* BLOCK leads to MEMBER by the word at hand. */
+static struct error *block_found(struct search *search, const struct member *member,
+				 const struct block *block)
+{
+	const struct python_object *object = &block->object;
 	struct member through;
 
-	try(python_types_object(search->result->types, block, room, &object));
-	if (object.type != PYTHON_NO_TYPE)
-		return object.unreferenced
+	if (object->type != PYTHON_NO_TYPE)
+		return object->unreferenced
 			       ? NULL
-			       : object_found(search, member, object.type,
-					      (int32_t)(at < INT32_MAX ? at : INT32_MAX) -
-						      (int32_t)object.offset,
-					      address + object.offset);
+			       : object_found(search, member, object->type,
+					      (int32_t)(block->at < INT32_MAX ? block->at
+									      : INT32_MAX) -
+						      (int32_t)object->offset,
+					      block->address + object->offset);
 	/* Once: what leads to a block that leads to such a block is not looked for. */
 	if (member->word)
 		return NULL;
-	through = (struct member){address, address + size, member->group, address + at};
+	through = (struct member){block->address, block->address + block->size, member->group,
+				  block->address + block->at};
 	return members_add(search, &search->through, &through);
 }
 
-static struct error *block_search(struct search *search, uint64_t address, const uint8_t *block,
-				  uint32_t size)
+/* The next word of BLOCK that leads to a member; what is not there in memory leads nowhere. */
+static const struct member *block_next(struct search *search, struct block *block)
 {
-	const struct member *member;
+	const struct member *member = NULL;
+	uint64_t done = block->room & ~7ULL; /* where words begin */
 	uint32_t at;
 
-	member = block_find(search, block, size, &at);
-	return member ? block_found(search, member, address, block, size, size, at) : NULL;
-}
-
-/* The first word of a chunk that leads to a member; what is not there in memory leads nowhere. */
-static const struct member *chunk_find(struct search *search, const struct glibc_chunk *chunk,
-				       uint64_t *ret_at)
-{
-	uint64_t done = chunk->size < chunk->start_size ? chunk->size : chunk->start_size;
-	const struct member *member;
-	uint32_t at;
-
-	member = block_find(search, chunk->start, (uint32_t)done, &at);
-	*ret_at = at;
-	/* Where words begin. */
-	done &= ~7ULL;
-	while (!member && done < chunk->size) {
-		uint64_t size = chunk->size - done < CHUNK_READ ? chunk->size - done : CHUNK_READ;
-		uint64_t start = chunk->address + done;
+	if (block->at < block->room) {
+		member = block_find(search, block->memory, (uint32_t)block->at, block->room, &at);
+		if (member)
+			block->at = at;
+	}
+	if (done < block->at)
+		done = block->at;
+	while (!member && done < block->size) {
+		uint64_t size = block->size - done < CHUNK_READ ? block->size - done : CHUNK_READ;
+		uint64_t start = block->address + done;
 		struct error *error;
 
 		if (!search->resident || resident_bytes(search->resident, start, start + size)) {
 			error = memory_read(&search->python->process->memory, start, search->window,
 					    size);
 			if (!error)
-				member = block_find(search, search->window, (uint32_t)size, &at);
+				member = block_find(search, search->window, 0, (uint32_t)size, &at);
 			error_destroy(error); /* it was given back meanwhile */
-			*ret_at = done + at;
+			if (member)
+				block->at = done + at;
 		}
 		done += size;
 	}
 	return member;
 }
 
+/* By its first word that leads to a member and is none of a number. */
+static struct error *block_search(struct search *search, struct block *block)
+{
+	const struct member *member;
+	bool leads;
+
+	while ((member = block_next(search, block))) {
+		try(block_leads(search, block, &leads));
+		if (leads)
+			return block_found(search, member, block);
+	}
+	return NULL;
+}
+
 static struct error *chunk_search(void *context, const struct glibc_chunk *chunk)
 {
-	struct search *search = context;
-	const struct member *member;
-	uint64_t at;
+	struct block block = {
+		.address = chunk->address,
+		.size = chunk->size,
+		.memory = chunk->start,
+		.room = (uint32_t)(chunk->size < chunk->start_size ? chunk->size
+								   : chunk->start_size),
+	};
 
-	if (glibc_state_free(chunk->state))
-		return NULL;
-	member = chunk_find(search, chunk, &at);
-	return member ? block_found(search, member, chunk->address, chunk->start,
-				    (uint32_t)(chunk->size < chunk->start_size ? chunk->size
-									       : chunk->start_size),
-				    chunk->size, at)
-		      : NULL;
+	return glibc_state_free(chunk->state) ? NULL : block_search(context, &block);
 }
 
 static struct error *pool_search(void *context, const struct python_pool *pool)
 {
 	for (uint32_t i = 0; i < pool->carved; i++) {
 		uint64_t offset = PYTHON_POOL_OVERHEAD + (uint64_t)i * pool->block_size;
+		struct block block = {
+			.address = pool->address + offset,
+			.size = pool->block_size,
+			.memory = pool->memory + offset,
+			.room = pool->block_size,
+		};
 
 		if (python_block_live(pool, i))
-			try(block_search(context, pool->address + offset, pool->memory + offset,
-					 pool->block_size));
+			try(block_search(context, &block));
 	}
 	return NULL;
 }
@@ -503,6 +549,7 @@ static struct error *search_begin(struct search *search)
 {
 	const struct python *python = search->python;
 
+	python_extent_reader_init(&search->extents, python);
 	try(python_heaps_read(python, &search->heaps));
 	try(python_space_create(python, &search->heaps, &search->space));
 	try(python_marks_init(&search->visited, search->space->arena_count,
