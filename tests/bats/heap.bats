@@ -241,3 +241,20 @@ made()
 	jq -e 'any(.groups[]; .level == 2 and .type == "__main__.Bytes")' <<<"$output"
 	jq -e 'any(.groups[]; .level == 2 and .type == "__main__.Number")' <<<"$output"
 }
+
+@test "heap --referrers: a large file that is mapped is not brought into the process" {
+	cat >mapped.py <<-'CODE'
+		import mmap, os
+		class Victim: pass
+		victim = Victim()
+		file = os.open("sparse", os.O_RDWR | os.O_CREAT)
+		os.ftruncate(file, 1 << 30)
+		memory = mmap.mmap(file, 1 << 30, access=mmap.ACCESS_COPY)
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+	CODE
+	start_target mapped.py
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers __main__.Victim --levels 1
+	[[ $output == *'dict: keys ["victim"]'* ]]
+	(( $(awk '/^RssFile/ { print $2 }' "/proc/$TARGET_PID/status") < 100000 ))
+}

@@ -15,11 +15,12 @@
 #include "python/parts.h"
 #include "python/referrers.h"
 #include "python/types.h"
+#include "target/resident.h"
 
 #define FRAMES_MAX   10000 /* of a thread */
 #define FRAME_WORDS  512   /* of a frame: what is further on is not its own */
 #define SEGMENTS_MAX 64
-#define DATA_CHUNK   (1u << 16) /* words that are read at once */
+#define DATA_CHUNK   (1u << 12) /* words that are read at once */
 #define MODULE_DICT  16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
 
 bool python_type_called(const struct python_type *type, const char *name, bool last)
@@ -228,9 +229,12 @@ threads_each(const struct python *python,
 	return error;
 }
 
-/* The variables between START and END of the library that WORDS has. */
+/*
+ * The variables between START and END of the library that WORDS has. What was never written to is what its file says,
+ * which knows no object; and to read it would bring it into the target's memory, be it a file of any size.
+ */
 static struct error *
-data_each(struct python_words *words, uint64_t start, uint64_t end,
+data_each(struct python_words *words, struct resident *resident, uint64_t start, uint64_t end,
 	  struct error *(*visit)(void *context, const struct python_words *words), void *context)
 {
 	cleanup_free uint64_t *list = malloc(DATA_CHUNK * sizeof(*list));
@@ -243,6 +247,8 @@ data_each(struct python_words *words, uint64_t start, uint64_t end,
 
 		if (size > DATA_CHUNK * sizeof(*list))
 			size = DATA_CHUNK * sizeof(*list);
+		if (resident && !resident_bytes(resident, at, at + size))
+			continue;
 		words->address = at;
 		words->count = size / 8;
 		try(words_visit(words->python, list, words, visit, context));
@@ -286,7 +292,7 @@ struct library {
 };
 
 static struct error *
-library_each(const struct python *python, const struct library *library,
+library_each(const struct python *python, struct resident *resident, const struct library *library,
 	     const struct process_map *maps, size_t i, size_t count,
 	     struct error *(*visit)(void *context, const struct python_words *words), void *context)
 {
@@ -300,7 +306,7 @@ library_each(const struct python *python, const struct library *library,
 	if (i + 1 < count && maps[i + 1].start == end && !maps[i + 1].path[0] &&
 	    library->end > end && library->end <= maps[i + 1].end)
 		end = library->end;
-	return data_each(&words, maps[i].start, end, visit, context);
+	return data_each(&words, resident, maps[i].start, end, visit, context);
 }
 
 struct error *python_words_each(const struct python *python,
@@ -309,13 +315,18 @@ struct error *python_words_each(const struct python *python,
 				void *context)
 {
 	struct library library = {.path = ""};
+	struct resident *resident = NULL;
 	struct process_map *maps;
 	struct error *error;
 	size_t count;
 
 	try(threads_each(python, visit, context));
 	try(process_maps(python->process, &maps, &count));
-	error = NULL;
+	error = resident_create(python->process, &resident);
+	if (error) { /* then nothing says what can be left out */
+		error_destroy(error);
+		error = NULL;
+	}
 	for (size_t i = 0; i < count && !error; i++) {
 		const struct process_map *map = &maps[i];
 
@@ -326,8 +337,10 @@ struct error *python_words_each(const struct python *python,
 		if (map->offset == 0 && map->readable)
 			library.end = library_end(python, map->start);
 		if (map->readable && map->writable)
-			error = library_each(python, &library, maps, i, count, visit, context);
+			error = library_each(python, resident, &library, maps, i, count, visit,
+					     context);
 	}
+	resident_destroy(resident);
 	process_maps_destroy(maps, count);
 	return error;
 }
