@@ -14,10 +14,11 @@ native    a library takes 2 MB/s by malloc that stay, and smaller pieces that go
 zlib      compressors are kept, about 260 KB each
 steady    a queue of constant length: nothing grows
 
-Prints READY, runs for SECONDS (60), then prints a line for each place that holds something: BLOCKS LINE.
+Prints READY and runs for SECONDS (60). On SIGUSR1, and at the end, it says what it holds, on one line: PLACE BLOCKS ...
 """
 import collections
 import ctypes
+import signal
 import sys
 import threading
 import time
@@ -37,6 +38,10 @@ kept = {}
 
 def keep(name, thing):
     kept.setdefault(name, []).append(thing)
+
+
+def tell(*_):
+    print(*[word for name, things in kept.items() for word in (name, len(things))], flush=True)
 
 
 def paced(rate, seconds):
@@ -71,12 +76,11 @@ def slow(seconds):
 
 
 def cache(seconds):
-    filled = {}
+    filled = kept["cache"] = {}
     for number in paced(2000, seconds):
         filled[number] = Item(number)  # CACHE
         if number == 1000 * int(seconds):
             filled.clear()
-    kept["cache"] = filled
 
 
 def brief(seconds):
@@ -140,7 +144,7 @@ def steady(seconds):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, tell)
     print("READY", flush=True)
     {"zlib": zlib_}.get(sys.argv[1], globals()[sys.argv[1]])(float(sys.argv[2]) if len(sys.argv) > 2 else 60)
-    for name, things in kept.items():
-        print(len(things), name, flush=True)
+    tell()
