@@ -77,6 +77,9 @@ enum tmbpf_stack {
 	  "blocks whose heap shares its record of the last one with another heap: one that was just " \
 	  "handed out may count as freed")                                                            \
 	X(FAULT, fault, "page faults not sampled: their stack could not be read or kept")             \
+	X(FAULT_THREADS, fault_threads,                                                               \
+	  "threads whose page faults may not be sampled: each was started while another one had no "  \
+	  "event yet")                                                                                \
 	X(LARGE, large,                                                                               \
 	  "large blocks not followed: too many at a time, or their stack was not kept")               \
 	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")

@@ -179,3 +179,35 @@ uprobe_count()
 		[[ $stderr == *"--overhead"* ]]
 	done
 }
+
+# faults_settled: whether more than the first period was chosen, and events are open
+faults_settled()
+{
+	status_field '.samples | .faults_sampled and .faults_period > 31' >/dev/null
+}
+
+@test "page faults of many threads: events are opened anew though there are hardly descriptors for one each" {
+	start_target "$TARGETS/threads.py" 200
+	(
+		ulimit -n 300
+		tmbpf start -p "$TARGET_PID"
+	)
+	wait_until faults_settled
+	tmbpf status -p "$TARGET_PID" --json | jq -e '.warning == null'
+	tmbpf stop -p "$TARGET_PID"
+	# Not even that: it is said, and what else there is goes on.
+	(
+		ulimit -n 150
+		tmbpf start -p "$TARGET_PID"
+	)
+	status_field .samples.failed | grep -F 'Too many open files'
+	wait_until field_at_least .windows 1
+	target_alive
+}
+
+@test "page faults of threads that come while events are opened are a loss" {
+	start_target "$TARGETS/threads.py" 1000
+	tmbpf start -p "$TARGET_PID"
+	wait_until field_at_least .losses.fault_threads 1
+	target_alive
+}

@@ -199,6 +199,28 @@ static uint64_t period_choose(double rate)
 	return periods[i];
 }
 
+/* What could not be opened is closed, and tried again later. */
+static struct error *gate_fail(struct samples_gate *gate, uint64_t now, struct error *error)
+{
+	if (error) {
+		gate->open = false;
+		gate->next = now + GATE_REST * NSEC_PER_SEC;
+	}
+	return error;
+}
+
+/* Events anew, with PERIOD. Without them nothing is sampled: what came so far is settled all the same. */
+static struct error *faults_reopen(struct samples *samples, uint64_t period, uint64_t now)
+{
+	struct error *error = tracer_faults_open(samples->tracer, period);
+
+	if (error)
+		tracer_faults_close(samples->tracer);
+	else
+		samples->period = period;
+	return gate_fail(&samples->faults, now, error);
+}
+
 static struct error *period_set(struct samples *samples, uint64_t now)
 {
 	uint64_t faults = minor_faults(samples), period;
@@ -214,9 +236,8 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 	    (samples->calm && samples->calm < CALM_LOOKS && samples->counters.faults))
 		return NULL;
 	samples->calm = 0;
-	/* What could not be opened is tried again when the period is looked at next. */
 	if (samples->faults.open)
-		try(tracer_faults_open(samples->tracer, period));
+		return faults_reopen(samples, period, now);
 	samples->period = period;
 	return NULL;
 }
@@ -239,9 +260,7 @@ static struct error *period_raise(struct samples *samples, uint64_t now)
 		return NULL;
 	period = period_choose(rate * (double)samples->period);
 	samples->calm = 0;
-	try(tracer_faults_open(samples->tracer, period));
-	samples->period = period;
-	return NULL;
+	return faults_reopen(samples, period, now);
 }
 
 /* Times that its threads were switched to (sched_info, Documentation/scheduler/sched-stats.rst), as far as they live. */
@@ -306,16 +325,6 @@ static bool gate_pass(struct samples_gate *gate, double spent, double share, uin
 	return false;
 }
 
-/* What could not be opened is closed, and tried again later. */
-static struct error *gate_fail(struct samples_gate *gate, uint64_t now, struct error *error)
-{
-	if (error) {
-		gate->open = false;
-		gate->next = now + GATE_REST * NSEC_PER_SEC;
-	}
-	return error;
-}
-
 /* Opens and closes what is too costly. */
 static struct error *gates_set(struct samples *samples, uint64_t now)
 {
@@ -339,8 +348,7 @@ static struct error *gates_set(struct samples *samples, uint64_t now)
 	if (!large && samples->large.open)
 		try(gate_fail(&samples->large, now, tracer_large_attach(samples->tracer)));
 	if (!faults && samples->faults.open)
-		try(gate_fail(&samples->faults, now,
-			      tracer_faults_open(samples->tracer, samples->period)));
+		try(faults_reopen(samples, samples->period, now));
 	return NULL;
 }
 

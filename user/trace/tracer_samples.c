@@ -17,7 +17,7 @@
 #include "trace/sites.h"
 #include "trace/tracer_parts.h"
 
-/* How often events are opened anew as threads were started meanwhile; then those are left out. */
+/* How often events are opened anew as threads were started meanwhile; then those count as lost. */
 #define THREADS_LOOKS 8
 
 /* Opens the event on the thread TID, not yet counting; a negative errno. */
@@ -110,19 +110,20 @@ static struct error *fault_add(const struct tracer *tracer, struct faults *fault
 	return NULL;
 }
 
-/* Whether all of AFTER are among BEFORE; both ascending. */
-static bool threads_within(const pid_t *after, size_t after_count, const pid_t *before,
-			   size_t before_count)
+/* How many of AFTER are not among BEFORE; both ascending. */
+static size_t threads_new(const pid_t *after, size_t after_count, const pid_t *before,
+			  size_t before_count)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < after_count; i++)
-		if (!bsearch(&after[i], before, before_count, sizeof(*before), tid_compare))
-			return false;
-	return true;
+		count += !bsearch(&after[i], before, before_count, sizeof(*before), tid_compare);
+	return count;
 }
 
-/* Opens events on all threads. RET_WHOLE: none of them was started meanwhile by one that had no event yet. */
+/* Opens events on all threads. RET_NEW: those that were started meanwhile, maybe by one that had no event yet. */
 static struct error *faults_open(const struct tracer *tracer, uint64_t period,
-				 struct faults *faults, bool *ret_whole)
+				 struct faults *faults, size_t *ret_new)
 {
 	cleanup_free pid_t *before = NULL, *after = NULL;
 	size_t before_count, after_count;
@@ -131,8 +132,22 @@ static struct error *faults_open(const struct tracer *tracer, uint64_t period,
 	for (size_t i = 0; i < before_count; i++)
 		try(fault_add(tracer, faults, before[i], period));
 	try(threads_list(tracer, &after, &after_count));
-	*ret_whole = threads_within(after, after_count, before, before_count);
+	*ret_new = threads_new(after, after_count, before, before_count);
 	return NULL;
+}
+
+/* The same; where there are not descriptors enough for two events a thread, the old ones go before. */
+static struct error *faults_open_instead(struct tracer *tracer, uint64_t period,
+					 struct faults *faults, size_t *ret_new)
+{
+	struct error *error = faults_open(tracer, period, faults, ret_new);
+
+	if (!error || error_number(error) != EMFILE || !tracer->fault_count)
+		return error;
+	error_destroy(error);
+	faults_deinit(faults);
+	tracer_faults_close(tracer);
+	return faults_open(tracer, period, faults, ret_new);
 }
 
 /* A descriptor for each thread is more than processes usually get. */
@@ -149,17 +164,19 @@ static void descriptors_raise(void)
 struct error *tracer_faults_open(struct tracer *tracer, uint64_t period)
 {
 	cleanup(faults_deinit) struct faults faults = {0};
-	bool whole = false;
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	size_t new = 1;
 
 	descriptors_raise();
 	/*
 	 * A thread that was started meanwhile may have an event of its creator's or none: which cannot be told, and
 	 * two would count double. So once more from the start.
 	 */
-	for (int i = 0; i < THREADS_LOOKS && !whole; i++) {
+	for (int i = 0; i < THREADS_LOOKS && new; i++) {
 		faults_deinit(&faults);
-		try(faults_open(tracer, period, &faults, &whole));
+		try(faults_open_instead(tracer, period, &faults, &new));
 	}
+	__atomic_fetch_add(&state->losses[TMBPF_LOSS_FAULT_THREADS], new, __ATOMIC_SEQ_CST);
 	tracer_faults_close(tracer);
 	for (size_t i = 0; i < faults.count; i++)
 		ioctl(faults.fds[i], PERF_EVENT_IOC_ENABLE, 0);
