@@ -174,6 +174,7 @@ static void end_run(struct simulation_player *player)
 
 		*known = (struct estimate_class){
 			.by_size = class->raw,
+			.probed = !class->raw,
 			.total = player->totals[c][player->history - 1],
 			.unit_size = class->raw ? 1 : class->size,
 		};
@@ -305,10 +306,12 @@ static void temporaries_run(struct simulation_player *player, double begin, doub
 		block_free(player, places[--count]);
 }
 
-static void request_run(struct simulation_player *player, double time, double takes)
+/* Returns when it is done. */
+static double request_run(struct simulation_player *player, double time, double takes)
 {
 	const struct simulation *simulation = player->simulation;
 	uint32_t counts[SIMULATION_LINES] = {0};
+	double end = time;
 
 	for (uint32_t k = 0; k < SIMULATION_LINES; k++) {
 		const struct simulation_line *line = &simulation->lines[k];
@@ -328,16 +331,18 @@ static void request_run(struct simulation_player *player, double time, double ta
 		for (uint8_t k = 0; k < SIMULATION_LINES; k++)
 			while (counts[k]--)
 				line_allocate(player, k, time + takes);
-		return;
+		return time + takes;
 	}
-	for (uint32_t step = 0; step < STEPS; step++, time += takes / STEPS) {
-		double end = time + takes / STEPS;
-
+	for (uint32_t step = 0; step < STEPS; step++, time = end) {
+		end = time + takes / STEPS;
+		if (player->open && simulation->slowed > 1)
+			end += takes / STEPS * (simulation->slowed - 1);
 		temporaries_run(player, time, end);
 		for (uint8_t k = 0; k < SIMULATION_LINES; k++)
 			for (uint32_t n = (counts[k] + step) / STEPS; n; n--)
 				line_allocate(player, k, end);
 	}
+	return end;
 }
 
 static void player_reset(struct simulation_player *player, uint64_t seed)
@@ -383,8 +388,8 @@ void simulation_play(struct simulation_player *player, uint64_t seed)
 		time += exponential(player, batch / simulation->requests);
 		if (ready < time)
 			ready = time;
-		for (; count; count--, ready += takes)
-			request_run(player, ready, takes);
+		for (; count; count--)
+			ready = request_run(player, ready, takes);
 	}
 }
 

@@ -45,13 +45,14 @@ struct simulation_class {
 struct simulation {
 	struct simulation_line lines[SIMULATION_LINES];
 	struct simulation_class classes[SIMULATION_CLASSES];
-	double requests;      /* a second */
-	double batch;         /* so many come at once, on average; 0: one */
-	double busy;          /* the share of time that requests take */
-	double seconds;       /* observed */
-	double warm_up;       /* seconds before that */
-	double span;          /* mean, seconds */
-	double census;        /* seconds from one to the next */
+	double requests; /* a second */
+	double batch;    /* so many come at once, on average; 0: one */
+	double busy;     /* the share of time that requests take */
+	double slowed;   /* requests take so many times as long while a window is open; 0: once */
+	double seconds;  /* observed */
+	double warm_up;  /* seconds before that */
+	double span;     /* mean, seconds */
+	double census;   /* seconds from one to the next */
 	uint32_t windows_max; /* of more every second one goes; 0: the tracer's own limit */
 };
 

@@ -227,6 +227,44 @@ static void test_slow_leak(void **state)
 	assert_found("slow leak", &simulation, 1, ENOUGH);
 }
 
+/* Windows slow down a process that has no time to spare: they see a quarter of what it does in as long elsewhere. */
+static void test_slowed(void **state)
+{
+	static const struct simulation simulation = {
+		.lines = {{SIMULATION_LEAK, 0, .count = 4},
+			  {SIMULATION_LEAK, 0, .count = 1},
+			  {SIMULATION_TEMPORARY, 0, .count = 45},
+			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.5}},
+		.classes = {{.size = 96}},
+		.requests = 200,
+		.busy = 0.8,
+		.slowed = 5,
+		.seconds = 60,
+		.warm_up = 2,
+		.span = 2,
+		.census = 2,
+	};
+	static const struct simulation others = {
+		.lines = {{SIMULATION_LEAK, 0, .count = 4},
+			  {SIMULATION_LEAK, 1, .count = 1},
+			  {SIMULATION_TEMPORARY, 1, .count = 45},
+			  {SIMULATION_CHURN, 0, .count = 1, .life = 5},
+			  {SIMULATION_QUEUE, 2, .count = 1, .life = 4000}},
+		.classes = {{.size = 96}, {.size = 64}, {.size = 48}},
+		.requests = 200,
+		.busy = 0.8,
+		.slowed = 5,
+		.seconds = 60,
+		.warm_up = 40,
+		.span = 2,
+		.census = 2,
+	};
+
+	(void)state;
+	assert_found("slowed", &simulation, 2, ENOUGH);
+	assert_found("slowed, several classes", &others, 2, ENOUGH);
+}
+
 #define CACHE(FROM, CLEAR)                                                                         \
 	{                                                                                          \
 		.lines = {{SIMULATION_LEAK, 0, .count = 5, .from = (FROM), .clear = (CLEAR)},      \
@@ -473,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_worker),      cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_thinned),     cmocka_unit_test(test_native),
 		cmocka_unit_test(test_large),       cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_slowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

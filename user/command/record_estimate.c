@@ -102,6 +102,7 @@ static struct error *status_growth(struct session *session, json_object *reply)
 	add_double(reply, "growth_attributed", estimate->attributed);
 	add_double(reply, "growth_missing", estimate->missing);
 	add_double(reply, "growth_unseen", estimate->unseen);
+	add_double(reply, "slowdown", estimate->slowdown);
 	return NULL;
 }
 

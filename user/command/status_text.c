@@ -122,6 +122,10 @@ void status_print_cost(json_object *status, FILE *out)
 		tracer > 0 ? share * tracer / (spent + tracer) : 0, status_text(cost, "confidence"),
 		(unsigned long long)status_number(status, "windows"),
 		(unsigned long long)status_number(cost, "hits"));
+	if (status_real(status, "slowdown", 1) > 1)
+		fprintf(out,
+			"slowdown  %.1f times while a window is open: the process has no time to spare, so windows stand for that much more\n",
+			status_real(status, "slowdown", 1));
 	json_object_object_get_ex(cost, "stopped", &stopped);
 	if (json_object_get_boolean(stopped))
 		fprintf(out,

@@ -305,6 +305,7 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 			totals[count++] = class->latest;
 		}
 		list[c].by_size = c <= CLASSES_LARGE;
+		list[c].probed = c > CLASSES_LARGE;
 		list[c].total = class->latest;
 		list[c].unit_size = unit_size(classes, c);
 		estimate_trend(times, totals, count, &list[c].growth, &list[c].noise);

@@ -13,8 +13,7 @@
 
 /* Growth is not shown below this: two pages, which any process takes now and then. */
 #define GROWTH_LEAST 8192.0
-/* A traceback that fewer windows saw is not known to go on; nor is what it holds known to stay that fewer old ones saw. */
-#define WINDOWS_LEAST     3
+/* Of a traceback what it holds is not known to stay that fewer old windows saw. */
 #define OLD_WINDOWS_LEAST 2
 
 /* One traceback's part in a class. */
@@ -71,126 +70,6 @@ static struct error *input_check(const struct estimate_input *input)
 	return NULL;
 }
 
-static double item_units(const struct estimate_work *work, const struct estimate_item *item)
-{
-	return work->input->classes[item->class].by_size ? item->size : item->count;
-}
-
-/* How much item I stands for, on average over the time observed. */
-static double item_held(const struct estimate_work *work, size_t i)
-{
-	const struct estimate_item *item = &work->items[i];
-
-	return work->elapsed > 0 ? item_units(work, item) *
-					   estimate_weight(&work->input->windows[item->window]) *
-					   work->lives[i] / work->elapsed
-				 : 0;
-}
-
-static struct error *classes_sum(struct estimate_work *work)
-{
-	const struct estimate_input *input = work->input;
-	size_t n = input->window_count;
-
-	for (size_t i = 0; i < input->item_count; i++) {
-		uint32_t class = work->items[i].class;
-
-		if (work->used_of[class])
-			continue;
-		try(array_reserve(&work->used, &work->used_capacity, work->used_count, 1,
-				  sizeof(*work->used)));
-		work->used[work->used_count++] = (struct estimate_used){.class = class};
-		work->used_of[class] = work->used_count;
-	}
-	work->sums = calloc(2 * n * work->used_count + 1, sizeof(*work->sums));
-	if (!work->sums)
-		return no_memory();
-	for (size_t i = 0; i < work->used_count; i++) {
-		work->used[i].alls = work->sums + 2 * n * i;
-		work->used[i].stays = work->used[i].alls + n;
-	}
-	for (size_t i = 0; i < input->item_count; i++) {
-		const struct estimate_item *item = &work->items[i];
-		struct estimate_used *used = &work->used[work->used_of[item->class] - 1];
-		double all = item_units(work, item) *
-			     estimate_weight(&input->windows[item->window]) * work->chances[i];
-
-		if (all > 0 && !(used->alls[item->window] > 0))
-			used->windows++;
-		used->alls[item->window] += all;
-		used->stays[item->window] += all * work->stays[i];
-		used->all += all;
-		used->stay += all * work->stays[i];
-		used->held += item_held(work, i);
-	}
-	return NULL;
-}
-
-/* Variance of the sum of N values, each of a span of its own, in their order. */
-static double series_variance(const double *values, size_t n)
-{
-	double sum = 0;
-
-	if (n == 1)
-		return values[0] * values[0];
-	for (size_t i = 1; i < n; i++) {
-		double step = values[i] - values[i - 1];
-
-		sum += step * step;
-	}
-	return sum * (double)n / (2.0 * (double)(n - 1));
-}
-
-/* Student's quantile over the normal one (Cornish and Fisher), for N windows. */
-static double student_factor(size_t n)
-{
-	double freedom = n > 2 ? (double)(n - 1) / 2 : 1;
-
-	return 1 + 1.21 / freedom + 1.44 / (freedom * freedom);
-}
-
-/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
-static struct estimate_calibration calibrate(const struct estimate_used *used, size_t windows,
-					     double target)
-{
-	double rest = used->all - used->stay, most;
-
-	if (used->all <= 0 || target <= 0)
-		return (struct estimate_calibration){BY_STAY, 0, 0};
-	if (target > used->all) {
-		/* More than that is not chance: it was born where no window looks, and stays without a name. */
-		most = used->all + 3 * student_factor(used->windows) *
-					   sqrt(series_variance(used->alls, windows));
-		if (target > most)
-			target = most;
-		return (struct estimate_calibration){BY_ALL, target / used->all,
-						     target / used->all};
-	}
-	if (target <= used->stay)
-		return (struct estimate_calibration){BY_STAY, target / used->stay, 0};
-	return (struct estimate_calibration){BY_REST, 1,
-					     rest > 0 ? (target - used->stay) / rest : 0};
-}
-
-static void class_calibrate(const struct estimate_work *work, struct estimate_used *used)
-{
-	const struct estimate_class *class = &work->input->classes[used->class];
-	size_t n = work->input->window_count;
-
-	used->growth = calibrate(used, n, class->growth);
-	used->excess = used->stay - (class->growth > 0 ? class->growth : 0);
-	if (n)
-		used->excess -= sqrt(series_variance(used->stays, n));
-	if (class->growth > used->all)
-		used->live = used->growth;
-	else if (used->all > class->total)
-		/* At most. Some of the total may be from before the start, so the sample's errors remain. */
-		used->live = (struct estimate_calibration){BY_NOTHING, class->total / used->all,
-							   class->total / used->all};
-	else
-		used->live = (struct estimate_calibration){BY_NOTHING, 1, 1};
-}
-
 static double calibrated(const struct estimate_calibration *by, double all, double stay)
 {
 	return by->by_stay * stay + by->by_rest * (all - stay);
@@ -230,10 +109,10 @@ static double held_doubt(const struct estimate_work *work, const struct pair *pa
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
 		const struct estimate_window *window = &input->windows[item->window];
-		double part = item_held(work, i);
+		double part = estimate_held(work, i);
 
 		held += part;
-		born += item_units(work, item);
+		born += estimate_units(work, item);
 		if (item->died != ESTIMATE_ALIVE &&
 		    work->lives[i] < (double)(window->to - window->from))
 			brief += part;
@@ -258,11 +137,11 @@ static double growth_doubt(const struct estimate_work *work, const struct pair *
 
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
-		double part = item_held(work, i);
+		double part = estimate_held(work, i);
 
 		held += part;
 		if (item->died != ESTIMATE_ALIVE)
-			squares += part * item_units(work, item) / item->count;
+			squares += part * estimate_units(work, item) / item->count;
 	}
 	share = used->held > 0 ? held / used->held : 0;
 	noise = class->noise * sqrt(share);
@@ -282,8 +161,7 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
-		double part = item_units(work, item) *
-			      estimate_weight(&input->windows[item->window]) * work->chances[i];
+		double part = estimate_born(work, item) * work->chances[i];
 		double stays = part * work->stays[i];
 
 		all += part;
@@ -300,6 +178,7 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 	if (live < growth)
 		live = growth;
 	held_more = held_doubt(work, pair, live);
+	held_more = hypot(held_more, live * work->slowdown_error);
 	if (used->live.by != BY_NOTHING) /* then what the census says is as good as it is steady */
 		held_more = hypot(held_more, input->classes[used->class].noise);
 	growth_more = growth_doubt(work, pair, stay);
@@ -343,7 +222,7 @@ static void pair_scale(const struct estimate_work *work, struct pair *pair)
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
 
-		units += item_units(work, item);
+		units += estimate_units(work, item);
 		count += item->count;
 		size += item->size;
 	}
@@ -403,11 +282,11 @@ static void row_fill(struct estimate_work *work, size_t first, size_t count,
 	values[3] = &row.size_growth;
 	for (int k = 0; k < 4; k++) {
 		/* Of what is held few windows may tell, if it does not live long. */
-		double factor = student_factor(k < 2 && 2 * seen + 1 < n ? 2 * seen + 1 : n);
+		double factor = estimate_student(k < 2 && 2 * seen + 1 < n ? 2 * seen + 1 : n);
 
-		values[k]->error = factor * sqrt(series_variance(work->series[k], n) + floors[k]);
+		values[k]->error = factor * sqrt(estimate_variance(work->series[k], n) + floors[k]);
 	}
-	row.grows = row.windows >= WINDOWS_LEAST && old >= OLD_WINDOWS_LEAST &&
+	row.grows = row.windows >= ESTIMATE_WINDOWS_LEAST && old >= OLD_WINDOWS_LEAST &&
 		    row.size_growth.value >= GROWTH_LEAST &&
 		    row.size_growth.value >
 			    2 * sqrt(row.size_growth.error * row.size_growth.error + noise);
@@ -429,36 +308,13 @@ static int row_compare(const void *left, const void *right)
 	return a->traceback < b->traceback ? -1 : a->traceback > b->traceback;
 }
 
-void estimate_trend(const double *times, const double *totals, size_t count, double *ret_growth,
-		    double *ret_noise)
-{
-	double growth = count ? totals[count - 1] - totals[0] : 0, noise = 0, slope = 0;
-
-	if (count > 1 && times[count - 1] > times[0])
-		slope = growth / (times[count - 1] - times[0]);
-	for (size_t lag = 1; lag < count && (lag == 1 || 4 * lag <= count); lag *= 2) {
-		double sum = 0, root;
-
-		for (size_t i = lag; i < count; i++) {
-			double change = totals[i] - totals[i - lag];
-
-			change -= slope * (times[i] - times[i - lag]);
-			sum += change * change;
-		}
-		root = sqrt(sum / (double)(count - lag));
-		if (root > noise)
-			noise = root;
-	}
-	*ret_growth = growth;
-	*ret_noise = noise;
-}
-
 static struct error *work_init(struct estimate_work *work, const struct estimate_input *input)
 {
 	size_t n = input->window_count, items = input->item_count;
 	double exposure = 0;
 
 	work->input = input;
+	work->slowdown = 1;
 	work->items = malloc(items * sizeof(*work->items) + 1);
 	work->chances = calloc(items + 1, sizeof(*work->chances));
 	work->stays = calloc(items + 1, sizeof(*work->stays));
@@ -528,11 +384,23 @@ static size_t traceback_items(const struct estimate_work *work, size_t first)
 	return end - first;
 }
 
+/* Sets each item's chances, and the sums of all classes. */
+static struct error *items_weigh(struct estimate_work *work)
+{
+	for (size_t i = 0, count; i < work->input->item_count; i += count) {
+		count = traceback_items(work, i);
+		try(estimate_chances(work, i, count));
+	}
+	estimate_classes_sum(work);
+	return NULL;
+}
+
 static void summary_fill(const struct estimate_work *work, struct estimate *estimate)
 {
 	const struct estimate_input *input = work->input;
 	double weight = 0, span;
 
+	estimate->slowdown = work->slowdown;
 	for (size_t i = 0; i < estimate->count; i++)
 		estimate->attributed += estimate->rows[i].size_growth.value;
 	for (size_t i = 0; i < input->class_count; i++) {
@@ -546,7 +414,7 @@ static void summary_fill(const struct estimate_work *work, struct estimate *esti
 		return;
 	/* None of 3 expected is seen with a chance of 5 %. */
 	for (size_t i = 0; i < input->window_count; i++)
-		weight += estimate_weight(&input->windows[i]);
+		weight += estimate_weight(&input->windows[i]) * work->slowdown;
 	span = (double)(input->windows[input->window_count - 1].to - input->windows[0].from) / 1e9;
 	if (span > 0)
 		estimate->unseen = 3 * 1024.0 * weight / (double)input->window_count / span;
@@ -565,12 +433,15 @@ struct error *estimate_create(const struct estimate_input *input, struct estimat
 	for (size_t i = 0, count; i < input->item_count; i += count) {
 		count = traceback_items(&work, i);
 		estimate_lives(&work, i, count);
-		try(estimate_chances(&work, i, count));
 	}
+	try(estimate_classes_find(&work));
+	try(items_weigh(&work));
+	estimate_slowdown(&work);
+	if (work.slowdown > 1)
+		try(items_weigh(&work));
 	try(items_group(&work));
-	try(classes_sum(&work));
 	for (size_t i = 0; i < work.used_count; i++)
-		class_calibrate(&work, &work.used[i]);
+		estimate_calibrate(&work, &work.used[i]);
 	for (size_t i = 0, count; i < input->item_count; i += count) {
 		count = traceback_items(&work, i);
 		try(array_reserve(&estimate->rows, &capacity, estimate->count, 1,

@@ -27,6 +27,12 @@
  * Growth that is more than all survivors by what cannot be chance (three errors) was born where no
  * window looks: that part has no traceback.
  *
+ * Slowdown. Traps slow down who allocates, and a process without time to spare does less in a window
+ * than in as much time elsewhere: what windows saw stands for more than their length says. How much
+ * more the heap tells. Of classes whose every birth windows see no growth has another source, so where
+ * all these classes together grew by more than all that was born in them, and not by chance, windows
+ * stand for as much more as what stays is short of that growth: for all classes, as the process is one.
+ *
  * Phantoms. Liveness is looked up from time to time. A block that died and was followed at its
  * address by one that nothing tells from it (identity.h, traits.h) passes for alive, but later windows
  * see such births: they give the rate at which a traceback's survivors are replaced in the time that
@@ -53,7 +59,8 @@
  *
  * Bias. What is seen in no window is not reported: see `unseen`. What dies between two looks is
  * taken to die at the second. A change of habits within the time observed makes the horizon's
- * chances those of the mean. A class that shrinks as a whole hides a traceback in it that grows.
+ * chances those of the mean. A process that windows slow down while nothing in it grows holds more than is said,
+ * of what was born since the start, by as much as it is slowed down. A class that shrinks as a whole hides a traceback in it that grows.
  * Growth of one traceback that replaces another's blocks of the same type and size, both living
  * longer than half the time observed, is shared among them. Where blocks of a traceback that soon die
  * make place for others' that stay, and nothing tells them apart, the former seems to grow by what
@@ -87,6 +94,7 @@ struct estimate_item {
 
 struct estimate_class {   /* blocks of one type and size, from the census */
 	bool by_size;     /* sizes differ: what follows is bytes, else blocks */
+	bool probed;      /* windows see each birth of it */
 	double total;     /* now */
 	double growth;    /* since the start; may be negative */
 	double noise;     /* standard error of growth as a trend: how much the total fluctuates */
@@ -124,6 +132,7 @@ struct estimate_row {
 struct estimate {
 	struct estimate_row *rows; /* what grows first, then the others, by growth, then by size */
 	size_t count;
+	double slowdown;   /* how much more windows stand for than their length says: 1 or above */
 	double attributed; /* bytes of growth that rows account for */
 	double missing;    /* bytes of growth in classes of which no window saw a survivor */
 	double unseen; /* bytes a second: what escapes all windows with a chance of 5 % (blocks of 1 KiB) */

@@ -45,7 +45,10 @@ static double item_exposure(const struct estimate_work *work, const struct estim
 	return 0;
 }
 
-/* The rate, per nanosecond, at which what COUNT items name is replaced without that it shows. */
+/*
+ * The rate, per nanosecond, at which what COUNT items name is replaced without that it shows. Windows see the fewer of it
+ * the more they slow it down.
+ */
 static double replacement_rate(const struct estimate_work *work, const struct estimate_item *items,
 			       size_t count)
 {
@@ -56,7 +59,7 @@ static double replacement_rate(const struct estimate_work *work, const struct es
 		if (items[i].reborn)
 			reborn += items[i].count;
 	}
-	return exposure > 0 ? reborn / exposure : 0;
+	return exposure > 0 ? reborn / exposure * work->slowdown : 0;
 }
 
 /*

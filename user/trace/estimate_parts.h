@@ -5,6 +5,9 @@
 
 #include "trace/estimate.h"
 
+/* What fewer windows saw is not known to go on. */
+#define ESTIMATE_WINDOWS_LEAST 3
+
 /* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
 struct estimate_calibration {
 	enum { BY_NOTHING, BY_ALL, BY_REST, BY_STAY } by; /* which of the sums is calibrated */
@@ -31,15 +34,41 @@ struct estimate_work {
 	struct estimate_used *used;
 	size_t used_count, used_capacity;
 	double *sums;
-	double *exposures; /* by window: nanoseconds of windows after it, from the end on */
-	double *series[4]; /* of a row, by window: count, size, growth of both */
-	double horizon;    /* nanoseconds */
-	double elapsed;    /* likewise: all the time that windows stand for */
+	double *exposures;     /* by window: nanoseconds of windows after it, from the end on */
+	double *series[4];     /* of a row, by window: count, size, growth of both */
+	double horizon;        /* nanoseconds */
+	double elapsed;        /* likewise: all the time that windows stand for */
+	double slowdown;       /* see estimate.h */
+	double slowdown_error; /* its standard error, as a part of it */
 };
 
+/* By its length alone. */
 static inline double estimate_weight(const struct estimate_window *window)
 {
 	return (double)(window->to - window->from) / (double)(window->end - window->start);
+}
+
+/* How much of its class ITEM is, in the class's unit. */
+static inline double estimate_units(const struct estimate_work *work,
+				    const struct estimate_item *item)
+{
+	return work->input->classes[item->class].by_size ? item->size : item->count;
+}
+
+/* What ITEM stands for, of all that was born. */
+static inline double estimate_born(const struct estimate_work *work,
+				   const struct estimate_item *item)
+{
+	return estimate_units(work, item) * estimate_weight(&work->input->windows[item->window]) *
+	       work->slowdown;
+}
+
+/* How much item I stands for, on average over the time observed. */
+static inline double estimate_held(const struct estimate_work *work, size_t i)
+{
+	return work->elapsed > 0
+		       ? estimate_born(work, &work->items[i]) * work->lives[i] / work->elapsed
+		       : 0;
 }
 
 /* Nanoseconds from the end of ITEM's window to its death, or to now. */
@@ -54,5 +83,18 @@ void estimate_lives(struct estimate_work *work, size_t first, size_t count);
 
 /* Sets their chances to be what they seem now, and to reach the horizon. */
 struct error *estimate_chances(struct estimate_work *work, size_t first, size_t count);
+
+/* Finds the classes that items are of. */
+struct error *estimate_classes_find(struct estimate_work *work);
+/* Sums up each of them. */
+void estimate_classes_sum(struct estimate_work *work);
+/* Finds how much windows slow the process down, from these sums: see estimate.h. */
+void estimate_slowdown(struct estimate_work *work);
+void estimate_calibrate(const struct estimate_work *work, struct estimate_used *used);
+
+/* Variance of the sum of N values, each of a span of its own, in their order. */
+double estimate_variance(const double *values, size_t n);
+/* Student's quantile over the normal one (Cornish and Fisher), for N windows. */
+double estimate_student(size_t n);
 
 #endif

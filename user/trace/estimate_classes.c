@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "trace/estimate_parts.h"
+
+struct error *estimate_classes_find(struct estimate_work *work)
+{
+	const struct estimate_input *input = work->input;
+	size_t n = input->window_count;
+
+	for (size_t i = 0; i < input->item_count; i++) {
+		uint32_t class = work->items[i].class;
+
+		if (work->used_of[class])
+			continue;
+		try(array_reserve(&work->used, &work->used_capacity, work->used_count, 1,
+				  sizeof(*work->used)));
+		work->used[work->used_count++] = (struct estimate_used){.class = class};
+		work->used_of[class] = work->used_count;
+	}
+	work->sums = calloc(2 * n * work->used_count + 1, sizeof(*work->sums));
+	if (!work->sums)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	return NULL;
+}
+
+void estimate_classes_sum(struct estimate_work *work)
+{
+	const struct estimate_input *input = work->input;
+	size_t n = input->window_count;
+
+	memset(work->sums, 0, 2 * n * work->used_count * sizeof(*work->sums));
+	for (size_t i = 0; i < work->used_count; i++)
+		work->used[i] = (struct estimate_used){
+			.class = work->used[i].class,
+			.alls = work->sums + 2 * n * i,
+			.stays = work->sums + 2 * n * i + n,
+		};
+	for (size_t i = 0; i < input->item_count; i++) {
+		const struct estimate_item *item = &work->items[i];
+		struct estimate_used *used = &work->used[work->used_of[item->class] - 1];
+		double all = estimate_born(work, item) * work->chances[i];
+
+		if (all > 0 && !(used->alls[item->window] > 0))
+			used->windows++;
+		used->alls[item->window] += all;
+		used->stays[item->window] += all * work->stays[i];
+		used->all += all;
+		used->stay += all * work->stays[i];
+		used->held += estimate_held(work, i);
+	}
+}
+
+double estimate_variance(const double *values, size_t n)
+{
+	double sum = 0;
+
+	if (n == 1)
+		return values[0] * values[0];
+	for (size_t i = 1; i < n; i++) {
+		double step = values[i] - values[i - 1];
+
+		sum += step * step;
+	}
+	return sum * (double)n / (2.0 * (double)(n - 1));
+}
+
+double estimate_student(size_t n)
+{
+	double freedom = n > 2 ? (double)(n - 1) / 2 : 1;
+
+	return 1 + 1.21 / freedom + 1.44 / (freedom * freedom);
+}
+
+/* Finds how much windows slow the process down: see estimate.h. */
+void estimate_slowdown(struct estimate_work *work)
+{
+	const struct estimate_input *input = work->input;
+	double *alls = work->series[0];
+	double grown = 0, all = 0, stay = 0, error;
+	uint32_t windows = 0;
+
+	memset(alls, 0, input->window_count * sizeof(*alls));
+	for (size_t k = 0; k < work->used_count; k++) {
+		const struct estimate_used *used = &work->used[k];
+		const struct estimate_class *class = &input->classes[used->class];
+
+		if (!class->probed || class->growth <= 2 * class->noise || used->stay <= 0)
+			continue;
+		grown += class->growth * class->unit_size;
+		all += used->all * class->unit_size;
+		stay += used->stay * class->unit_size;
+		for (size_t i = 0; i < input->window_count; i++)
+			alls[i] += used->alls[i] * class->unit_size;
+	}
+	for (size_t i = 0; i < input->window_count; i++)
+		windows += alls[i] > 0;
+	if (windows < ESTIMATE_WINDOWS_LEAST)
+		return;
+	error = estimate_student(windows) * sqrt(estimate_variance(alls, input->window_count));
+	if (grown <= all + 3 * error)
+		return;
+	work->slowdown = grown / stay;
+	work->slowdown_error = error / all;
+}
+
+/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
+static struct estimate_calibration calibrate(const struct estimate_used *used, size_t windows,
+					     double target)
+{
+	double rest = used->all - used->stay, most;
+
+	if (used->all <= 0 || target <= 0)
+		return (struct estimate_calibration){BY_STAY, 0, 0};
+	if (target > used->all) {
+		/* More than that is not chance: it was born where no window looks, and stays without a name. */
+		most = used->all + 3 * estimate_student(used->windows) *
+					   sqrt(estimate_variance(used->alls, windows));
+		if (target > most)
+			target = most;
+		return (struct estimate_calibration){BY_ALL, target / used->all,
+						     target / used->all};
+	}
+	if (target <= used->stay)
+		return (struct estimate_calibration){BY_STAY, target / used->stay, 0};
+	return (struct estimate_calibration){BY_REST, 1,
+					     rest > 0 ? (target - used->stay) / rest : 0};
+}
+
+void estimate_calibrate(const struct estimate_work *work, struct estimate_used *used)
+{
+	const struct estimate_class *class = &work->input->classes[used->class];
+	size_t n = work->input->window_count;
+
+	used->growth = calibrate(used, n, class->growth);
+	used->excess = used->stay - (class->growth > 0 ? class->growth : 0);
+	if (n)
+		used->excess -= sqrt(estimate_variance(used->stays, n));
+	if (class->growth > used->all)
+		used->live = used->growth;
+	else if (used->all > class->total)
+		/* At most. Some of the total may be from before the start, so the sample's errors remain. */
+		used->live = (struct estimate_calibration){BY_NOTHING, class->total / used->all,
+							   class->total / used->all};
+	else
+		used->live = (struct estimate_calibration){BY_NOTHING, 1, 1};
+}
+
+void estimate_trend(const double *times, const double *totals, size_t count, double *ret_growth,
+		    double *ret_noise)
+{
+	double growth = count ? totals[count - 1] - totals[0] : 0, noise = 0, slope = 0;
+
+	if (count > 1 && times[count - 1] > times[0])
+		slope = growth / (times[count - 1] - times[0]);
+	for (size_t lag = 1; lag < count && (lag == 1 || 4 * lag <= count); lag *= 2) {
+		double sum = 0, root;
+
+		for (size_t i = lag; i < count; i++) {
+			double change = totals[i] - totals[i - lag];
+
+			change -= slope * (times[i] - times[i - lag]);
+			sum += change * change;
+		}
+		root = sqrt(sum / (double)(count - lag));
+		if (root > noise)
+			noise = root;
+	}
+	*ret_growth = growth;
+	*ret_noise = noise;
+}
