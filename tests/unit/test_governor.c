@@ -49,6 +49,26 @@ static void test_budget_used(void **state)
 	assert_true(governor.span == GOVERNOR_SPAN_MIN);
 }
 
+/* The first windows come as the budget allows; then the time in which one is open is rare as well, however little it costs. */
+static void test_open_rarely(void **state)
+{
+	struct governor governor;
+	struct governor_cost cost = {.programs = 0.0001, .open = 0.03};
+	double elapsed = 0, open = 0;
+
+	(void)state;
+	governor_init(&governor, 0.02, 1e-6);
+	for (int i = 0; i < 1000; i++) {
+		elapsed += governor.span;
+		governor_window(&governor, &cost, elapsed);
+		open += cost.open;
+		if (i == 6)
+			assert_true(elapsed < 10);
+	}
+	assert_true(open / elapsed < 0.0062);
+	assert_true(open / elapsed > 0.0055);
+}
+
 /* What is open costs more than the longest span allows: windows get shorter. */
 static void test_shorter_windows(void **state)
 {
@@ -125,6 +145,7 @@ int main(void)
 		cmocka_unit_test(test_within_budget),   cmocka_unit_test(test_budget_used),
 		cmocka_unit_test(test_shorter_windows), cmocka_unit_test(test_begins_within_budget),
 		cmocka_unit_test(test_rests),           cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_open_rarely),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -435,10 +435,11 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 {
 	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	cleanup(priority_restore) struct priority priority;
-	uint64_t runs, ns, runs_after, ns_after, end, middle;
+	uint64_t runs, ns, runs_after, ns_after, opened, end, middle;
 	struct error *error;
 
 	priority_raise(&priority);
+	opened = clock_now(CLOCK_MONOTONIC);
 	cost->attach = burst->disturbance; /* also of what is opened half way */
 	tracer_runs(burst->tracer, &runs, &ns);
 	try(tracer_burst_open(burst->tracer, &window->window.start));
@@ -454,6 +455,7 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 	if (!error)
 		error = harvest_end(burst, harvest);
 	tracer_burst_close(burst->tracer);
+	cost->open = clock_since(CLOCK_MONOTONIC, opened);
 	tracer_runs(burst->tracer, &runs_after, &ns_after);
 	cost->hits = runs_after - runs;
 	cost->traps = (double)cost->hits * burst->governor.trap;

@@ -12,6 +12,9 @@
 #define TOTAL_USED 0.9
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
+/* The part of the budget that is the share of time in which probes may be there; after so many windows. */
+#define OPEN_SHARE   0.3
+#define OPEN_WINDOWS 8
 /* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
 #define REST_WINDOWS 10
 #define REST_STEP    1.5
@@ -43,6 +46,7 @@ static double cost_sum(const struct governor_cost *cost)
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)
 {
 	double sum = cost_sum(cost), debt, most, fixed = cost->attach + cost->tracer;
+	double rare;
 
 	governor->last = *cost;
 	governor->total.traps += cost->traps;
@@ -51,14 +55,21 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	governor->total.tracer += cost->tracer;
 	governor->total.hits += cost->hits;
 	governor->elapsed = elapsed;
-	governor->mean = governor->windows++ ? governor->mean + MEAN_WEIGHT * (sum - governor->mean)
-					     : sum;
+	governor->mean += (governor->windows ? MEAN_WEIGHT : 1) * (sum - governor->mean);
+	governor->open += (governor->windows ? MEAN_WEIGHT : 1) * (cost->open - governor->open);
+	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
 	/* What was spent too much so far is made up for within the next span. */
 	debt = cost_sum(&governor->total) - TOTAL_USED * governor->budget * elapsed;
 	governor->span = most / (BUDGET_USED * governor->budget);
 	if (governor->span < debt / governor->budget)
 		governor->span = debt / governor->budget;
+	rare = governor->windows < OPEN_WINDOWS ? GOVERNOR_SPAN_MIN
+						: governor->open / (OPEN_SHARE * governor->budget);
+	if (rare > GOVERNOR_SPAN_MAX)
+		rare = GOVERNOR_SPAN_MAX;
+	if (governor->span < rare)
+		governor->span = rare;
 	if (governor->span < GOVERNOR_SPAN_MIN)
 		governor->span = GOVERNOR_SPAN_MIN;
 	if (governor->span <= GOVERNOR_SPAN_MAX) {

@@ -7,6 +7,9 @@
  * while probes are put in and taken out (disturbance.h). The tracer's own CPU time counts as well,
  * though it need not be the target's CPU. Spans are as long as the
  * budget asks for; windows are shortened when the longest span is not enough.
+ *
+ * Who is served while a window is open waits longer than others. So that this is the lot of few, the time from when probes
+ * go in until they are out is a share of all time as well, a part of the budget, once the first windows have told something.
  */
 #ifndef TMBPF_TRACE_GOVERNOR_H
 #define TMBPF_TRACE_GOVERNOR_H
@@ -16,6 +19,7 @@
 
 struct governor_cost { /* of one window, seconds */
 	double traps, programs, attach, tracer;
+	double open; /* no cost: from the first probe's coming to the last one's going */
 	uint64_t hits;
 };
 
@@ -24,6 +28,7 @@ struct governor {
 	double trap;         /* seconds a hit costs without its program; calibrated */
 	double window, span; /* of the next window, seconds */
 	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
+	double open; /* likewise, how long probes were in the process */
 	struct governor_cost last, total;
 	double elapsed; /* seconds from the start to the end of the span at hand */
 	double rest;    /* spans are longer by this factor */
