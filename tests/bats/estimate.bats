@@ -211,3 +211,26 @@ faults_settled()
 	wait_until field_at_least .losses.fault_threads 1
 	target_alive
 }
+
+# seconds_taken PID: CPU time of the process PID
+seconds_taken()
+{
+	awk -v ticks="$(getconf CLK_TCK)" '{ print ($14 + $15) / ticks }' "/proc/$1/stat"
+}
+
+@test "all CPU time of the tracer counts, once: answers, censuses, what it does between windows" {
+	local tracer before charged
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf start -p "$TARGET_PID"
+	tracer=$(tracer_pid)
+	charged=$(status_field .cost.tracer)
+	before=$(seconds_taken "$tracer")
+	for _ in {1..30}; do
+		tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz
+		sleep 0.1
+	done
+	charged=$(jq -n "$(status_field .cost.tracer) - $charged")
+	jq -n -e --argjson charged "$charged" --argjson taken "$(seconds_taken "$tracer")" --argjson before "$before" '
+		($taken - $before) as $taken |
+		$taken > 0.1 and $charged > 0.9 * $taken - 0.03 and $charged < 1.1 * $taken + 0.03'
+}

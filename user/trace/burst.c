@@ -37,7 +37,8 @@
 #define LOOK_MOST  10000000ull
 /* The last part of the time that probes are on, of which births are seen but not followed. */
 #define GUARD_SHARE 0.3
-/* A census may take this share of one CPU, on average. */
+/* Censuses may take this part of the budget, of one CPU, on average; and no more than this share of it. */
+#define CENSUS_PART  0.15
 #define CENSUS_SHARE 0.003
 
 static double random_share(struct burst *burst)
@@ -154,17 +155,31 @@ static struct error *census_take(struct burst *burst, bool keep)
 	return error;
 }
 
-/* What fails costs as well, and is not tried again at once. */
+/* CPU time since the last time that this was asked, seconds. */
+static double cpu_taken(struct burst *burst)
+{
+	uint64_t before = burst->charged;
+
+	burst->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	return (double)(burst->charged - before) / 1e9;
+}
+
+void burst_charge(struct burst *burst)
+{
+	governor_other(&burst->governor, cpu_taken(burst));
+}
+
+/* What fails is not tried again at once. */
 struct error *burst_census(struct burst *burst, bool keep)
 {
+	double share = fmin(CENSUS_PART * burst->governor.budget, CENSUS_SHARE);
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
 	struct error *error = census_take(burst, keep);
 
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
-	governor_other(&burst->governor, (double)taken / 1e9);
 	if (keep)
 		burst->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
-				     (uint64_t)((double)taken / CENSUS_SHARE);
+				     (uint64_t)((double)taken / share);
 	return error;
 }
 
@@ -181,7 +196,9 @@ struct error *burst_clear(struct burst *burst)
 			   burst->pools);
 	memset(&burst->counters, 0, sizeof(burst->counters));
 	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
+	burst->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	try(burst_census(burst, true));
+	burst_charge(burst);
 	governor_begin(&burst->governor);
 	burst->began = burst->from = burst->looked = clock_now(CLOCK_MONOTONIC);
 	window_plan(burst);
@@ -495,10 +512,10 @@ static struct error *window_take(struct burst *burst)
 	cleanup(harvest_deinit) struct harvest harvest = {0};
 	struct window window = {.scale = 1};
 	struct governor_cost cost = {0};
-	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	struct error *error;
 	uint64_t until;
 
+	burst_charge(burst);
 	if (burst->window_count == WINDOWS_MAX)
 		windows_thin(burst);
 	try(array_reserve(&burst->windows, &burst->window_capacity, burst->window_count, 1,
@@ -510,7 +527,7 @@ static struct error *window_take(struct burst *burst)
 	if (!error)
 		error = window_keep(burst, &window, &harvest);
 	/* What failed has cost as well. */
-	cost.tracer = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
+	cost.tracer = cpu_taken(burst);
 	until = error ? clock_now(CLOCK_MONOTONIC) : burst->from;
 	governor_window(&burst->governor, &cost, (double)(until - burst->began) / 1e9);
 	governor_rest(&burst->governor, classes_grow(burst->classes));
@@ -556,6 +573,8 @@ struct error *burst_tick(struct burst *burst)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
+	/* Also what others spent since the last one: on records, on answers. */
+	burst_charge(burst);
 	try(tracebacks_sweep(burst));
 	if (burst->samples)
 		try(samples_tick(burst->samples, burst->drain, burst->drain_context));

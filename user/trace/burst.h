@@ -74,8 +74,8 @@ struct burst_counters {
 void burst_counters(const struct burst *burst, struct burst_counters *ret);
 /* How many blocks one stands for that was born in a window, on average. */
 uint64_t burst_period(const struct burst *burst);
-/* What it has cost, as a share of the target's time. */
-double burst_share(const struct burst *burst);
+/* What it has cost until now, as a share of the target's time. */
+double burst_share(struct burst *burst);
 const struct governor *burst_governor(const struct burst *burst);
 
 #endif

@@ -109,7 +109,7 @@ static struct error *all_look(struct burst *burst, bool *ret_gone)
 struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 			     const struct estimate **ret)
 {
-	uint64_t now = clock_now(CLOCK_MONOTONIC), cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
 	bool gone = process_gone(burst->process);
 
 	if (gone || fresh || !burst->estimated || now - burst->estimated > ESTIMATE_AGE) {
@@ -119,10 +119,8 @@ struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 		burst->estimated = gone ? burst->looked : clock_now(CLOCK_MONOTONIC);
 	}
 	/* Of a process that has gone, what was known last, as of then. */
-	if (!burst->estimates[by]) {
+	if (!burst->estimates[by])
 		try(estimate_make(burst, by, gone ? burst->looked : clock_now(CLOCK_MONOTONIC)));
-		governor_other(&burst->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
-	}
 	*ret = burst->estimates[by];
 	return NULL;
 }
@@ -175,8 +173,9 @@ uint64_t burst_period(const struct burst *burst)
 	return windows > 0 ? (uint64_t)(spans / windows + 0.5) : 0;
 }
 
-double burst_share(const struct burst *burst)
+double burst_share(struct burst *burst)
 {
+	burst_charge(burst);
 	return governor_share(&burst->governor, clock_since(CLOCK_MONOTONIC, burst->began));
 }
 

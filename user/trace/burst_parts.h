@@ -29,6 +29,7 @@ struct burst {
 	struct followed_heap look;
 	struct governor governor;
 	double disturbance; /* seconds: what attaching and removing costs the target */
+	uint64_t charged;   /* CPU time of this thread up to which the governor was told of it */
 	uint64_t random;
 
 	struct window *windows;
@@ -52,6 +53,8 @@ struct burst {
 struct error *burst_look(struct burst *burst);
 /* Counts the heap; with KEEP as the next of its history. */
 struct error *burst_census(struct burst *burst, bool keep);
+/* Tells the governor of the CPU time since the last time, whatever it was spent on. */
+void burst_charge(struct burst *burst);
 /* Drops what was estimated. */
 void burst_estimates_forget(struct burst *burst);
 

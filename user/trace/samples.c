@@ -39,8 +39,8 @@
  * threads do nothing but wake each other.
  */
 #define SWITCH_COST 500e-9
-/* Reading how many switches there were may take this share of one CPU. */
-#define SWITCHES_SHARE 0.001
+/* Reading how many switches there were may take this part of the budget, of one CPU. */
+#define SWITCHES_SHARE 0.05
 /* Seconds that a run of a program takes without a sample: what bpf_stats says of them here is less. */
 #define RUN_COST 100e-9
 /* Code objects that samples refer to; beyond that they are announced anew. */
@@ -145,8 +145,8 @@ void samples_tracebacks_move(struct samples *samples, const uint32_t *map)
 		samples->list[i].traceback = map[samples->list[i].traceback];
 }
 
-static struct error *record_take(struct samples *samples, const struct tmbpf_record *record,
-				 size_t size)
+struct error *samples_record(struct samples *samples, const struct tmbpf_record *record,
+			     size_t size)
 {
 	const struct tmbpf_record_sample *sample = (const struct tmbpf_record_sample *)record;
 	struct sample *added;
@@ -176,16 +176,6 @@ static struct error *record_take(struct samples *samples, const struct tmbpf_rec
 	else
 		samples->counters.faults++;
 	return NULL;
-}
-
-struct error *samples_record(struct samples *samples, const struct tmbpf_record *record,
-			     size_t size)
-{
-	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	struct error *error = record_take(samples, record, size);
-
-	governor_other(samples->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
-	return error;
 }
 
 /* Primes, as what programs do in their loops comes in other numbers. */
@@ -290,6 +280,7 @@ static uint64_t switches_read(const struct samples *samples)
 static void switches_count(struct samples *samples, uint64_t now)
 {
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), sum;
+	double taken;
 
 	if (now < samples->switches_next)
 		return;
@@ -297,9 +288,9 @@ static void switches_count(struct samples *samples, uint64_t now)
 	if (samples->faults.open && samples->switches_next && sum > samples->switches_last)
 		samples->switches += sum - samples->switches_last;
 	samples->switches_last = sum;
-	samples->switches_next =
-		now + NSEC_PER_SEC +
-		(uint64_t)((double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu) / SWITCHES_SHARE);
+	taken = (double)(clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu);
+	samples->switches_next = now + NSEC_PER_SEC +
+				 (uint64_t)(taken / (SWITCHES_SHARE * samples->governor->budget));
 }
 
 /* Whether what has cost SPENT seconds so far may go on, or begin again. */
@@ -371,11 +362,12 @@ static void cost_tell(struct samples *samples)
 	governor_samples(samples->governor, &cost);
 }
 
-static struct error *samples_work(struct samples *samples, void (*drain)(void *context),
-				  void *context)
+struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context)
 {
-	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	uint64_t now;
 
+	drain(context);
+	now = clock_now(CLOCK_MONOTONIC);
 	switches_count(samples, now);
 	cost_tell(samples);
 	try(period_raise(samples, now));
@@ -392,18 +384,6 @@ static struct error *samples_work(struct samples *samples, void (*drain)(void *c
 	symbols_samples_forget(samples->tracebacks->symbols);
 	tracer_sampling(samples->tracer, true);
 	return NULL;
-}
-
-struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context)
-{
-	struct error *error;
-	uint64_t cpu;
-
-	drain(context);
-	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	error = samples_work(samples, drain, context);
-	governor_other(samples->governor, clock_since(CLOCK_THREAD_CPUTIME_ID, cpu));
-	return error;
 }
 
 struct error *samples_end(struct samples *samples)

@@ -40,7 +40,7 @@ struct samples;
 struct tmbpf_record;
 struct tracer;
 
-/* Begins to sample; all is borrowed. Its tracebacks are put into TRACEBACKS, what it costs is told to GOVERNOR. */
+/* Begins to sample; all is borrowed. Its tracebacks are put into TRACEBACKS, what it costs the target is told to GOVERNOR. */
 struct error *samples_create(struct tracer *tracer, struct process *process,
 			     struct tracebacks *tracebacks, struct governor *governor,
 			     struct samples **ret);
