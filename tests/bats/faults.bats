@@ -210,3 +210,31 @@ teardown()
 	run -1 --separate-stderr tmbpf start -p $! --exact
 	[[ $stderr == *ython* ]]
 }
+
+# cpu_ticks PID: CPU time of the process PID
+cpu_ticks()
+{
+	awk '{ print $14 + $15 }' "/proc/$1/stat"
+}
+
+@test "a target whose first thread ends and whose others run on: it is said, and costs nothing" {
+	local tracer before
+	cat >headless.py <<-'CODE'
+		import ctypes, os, threading, time
+		threading.Thread(target=time.sleep, args=(60,)).start()
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+		ctypes.CDLL(None).syscall(60, 0)
+	CODE
+	start_target headless.py
+	tmbpf start -p "$TARGET_PID"
+	tracer=$(tracer_pid)
+	tell_target
+	wait_until status_field '.warning | test("first thread")'
+	# By now the next window would have been due.
+	sleep 3
+	before=$(cpu_ticks "$tracer")
+	sleep 2
+	(( $(cpu_ticks "$tracer") - before < $(getconf CLK_TCK) / 2 ))
+	tmbpf stop -p "$TARGET_PID"
+}

@@ -437,6 +437,11 @@ struct error *process_check(const struct process *process)
 	if (stat.start_time != process->start_time)
 		return error_create(ERROR_NOTHING, "process %d has ended; its id is another's now",
 				    (int)process->pid);
+	if (stat.state == 'Z')
+		return error_create(
+			ERROR_NOTHING,
+			"the first thread of process %d has ended: its memory is out of reach",
+			(int)process->pid);
 	if (stat.start_code != process->start_code || stat.start_stack != process->start_stack)
 		return error_create(ERROR_NOTHING, "process %d runs another program now (execve)",
 				    (int)process->pid);

@@ -460,6 +460,25 @@ static void twin_check(struct session *session)
 	session->twin_unchecked = false;
 }
 
+/* Its first thread may have ended, and others run on: then nothing can be read any more, and that is said. */
+static void reach_check(struct session *session)
+{
+	struct pollfd ended = {.fd = session->process->pidfd, .events = POLLIN};
+	struct error *error = process_check(session->process);
+
+	if (error && session->state == SESSION_RUNNING && poll(&ended, 1, 0) == 0)
+		session_warn(session, error);
+	else
+		error_destroy(error);
+}
+
+/* Milliseconds. What is due is not done of a process that is out of reach. */
+static int session_wait(const struct session *session)
+{
+	return session->burst && !session_gone(session) ? burst_wait(session->burst, TICK_MS)
+							: TICK_MS;
+}
+
 static void session_tick(struct session *session, uint64_t *swept)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC), rss, anonymous;
@@ -476,6 +495,7 @@ static void session_tick(struct session *session, uint64_t *swept)
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return;
 	*swept = now;
+	reach_check(session);
 	if (session->twin_unchecked)
 		twin_check(session);
 	/* What fails, as the interpreter has just begun, is tried again. */
@@ -504,9 +524,7 @@ struct error *session_serve(struct session *session, const struct session_reques
 			{.fd = signals, .events = POLLIN},
 		};
 
-		int wait = session->burst ? burst_wait(session->burst, TICK_MS) : TICK_MS;
-
-		if (poll(waits, array_size(waits), wait) < 0 && errno != EINTR)
+		if (poll(waits, array_size(waits), session_wait(session)) < 0 && errno != EINTR)
 			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d",
 						  session->process->pid);
 		session_tick(session, &swept);
