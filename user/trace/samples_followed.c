@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <errno.h>
-#include <linux/ioctl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "target/glibc.h"
 #include "target/process.h"
 #include "target/resident.h"
+#include "target/scan.h"
 #include "trace/followed.h"
 #include "trace/samples_parts.h"
 
@@ -23,17 +23,6 @@
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGE_PRESENT        (1ULL << 63)
 #define PAGE_FILE_OR_SHARED (1ULL << 61)
-
-/* include/uapi/linux/fs.h of Linux 6.7; the headers we build with may be older. */
-#define SCAN_IS_HUGE (1 << 6)
-struct scan_region {
-	uint64_t start, end, categories;
-};
-struct scan_arguments {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define SCAN _IOWR('f', 16, struct scan_arguments)
 
 static bool page_there(const struct samples *samples, uint64_t address)
 {
