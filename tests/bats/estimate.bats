@@ -234,3 +234,15 @@ seconds_taken()
 		($taken - $before) as $taken |
 		$taken > 0.1 and $charged > 0.9 * $taken - 0.03 and $charged < 1.1 * $taken + 0.03'
 }
+
+@test "types beyond those that are told apart are counted as such" {
+	cat >kinds.py <<-'END'
+		import os
+		kept = [type("Kind", (), {"__slots__": ()})() for _ in range(66000)]
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+	END
+	start_target kinds.py
+	tmbpf start -p "$TARGET_PID"
+	field_at_least .losses.untold_types 400
+}

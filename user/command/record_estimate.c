@@ -167,8 +167,12 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	add_double(reply, "census_bytes", counters.bytes);
 	add_double(reply, "census_growth", counters.growth);
 	add_double(reply, "census_age", counters.age);
-	if (counters.samples.unsettled && json_object_object_get_ex(reply, "losses", &losses))
-		add_number(losses, "unsettled_samples", counters.samples.unsettled);
+	if (json_object_object_get_ex(reply, "losses", &losses)) {
+		if (counters.samples.unsettled)
+			add_number(losses, "unsettled_samples", counters.samples.unsettled);
+		if (counters.untold)
+			add_number(losses, "untold_types", counters.untold);
+	}
 	add_number(reply, "unstable_pools", counters.unread.unstable);
 	status_samples(reply, &counters);
 	return NULL;

@@ -66,6 +66,8 @@ struct burst_counters {
 	uint64_t seconds_open_ns;             /* all windows together */
 	double bytes, growth; /* of the census: in blocks and outside, since the start */
 	double age;           /* of the census, seconds */
+	uint64_t
+		untold; /* of its blocks, those that it counted as of no type: there were too many */
 	struct python_pools_unread unread;
 	struct samples_counters samples;
 	const char *samples_failed; /* why page faults are not sampled; NULL: they are */

@@ -154,6 +154,7 @@ void burst_counters(const struct burst *burst, struct burst_counters *ret)
 		ret->survivors += burst->followed[i].died == ESTIMATE_ALIVE;
 	classes_totals(burst->classes, &ret->bytes, &ret->growth);
 	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(burst->classes);
+	ret->untold = classes_untold(burst->classes);
 	ret->unread = python_pools_unread(burst->pools);
 	if (burst->samples)
 		samples_counters(burst->samples, &ret->samples);

@@ -51,6 +51,7 @@ struct classes {
 	size_t history;                         /* censuses kept */
 	double times[HISTORY_MAX], latest_time; /* of them, seconds */
 	uint32_t stride, skipped;               /* of so many censuses one is kept */
+	uint64_t untold, untold_latest;         /* blocks of types beyond; of the latest census */
 	double arena_bytes;                     /* carved of arenas in the latest census */
 };
 
@@ -66,8 +67,11 @@ static struct error *class_find(struct classes *classes, struct key key, uint32_
 	uint64_t hash = lookup_hash_number(0, (uint64_t)key.type << 32 | key.size);
 	uint32_t position = lookup_find(&classes->lookup, hash, key_equal, classes, &key);
 
-	if (position == LOOKUP_NONE && classes->count >= CLASSES_MAX && key.type != PYTHON_NO_TYPE)
+	if (position == LOOKUP_NONE && classes->count >= CLASSES_MAX &&
+	    key.type != PYTHON_NO_TYPE) {
+		classes->untold++;
 		return class_find(classes, (struct key){PYTHON_NO_TYPE, key.size}, ret);
+	}
 	if (position == LOOKUP_NONE) {
 		try(array_reserve(&classes->list, &classes->capacity, classes->count, 1,
 				  sizeof(*classes->list)));
@@ -256,6 +260,7 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;
+	classes->untold = 0;
 	error = python_heaps_each(&heaps, arena_count, classes);
 	if (!error && (keep || outside_stale(classes->outside)))
 		error = outside_walk(classes->outside, &heaps, visitor);
@@ -270,6 +275,7 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].latest = classes->list[c].counting;
+	classes->untold_latest = classes->untold;
 	classes->latest_time = (double)now / 1e9;
 	if (keep)
 		history_add(classes);
@@ -332,6 +338,11 @@ bool classes_grow(const struct classes *classes)
 			return true;
 	}
 	return false;
+}
+
+uint64_t classes_untold(const struct classes *classes)
+{
+	return classes->untold_latest;
 }
 
 double classes_time(const struct classes *classes)

@@ -57,6 +57,8 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 /* Whether one of them has grown of late by more than it fluctuates, or that is not known yet. */
 bool classes_grow(const struct classes *classes);
 
+/* Blocks that the last census counted as of no type, as there are more types and sizes than are told apart. */
+uint64_t classes_untold(const struct classes *classes);
 /* When the last census was, in monotonic seconds. */
 double classes_time(const struct classes *classes);
 
