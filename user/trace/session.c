@@ -472,35 +472,36 @@ static void reach_check(struct session *session)
 		error_destroy(error);
 }
 
-/* Milliseconds. What is due is not done of a process that is out of reach. */
-static int session_wait(const struct session *session)
+/* Milliseconds. What is due is not done of a process that is OUT_OF_REACH. */
+static int session_wait(const struct session *session, bool out_of_reach)
 {
-	return session->burst && !session_gone(session) ? burst_wait(session->burst, TICK_MS)
-							: TICK_MS;
+	return session->burst && !out_of_reach ? burst_wait(session->burst, TICK_MS) : TICK_MS;
 }
 
-static void session_tick(struct session *session, uint64_t *swept)
+/* Returns whether the target is out of reach; that is looked up once a tick, as it costs two reads of /proc's files. */
+static bool session_tick(struct session *session, uint64_t *swept)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC), rss, anonymous;
+	bool gone = session_gone(session), reached = session->state == SESSION_RUNNING && !gone;
 	struct error *error;
 
 	session_drain(session);
 	session_warn(session, tracer_grow(session->tracer));
 	/* A process that is gone has no tables: that is seen elsewhere. */
-	if (!session->twin_unchecked && session->state == SESSION_RUNNING && !session_gone(session))
+	if (!session->twin_unchecked && reached)
 		session_warn(session, tracer_hooks(session->tracer));
 	walk_own(session, now);
-	if (session->burst && session->state == SESSION_RUNNING && !session_gone(session))
+	if (session->burst && reached)
 		session_warn(session, burst_tick(session->burst));
 	if (now - *swept < SWEEP_NANOSECONDS)
-		return;
+		return gone;
 	*swept = now;
 	reach_check(session);
 	if (session->twin_unchecked)
 		twin_check(session);
 	/* What fails, as the interpreter has just begun, is tried again. */
 	if (!session->burst && !session->twin_unchecked && session->options.births_limit &&
-	    session->state == SESSION_RUNNING && !session_gone(session))
+	    session->state == SESSION_RUNNING && reached)
 		session_warn(session, session_burst(session));
 	session_warn(session, tracer_modules(session->tracer));
 	if (!session->burst)
@@ -509,12 +510,14 @@ static void session_tick(struct session *session, uint64_t *swept)
 	if (!error && rss)
 		session->last_rss = rss;
 	error_destroy(error);
+	return gone;
 }
 
 struct error *session_serve(struct session *session, const struct session_request *requests,
 			    int signals)
 {
 	uint64_t swept = clock_now(CLOCK_MONOTONIC);
+	bool gone = session_gone(session);
 
 	while (session->state == SESSION_RUNNING) {
 		struct pollfd waits[] = {
@@ -524,10 +527,11 @@ struct error *session_serve(struct session *session, const struct session_reques
 			{.fd = signals, .events = POLLIN},
 		};
 
-		if (poll(waits, array_size(waits), session_wait(session)) < 0 && errno != EINTR)
+		if (poll(waits, array_size(waits), session_wait(session, gone)) < 0 &&
+		    errno != EINTR)
 			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d",
 						  session->process->pid);
-		session_tick(session, &swept);
+		gone = session_tick(session, &swept);
 		if (waits[0].revents)
 			listener_serve(session, requests);
 		if (waits[3].revents && session->state == SESSION_RUNNING)

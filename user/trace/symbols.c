@@ -275,6 +275,18 @@ static int64_t instruction_index(const struct python_layout *layout, const struc
 	return instruction - code->address - layout->code.adaptive;
 }
 
+/* Of a code object whose table is whole. */
+static int code_line(const struct python *python, struct code *code, int64_t index)
+{
+	if (!code->line_known || code->line_index != index) {
+		code->line = python_line(python->layout.lines, python->version, code->table,
+					 code->table_size, code->firstlineno, index);
+		code->line_index = index;
+		code->line_known = true;
+	}
+	return code->line;
+}
+
 static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *frame,
 			  struct symbol_frame *ret)
 {
@@ -291,9 +303,8 @@ static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *fra
 		return;
 	}
 	if (code->table_whole)
-		line = python_line(python->layout.lines, python->version, code->table,
-				   code->table_size, code->firstlineno,
-				   instruction_index(&python->layout, code, frame->instruction));
+		line = code_line(python, code,
+				 instruction_index(&python->layout, code, frame->instruction));
 	else
 		symbols->counters.unresolved_frames++;
 	texts_hold(code->filename);

@@ -46,6 +46,9 @@ struct code {
 	uint8_t *table;
 	size_t table_size;
 	bool table_whole;
+	bool line_known; /* of the instruction that was asked for last; callers are asked for again and again */
+	int64_t line_index;
+	int line;
 	struct reference *stacks;                          /* that refer to it */
 	size_t stack_count, stack_capacity, stack_compact; /* compacted when there are that many */
 };
