@@ -10,18 +10,14 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/random.h"
 
 /* Parts of a request: temporaries of one are freed before the next. */
 #define STEPS 4
 
 double simulation_uniform(struct simulation_player *player)
 {
-	uint64_t z = (player->random += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	z ^= z >> 31;
-	return ((double)(z >> 11) + 0.5) / 9007199254740992.0;
+	return random_share(&player->random);
 }
 
 static double exponential(struct simulation_player *player, double mean)

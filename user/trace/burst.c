@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "target/process.h"
 #include "trace/births.h"
 #include "trace/classes.h"
@@ -41,21 +41,12 @@
 #define CENSUS_PART  0.15
 #define CENSUS_SHARE 0.003
 
-static double random_share(struct burst *burst)
-{
-	uint64_t z = (burst->random += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return ((double)((z ^ z >> 31) >> 11) + 0.5) / 9007199254740992.0;
-}
-
 /* The next window lies anywhere in the span that begins where the last one ended. */
 static void window_plan(struct burst *burst)
 {
 	double room = burst->governor.span - burst->governor.window;
 
-	burst->next = burst->from + (uint64_t)(random_share(burst) * room * 1e9);
+	burst->next = burst->from + (uint64_t)(random_share(&burst->random) * room * 1e9);
 }
 
 /* Where page faults cannot be sampled windows are all there is; that is said. */
@@ -81,8 +72,7 @@ static struct error *burst_init(struct burst *burst, const struct burst_options 
 			error_create_errno(ERROR_FAILED, statistics,
 					   "cannot count what probes cost (BPF_ENABLE_STATS)"),
 			"Estimates keep a budget, so they need that count: it takes CAP_SYS_ADMIN. --exact does without.");
-	if (getrandom(&burst->random, sizeof(burst->random), 0) != sizeof(burst->random))
-		return error_create(ERROR_FAILED, "cannot get random numbers");
+	try(random_fill(&burst->random, sizeof(burst->random)));
 	try(trap_measure(&trap));
 	try(tracer_disturbance(burst->tracer, &burst->disturbance));
 	governor_init(&burst->governor, options->overhead, (double)trap / 1e9);
@@ -258,7 +248,7 @@ static size_t births_sample(struct burst *burst, const struct tmbpf_birth **birt
 			    size_t most)
 {
 	for (size_t i = 0; i < most && i < count; i++) {
-		size_t k = i + (size_t)(random_share(burst) * (double)(count - i));
+		size_t k = i + (size_t)(random_share(&burst->random) * (double)(count - i));
 		const struct tmbpf_birth *other = births[k];
 
 		births[k] = births[i];
@@ -285,7 +275,7 @@ static struct error *survivors_add(struct burst *burst, const struct followed *l
 		struct followed *block;
 
 		if (list[i].died != ESTIMATE_ALIVE ||
-		    random_share(burst) * (double)left-- >= (double)most)
+		    random_share(&burst->random) * (double)left-- >= (double)most)
 			continue;
 		most--;
 		block = &burst->followed[burst->followed_count];
@@ -410,7 +400,7 @@ static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
 /* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
 static void windows_thin(struct burst *burst)
 {
-	uint32_t odd = random_share(burst) < 0.5;
+	uint32_t odd = random_share(&burst->random) < 0.5;
 	size_t kept = 0, windows = burst->window_count / 2;
 
 	for (size_t i = 0; i < windows; i++) {

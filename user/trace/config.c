@@ -3,10 +3,10 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/random.h"
 
 /* bpf/walk.h reads frames into a window and needs this much room after the frame's start. */
 #define FRAME_SPAN 128
@@ -105,7 +105,5 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	ret->lazy = sites_lazy_free(sites);
 	sites_raw_table(sites, &ret->raw_table, &ret->raw_malloc);
 	ret->hooked_raw = !!(sites_hooks(sites) & SITES_TRACEMALLOC);
-	if (getrandom(ret->seed, sizeof(ret->seed), 0) != sizeof(ret->seed))
-		return error_create(ERROR_FAILED, "cannot get random numbers");
-	return NULL;
+	return random_fill(ret->seed, sizeof(ret->seed));
 }

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "target/process.h"
 #include "target/resident.h"
 #include "trace/samples_parts.h"
@@ -67,8 +67,7 @@ static struct error *samples_init(struct samples *samples)
 {
 	char path[64];
 
-	if (getrandom(&samples->random, sizeof(samples->random), 0) != sizeof(samples->random))
-		return error_create(ERROR_FAILED, "cannot get random numbers");
+	try(random_fill(&samples->random, sizeof(samples->random)));
 	try(resident_create(samples->process, &samples->resident));
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)samples->process->pid);
 	samples->pagemap = open(path, O_RDONLY | O_CLOEXEC);

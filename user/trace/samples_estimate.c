@@ -6,7 +6,9 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "trace/classes.h"
+#include "trace/estimate_parts.h"
 #include "trace/samples_parts.h"
 
 /* Slices that are kept; of more, two become one. */
@@ -20,15 +22,6 @@
 #define UNSEEN_SIZE 1024
 /* Who touches small chunks first is often not who keeps them: less of all growth outside than this is nobody's. */
 #define SMALL_SHARE 0.1
-
-static double random_share(struct samples *samples)
-{
-	uint64_t z = (samples->random += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return ((double)((z ^ z >> 31) >> 11) + 0.5) / 9007199254740992.0;
-}
 
 static void slices_thin(struct samples *samples)
 {
@@ -50,7 +43,7 @@ static void samples_thin(struct samples *samples)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < samples->count; i++) {
-		if (random_share(samples) < 0.5)
+		if (random_share(&samples->random) < 0.5)
 			continue;
 		samples->list[kept] = samples->list[i];
 		samples->list[kept++].weight *= 2;
@@ -170,31 +163,30 @@ static struct error *sampled_estimate(struct samples *samples,
  * Bytes of small chunks that windows account for at most: what their survivors stand for, twice the standard error,
  * and what they miss with a chance of 5 %.
  */
-static double small_most(const struct estimate_input *input)
+static struct error *small_most(const struct estimate_input *input, double *ret)
 {
 	size_t n = input->window_count;
 	cleanup_free double *sums = calloc(n + 1, sizeof(*sums));
 	double sum = 0, squares = 0, weight = 0;
 
-	for (size_t i = 0; sums && i < input->item_count; i++) {
+	if (!sums)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < input->item_count; i++) {
 		const struct estimate_item *item = &input->items[i];
-		const struct estimate_window *window = &input->windows[item->window];
 
 		if (item->class == CLASSES_OUTSIDE && item->died == ESTIMATE_ALIVE)
-			sums[item->window] += item->size * (double)(window->to - window->from) /
-					      (double)(window->end - window->start);
+			sums[item->window] +=
+				item->size * estimate_weight(&input->windows[item->window]);
 	}
-	for (size_t i = 0; sums && i < n; i++) {
-		const struct estimate_window *window = &input->windows[i];
-
+	for (size_t i = 0; i < n; i++) {
 		sum += sums[i];
 		squares += sums[i] * sums[i];
-		weight += (double)(window->to - window->from) /
-			  (double)(window->end - window->start) / (double)n;
+		weight += estimate_weight(&input->windows[i]) / (double)n;
 	}
 	if (n > 1)
 		squares = (squares - sum * sum / (double)n) * (double)n / (double)(n - 1);
-	return sum + 2 * sqrt(squares > 0 ? squares : 0) + 3 * UNSEEN_SIZE * weight;
+	*ret = sum + 2 * sqrt(squares > 0 ? squares : 0) + 3 * UNSEEN_SIZE * weight;
+	return NULL;
 }
 
 struct error *samples_estimate(struct samples *samples, const struct outside *outside,
@@ -203,9 +195,10 @@ struct error *samples_estimate(struct samples *samples, const struct outside *ou
 {
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL, *sampled = NULL;
 	struct estimate_class rest[2] = {classes[CLASSES_OUTSIDE], classes[CLASSES_LARGE]};
-	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth);
+	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth), small;
 
-	rest[0].growth -= small_most(input);
+	try(small_most(input, &small));
+	rest[0].growth -= small;
 	if (rest[0].growth < 0 || rest[0].growth < least)
 		rest[0].growth = 0;
 	rest[0].total = rest[0].growth;
