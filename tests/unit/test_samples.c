@@ -2,7 +2,6 @@
 /* What is followed of samples, on memory of this process, and what becomes of it as an estimate. */
 #include "support.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -162,13 +161,10 @@ static void self_start(void)
 	start(1);
 	support_ok(process_create(getpid(), &samples.process));
 	support_ok(resident_create(samples.process, &samples.resident));
-	samples.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	assert_true(samples.pagemap >= 0);
 }
 
 static void self_end(void)
 {
-	close(samples.pagemap);
 	resident_destroy(samples.resident);
 	process_destroy(samples.process);
 }

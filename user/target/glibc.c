@@ -2,59 +2,26 @@
 #include "target/glibc.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "target/glibc_parts.h"
+#include "target/pagemap.h"
 
-#define STAT_START_BRK 47 /* field of /proc/PID/stat (proc(5)) */
-
-/* Where sbrk() began; 0 if the kernel does not say. */
-static uint64_t start_brk_read(pid_t pid)
-{
-	cleanup_file FILE *file = NULL;
-	char text[4096], *at;
-	unsigned int field;
-	size_t got;
-
-	snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
-	file = fopen(text, "re");
-	if (!file)
-		return 0;
-	got = fread(text, 1, sizeof(text) - 1, file);
-	text[got] = 0;
-	at = strrchr(text, ')');
-	for (field = 2; at && field < STAT_START_BRK; field++)
-		at = strchr(at + 1, ' ');
-	return at ? strtoull(at, NULL, 10) : 0;
-}
+#define STAT_START_BRK 47 /* where sbrk() began */
 
 static struct error *process_look(struct glibc *glibc, int *ret_pagemap)
 {
 	cleanup_free pid_t *threads = NULL;
-	cleanup_fd int fd = -1;
-	char path[64];
 	size_t count;
 
 	try(process_maps(glibc->process, &glibc->maps, &glibc->map_count));
 	try(process_threads(glibc->process, &threads, &count));
 	glibc->threads = count;
-	glibc->start_brk = start_brk_read(glibc->process->pid);
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)glibc->process->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		int number = errno;
-
-		try(process_check(glibc->process));
-		return error_create_errno(ERROR_FAILED, number, "process %d: cannot read %s",
-					  (int)glibc->process->pid, path);
-	}
-	*ret_pagemap = take_fd(fd);
-	return NULL;
+	glibc->start_brk = process_stat(glibc->process, STAT_START_BRK);
+	return pagemap_open(glibc->process, ret_pagemap);
 }
 
 struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap)

@@ -3,15 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "target/glibc_parts.h"
+#include "target/pagemap.h"
 
-/* /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
-#define PAGEMAP_PRESENT (1ULL << 63)
-#define PAGEMAP_SWAPPED (1ULL << 62)
-#define PAGEMAP_BATCH   512
+#define PAGEMAP_BATCH 512
 
 struct error *glibc_window_init(struct glibc_window *window, struct memory *memory, int pagemap,
 				uint64_t size)
@@ -45,21 +42,16 @@ static void pages_look(const struct glibc_window *window, uint64_t start, size_t
 		       uint8_t *ret)
 {
 	uint64_t entries[PAGEMAP_BATCH];
-	ssize_t got = 0;
-	size_t i;
+	size_t i, got;
 
 	if (window->pagemap < 0) {
 		memset(ret, GLIBC_PAGE_READ, count);
 		return;
 	}
-	got = pread(window->pagemap, entries, count * sizeof(*entries),
-		    start / GLIBC_PAGE * sizeof(*entries));
-	/* It ends where the process does. */
-	if (got < 0)
-		got = 0;
+	got = pagemap_read(window->pagemap, start, count, entries);
 	for (i = 0; i < count; i++) {
 		ret[i] = GLIBC_PAGE_ABSENT;
-		if (i >= (size_t)got / sizeof(*entries))
+		if (i >= got)
 			continue;
 		if (entries[i] & PAGEMAP_PRESENT)
 			ret[i] = GLIBC_PAGE_READ;

@@ -75,6 +75,15 @@ static struct error *proc_read(pid_t pid, const char *name, char *ret, size_t si
 	return NULL;
 }
 
+/* Fields of proc(5). */
+enum {
+	STAT_STATE = 3,
+	STAT_FLAGS = 9,
+	STAT_START_TIME = 22,
+	STAT_START_CODE = 26,
+	STAT_START_STACK = 28,
+};
+
 struct stat_fields {
 	char comm[64];
 	char state;
@@ -82,35 +91,42 @@ struct stat_fields {
 	uint64_t start_time, start_code, start_stack;
 };
 
-/* proc(5): the comm may hold spaces and parentheses, so that fields count from the last ')'. */
+/*
+ * Field FIELD of proc(5), 3 or later, in the TEXT of a stat file; NULL if it is not there. The comm may hold spaces and
+ * parentheses, so that fields count from the last ')'.
+ */
+static const char *stat_field(const char *text, unsigned int field)
+{
+	const char *at = strrchr(text, ')');
+
+	for (unsigned int i = 2; at && i < field; i++)
+		at = strchr(at + 1, ' ');
+	return at ? at + 1 : NULL;
+}
+
+static uint64_t stat_number(const char *text, unsigned int field)
+{
+	const char *word = stat_field(text, field);
+
+	return word ? strtoull(word, NULL, 10) : 0;
+}
+
 static struct error *stat_read(pid_t pid, struct stat_fields *ret)
 {
-	char text[2048], *comm, *end, *save = NULL, *word;
-	unsigned field = 3;
+	char text[2048], *comm, *end;
 
 	try(proc_read(pid, "stat", text, sizeof(text), NULL));
 	comm = strchr(text, '(');
 	end = strrchr(text, ')');
-	memset(ret, 0, sizeof(*ret));
-	if (!comm || !end || end < comm)
+	if (!comm || !end || end < comm || !stat_field(text, STAT_START_STACK))
 		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
+	ret->state = *stat_field(text, STAT_STATE);
+	ret->flags = stat_number(text, STAT_FLAGS);
+	ret->start_time = stat_number(text, STAT_START_TIME);
+	ret->start_code = stat_number(text, STAT_START_CODE);
+	ret->start_stack = stat_number(text, STAT_START_STACK);
 	*end = 0;
 	snprintf(ret->comm, sizeof(ret->comm), "%s", comm + 1);
-	for (word = strtok_r(end + 1, " \n", &save); word;
-	     word = strtok_r(NULL, " \n", &save), field++) {
-		if (field == 3)
-			ret->state = *word;
-		else if (field == 9)
-			ret->flags = strtoul(word, NULL, 10);
-		else if (field == 22)
-			ret->start_time = strtoull(word, NULL, 10);
-		else if (field == 26)
-			ret->start_code = strtoull(word, NULL, 10);
-		else if (field == 28)
-			ret->start_stack = strtoull(word, NULL, 10);
-	}
-	if (field < 29)
-		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
 	return NULL;
 }
 
@@ -448,11 +464,24 @@ struct error *process_check(const struct process *process)
 	return NULL;
 }
 
+uint64_t process_stat(const struct process *process, unsigned int field)
+{
+	char text[2048];
+	struct error *error = proc_read(process->pid, "stat", text, sizeof(text), NULL);
+
+	if (error) {
+		error_destroy(error);
+		return 0;
+	}
+	return stat_number(text, field);
+}
+
 /* The state of thread TASK as proc(5) has it, 0 unknown. */
 static char thread_state(pid_t pid, pid_t task)
 {
-	char text[512], path[64], *end;
+	char text[512], path[64];
 	struct error *error;
+	const char *state;
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)task);
 	error = proc_read(pid, path, text, sizeof(text), NULL);
@@ -460,8 +489,8 @@ static char thread_state(pid_t pid, pid_t task)
 		error_destroy(error);
 		return 0;
 	}
-	end = strrchr(text, ')');
-	return end && end[1] == ' ' ? end[2] : 0;
+	state = stat_field(text, STAT_STATE);
+	return state ? *state : 0;
 }
 
 bool process_asleep(const struct process *process)

@@ -62,6 +62,9 @@ void process_destroy(struct process *process);
  */
 struct error *process_check(const struct process *process);
 
+/* A number of /proc/PID/stat, by its field in proc(5), from 4 on; 0 if the kernel does not say. */
+uint64_t process_stat(const struct process *process, unsigned int field);
+
 /* The maps now, in address order; COUNT of them. process_maps_destroy() frees them. */
 struct error *process_maps(const struct process *process, struct process_map **ret,
 			   size_t *ret_count);

@@ -2,27 +2,20 @@
 #include "target/resident.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process.h"
+#include "target/pagemap.h"
 #include "target/scan.h"
 
-#define PAGE    4096ULL
-#define ENTRIES 4096 /* read at once */
-#define REGIONS 64   /* likewise, of a scan */
+#define HUGE_PAGE (2ULL << 20)
+#define ENTRIES   4096 /* read at once */
+#define REGIONS   64   /* likewise, of a scan */
 /* 64 GiB */
 #define PAGES_MAX (1ULL << 24)
-
-/* Documentation/admin-guide/mm/pagemap.rst */
-#define PRESENT        (1ULL << 63)
-#define FILE_OR_SHARED (1ULL << 61)
 
 struct resident {
 	int pagemap;
@@ -32,17 +25,14 @@ struct resident {
 struct error *resident_create(const struct process *process, struct resident **ret)
 {
 	struct resident *resident = calloc(1, sizeof(*resident));
-	char path[64];
+	struct error *error;
 
 	if (!resident)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a process' pages");
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)process->pid);
-	resident->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	if (resident->pagemap < 0) {
-		int number = errno;
-
+	error = pagemap_open(process, &resident->pagemap);
+	if (error) {
 		free(resident);
-		return error_create_errno(ERROR_FAILED, number, "cannot open %s", path);
+		return error;
 	}
 	*ret = resident;
 	return NULL;
@@ -56,9 +46,27 @@ void resident_destroy(struct resident *resident)
 	free(resident);
 }
 
-static bool entry_anonymous(uint64_t entry)
+bool resident_page(struct resident *resident, uint64_t address)
 {
-	return (entry & PRESENT) && !(entry & FILE_OR_SHARED);
+	uint64_t entry;
+
+	return pagemap_read(resident->pagemap, address, 1, &entry) && pagemap_anonymous(entry);
+}
+
+uint64_t resident_page_size(struct resident *resident, uint64_t address)
+{
+	struct scan_region region;
+	struct scan_arguments arguments = {
+		.size = sizeof(arguments),
+		.start = address & ~(PAGEMAP_PAGE - 1),
+		.end = (address & ~(PAGEMAP_PAGE - 1)) + PAGEMAP_PAGE,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.category_mask = SCAN_IS_HUGE,
+		.return_mask = SCAN_IS_HUGE,
+	};
+
+	return ioctl(resident->pagemap, SCAN, &arguments) == 1 ? HUGE_PAGE : PAGEMAP_PAGE;
 }
 
 /*
@@ -70,8 +78,8 @@ static bool pages_scan(const struct resident *resident, uint64_t start, uint64_t
 	struct scan_region regions[REGIONS];
 	struct scan_arguments arguments = {
 		.size = sizeof(arguments),
-		.start = start & ~(PAGE - 1),
-		.end = (end + PAGE - 1) & ~(PAGE - 1),
+		.start = start & ~(PAGEMAP_PAGE - 1),
+		.end = (end + PAGEMAP_PAGE - 1) & ~(PAGEMAP_PAGE - 1),
 		.vec = (uintptr_t)regions,
 		.vec_len = REGIONS,
 		.category_inverted = SCAN_IS_FILE,
@@ -98,7 +106,8 @@ static bool pages_scan(const struct resident *resident, uint64_t start, uint64_t
 
 uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end)
 {
-	uint64_t page = start / PAGE, last = (end + PAGE - 1) / PAGE, bytes = 0;
+	uint64_t page = start / PAGEMAP_PAGE, last = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE,
+		 bytes = 0;
 	/* How much a target reserves is its own choice: of very much, every so many runs of pages stand for all. */
 	uint64_t step = end > start ? (last - page) / PAGES_MAX + 1 : 1;
 
@@ -106,18 +115,17 @@ uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end)
 		return bytes;
 	while (page < last) {
 		uint64_t count = last - page;
-		ssize_t got;
 
 		if (count > ENTRIES)
 			count = ENTRIES;
-		got = pread(resident->pagemap, resident->entries, count * 8, (off_t)(page * 8));
-		if (got < 8)
+		count = pagemap_read(resident->pagemap, page * PAGEMAP_PAGE, count,
+				     resident->entries);
+		if (!count)
 			break;
-		count = (uint64_t)got / 8;
 		for (uint64_t i = 0; i < count; i++) {
-			uint64_t from = (page + i) * PAGE, to = from + PAGE;
+			uint64_t from = (page + i) * PAGEMAP_PAGE, to = from + PAGEMAP_PAGE;
 
-			if (entry_anonymous(resident->entries[i]))
+			if (pagemap_anonymous(resident->entries[i]))
 				bytes += (to < end ? to : end) - (from > start ? from : start);
 		}
 		page += count * step;

@@ -3,11 +3,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -18,6 +16,8 @@
 #include "target/resident.h"
 #include "trace/samples_parts.h"
 
+/* Page faults of the process so far: field of /proc/PID/stat. */
+#define STAT_MINFLT 10
 /* Page faults a second of which samples are taken; of more, one stands for several. */
 #define FAULTS_WANTED 500
 /* Until it is known how many there are. */
@@ -46,34 +46,11 @@
 /* Code objects that samples refer to; beyond that they are announced anew. */
 #define CODES_MAX (TRACER_SAMPLED_CODES / 4 * 3)
 
-/* Page faults of the process so far (field 10 of /proc/PID/stat, proc(5)); 0 if that cannot be told. */
-static uint64_t minor_faults(const struct samples *samples)
-{
-	cleanup_file FILE *file = NULL;
-	char path[64], text[4096], *at;
-	size_t got;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)samples->process->pid);
-	file = fopen(path, "re");
-	got = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
-	text[got] = 0;
-	at = strrchr(text, ')');
-	for (int field = 2; at && field < 10; field++)
-		at = strchr(at + 1, ' ');
-	return at ? strtoull(at, NULL, 10) : 0;
-}
-
 static struct error *samples_init(struct samples *samples)
 {
-	char path[64];
-
 	try(random_fill(&samples->random, sizeof(samples->random)));
 	try(resident_create(samples->process, &samples->resident));
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)samples->process->pid);
-	samples->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	if (samples->pagemap < 0)
-		return error_create_errno(ERROR_FAILED, errno, "cannot open %s", path);
-	samples->minor_faults = minor_faults(samples);
+	samples->minor_faults = process_stat(samples->process, STAT_MINFLT);
 	samples->period = PERIOD_FIRST;
 	/* Blocks first: of what is not seen to be born faults would tell. */
 	tracer_sampling(samples->tracer, true);
@@ -98,7 +75,6 @@ struct error *samples_create(struct tracer *tracer, struct process *process,
 	samples->process = process;
 	samples->tracebacks = tracebacks;
 	samples->governor = governor;
-	samples->pagemap = -1;
 	error = samples_init(samples);
 	if (error) {
 		samples_destroy(samples);
@@ -116,8 +92,6 @@ void samples_destroy(struct samples *samples)
 	tracer_faults_close(samples->tracer);
 	tracer_large_detach(samples->tracer);
 	resident_destroy(samples->resident);
-	if (samples->pagemap >= 0)
-		close(samples->pagemap);
 	free(samples->list);
 	free(samples->slices);
 	free(samples->sorted);
@@ -212,7 +186,7 @@ static struct error *faults_reopen(struct samples *samples, uint64_t period, uin
 
 static struct error *period_set(struct samples *samples, uint64_t now)
 {
-	uint64_t faults = minor_faults(samples), period;
+	uint64_t faults = process_stat(samples->process, STAT_MINFLT), period;
 	double seconds = (double)(now - samples->looked) / NSEC_PER_SEC;
 
 	if (faults < samples->minor_faults || seconds <= 0)

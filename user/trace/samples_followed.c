@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -10,46 +8,14 @@
 #include "python/arenas.h"
 #include "python/space.h"
 #include "target/glibc.h"
+#include "target/pagemap.h"
 #include "target/process.h"
 #include "target/resident.h"
-#include "target/scan.h"
 #include "trace/followed.h"
 #include "trace/samples_parts.h"
 
-#define HUGE_PAGE (2ULL << 20)
 /* malloc_chunk: what lies before the memory. */
 #define CHUNK_HEADER 16
-
-/* Documentation/admin-guide/mm/pagemap.rst */
-#define PAGE_PRESENT        (1ULL << 63)
-#define PAGE_FILE_OR_SHARED (1ULL << 61)
-
-static bool page_there(const struct samples *samples, uint64_t address)
-{
-	uint64_t entry;
-
-	if (pread(samples->pagemap, &entry, sizeof(entry), (off_t)(address / SAMPLES_PAGE * 8)) !=
-	    sizeof(entry))
-		return false;
-	return (entry & PAGE_PRESENT) && !(entry & PAGE_FILE_OR_SHARED);
-}
-
-/* What became resident with the page at ADDRESS. Before Linux 6.7 the kernel does not say: then a small page. */
-static uint64_t page_size(const struct samples *samples, uint64_t address)
-{
-	struct scan_region region;
-	struct scan_arguments arguments = {
-		.size = sizeof(arguments),
-		.start = address & ~(SAMPLES_PAGE - 1),
-		.end = (address & ~(SAMPLES_PAGE - 1)) + SAMPLES_PAGE,
-		.vec = (uintptr_t)&region,
-		.vec_len = 1,
-		.category_mask = SCAN_IS_HUGE,
-		.return_mask = SCAN_IS_HUGE,
-	};
-
-	return ioctl(samples->pagemap, SCAN, &arguments) == 1 ? HUGE_PAGE : SAMPLES_PAGE;
-}
 
 static int address_compare(const void *left, const void *right)
 {
@@ -123,7 +89,7 @@ static void block_look(struct samples *samples, struct sample *block, bool first
 	if (first)
 		block->chunk_size = size;
 	/* What is there of it stays there, as a rule. */
-	if (block->resident + 2 * SAMPLES_PAGE < block->size)
+	if (block->resident + 2 * PAGEMAP_PAGE < block->size)
 		block->resident = resident_bytes(samples->resident, block->address,
 						 block->address + block->size);
 }
@@ -166,11 +132,11 @@ static struct error *pages_settle(struct samples *samples, struct sample *const 
 		if (sample->kind != TMBPF_SAMPLE_FAULT)
 			continue;
 		if (python_space_arena(space, sample->address) != PYTHON_NO_ARENA ||
-		    !page_there(samples, sample->address) ||
+		    !resident_page(samples->resident, sample->address) ||
 		    blocks_cover(blocks, block_count, sample->address))
 			sample->died = sample->time;
 		else
-			sample->size = page_size(samples, sample->address);
+			sample->size = resident_page_size(samples->resident, sample->address);
 	}
 	python_space_destroy(space);
 	return NULL;
@@ -202,7 +168,7 @@ static void page_look(struct samples *samples, struct sample *page, struct sampl
 
 	if (page->chunk)
 		state = followed_chunk(samples->process, page->chunk, &size);
-	if (!page_there(samples, page->address) || state == FOLLOWED_FREE ||
+	if (!resident_page(samples->resident, page->address) || state == FOLLOWED_FREE ||
 	    (state == FOLLOWED_USED && page->chunk_size && size != page->chunk_size) ||
 	    blocks_cover(blocks, block_count, page->address))
 		page->died = clock_now(CLOCK_MONOTONIC);

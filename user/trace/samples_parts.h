@@ -6,8 +6,6 @@
 #include "trace/samples.h"
 #include "trace/tracer.h"
 
-#define SAMPLES_PAGE 4096ULL
-
 enum sample_place {
 	SAMPLE_UNKNOWN, /* no walk has seen it yet */
 	SAMPLE_SMALL,   /* in a small chunk of malloc's */
@@ -43,7 +41,6 @@ struct samples {
 	struct tracebacks *tracebacks;
 	struct governor *governor;
 	struct resident *resident;
-	int pagemap;
 	uint64_t random;
 	uint64_t heaps_word; /* of pymalloc's; see python_heaps_read_again() */
 
