@@ -213,21 +213,30 @@ struct announce {
 	__u32 failed;
 };
 
-static long announce_step(__u32 index, struct announce *a)
+/* A step of bpf_loop(): the thread's frame INDEX to FRAMES, a record's, its code object by what IDENTIFY makes of it. */
+static __always_inline long frame_announce(__u32 index, struct announce *a,
+					   struct tmbpf_frame *frames,
+					   __u32 (*identify)(__u64 code))
 {
-	struct tmbpf_record_stack *record = (struct tmbpf_record_stack *)a->thread->record;
 	__u64 id;
 
 	if (index >= TMBPF_WALK_MAX || index >= a->thread->nframe)
 		return 1;
-	id = code_id(a->thread->frames[index].code);
+	id = identify(a->thread->frames[index].code);
 	if (!id) {
 		a->failed = 1;
 		return 1;
 	}
-	record->frames[index].code = id;
-	record->frames[index].instruction = a->thread->frames[index].instruction;
+	frames[index].code = id;
+	frames[index].instruction = a->thread->frames[index].instruction;
 	return 0;
+}
+
+static long announce_step(__u32 index, struct announce *a)
+{
+	struct tmbpf_record_stack *record = (struct tmbpf_record_stack *)a->thread->record;
+
+	return frame_announce(index, a, record->frames, code_id);
 }
 
 /* An id for a new stack: a fresh one, or one that user space gave back. 0: the table is full. */

@@ -65,18 +65,8 @@ static __always_inline __u32 sampled_code(__u64 code)
 static long sample_step(__u32 index, struct announce *a)
 {
 	struct tmbpf_record_sample *record = (struct tmbpf_record_sample *)a->thread->record;
-	__u32 id;
 
-	if (index >= TMBPF_WALK_MAX || index >= a->thread->nframe)
-		return 1;
-	id = sampled_code(a->thread->frames[index].code);
-	if (!id) {
-		a->failed = 1;
-		return 1;
-	}
-	record->frames[index].code = id;
-	record->frames[index].instruction = a->thread->frames[index].instruction;
-	return 0;
+	return frame_announce(index, a, record->frames, sampled_code);
 }
 
 /* Walks this thread's stack into THREAD; none if it runs no Python code. False: it could not be read. */
