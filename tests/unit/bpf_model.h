@@ -500,8 +500,6 @@ static inline void model_step(bool full)
  */
 static inline void model_start(unsigned minor, enum sites_hooks hooks)
 {
-	uint64_t base = FAKE_HEAP;
-
 	memset(&m, 0, sizeof(m));
 	m.random = 88172645463325252ull + minor;
 	m.peak_exact = true;
@@ -514,20 +512,7 @@ static inline void model_start(unsigned minor, enum sites_hooks hooks)
 	state.window = 0;
 	for (__u32 i = 0; i < array_size(known_sites); i++)
 		*(struct tmbpf_site *)bpf_map_lookup_elem(&sites, &i) = known_sites[i];
-	if (cfg.heap_kind == TMBPF_HEAP_INLINE)
-		base = FAKE_INTERP + cfg.interp_obmalloc;
-	m.heap = (struct pymalloc){
-		.usedpools = base + cfg.obmalloc_usedpools,
-		.usable_arenas = cfg.heap_kind == TMBPF_HEAP_STATIC
-					 ? cfg.usable_arenas
-					 : base + cfg.obmalloc_usable_arenas,
-		.objects = 0x560000400000ULL,
-		.memory = 0x7f4400000000ULL,
-		.shift = cfg.granule_shift,
-		.pool_size = cfg.pool_size,
-		.arena_pools = 4,
-	};
-	pymalloc_init(&m.heap);
+	fake_heap_start(4, &m.heap);
 	memory_map(C_STACK, EMULATION_PAGE);
 	regs = (struct pt_regs){.sp = C_STACK};
 	for (unsigned i = 0; i <= THREADS; i++) {

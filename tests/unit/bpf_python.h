@@ -7,6 +7,7 @@
 #ifndef TMBPF_TESTS_BPF_PYTHON_H
 #define TMBPF_TESTS_BPF_PYTHON_H
 
+#include "bpf_pymalloc.h"
 #include "python/layout_table.h"
 #include "python/parts.h"
 #include "sites_fake.h"
@@ -98,6 +99,26 @@ static inline void fake_start(unsigned minor, const struct host_sizes *sizes)
 		memory_put_u64(FAKE_TSTATE + cfg.tstate_frame, FAKE_CFRAME);
 	if (cfg.heap_kind == TMBPF_HEAP_POINTER)
 		memory_put_u64(FAKE_INTERP + cfg.interp_obmalloc, FAKE_HEAP);
+}
+
+/* An empty heap, of arenas of ARENA_POOLS pools, where cfg says that the interpreter keeps it. */
+static inline void fake_heap_start(uint32_t arena_pools, struct pymalloc *ret)
+{
+	uint64_t base = cfg.heap_kind == TMBPF_HEAP_INLINE ? FAKE_INTERP + cfg.interp_obmalloc
+							   : FAKE_HEAP;
+
+	*ret = (struct pymalloc){
+		.usedpools = base + cfg.obmalloc_usedpools,
+		.usable_arenas = cfg.heap_kind == TMBPF_HEAP_STATIC
+					 ? cfg.usable_arenas
+					 : base + cfg.obmalloc_usable_arenas,
+		.objects = 0x560000400000ULL,
+		.memory = 0x7f4400000000ULL,
+		.shift = cfg.granule_shift,
+		.pool_size = cfg.pool_size,
+		.arena_pools = arena_pools,
+	};
+	pymalloc_init(ret);
 }
 
 /* SIZE bytes of zeros for an object, at a multiple of 16. */

@@ -93,16 +93,7 @@ static inline void world_of(unsigned minor)
 
 		*site = known_sites[i];
 	}
-	heap_model = (struct pymalloc){
-		.usedpools = FAKE_HEAP + cfg.obmalloc_usedpools,
-		.usable_arenas = FAKE_HEAP + cfg.obmalloc_usable_arenas,
-		.objects = 0x560000400000ULL,
-		.memory = 0x7f4400000000ULL,
-		.shift = cfg.granule_shift,
-		.pool_size = cfg.pool_size,
-		.arena_pools = 8,
-	};
-	pymalloc_init(&heap_model);
+	fake_heap_start(8, &heap_model);
 	memory_map(STACK - 0x1000, 0x2000);
 	regs = (struct pt_regs){.sp = STACK};
 	fake_frames(&(struct fake_frame){.code = fake_code("a", "a", 1), .unit = 20}, 1);
@@ -132,15 +123,21 @@ static inline void hit_malloc(__u64 size)
 	hit(AT_MALLOC);
 }
 
+/* What libc was called for comes back with ADDRESS; VISIT is hit() or another program's. */
+static inline void come_back(void (*visit)(__u32 site), __u64 address)
+{
+	regs.ax = address;
+	regs.sp -= 16;
+	visit(AT_RESULT);
+	regs.sp += 16;
+}
+
 /* libc's malloc(SIZE) is called and comes back with ADDRESS. */
 static inline void raw_malloc(__u64 size, __u64 address)
 {
 	regs.di = size;
 	hit(AT_RAW_MALLOC);
-	regs.ax = address;
-	regs.sp -= 16;
-	hit(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit, address);
 }
 
 static inline void raw_realloc(__u64 old, __u64 size, __u64 address)
@@ -148,10 +145,7 @@ static inline void raw_realloc(__u64 old, __u64 size, __u64 address)
 	regs.di = old;
 	regs.si = size;
 	hit(AT_RAW_REALLOC);
-	regs.ax = address;
-	regs.sp -= 16;
-	hit(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit, address);
 }
 
 static inline void raw_free(__u64 address)

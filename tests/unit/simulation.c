@@ -142,7 +142,7 @@ static void clear_run(struct simulation_player *player)
 		struct list *list = &player->lists[k];
 		uint8_t space = player->space_of[class_of(player, k)];
 
-		if (player->simulation->lines[k].clear != now)
+		if (player->simulation.lines[k].clear != now)
 			continue;
 		while (list->count)
 			block_free(player, (struct place){space, list->addresses[--list->count]});
@@ -165,7 +165,7 @@ static void end_run(struct simulation_player *player)
 	simulation_look(player, now);
 	simulation_census_take(player, now);
 	for (uint32_t c = 0; c < SIMULATION_CLASSES; c++) {
-		const struct simulation_class *class = &player->simulation->classes[c];
+		const struct simulation_class *class = &player->simulation.classes[c];
 		struct estimate_class *known = &player->classes[c];
 
 		*known = (struct estimate_class){
@@ -178,7 +178,7 @@ static void end_run(struct simulation_player *player)
 			       &known->noise);
 	}
 	for (uint32_t k = 0; k < SIMULATION_LINES; k++) {
-		double size = player->simulation->classes[player->simulation->lines[k].class].size;
+		double size = player->simulation.classes[player->simulation.lines[k].class].size;
 
 		player->growth[k] = (player->live[k] - player->live_at_start[k]) * size;
 		player->held[k] = player->since[k] * size;
@@ -246,7 +246,7 @@ static void time_pass(struct simulation_player *player, double time)
 /* One more block of LINE, which stays for some time. */
 static void line_allocate(struct simulation_player *player, uint8_t k, double now)
 {
-	const struct simulation_line *line = &player->simulation->lines[k];
+	const struct simulation_line *line = &player->simulation.lines[k];
 	struct list *list = &player->lists[k];
 	double death = INFINITY;
 	struct place place;
@@ -282,7 +282,7 @@ static void line_allocate(struct simulation_player *player, uint8_t k, double no
 /* Temporaries are of no consequence where nobody looks: they leave the addresses as they were. */
 static void temporaries_run(struct simulation_player *player, double begin, double end)
 {
-	const struct simulation *simulation = player->simulation;
+	const struct simulation *simulation = &player->simulation;
 	struct place places[4096];
 	size_t count = 0;
 
@@ -305,7 +305,7 @@ static void temporaries_run(struct simulation_player *player, double begin, doub
 /* Returns when it is done. */
 static double request_run(struct simulation_player *player, double time, double takes)
 {
-	const struct simulation *simulation = player->simulation;
+	const struct simulation *simulation = &player->simulation;
 	uint32_t counts[SIMULATION_LINES] = {0};
 	double end = time;
 
@@ -331,7 +331,7 @@ static double request_run(struct simulation_player *player, double time, double 
 	}
 	for (uint32_t step = 0; step < STEPS; step++, time = end) {
 		end = time + takes / STEPS;
-		if (player->open && simulation->slowed > 1)
+		if (player->open)
 			end += takes / STEPS * (simulation->slowed - 1);
 		temporaries_run(player, time, end);
 		for (uint8_t k = 0; k < SIMULATION_LINES; k++)
@@ -343,7 +343,7 @@ static double request_run(struct simulation_player *player, double time, double 
 
 static void player_reset(struct simulation_player *player, uint64_t seed)
 {
-	const struct simulation *simulation = player->simulation;
+	const struct simulation *simulation = &player->simulation;
 
 	player->random = seed * 0xd1342543de82ef95ULL;
 	for (uint32_t i = 0; i < SIMULATION_CLASSES; i++)
@@ -372,13 +372,13 @@ static void player_reset(struct simulation_player *player, uint64_t seed)
 
 void simulation_play(struct simulation_player *player, uint64_t seed)
 {
-	const struct simulation *simulation = player->simulation;
+	const struct simulation *simulation = &player->simulation;
 	double time = -simulation->warm_up, ready = time;
 	double takes = simulation->busy / simulation->requests;
 
 	player_reset(player, seed);
 	while (player->points[END] < INFINITY) {
-		double batch = simulation->batch > 0 ? simulation->batch : 1;
+		double batch = simulation->batch;
 		uint32_t count = batch > 1 ? 1 + poisson(player, batch - 1) : 1;
 
 		time += exponential(player, batch / simulation->requests);
@@ -389,12 +389,28 @@ void simulation_play(struct simulation_player *player, uint64_t seed)
 	}
 }
 
+static void usual_set(struct simulation *simulation)
+{
+	const struct {
+		double *value, usual;
+	} all[] = {
+		{&simulation->requests, 200}, {&simulation->batch, 1},    {&simulation->busy, 0.3},
+		{&simulation->slowed, 1},     {&simulation->seconds, 60}, {&simulation->warm_up, 2},
+		{&simulation->span, 4},       {&simulation->census, 2},
+	};
+
+	for (size_t i = 0; i < array_size(all); i++)
+		if (*all[i].value == 0)
+			*all[i].value = all[i].usual;
+}
+
 struct simulation_player *simulation_create(const struct simulation *simulation)
 {
 	struct simulation_player *player = calloc(1, sizeof(*player));
 
 	assert_non_null(player);
-	player->simulation = simulation;
+	player->simulation = *simulation;
+	usual_set(&player->simulation);
 	player->births = calloc(BIRTHS_LIMIT, sizeof(*player->births));
 	assert_non_null(player->births);
 	for (uint8_t i = 0; i < SIMULATION_CLASSES; i++) {

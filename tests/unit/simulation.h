@@ -42,18 +42,19 @@ struct simulation_class {
 	double disturbed; /* bytes: how much else makes its total go up and down, standard deviation */
 };
 
+/* What is 0 is as usual. */
 struct simulation {
 	struct simulation_line lines[SIMULATION_LINES];
 	struct simulation_class classes[SIMULATION_CLASSES];
-	double requests; /* a second */
-	double batch;    /* so many come at once, on average; 0: one */
-	double busy;     /* the share of time that requests take */
-	double slowed;   /* requests take so many times as long while a window is open; 0: once */
-	double seconds;  /* observed */
-	double warm_up;  /* seconds before that */
-	double span;     /* mean, seconds */
-	double census;   /* seconds from one to the next */
-	uint32_t windows_max; /* of more every second one goes; 0: the tracer's own limit */
+	double requests;      /* a second; usually 200 */
+	double batch;         /* so many come at once, on average; usually one */
+	double busy;          /* the share of time that requests take; 0.3 */
+	double slowed;        /* requests take so many times as long while a window is open; once */
+	double seconds;       /* observed; 60 */
+	double warm_up;       /* seconds before that; 2 */
+	double span;          /* mean, seconds; 4 */
+	double census;        /* seconds from one to the next; 2 */
+	uint32_t windows_max; /* of more every second one goes; the tracer's own limit */
 };
 
 struct simulation_player;

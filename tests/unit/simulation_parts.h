@@ -5,7 +5,6 @@
 
 #include "simulation.h"
 
-#define SECOND 1000000000.0
 /* As in trace/. */
 #define SPAN_FIRST   2.0
 #define BIRTHS_LIMIT 65536
@@ -58,7 +57,7 @@ struct list {
 enum point { CLEAR, START, CENSUS, OPEN, GUARD, CLOSE, LOOK, END, POINTS };
 
 struct simulation_player {
-	const struct simulation *simulation;
+	struct simulation simulation; /* what was 0 is as usual */
 	uint64_t random;
 	uint8_t space_of[SIMULATION_CLASSES];
 	struct space spaces[SIMULATION_CLASSES];
@@ -98,7 +97,7 @@ static inline struct cell *cell_at(struct simulation_player *player, struct plac
 
 static inline uint8_t class_of(const struct simulation_player *player, uint8_t line)
 {
-	return (uint8_t)player->simulation->lines[line].class;
+	return (uint8_t)player->simulation.lines[line].class;
 }
 
 /* Evenly distributed from 0 to 1; normally, with a variance of 1. */

@@ -24,16 +24,16 @@
 /* What a census reads of CLASS: in blocks, of what is raw in bytes. */
 static double class_count(struct simulation_player *player, uint32_t class)
 {
-	const struct simulation_class *this = &player->simulation->classes[class];
+	const struct simulation_class *this = &player->simulation.classes[class];
 	double count = 0, rate = 0, unit = this->raw ? this->size : 1;
 
 	for (uint32_t k = 0; k < SIMULATION_LINES; k++) {
-		const struct simulation_line *line = &player->simulation->lines[k];
+		const struct simulation_line *line = &player->simulation.lines[k];
 
 		if (line->class != class || line->kind == SIMULATION_NONE)
 			continue;
 		count += player->live[k];
-		rate += line->count * player->simulation->requests;
+		rate += line->count * player->simulation.requests;
 	}
 	/* Pools are not all read at the same moment. */
 	count += floor(sqrt(rate * CENSUS_TAKES) * simulation_gaussian(player) + 0.5);
@@ -44,7 +44,7 @@ static double class_count(struct simulation_player *player, uint32_t class)
 void simulation_census_take(struct simulation_player *player, double now)
 {
 	for (uint32_t c = 0; c < SIMULATION_CLASSES; c++)
-		if (player->simulation->classes[c].size)
+		if (player->simulation.classes[c].size)
 			player->totals[c][player->history] = class_count(player, c);
 	player->times[player->history++] = now;
 }
@@ -53,7 +53,7 @@ void simulation_census(struct simulation_player *player)
 {
 	double now = player->points[CENSUS];
 
-	player->points[CENSUS] = now + player->simulation->census;
+	player->points[CENSUS] = now + player->simulation.census;
 	if (++player->skipped < player->stride && player->history)
 		return;
 	player->skipped = 0;
@@ -103,7 +103,7 @@ void simulation_look(struct simulation_player *player, double now)
 		struct block *block = &player->blocks[i];
 
 		if (block->died == ESTIMATE_ALIVE && !block_alive(player, block))
-			block->died = (uint64_t)(now * SECOND);
+			block->died = (uint64_t)(now * 1e9);
 	}
 }
 
@@ -115,7 +115,7 @@ static void reborn_mark(struct simulation_player *player, double start)
 		if (block->died != ESTIMATE_ALIVE ||
 		    cell_at(player, block->place)->window != player->opened)
 			continue;
-		block->died = (uint64_t)(start * SECOND) + 1;
+		block->died = (uint64_t)(start * 1e9) + 1;
 		block->reborn = true;
 	}
 }
@@ -169,7 +169,7 @@ static void survivors_add(struct simulation_player *player)
 			.content = cell->serial,
 			.line = birth->line,
 			.class = class_of(player, cell->line),
-			.blank = player->simulation->lines[cell->line].blank,
+			.blank = player->simulation.lines[cell->line].blank,
 			.died = ESTIMATE_ALIVE,
 		};
 	}
@@ -203,7 +203,7 @@ static void windows_thin(struct simulation_player *player)
 
 void simulation_window_look(struct simulation_player *player)
 {
-	const struct simulation *simulation = player->simulation;
+	const struct simulation *simulation = &player->simulation;
 	uint32_t most = simulation->windows_max ? simulation->windows_max : WINDOWS_MAX;
 	double now = player->points[LOOK], close = now - LOOK_TAKES, span;
 
@@ -219,10 +219,10 @@ void simulation_window_look(struct simulation_player *player)
 	if (player->to < close)
 		player->to = close;
 	player->windows[player->window_count++] = (struct estimate_window){
-		.start = (uint64_t)((close - WINDOW_TRACED) * SECOND),
-		.end = (uint64_t)((close - WINDOW_GUARD) * SECOND),
-		.from = (uint64_t)(player->from * SECOND),
-		.to = (uint64_t)(player->to * SECOND),
+		.start = (uint64_t)((close - WINDOW_TRACED) * 1e9),
+		.end = (uint64_t)((close - WINDOW_GUARD) * 1e9),
+		.from = (uint64_t)(player->from * 1e9),
+		.to = (uint64_t)(player->to * 1e9),
 	};
 	player->from = player->to;
 	/* What windows cost varies, so spans do. */
@@ -235,7 +235,7 @@ void simulation_window_look(struct simulation_player *player)
 
 void simulation_input_fill(struct simulation_player *player, double now)
 {
-	player->windows[player->window_count - 1].to = (uint64_t)(now * SECOND);
+	player->windows[player->window_count - 1].to = (uint64_t)(now * 1e9);
 	support_ok(array_reserve(&player->items, &player->item_capacity, 0, player->block_count + 1,
 				 sizeof(*player->items)));
 	for (size_t i = 0; i < player->block_count; i++) {
@@ -248,7 +248,7 @@ void simulation_input_fill(struct simulation_player *player, double now)
 			.traceback = block->line,
 			.class = block->class,
 			.count = scale,
-			.size = scale * player->simulation->classes[class].size,
+			.size = scale * player->simulation.classes[class].size,
 			.died = block->died,
 			.reborn = block->reborn,
 		};
@@ -260,6 +260,6 @@ void simulation_input_fill(struct simulation_player *player, double now)
 		.item_count = player->block_count,
 		.classes = player->classes,
 		.class_count = SIMULATION_CLASSES,
-		.now = (uint64_t)(now * SECOND),
+		.now = (uint64_t)(now * 1e9),
 	};
 }

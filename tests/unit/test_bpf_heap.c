@@ -11,26 +11,11 @@ static struct pymalloc heap_model;
 /* An empty heap where cfg says that the interpreter keeps it. */
 static void heap_make(unsigned minor, uint32_t alignment)
 {
-	uint64_t base = FAKE_HEAP;
-
 	fake_pymalloc = true;
 	fake_start(minor, NULL);
 	fake_pymalloc = false;
 	cfg.granule_shift = alignment == 8 ? 3 : 4;
-	if (cfg.heap_kind == TMBPF_HEAP_INLINE)
-		base = FAKE_INTERP + cfg.interp_obmalloc;
-	heap_model = (struct pymalloc){
-		.usedpools = base + cfg.obmalloc_usedpools,
-		.usable_arenas = cfg.heap_kind == TMBPF_HEAP_STATIC
-					 ? cfg.usable_arenas
-					 : base + cfg.obmalloc_usable_arenas,
-		.objects = 0x560000400000ULL,
-		.memory = 0x7f4400000000ULL,
-		.shift = cfg.granule_shift,
-		.pool_size = cfg.pool_size,
-		.arena_pools = 8,
-	};
-	pymalloc_init(&heap_model);
+	fake_heap_start(8, &heap_model);
 }
 
 static struct heap heap_now(void)

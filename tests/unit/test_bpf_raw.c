@@ -11,10 +11,7 @@ static void test_raw_malloc(void **context)
 	regs.di = 10;
 	regs.si = 500;
 	hit(AT_RAW_CALLOC);
-	regs.ax = LARGE + 0x10000;
-	regs.sp -= 16;
-	hit(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit, LARGE + 0x10000);
 	assert_large(LARGE + 0x10000, 5000);
 	assert_int_equal(state.current, 10000);
 	raw_free(LARGE);
@@ -242,10 +239,7 @@ static void test_arena_tables(void **context)
 		regs.di = 1;
 		regs.si = 8 << bits;
 		hit(AT_RAW_CALLOC);
-		regs.ax = LARGE + 0x10000;
-		regs.sp -= 16;
-		hit(AT_RESULT);
-		regs.sp += 16;
+		come_back(hit, LARGE + 0x10000);
 		assert_int_equal(emulation_count(&large), 0);
 	}
 	pymalloc_malloc(&heap_model, 40);

@@ -154,10 +154,7 @@ static void large_malloc(__u64 size, __u64 address)
 {
 	regs.di = size;
 	hit_large(AT_RAW_MALLOC);
-	regs.ax = address;
-	regs.sp -= 16;
-	hit_large(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit_large, address);
 }
 
 static void test_large(void **context)
@@ -181,18 +178,12 @@ static void test_large(void **context)
 	regs.di = 1000;
 	regs.si = 50;
 	hit_large(AT_RAW_CALLOC);
-	regs.ax = LARGE;
-	regs.sp -= 16;
-	hit_large(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit_large, LARGE);
 	assert_int_equal(sample_next(&codes_told)->size, 50000);
 	regs.di = LARGE;
 	regs.si = 60000;
 	hit_large(AT_RAW_REALLOC);
-	regs.ax = LARGE;
-	regs.sp -= 16;
-	hit_large(AT_RESULT);
-	regs.sp += 16;
+	come_back(hit_large, LARGE);
 	assert_int_equal(sample_next(&codes_told)->size, 60000);
 	assert_int_equal(state.large_hits, 10);
 	/* Frees and what is none of the raw domain's do not matter. */

@@ -172,12 +172,6 @@ static void test_shares_under_churn(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 45},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.05}},
 		.classes = {{.size = 96}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
-		.span = 4,
-		.census = 2,
 	};
 
 	(void)state;
@@ -193,12 +187,7 @@ static void test_phantoms(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 40},
 			  {SIMULATION_CHURN, 0, .count = 10, .life = 0.5}},
 		.classes = {{.size = 96}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
 		.warm_up = 5,
-		.span = 4,
-		.census = 2,
 	};
 
 	(void)state;
@@ -215,12 +204,8 @@ static void test_slow_leak(void **state)
 			  {SIMULATION_TEMPORARY, 1, .count = 500},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.1}},
 		.classes = {{.size = 96}, {.size = 512}},
-		.requests = 200,
 		.busy = 0.9,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 6,
-		.census = 2,
 	};
 
 	(void)state;
@@ -236,13 +221,9 @@ static void test_slowed(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 45},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.5}},
 		.classes = {{.size = 96}},
-		.requests = 200,
 		.busy = 0.8,
 		.slowed = 5,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 2,
-		.census = 2,
 	};
 	static const struct simulation others = {
 		.lines = {{SIMULATION_LEAK, 0, .count = 4},
@@ -251,13 +232,10 @@ static void test_slowed(void **state)
 			  {SIMULATION_CHURN, 0, .count = 1, .life = 5},
 			  {SIMULATION_QUEUE, 2, .count = 1, .life = 4000}},
 		.classes = {{.size = 96}, {.size = 64}, {.size = 48}},
-		.requests = 200,
 		.busy = 0.8,
 		.slowed = 5,
-		.seconds = 60,
 		.warm_up = 40,
 		.span = 2,
-		.census = 2,
 	};
 
 	(void)state;
@@ -271,8 +249,7 @@ static void test_slowed(void **state)
 			  {SIMULATION_NONE},                                                       \
 			  {SIMULATION_TEMPORARY, 0, .count = 40},                                  \
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.05}},                        \
-		.classes = {{.size = 96}}, .requests = 200, .busy = 0.3, .seconds = 60,            \
-		.warm_up = 30, .span = 4, .census = 2,                                             \
+		.classes = {{.size = 96}}, .warm_up = 30,                                          \
 	}
 
 static void test_cache_fills(void **state)
@@ -308,12 +285,7 @@ static void test_steady(void **state)
 			  {SIMULATION_CHURN, 2, .count = 0.2, .life = 12},
 			  {SIMULATION_QUEUE, 3, .count = 4, .life = 8000}},
 		.classes = {{.size = 96}, {.size = 64}, {.size = 512}, {.size = 80}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
 		.warm_up = 40,
-		.span = 4,
-		.census = 2,
 	};
 
 	(void)state;
@@ -329,12 +301,7 @@ static void test_long_lived(void **state)
 			  {SIMULATION_CHURN, 1, .count = 1, .life = 40},
 			  {SIMULATION_TEMPORARY, 0, .count = 50}},
 		.classes = {{.size = 96}, {.size = 64}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
 		.warm_up = 200,
-		.span = 4,
-		.census = 2,
 	};
 
 	(void)state;
@@ -350,12 +317,7 @@ static void test_worker(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 50},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.05}},
 		.classes = {{.size = 96}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 2,
-		.census = 2,
 	};
 
 	(void)state;
@@ -373,11 +335,7 @@ static void test_batches(void **state)
 		.classes = {{.size = 96}},
 		.requests = 400,
 		.batch = 40,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 2,
-		.census = 2,
 	};
 
 	(void)state;
@@ -393,10 +351,6 @@ static void test_thinned(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 40},
 			  {SIMULATION_CHURN, 0, .count = 2, .life = 0.5}},
 		.classes = {{.size = 96}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 1,
 		.census = 0.5,
 		.windows_max = 24,
@@ -418,11 +372,7 @@ static void test_native(void **state)
 			    {.size = 96},
 			    {.size = 64}},
 		.requests = 50,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 2,
-		.census = 2,
 	};
 
 	(void)state;
@@ -439,11 +389,7 @@ static void test_large(void **state)
 			  {SIMULATION_CHURN, 1, .count = 5, .life = 0.5}},
 		.classes = {{.size = 262144, .raw = true, .disturbed = 1 << 20}, {.size = 96}},
 		.requests = 20,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
 		.span = 1,
-		.census = 2,
 	};
 
 	(void)state;
@@ -458,12 +404,6 @@ static void test_groups(void **state)
 			  {SIMULATION_LEAK, 0, .count = 1},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 5}},
 		.classes = {{.size = 96}},
-		.requests = 200,
-		.busy = 0.3,
-		.seconds = 60,
-		.warm_up = 2,
-		.span = 4,
-		.census = 2,
 	};
 	static const uint32_t groups[SIMULATION_LINES] = {0, 0, 2};
 	cleanup(simulation_cleanup) struct simulation_player *player =
