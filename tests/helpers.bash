@@ -152,3 +152,29 @@ target_alive()
 {
 	kill -0 "$TARGET_PID" 2>/dev/null
 }
+
+# fails_with STATUS TEXT COMMAND...: no output, and TEXT among the messages
+fails_with()
+{
+	local expected=$1 text=$2
+	shift 2
+	run --separate-stderr -"$expected" "$@"
+	# shellcheck disable=SC2154 # run sets it
+	if [[ $stderr != *"$text"* || -n $output ]]; then
+		printf '%s\nstandard error: %s\nstandard output: %s\n' "$*" "$stderr" "$output" >&2
+		return 1
+	fi
+}
+
+# mount_small OPTION: a file system of its own at ./small, `size=64k` or `ro`; umount_small in teardown
+mount_small()
+{
+	mkdir small && mount -t tmpfs -o "$1" tmbpf-test small
+}
+
+umount_small()
+{
+	if mountpoint -q "$BATS_TEST_TMPDIR/small"; then
+		umount "$BATS_TEST_TMPDIR/small"
+	fi
+}

@@ -5,21 +5,6 @@
 load ../helpers
 load session
 
-setup()
-{
-	requires root command:jq command:bpftool
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown()
-{
-	local pid
-	for pid in "${TARGET_PIDS[@]}"; do
-		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
-	done
-	stop_targets
-}
-
 # The line of growing.py that MARK names
 line_of()
 {

@@ -5,22 +5,10 @@
 load ../helpers
 load session
 
-setup()
-{
-	requires root command:jq command:bpftool
-	cd "$BATS_TEST_TMPDIR" || return
-}
-
 teardown()
 {
-	local pid
-	for pid in "${TARGET_PIDS[@]}"; do
-		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
-	done
-	stop_targets
-	if mountpoint -q "$BATS_TEST_TMPDIR/small"; then
-		umount "$BATS_TEST_TMPDIR/small"
-	fi
+	stop_sessions
+	umount_small
 }
 
 @test "a target that exits: the last totals are kept" {
@@ -146,8 +134,7 @@ teardown()
 }
 
 @test "a full disk while a snapshot is written: the old file survives" {
-	mkdir small
-	mount -t tmpfs -o size=256k tmpfs small
+	mount_small size=256k
 	start_target "$TARGETS/busy.py"
 	tmbpf start -p "$TARGET_PID" --exact
 	run -0 tmbpf snapshot -p "$TARGET_PID" -o small/out.pb.gz

@@ -23,9 +23,7 @@ setup()
 
 teardown()
 {
-	if mountpoint -q "$BATS_TEST_TMPDIR/small"; then
-		umount "$BATS_TEST_TMPDIR/small"
-	fi
+	umount_small
 }
 
 # pythons: the interpreters of this system that have tracemalloc as tmbpf knows it
@@ -48,19 +46,6 @@ round()
 		"$@" "$inside/profile.py" make "$inside/a.snap" "$inside/truth.pickle" &&
 		tmbpf export "$folder/a.snap" --format tracemalloc -o "$folder/seen.pickle" &&
 		"$@" "$inside/profile.py" loads "$inside/truth.pickle" "$inside/seen.pickle"
-}
-
-# fails_with STATUS TEXT COMMAND...: no output, and TEXT among the messages
-fails_with()
-{
-	local expected=$1 text=$2
-	shift 2
-	run --separate-stderr -"$expected" "$@"
-	# shellcheck disable=SC2154 # run sets it
-	if [[ $stderr != *"$text"* || -n $output ]]; then
-		printf '%s\nstandard error: %s\nstandard output: %s\n' "$*" "$stderr" "$output" >&2
-		return 1
-	fi
 }
 
 @test "export: every Python here loads its own" {
@@ -266,8 +251,7 @@ pty.spawn(sys.argv[1:])'
 
 @test "a full disk: the old file survives, nothing is left over" {
 	requires root
-	mkdir small
-	mount -t tmpfs -o size=64k tmbpf-test small
+	mount_small size=64k
 	echo "the old one" >small/out
 	cp small/out before
 	head -c 50k /dev/urandom >small/filler
@@ -289,7 +273,6 @@ pty.spawn(sys.argv[1:])'
 @test "a folder that cannot be written" {
 	fails_with 1 "No such file or directory" tmbpf export "$GOOD" --format pprof -o gone/out
 	requires root
-	mkdir small
-	mount -t tmpfs -o ro tmbpf-test small
+	mount_small ro
 	fails_with 1 "Read-only file system" tmbpf export "$GOOD" --format pprof -o small/out
 }

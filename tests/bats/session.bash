@@ -1,7 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash
 #
-# What the tests of sessions share; loaded after helpers.bash.
+# What the tests of sessions share, setup() and teardown() too; loaded after helpers.bash.
+
+setup()
+{
+	requires root command:jq command:bpftool
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown()
+{
+	stop_sessions
+}
+
+# Ends the sessions on what start_target started, and then that.
+stop_sessions()
+{
+	local pid
+	for pid in "${TARGET_PIDS[@]}"; do
+		tmbpf stop -p "$pid" >/dev/null 2>&1 || true
+	done
+	stop_targets
+}
 
 # status_field FIELD: a field of the session on TARGET_PID, as jq writes it raw
 status_field()

@@ -48,19 +48,6 @@ as_python()
 		<(tmbpf "$@" --format python --limit 0)
 }
 
-# fails_with STATUS TEXT COMMAND...: no output, and TEXT among the messages
-fails_with()
-{
-	local expected=$1 text=$2
-	shift 2
-	run --separate-stderr -"$expected" "$@"
-	# shellcheck disable=SC2154 # run sets it
-	if [[ $stderr != *"$text"* || -n $output ]]; then
-		printf '%s\nstandard error: %s\nstandard output: %s\n' "$*" "$stderr" "$output" >&2
-		return 1
-	fi
-}
-
 # filtered EXPRESSION OPTION...: stats, diff and export leave of the traces what Python does
 filtered()
 {
