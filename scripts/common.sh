@@ -30,10 +30,16 @@ need_root()
 # as_root COMMAND...: with sudo where this is not root
 as_root()
 {
+	(as_root_exec "$@")
+}
+
+# The same in place of the script.
+as_root_exec()
+{
 	if [ "$(id -u)" -eq 0 ]; then
-		"$@"
+		exec "$@"
 	elif command -v sudo >/dev/null 2>&1; then
-		sudo "$@"
+		exec sudo "$@"
 	else
 		die "not root, and there is no sudo; run it as root"
 	fi
