@@ -9,7 +9,7 @@
  * budget asks for; windows are shortened when the longest span is not enough.
  *
  * Who is served while a window is open waits longer than others. So that this is the lot of few, the time from when probes
- * go in until they are out is a share of all time as well, a part of the budget, once the first windows have told something.
+ * go in until they are out is a share of all time as well, a part of the budget, once the first windows, about a minute's, have told enough.
  */
 #ifndef TMBPF_TRACE_GOVERNOR_H
 #define TMBPF_TRACE_GOVERNOR_H
