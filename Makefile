@@ -67,7 +67,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check unit bats parity builds asan bench lint install clean help
+.PHONY: all demo check unit bats parity builds vmtest asan bench lint install clean help
 .PHONY: unit-programs asan-programs fuzz fuzz-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
@@ -89,6 +89,9 @@ parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
 
 builds: all ## the same on the CPythons that scripts/pythons built (root)
 	$(Q)tests/run builds
+
+vmtest: all ## boot Debian's kernels 5.10, 6.1, 6.12 and 7 under qemu, and trace in each (root)
+	$(Q)tests/vm/run
 
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
