@@ -23,6 +23,12 @@ struct arena_object {
 
 _Static_assert(sizeof(struct pool_header) == 48, "pool header");
 
+/* Room for one that is read: on the stack there is little. No walk goes on meanwhile. */
+static __always_inline struct pool_header *pool_room(struct thread *thread)
+{
+	return (struct pool_header *)thread->window;
+}
+
 struct heap { /* addresses of the current interpreter's */
 	__u64 usedpools, usable_arenas;
 };
@@ -49,26 +55,26 @@ static __always_inline bool heap_of(__u64 tstate, struct heap *ret)
 enum prediction { PREDICTED, PREDICTED_LATER, PREDICTION_FAILED };
 
 /* What allocate_from_new_pool will hand out for class INDEX. */
-static __always_inline enum prediction predict_refill(const struct heap *heap, __u32 index,
-						      __u64 *ret)
+static __always_inline enum prediction
+predict_refill(struct thread *thread, const struct heap *heap, __u32 index, __u64 *ret)
 {
-	struct arena_object arena;
-	struct pool_header pool;
+	struct pool_header *pool = pool_room(thread);
+	struct arena_object *arena = (struct arena_object *)(pool + 1);
 	__u64 address;
 
 	if (!heap->usable_arenas || !read_word(heap->usable_arenas, &address))
 		return PREDICTION_FAILED;
 	if (!address)
 		return PREDICTED_LATER; /* a new arena: mmap will say where */
-	if (!read_user(&arena, sizeof(arena), address))
+	if (!read_user(arena, sizeof(*arena), address))
 		return PREDICTION_FAILED;
-	if (!arena.freepools) {
-		*ret = arena.pool_address + sizeof(pool);
+	if (!arena->freepools) {
+		*ret = arena->pool_address + sizeof(*pool);
 		return PREDICTED;
 	}
-	if (!read_user(&pool, sizeof(pool), arena.freepools))
+	if (!read_user(pool, sizeof(*pool), arena->freepools))
 		return PREDICTION_FAILED;
-	*ret = pool.szidx == index ? pool.freeblock : arena.freepools + sizeof(pool);
+	*ret = pool->szidx == index ? pool->freeblock : arena->freepools + sizeof(*pool);
 	return PREDICTED;
 }
 
@@ -85,7 +91,7 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 	if (pool != slot - 16)
 		return read_word(pool + 8, ret) ? PREDICTED : PREDICTION_FAILED;
 	thread->refill_class = index + 1;
-	return predict_refill(heap, index, ret);
+	return predict_refill(thread, heap, index, ret);
 }
 
 #define FRESH_LOOKS 16
@@ -94,28 +100,28 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
  * Where frees are not probed, other pools may have come before the fresh one in its class's list, from HEAD on: those in
  * which something was freed. Nothing was allocated in the class since, so that the fresh one has two blocks carved.
  */
-static __always_inline bool fresh_pool(__u64 head, __u64 *pool)
+static __always_inline bool fresh_pool(struct thread *thread, __u64 head, __u64 *pool)
 {
-	struct pool_header header;
+	struct pool_header *header = pool_room(thread);
 	__u32 bytes = (refill.index + 1) << cfg.granule_shift, i;
 
 	for (i = 0; i < FRESH_LOOKS; i++) {
 		if (*pool == head)
 			return false; /* freed at once, and the pool given back */
-		if (!read_user(&header, sizeof(header), *pool)) {
+		if (!read_user(header, sizeof(*header), *pool)) {
 			count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
 			return false;
 		}
-		if (header.nextoffset == sizeof(header) + 2 * bytes)
+		if (header->nextoffset == sizeof(*header) + 2 * bytes)
 			return true;
-		*pool = header.nextpool;
+		*pool = header->nextpool;
 	}
 	count_loss(TMBPF_LOSS_REFILL_PENDING);
 	return false;
 }
 
 /* If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was handed out. */
-static __always_inline void refill_settle(const struct heap *heap)
+static __always_inline void refill_settle(struct thread *thread, const struct heap *heap)
 {
 	__u64 slot, pool;
 
@@ -124,7 +130,7 @@ static __always_inline void refill_settle(const struct heap *heap)
 	slot = refill.usedpools + 16 * refill.index;
 	if (!read_word(slot, &pool))
 		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
-	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(slot - 16, &pool)))
+	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(thread, slot - 16, &pool)))
 		shadow_add(pool + sizeof(struct pool_header), refill.size, refill.stack);
 	refill.active = 0;
 }
@@ -133,21 +139,21 @@ static __always_inline void refill_settle(const struct heap *heap)
  * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and how far into it: by
  * its pool's header, whose words must all agree with one another and with the address.
  */
-static __always_inline bool pool_block(__u64 address, __u32 *ret_bytes, __u32 *ret_inside)
+static __always_inline bool pool_block(struct pool_header *pool, __u64 address, __u32 *ret_bytes,
+				       __u32 *ret_inside)
 {
-	struct pool_header pool;
 	__u64 start = address & ~(__u64)(cfg.pool_size - 1);
 	__u32 bytes, distance = address - start, inside;
 
-	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(&pool, sizeof(pool), start))
+	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(pool, sizeof(*pool), start))
 		return false;
-	bytes = (pool.szidx + 1) << cfg.granule_shift;
-	if (pool.szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
-	    pool.maxnextoffset != cfg.pool_size - bytes || distance < sizeof(pool) || !pool.count ||
-	    pool.count > cfg.pool_size / bytes)
+	bytes = (pool->szidx + 1) << cfg.granule_shift;
+	if (pool->szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
+	    pool->maxnextoffset != cfg.pool_size - bytes || distance < sizeof(*pool) ||
+	    !pool->count || pool->count > cfg.pool_size / bytes)
 		return false;
-	inside = (distance - sizeof(pool)) % bytes;
-	if (distance - inside > pool.maxnextoffset)
+	inside = (distance - sizeof(*pool)) % bytes;
+	if (distance - inside > pool->maxnextoffset)
 		return false;
 	*ret_bytes = bytes;
 	*ret_inside = inside;
@@ -155,11 +161,11 @@ static __always_inline bool pool_block(__u64 address, __u32 *ret_bytes, __u32 *r
 }
 
 /* Whether ADDRESS is where one of pymalloc's blocks begins, and of what class. */
-static __always_inline bool pool_class(__u64 address, __u32 *ret_bytes)
+static __always_inline bool pool_class(struct pool_header *pool, __u64 address, __u32 *ret_bytes)
 {
 	__u32 inside;
 
-	return pool_block(address, ret_bytes, &inside) && !inside;
+	return pool_block(pool, address, ret_bytes, &inside) && !inside;
 }
 
 /* An entry for a code object of which nothing else is known. */
@@ -171,9 +177,10 @@ static __always_inline bool pool_class(__u64 address, __u32 *ret_bytes)
  */
 static __always_inline void code_mark_untraced(__u64 address)
 {
+	struct pool_header pool;
 	__u32 *entry, bytes;
 
-	if (!pool_class(address, &bytes))
+	if (!pool_class(&pool, address, &bytes))
 		return;
 	entry = shadow_entry(address, true);
 	if (entry)

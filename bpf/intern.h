@@ -75,6 +75,26 @@ static __always_inline __u64 code_word(__u64 code, __u32 offset)
 	return word;
 }
 
+/* Room that no other program uses, until it is let go; NULL if there is none. */
+static __always_inline struct capture *capture_take(void)
+{
+	__u32 first = bpf_get_smp_processor_id(), i;
+
+	for (i = 0; i < CAPTURES; i++) {
+		__u32 index = (first + i) & (CAPTURES - 1);
+		struct capture *capture = bpf_map_lookup_elem(&captures, &index);
+
+		if (capture && !__sync_val_compare_and_swap(&capture->busy, 0, 1))
+			return capture;
+	}
+	return NULL;
+}
+
+static __always_inline void capture_release(struct capture *capture)
+{
+	*(volatile __u32 *)&capture->busy = 0;
+}
+
 /* Copies the code object at CODE out to user space under the new id ID. */
 __noinline int code_capture(__u64 code, __u32 id)
 {
@@ -83,9 +103,9 @@ __noinline int code_capture(__u64 code, __u32 id)
 	struct tmbpf_record_code *record;
 	__u64 table, size = 0;
 	__u32 total;
+	long full;
 
-	capture = bpf_task_storage_get(&captures, bpf_get_current_task_btf(), 0,
-				       BPF_LOCAL_STORAGE_GET_F_CREATE);
+	capture = capture_take();
 	if (!capture) {
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 		return -1;
@@ -119,7 +139,9 @@ __noinline int code_capture(__u64 code, __u32 id)
 	if (total > CAPTURE_MAX)
 		total = CAPTURE_MAX;
 	record->record.size = total;
-	if (bpf_ringbuf_output(&ring, record, total, ring_flags())) {
+	full = bpf_ringbuf_output(&ring, record, total, ring_flags());
+	capture_release(capture);
+	if (full) {
 		count_loss(TMBPF_LOSS_RING_FULL);
 		return -1;
 	}

@@ -64,6 +64,15 @@ struct pending {             /* a raw allocation whose result is awaited */
 	struct tmbpf_large old_block;
 };
 
+struct walk {        /* of the frames; here rather than on the stack, of which there is little */
+	__u64 frame; /* address of the next one, 0 at the end */
+	__u64 base;  /* address of window[0] */
+	__u64 limit; /* greatest offset at which a whole frame lies in the window */
+	__u64 hash;
+	__u32 count, total, keep;
+	__u32 failed;
+};
+
 struct thread {
 	struct pending pending;
 	struct pending large;                   /* the same of a large block that is sampled */
@@ -79,6 +88,7 @@ struct thread {
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 window_number; /* that all this is from */
 	__u32 nframe, total_nframe;
+	struct walk walk;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
 	__u8 window[WINDOW];
 	__u8 record[sizeof(struct tmbpf_record_sample) +
@@ -87,9 +97,15 @@ struct thread {
 
 #define CAPTURE_MAX (sizeof(struct tmbpf_record_code) + 3 * TMBPF_STRING_MAX + TMBPF_TABLE_MAX)
 
+/* A code object being copied out. Too large for a task's storage, which from Linux 7.0 on ends at 8 KiB. */
 struct capture {
+	__u32 busy; /* a program uses it, and perhaps waits for its processor */
+	__u32 unused;
 	__u8 bytes[CAPTURE_MAX + 8];
 };
+
+/* So many programs may be doing that at a time; a power of two. */
+#define CAPTURES 16
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -99,9 +115,9 @@ struct {
 } threads SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CAPTURES);
+	__type(key, __u32);
 	__type(value, struct capture);
 } captures SEC(".maps");
 

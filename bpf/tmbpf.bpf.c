@@ -122,7 +122,7 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 		object_outer(thread, tstate, heap, size);
 		return;
 	}
-	if (!pool_class(old, &bytes)) {
+	if (!pool_class(pool_room(thread), old, &bytes)) {
 		thread->object_request = size + 1;
 		return; /* the raw domain's */
 	}
@@ -156,11 +156,11 @@ static __always_inline __u64 shadow_holder(__u64 address)
 }
 
 /* The same where entries may be left from blocks of another class: the pool says where its block begins. */
-static __always_inline __u64 pool_holder(__u64 address)
+static __always_inline __u64 pool_holder(struct thread *thread, __u64 address)
 {
 	__u32 bytes, inside;
 
-	if (!pool_block(address, &bytes, &inside) || inside < cfg.hook_delta ||
+	if (!pool_block(pool_room(thread), address, &bytes, &inside) || inside < cfg.hook_delta ||
 	    (inside -= cfg.hook_delta) > 32 || inside % 16)
 		return 0;
 	return address - cfg.hook_delta - inside;
@@ -176,8 +176,8 @@ __noinline int object_reuse(struct thread *thread, __u64 address)
 	__u64 tstate, block;
 	__u32 stack;
 
-	if (!thread ||
-	    !(block = cfg.lazy || cfg.births ? pool_holder(address) : shadow_holder(address)))
+	if (!thread || !(block = cfg.lazy || cfg.births ? pool_holder(thread, address)
+							: shadow_holder(address)))
 		return 0; /* from before tracing began */
 	if (!thread_state_holder(&tstate)) {
 		count_loss(TMBPF_LOSS_THREAD_STATE);
@@ -210,7 +210,7 @@ __noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 
 			object_free(thread, a);
 		return 0;
 	}
-	refill_settle(&heap);
+	refill_settle(thread, &heap);
 	switch (action) {
 	case TMBPF_OBJ_MALLOC:
 		object_malloc(thread, tstate, &heap, a);

@@ -31,16 +31,6 @@
 #define PAGE_BYTES     4096ULL
 #define SHIM_BYTES     64
 
-struct walk {
-	struct thread *thread;
-	__u64 frame; /* address of the next one, 0 at the end */
-	__u64 base;  /* address of window[0] */
-	__u64 limit; /* greatest offset at which a whole frame lies in the window */
-	__u64 hash;
-	__u32 count, total, keep;
-	__u32 failed;
-};
-
 static __always_inline __u64 hash_mix(__u64 hash, __u64 a, __u64 b)
 {
 	hash = (hash ^ a) * 0x9e3779b97f4a7c15ULL;
@@ -95,8 +85,9 @@ static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
 }
 
 /* Makes the window hold the frame at w->frame; its offset there, or -1. */
-static __always_inline __s64 window_offset(struct walk *w)
+static __always_inline __s64 window_offset(struct thread *thread)
 {
+	struct walk *w = &thread->walk;
 	__u64 offset = w->frame - w->base, length, page;
 
 	if (offset <= w->limit)
@@ -117,7 +108,7 @@ static __always_inline __s64 window_offset(struct walk *w)
 	if (length > WINDOW)
 		return -1;
 	w->limit = w->frame - w->base;
-	if (read_user(w->thread->window, length, w->base))
+	if (read_user(thread->window, length, w->base))
 		return w->limit;
 	w->limit = 0;
 	w->base = w->frame + 1; /* nothing is in the window */
@@ -137,8 +128,10 @@ static __always_inline bool frame_incomplete(__u64 code, __u64 instruction, __u8
 	return distance < 2 * (__s64)first;
 }
 
-static long walk_step(__u32 index, struct walk *w)
+static long walk_step(__u32 index, struct thread **of)
 {
+	struct thread *thread = *of;
+	struct walk *w = &thread->walk;
 	__u64 code, instruction, back;
 	__u8 owner = 0;
 	__s64 offset;
@@ -146,12 +139,12 @@ static long walk_step(__u32 index, struct walk *w)
 
 	if (!w->frame)
 		return 1;
-	offset = window_offset(w);
+	offset = window_offset(thread);
 	if (offset < 0 || offset > WINDOW - FRAME_SPAN + (FRAME_SPAN - cfg.frame_size)) {
 		w->failed = 1;
 		return 1;
 	}
-	frame = w->thread->window + offset;
+	frame = thread->window + offset;
 	code = *(__u64 *)(frame + cfg.frame_code);
 	back = *(__u64 *)(frame + cfg.frame_back);
 	if (cfg.frames == FRAMES_OBJECT) {
@@ -170,7 +163,7 @@ static long walk_step(__u32 index, struct walk *w)
 			return 0;
 	}
 	if (w->count < w->keep && w->count < TMBPF_WALK_MAX) {
-		struct tmbpf_frame *kept = &w->thread->frames[w->count];
+		struct tmbpf_frame *kept = &thread->frames[w->count];
 
 		kept->code = code;
 		kept->instruction = instruction;
@@ -187,20 +180,20 @@ static long walk_step(__u32 index, struct walk *w)
  */
 static __always_inline bool walk_frames(struct thread *thread, __u64 frame, __u64 *ret_hash)
 {
-	struct walk w = {
-		.thread = thread,
-		.frame = frame,
-		.base = frame + 1, /* nothing is in the window */
-		.hash = cfg.seed[0],
-		.keep = cfg.nframe,
-	};
+	struct walk *w = &thread->walk;
 
-	bpf_loop(TMBPF_TOTAL_NFRAME_MAX, walk_step, &w, 0);
-	if (w.failed)
+	w->frame = frame;
+	w->base = frame + 1; /* nothing is in the window */
+	w->limit = 0;
+	w->hash = cfg.seed[0];
+	w->count = w->total = w->failed = 0;
+	w->keep = cfg.nframe;
+	bpf_loop(TMBPF_TOTAL_NFRAME_MAX, walk_step, &thread, 0);
+	if (w->failed)
 		return false;
-	thread->nframe = w.count;
-	thread->total_nframe = w.total;
-	*ret_hash = hash_mix(w.hash, w.total, cfg.seed[1]);
+	thread->nframe = w->count;
+	thread->total_nframe = w->total;
+	*ret_hash = hash_mix(w->hash, w->total, cfg.seed[1]);
 	return true;
 }
 
