@@ -17,6 +17,8 @@ line_of()
 	wait_until status_field '.growth[0].grows'
 	tmbpf status -p "$TARGET_PID" --json >status.json
 	jq -e '.mode == "estimate" and .windows >= 3 and .survivors > 0 and .census_growth > 0' status.json
+	# However large the process is: nothing is kept of each block.
+	jq -e '.memory.maps > 0 and .memory.maps < 12000000' status.json
 	# Nobody counted these.
 	jq -e '[.peak, .allocations, .frees, .unknown_frees] | all(. == null)' status.json
 	jq -e '.cost | .budget == 0.02 and .share > 0 and .hits > 0 and .traps > 0 and .programs > 0 and .tracer > 0' status.json

@@ -21,9 +21,6 @@
 
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
-/* Room for the sites of modules that are loaded while we trace. */
-#define LATER_SITES 4096
-#define RING_BYTES  (8u << 20)
 
 static struct error *table_map(struct bpf_map *map, struct table *ret)
 {
@@ -45,52 +42,6 @@ static void table_unmap(struct table *table)
 {
 	if (table->data)
 		munmap(table->data, table->size);
-}
-
-static uint32_t power_of_two(uint64_t least)
-{
-	uint32_t power = 8;
-
-	while (power < least)
-		power *= 2;
-	return power;
-}
-
-static struct error *maps_size(struct tracer *tracer, struct tmbpf_config *config)
-{
-	struct tmbpf_bpf *skeleton = tracer->skeleton;
-	const struct tracer_options *options = &tracer->options;
-	/* Twice as many slots as stacks, so that hardly a bucket fills before the table does. */
-	uint32_t buckets = power_of_two(2ull * options->stack_limit / TMBPF_BUCKET_SLOTS);
-	uint32_t chunks = power_of_two(2ull * options->slab_limit);
-	uint32_t recycled = power_of_two(options->stack_limit);
-	uint32_t returns = sites_return_count(tracer->sites) + LATER_SITES;
-	int failed = 0;
-
-	config->stack_limit = options->stack_limit;
-	config->bucket_mask = buckets - 1;
-	config->chunk_mask = chunks - 1;
-	config->recycled_mask = recycled - 1;
-	config->slab_limit = options->slab_limit;
-	config->ring_bytes = RING_BYTES;
-	failed |= bpf_map__set_max_entries(skeleton->maps.sites,
-					   sites_count(tracer->sites) + LATER_SITES);
-	failed |= bpf_map__set_max_entries(skeleton->maps.returns, returns);
-	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
-	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, options->slab_limit);
-	failed |= bpf_map__set_max_entries(skeleton->maps.large, options->large_limit);
-	failed |= bpf_map__set_max_entries(skeleton->maps.births,
-					   options->births_limit ? options->births_limit : 1);
-	config->births = options->births_limit;
-	failed |= bpf_map__set_max_entries(skeleton->maps.codes, options->code_limit);
-	failed |= bpf_map__set_max_entries(skeleton->maps.sampled_codes,
-					   options->births_limit ? TRACER_SAMPLED_CODES : 1);
-	config->large_least = TRACER_LARGE_LEAST;
-	failed |= bpf_map__set_max_entries(skeleton->maps.stacks, buckets);
-	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);
-	failed |= bpf_map__set_max_entries(skeleton->maps.recycled, recycled);
-	failed |= bpf_map__set_max_entries(skeleton->maps.ring, RING_BYTES);
-	return failed ? error_create(ERROR_FAILED, "cannot set the sizes of the BPF maps") : NULL;
 }
 
 /* The end of libbpf's words, kept for the error message when a load fails: the verifier's verdict comes last. */
@@ -143,7 +94,7 @@ static struct error *programs_load(struct tracer *tracer)
 	config->nframe = tracer->options.nframe;
 	config->return_probes = features.uprobe_session && !tracer->options.births_limit &&
 				sites_want_returns(tracer->sites);
-	try(maps_size(tracer, config));
+	try(tracer_maps_size(tracer, config));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, 48);
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session, 57);
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
@@ -313,6 +264,9 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 					  process->pid);
 	tracer->process = process;
 	tracer->options = *options;
+	/* Bursts list births: nothing is kept of blocks that are held. */
+	if (options->births_limit)
+		tracer->options.slab_limit = tracer->options.large_limit = 0;
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	error = tracer_start(tracer);
 	if (error) {

@@ -19,7 +19,7 @@ struct error;
 struct tracer_options {
 	uint32_t nframe;      /* 1 to TMBPF_NFRAME_MAX */
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
-	uint32_t large_limit; /* live blocks of the raw domain */
+	uint32_t large_limit; /* live blocks of the raw domain; not of bursts */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
 	bool lazy_free;       /* no probes on frees of the object domain */
 	const struct python
@@ -28,7 +28,7 @@ struct tracer_options {
 	uint32_t
 		births_limit; /* bursts: births listed of a window at most; 0: everything is traced */
 	uint32_t
-		slab_limit; /* shadow slabs: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
+		slab_limit; /* shadow slabs, not of bursts: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
 
 #define TRACER_OPTIONS_DEFAULT                                                                     \
@@ -127,7 +127,7 @@ const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret
  */
 #define TRACER_LARGE_LEAST 32768
 /* Code objects that samples may refer to; before there are that many they are to be forgotten. */
-#define TRACER_SAMPLED_CODES 32768
+#define TRACER_SAMPLED_CODES 16384
 
 struct error *tracer_faults_open(struct tracer *tracer, uint64_t period);
 void tracer_faults_close(struct tracer *tracer);

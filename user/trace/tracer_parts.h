@@ -49,6 +49,9 @@ struct tracer {
 	struct reaper_counters reaped; /* by the walk at hand */
 };
 
+/* How large the maps are to be, of programs that are not loaded yet, and what CONFIG says of that. */
+struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *config);
+
 /* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
 int tracer_slab_open(const struct tracer *tracer, uint32_t index);
 
