@@ -56,6 +56,25 @@ char *support_path(const char *folder, const char *name)
 	return path;
 }
 
+int support_place_make(void **state)
+{
+	static struct support_place place;
+
+	place.folder = support_folder();
+	place.path = support_path(place.folder, "file");
+	*state = &place;
+	return 0;
+}
+
+int support_place_remove(void **state)
+{
+	struct support_place *place = *state;
+
+	free(place->path);
+	support_folder_remove(place->folder);
+	return 0;
+}
+
 int support_entries(const char *folder)
 {
 	cleanup_dir DIR *dir = opendir(folder);

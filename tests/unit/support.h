@@ -26,6 +26,14 @@ char *support_path(const char *folder, const char *name);
 /* How many entries FOLDER has. */
 int support_entries(const char *folder);
 
+/* What a test writes to: PATH in a folder of its own. Made and removed by cmocka, as the setup and teardown of a test. */
+struct support_place {
+	char *folder, *path;
+};
+
+int support_place_make(void **state);
+int support_place_remove(void **state);
+
 /* The file's bytes, to be freed. */
 uint8_t *support_read(const char *path, size_t *ret_size);
 void support_write(const char *path, const void *data, size_t size);

@@ -21,29 +21,6 @@ extern uint64_t html_head_size, html_tail_size;
 const char html_head[] = HEAD, html_tail[] = TAIL;
 uint64_t html_head_size = sizeof(HEAD) - 1, html_tail_size = sizeof(TAIL) - 1;
 
-struct place {
-	char *folder, *path;
-};
-
-static int place_make(void **state)
-{
-	static struct place place;
-
-	place.folder = support_folder();
-	place.path = support_path(place.folder, "file");
-	*state = &place;
-	return 0;
-}
-
-static int place_remove(void **state)
-{
-	struct place *place = *state;
-
-	free(place->path);
-	support_folder_remove(place->folder);
-	return 0;
-}
-
 static struct error *write_file(const char *path, const char *format,
 				const struct snapshot *snapshot, const struct snapshot *base)
 {
@@ -59,7 +36,7 @@ static struct error *write_file(const char *path, const char *format,
 static char *written(void **state, const char *format, const struct snapshot *snapshot,
 		     const struct snapshot *base)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	char *text;
 	size_t size;
@@ -189,7 +166,7 @@ static void test_html_chance(void **state)
 static void test_html_left_out(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	uint64_t size = html_head_size;
 
 	html_head_size = 0;
@@ -213,12 +190,18 @@ static void test_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_folded, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_json, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_speedscope, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_html_names, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_html_chance, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_html_left_out, place_make, place_remove),
+		cmocka_unit_test_setup_teardown(test_folded, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_json, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_speedscope, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_html_names, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_html_chance, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_html_left_out, support_place_make,
+						support_place_remove),
 		cmocka_unit_test(test_full),
 	};
 

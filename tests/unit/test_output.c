@@ -6,29 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct place {
-	char *folder, *path;
-};
-
-static int place_make(void **state)
-{
-	static struct place place;
-
-	place.folder = support_folder();
-	place.path = support_path(place.folder, "file");
-	*state = &place;
-	return 0;
-}
-
-static int place_remove(void **state)
-{
-	struct place *place = *state;
-
-	free(place->path);
-	support_folder_remove(place->folder);
-	return 0;
-}
-
 static void assert_content(const char *path, const char *expected)
 {
 	size_t size;
@@ -49,7 +26,7 @@ static void write_whole(const char *path, const char *text)
 
 static void test_new_and_replaced(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct stat status;
 
 	write_whole(place->path, "one");
@@ -64,7 +41,7 @@ static void test_new_and_replaced(void **state)
 
 static void test_dropped(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct output *output;
 
 	write_whole(place->path, "old");
@@ -79,7 +56,7 @@ static void test_dropped(void **state)
 
 static void test_link_is_followed(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free char *link = support_path(place->folder, "link");
 	struct stat status;
 
@@ -93,7 +70,7 @@ static void test_link_is_followed(void **state)
 
 static void test_large(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup(output_cleanup) struct output *output = NULL;
 	size_t size = 1 << 20, read_size;
 	cleanup_free char *data = malloc(size);
@@ -127,7 +104,7 @@ static void test_full_device(void **state)
 
 static void test_no_folder(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free char *path = support_path(place->folder, "gone/file");
 	cleanup_free char *slash = support_path(place->folder, "new/");
 	struct output *output;
@@ -140,7 +117,7 @@ static void test_no_folder(void **state)
 
 static void test_descriptor(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup(output_cleanup) struct output *output = NULL;
 	cleanup_fd int fd = open(place->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
@@ -155,13 +132,19 @@ static void test_descriptor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_new_and_replaced, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_dropped, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_link_is_followed, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_large, place_make, place_remove),
+		cmocka_unit_test_setup_teardown(test_new_and_replaced, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_dropped, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_link_is_followed, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_large, support_place_make,
+						support_place_remove),
 		cmocka_unit_test(test_full_device),
-		cmocka_unit_test_setup_teardown(test_no_folder, place_make, place_remove),
-		cmocka_unit_test_setup_teardown(test_descriptor, place_make, place_remove),
+		cmocka_unit_test_setup_teardown(test_no_folder, support_place_make,
+						support_place_remove),
+		cmocka_unit_test_setup_teardown(test_descriptor, support_place_make,
+						support_place_remove),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

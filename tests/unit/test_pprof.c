@@ -10,29 +10,6 @@
 #include <string.h>
 #include <zlib.h>
 
-struct place {
-	char *folder, *path;
-};
-
-static int place_make(void **state)
-{
-	static struct place place;
-
-	place.folder = support_folder();
-	place.path = support_path(place.folder, "snapshot");
-	*state = &place;
-	return 0;
-}
-
-static int place_remove(void **state)
-{
-	struct place *place = *state;
-
-	free(place->path);
-	support_folder_remove(place->folder);
-	return 0;
-}
-
 static struct snapshot *read_back(const char *path)
 {
 	struct snapshot *snapshot;
@@ -42,7 +19,7 @@ static struct snapshot *read_back(const char *path)
 }
 
 /* Writes, reads, compares, writes again: the file has to be the same, byte for byte. */
-static void round_trip(const struct place *place, const struct snapshot *snapshot)
+static void round_trip(const struct support_place *place, const struct snapshot *snapshot)
 {
 	cleanup(snapshot_cleanup) struct snapshot *back = NULL;
 	cleanup_free uint8_t *first = NULL;
@@ -109,7 +86,7 @@ static void test_empty(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	cleanup(snapshot_cleanup) struct snapshot *back = NULL;
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct snapshot_builder *builder;
 
 	support_ok(snapshot_builder_create(NULL, &builder));
@@ -128,7 +105,7 @@ static void test_fields(void **state)
 					       {"inuse_objects", "count"},
 					       {"inuse_space", "bytes"}};
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	Tmbpf__Profile *profile;
 	size_t size;
@@ -281,7 +258,7 @@ static void foreign_init(struct foreign *foreign)
 static void test_foreign(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct foreign foreign;
 	const struct traceback *traceback;
 
@@ -304,7 +281,8 @@ static void test_foreign(void **state)
 	assert_int_equal(snapshot->info.pid, 0);
 }
 
-static void refused(const struct place *place, const struct foreign *foreign, const char *why)
+static void refused(const struct support_place *place, const struct foreign *foreign,
+		    const char *why)
 {
 	struct snapshot *snapshot;
 
@@ -324,7 +302,7 @@ static void refused(const struct place *place, const struct foreign *foreign, co
 
 static void test_inconsistent(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 
 	spoilt(foreign.function.name = 12, "string 12 of 12");
 	spoilt(foreign.function.filename = -1, "string -1 of 12");
@@ -360,7 +338,7 @@ static void test_inconsistent(void **state)
 static void test_unknown_comment(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct foreign foreign;
 
 	foreign_init(&foreign);
@@ -374,7 +352,7 @@ static void test_unknown_comment(void **state)
 static void test_frames_are_bounded(void **state)
 {
 	enum { LINES = 60000, SAMPLES = 2000 };
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct foreign foreign;
 	cleanup_free Tmbpf__Line **lines = calloc(LINES, sizeof(Tmbpf__Line *));
 	cleanup_free Tmbpf__Sample **samples = calloc(SAMPLES, sizeof(Tmbpf__Sample *));
@@ -413,7 +391,7 @@ static void test_frames_are_bounded(void **state)
 static void test_truncated(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	struct snapshot *back;
 	size_t size;
@@ -436,7 +414,7 @@ static void test_truncated(void **state)
 static void test_flipped(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	size_t size, refused_count = 0;
 
@@ -465,7 +443,7 @@ static void test_flipped(void **state)
 static void test_flipped_inside(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	unsigned int seed = 1;
 	size_t size, refused_count = 0;
@@ -493,7 +471,7 @@ static void test_flipped_inside(void **state)
 
 static void test_not_a_snapshot(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	struct snapshot *snapshot;
 	cleanup_free char *missing = support_path(place->folder, "missing");
 	gzFile file;
@@ -516,7 +494,7 @@ static void test_not_a_snapshot(void **state)
 static void test_trailing(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	struct snapshot *back;
 	size_t size;
@@ -531,7 +509,7 @@ static void test_trailing(void **state)
 
 static void test_bomb(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = calloc(1, 1 << 20);
 	gzFile file = gzopen(place->path, "w9");
 	size_t size;
@@ -552,7 +530,7 @@ static void test_too_deep(void **state)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint32_t *frames = calloc(PPROF_DEPTH_MAX + 1, sizeof(*frames));
 	struct trace trace = {.count = 1, .size = 1};
 	struct frame frame = {.lineno = 1};
@@ -580,7 +558,8 @@ static void test_full_device(void **state)
 		      "cannot write /dev/full: No space left on device");
 }
 
-#define in_place(test) cmocka_unit_test_setup_teardown(test, place_make, place_remove)
+#define in_place(test)                                                                             \
+	cmocka_unit_test_setup_teardown(test, support_place_make, support_place_remove)
 
 int main(void)
 {

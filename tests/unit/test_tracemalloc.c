@@ -10,29 +10,6 @@
 #define PYTHON_3_8 0x030812f0
 #define PYTHON_3_9 0x030900f0
 
-struct place {
-	char *folder, *path;
-};
-
-static int place_make(void **state)
-{
-	static struct place place;
-
-	place.folder = support_folder();
-	place.path = support_path(place.folder, "pickle");
-	*state = &place;
-	return 0;
-}
-
-static int place_remove(void **state)
-{
-	struct place *place = *state;
-
-	free(place->path);
-	support_folder_remove(place->folder);
-	return 0;
-}
-
 static struct error *write_file(const char *path, const struct snapshot *snapshot, uint32_t version)
 {
 	cleanup(output_cleanup) struct output *output = NULL;
@@ -56,7 +33,7 @@ static struct snapshot *one_trace(struct trace trace)
 	return snapshot;
 }
 
-static void assert_pickle(const struct place *place, const struct snapshot *snapshot,
+static void assert_pickle(const struct support_place *place, const struct snapshot *snapshot,
 			  uint32_t version, const char *expected, size_t expected_size)
 {
 	cleanup_free uint8_t *data = NULL;
@@ -104,7 +81,7 @@ static void test_many_blocks_are_small(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot =
 		one_trace((struct trace){.count = 100000, .size = 100000 * 48 + 77});
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *data = NULL;
 	size_t size;
 
@@ -120,7 +97,7 @@ static void test_refused(void **state)
 	cleanup(snapshot_cleanup) struct snapshot *none = one_trace((struct trace){.size = 1});
 	cleanup(snapshot_cleanup) struct snapshot *good =
 		one_trace((struct trace){.count = 1, .size = 1});
-	struct place *place = *state;
+	struct support_place *place = *state;
 
 	support_fails(write_file(place->path, many, PYTHON_3_9), ERROR_FAILED, "too many");
 	support_fails(write_file(place->path, none, PYTHON_3_9), ERROR_FAILED, "in no block");
@@ -134,7 +111,7 @@ static void test_refused(void **state)
 static void test_version(void **state)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
-	struct place *place = *state;
+	struct support_place *place = *state;
 	cleanup_free uint8_t *own = NULL;
 	cleanup_free uint8_t *named = NULL;
 	size_t own_size, named_size;
@@ -149,7 +126,8 @@ static void test_version(void **state)
 	assert_non_null(memmem(own, own_size, "/srv/\xed\xb3\xbf\xed\xb3\xbfg\xc3\xb6.py", 16));
 }
 
-#define in_place(test) cmocka_unit_test_setup_teardown(test, place_make, place_remove)
+#define in_place(test)                                                                             \
+	cmocka_unit_test_setup_teardown(test, support_place_make, support_place_remove)
 
 int main(void)
 {

@@ -28,30 +28,7 @@
 #define OLD "K\x00K\x05" TRACEBACK "\x87"
 #define NEW "(K\x00K\x05" TRACEBACK "K\x01t"
 
-struct place {
-	char *folder, *path;
-};
-
-static int place_make(void **state)
-{
-	static struct place place;
-
-	place.folder = support_folder();
-	place.path = support_path(place.folder, "pickle");
-	*state = &place;
-	return 0;
-}
-
-static int place_remove(void **state)
-{
-	struct place *place = *state;
-
-	free(place->path);
-	support_folder_remove(place->folder);
-	return 0;
-}
-
-static struct error *read_bytes(const struct place *place, const void *data, size_t size,
+static struct error *read_bytes(const struct support_place *place, const void *data, size_t size,
 				struct snapshot **ret)
 {
 	support_write(place->path, data, size);
@@ -257,7 +234,7 @@ struct refusal {
 		before_, sizeof(before_) - 1, rest_, sizeof(rest_) - 1, why_                       \
 	}
 
-static void assert_refused(const struct place *place, const struct refusal *refusal)
+static void assert_refused(const struct support_place *place, const struct refusal *refusal)
 {
 	size_t size = refusal->before_size + refusal->rest_size;
 	cleanup_free uint8_t *bytes = malloc(size + 1);
@@ -555,7 +532,7 @@ static struct error *write_file(const char *path, const struct snapshot *snapsho
 /* What was read is written the same. */
 static void test_round_trip(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 
 	for (unsigned int seed = 0; seed < 20; seed++) {
 		cleanup(snapshot_cleanup) struct snapshot *snapshot =
@@ -582,7 +559,7 @@ static void test_round_trip(void **state)
 }
 
 /* A pickle with whatever there is: another snapshot's, in frames. */
-static uint8_t *sample(const struct place *place, size_t *ret_size)
+static uint8_t *sample(const struct support_place *place, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = support_snapshot();
 
@@ -592,7 +569,7 @@ static uint8_t *sample(const struct place *place, size_t *ret_size)
 
 static void test_truncated_anywhere(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	size_t size;
 	cleanup_free uint8_t *bytes = sample(place, &size);
 	struct snapshot *snapshot = NULL;
@@ -612,7 +589,7 @@ static void test_truncated_anywhere(void **state)
 /* Whatever comes of it, it ends, and says where it failed. */
 static void test_flipped_bits(void **state)
 {
-	struct place *place = *state;
+	struct support_place *place = *state;
 	size_t size, refused = 0, read = 0;
 	cleanup_free uint8_t *bytes = sample(place, &size);
 
@@ -640,7 +617,7 @@ static void test_flipped_bits(void **state)
 
 static void test_no_file(void **state)
 {
-	const struct place *place = *state;
+	const struct support_place *place = *state;
 	struct snapshot *snapshot = NULL;
 
 	support_fails(tracemalloc_read(place->path, NULL, &snapshot), ERROR_FAILED, "No such file");
@@ -648,7 +625,8 @@ static void test_no_file(void **state)
 		      "Is a directory");
 }
 
-#define in_place(test) cmocka_unit_test_setup_teardown(test, place_make, place_remove)
+#define in_place(test)                                                                             \
+	cmocka_unit_test_setup_teardown(test, support_place_make, support_place_remove)
 
 int main(void)
 {
