@@ -138,10 +138,12 @@ static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __
 	birth = bpf_map_lookup_elem(&births, &index);
 	if (!birth)
 		return; /* of the same moment, in another thread */
-	birth->address = address;
 	birth->size = size;
 	birth->stack = stack;
 	birth->kind = kind;
+	/* User space may be reading: only what has an address is complete. Stores are in order on x86. */
+	barrier();
+	*(volatile __u64 *)&birth->address = address;
 }
 
 /* OLD, taken out of the entry of the block at ADDRESS, counts no more. */

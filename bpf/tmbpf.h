@@ -210,8 +210,9 @@ struct tmbpf_large {
 #define TMBPF_BIRTH_REUSED                                                                         \
 	2 /* an object from a free list: its block's size is not known here, and 0 */
 
-struct tmbpf_birth { /* a block that was allocated in a window */
-	__u64 address, size;
+struct tmbpf_birth {   /* a block that was allocated in a window */
+	__u64 address; /* written last: as long as it is 0, the rest is not there yet */
+	__u64 size;
 	__u32 stack;
 	__u32 kind; /* TMBPF_BIRTH_... */
 };

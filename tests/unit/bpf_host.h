@@ -46,6 +46,8 @@
 #define bpf_ringbuf_query(map, what)               emulation_ring_query()
 #define bpf_get_current_task_btf()                 (&host_tasks[host_task])
 #define bpf_get_current_pid_tgid()                 (emulation.pid_tgid)
+#define bpf_get_smp_processor_id()                 (host_task)
+#define barrier()                                  __asm__ volatile("" ::: "memory")
 #define bpf_ktime_get_ns()                         (++host_time)
 #define bpf_get_prandom_u32()                      (emulation.random)
 #define bpf_get_attach_cookie(context)             ((void)(context), emulation.cookie)
@@ -127,6 +129,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_array(&chunks, sizeof(*chunks.value), cfg.chunk_mask + 1);
 	emulation_array_of_maps(&slabs, cfg.slab_limit);
 	emulation_hash(&large, sizeof(*large.value), s.large ? s.large : HOST_LARGE);
+	emulation_array(&captures, sizeof(*captures.value), CAPTURES);
 	emulation_array(&births, sizeof(*births.value), HOST_BIRTHS);
 	emulation_array(&stacks, sizeof(*stacks.value), cfg.bucket_mask + 1);
 	emulation_array(&stats, sizeof(*stats.value), cfg.stack_limit);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "tmbpf.h"
@@ -26,17 +27,45 @@ static int birth_find(const void *key, const void *element)
 	return address < birth->address ? -1 : address > birth->address;
 }
 
+void births_clear(struct tmbpf_birth *births, size_t count)
+{
+	memset(births, 0, count * sizeof(*births));
+}
+
 struct error *births_order(const struct tmbpf_birth *births, size_t count,
-			   const struct tmbpf_birth ***ret)
+			   const struct tmbpf_birth ***ret, size_t *ret_count)
 {
 	const struct tmbpf_birth **order = calloc(count + 1, sizeof(*order));
+	size_t complete = 0;
 
 	if (!order)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
 	for (size_t i = 0; i < count; i++)
-		order[i] = &births[i];
-	qsort(order, count, sizeof(*order), birth_compare);
+		if (__atomic_load_n(&births[i].address, __ATOMIC_ACQUIRE))
+			order[complete++] = &births[i];
+	qsort(order, complete, sizeof(*order), birth_compare);
 	*ret = order;
+	*ret_count = complete;
+	return NULL;
+}
+
+struct error *births_since(const struct tmbpf_birth *const *order, size_t count,
+			   const struct tmbpf_birth *const *seen, size_t seen_count,
+			   const struct tmbpf_birth ***ret, size_t *ret_count)
+{
+	const struct tmbpf_birth **since = calloc(count + 1, sizeof(*since));
+	size_t kept = 0, k = 0;
+
+	if (!since)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+	for (size_t i = 0; i < count; i++) {
+		if (k < seen_count && order[i] == seen[k])
+			k++;
+		else
+			since[kept++] = order[i];
+	}
+	*ret = since;
+	*ret_count = kept;
 	return NULL;
 }
 

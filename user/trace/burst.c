@@ -294,6 +294,8 @@ static struct error *survivors_add(struct burst *burst, const struct followed *l
 struct harvest {
 	const struct tmbpf_birth **order; /* all births, by address, at equal ones in their order */
 	size_t count;
+	const struct tmbpf_birth **seen; /* those of them that came before the look */
+	size_t seen_count;
 	size_t born; /* how many came before the window's end: the others only tell who is dead */
 	struct followed *list; /* of the former, those whose address was not handed out again */
 	struct followed **looked;
@@ -303,18 +305,9 @@ struct harvest {
 static void harvest_deinit(struct harvest *harvest)
 {
 	free(harvest->order);
+	free(harvest->seen);
 	free(harvest->list);
 	free(harvest->looked);
-}
-
-/* All births until now. */
-static struct error *harvest_order(struct burst *burst, struct harvest *harvest)
-{
-	const struct tmbpf_birth *births = tracer_births(burst->tracer, &harvest->count);
-
-	free(harvest->order);
-	harvest->order = NULL;
-	return births_order(births, harvest->count, &harvest->order);
 }
 
 /*
@@ -342,16 +335,16 @@ static struct error *harvest_follow(struct burst *burst, struct harvest *harvest
 static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 				  struct window *window)
 {
-	const struct tmbpf_birth *births = tracer_births(burst->tracer, &harvest->count);
-	cleanup_free const struct tmbpf_birth **unique = NULL;
 	size_t count, kept = 0;
+	const struct tmbpf_birth *births = tracer_births(burst->tracer, &count);
+	cleanup_free const struct tmbpf_birth **unique = NULL;
 
-	try(harvest_order(burst, harvest));
-	unique = calloc(harvest->count + 1, sizeof(*unique));
+	try(births_order(births, count, &harvest->seen, &harvest->seen_count));
+	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
 	if (!unique)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	memcpy(unique, harvest->order, harvest->count * sizeof(*unique));
-	count = births_unique(unique, harvest->count);
+	memcpy(unique, harvest->seen, harvest->seen_count * sizeof(*unique));
+	count = births_unique(unique, harvest->seen_count);
 	for (size_t i = 0; i < count; i++)
 		if (unique[i] < births + harvest->born)
 			unique[kept++] = unique[i];
@@ -379,18 +372,13 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
 {
 	cleanup_free const struct tmbpf_birth **late = NULL; /* what came since, by address */
-	const struct tmbpf_birth *births;
-	size_t seen = harvest->count, count = 0;
+	size_t count;
+	const struct tmbpf_birth *births = tracer_births(burst->tracer, &count);
 
-	try(harvest_order(burst, harvest));
-	births = tracer_births(burst->tracer, &harvest->count);
-	burst->counters.births += harvest->count;
-	late = calloc(harvest->count - seen + 1, sizeof(*late));
-	if (!late)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	for (size_t i = 0; i < harvest->count; i++)
-		if (harvest->order[i] >= births + seen)
-			late[count++] = harvest->order[i];
+	burst->counters.births += count;
+	try(births_order(births, count, &harvest->order, &harvest->count));
+	try(births_since(harvest->order, harvest->count, harvest->seen, harvest->seen_count, &late,
+			 &count));
 	for (size_t i = 0; i < harvest->listed; i++)
 		if (births_find(late, count, harvest->list[i].address))
 			harvest->list[i].died = 0;

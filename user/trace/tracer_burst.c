@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "trace/births.h"
 #include "trace/disturbance.h"
 #include "trace/kernel.h"
 #include "trace/sites.h"
@@ -101,7 +102,10 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct error *error;
+	size_t births;
 
+	tracer_births(tracer, &births);
+	births_clear(tracer->births.data, births);
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	tracer->skeleton->bss->refill.active = 0;

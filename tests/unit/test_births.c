@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What a window has listed, while it is being written and after. */
+#include "support.h"
+
+#include <linux/types.h>
+#include <stdint.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "tmbpf.h"
+#include "trace/births.h"
+
+/* By address, and at one address as they came. */
+static void test_order(void **state)
+{
+	static const struct tmbpf_birth births[] = {
+		{.address = 0x3000, .stack = 8},
+		{.address = 0x1000, .stack = 9},
+		{.address = 0x3000, .stack = 10},
+		{.address = 0x2000, .stack = 11},
+	};
+	cleanup_free const struct tmbpf_birth **order = NULL;
+	size_t count;
+
+	(void)state;
+	support_ok(births_order(births, array_size(births), &order, &count));
+	assert_int_equal(count, 4);
+	assert_ptr_equal(order[0], &births[1]);
+	assert_ptr_equal(order[1], &births[3]);
+	assert_ptr_equal(order[2], &births[0]);
+	assert_ptr_equal(order[3], &births[2]);
+	assert_ptr_equal(births_find(order, count, 0x2000), &births[3]);
+	assert_null(births_find(order, count, 0x2008));
+	assert_int_equal(births_unique(order, count), 3);
+	assert_ptr_equal(order[2], &births[2]);
+}
+
+/* A place that was taken, but not written yet, is none; nor is what the window before had there. */
+static void test_incomplete(void **state)
+{
+	struct tmbpf_birth births[] = {
+		{.address = 0x1000, .size = 16, .stack = 8},
+		{.address = 0x2000, .size = 16, .stack = 9},
+		{.address = 0x3000, .size = 16, .stack = 10},
+	};
+	cleanup_free const struct tmbpf_birth **seen = NULL, **order = NULL, **since = NULL;
+	size_t seen_count, count, since_count;
+
+	(void)state;
+	births_clear(births, array_size(births));
+	for (size_t i = 0; i < array_size(births); i++) {
+		assert_int_equal(births[i].address, 0);
+		assert_int_equal(births[i].stack, 0);
+	}
+	/* The second one's thread is slow, the third one's is not. */
+	births[0] = (struct tmbpf_birth){.address = 0x5000, .stack = 20};
+	births[1].size = 32;
+	births[2] = (struct tmbpf_birth){.address = 0x4000, .stack = 22};
+	support_ok(births_order(births, array_size(births), &seen, &seen_count));
+	assert_int_equal(seen_count, 2);
+	assert_ptr_equal(seen[0], &births[2]);
+	assert_ptr_equal(seen[1], &births[0]);
+	assert_null(births_find(seen, seen_count, 0));
+	/* It is complete only after that, so it came since. */
+	births[1].stack = 21;
+	births[1].address = 0x4000;
+	support_ok(births_order(births, array_size(births), &order, &count));
+	assert_int_equal(count, 3);
+	support_ok(births_since(order, count, seen, seen_count, &since, &since_count));
+	assert_int_equal(since_count, 1);
+	assert_ptr_equal(since[0], &births[1]);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_incomplete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
