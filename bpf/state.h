@@ -28,6 +28,7 @@ struct {
 	__u64 current, peak;
 	__u64 events[TMBPF_EVENT_COUNT];
 	__u64 losses[TMBPF_LOSS_COUNT];
+	__u64 forks;            /* children of the target that have its probes in their memory */
 	__u64 hooked_later;     /* hooks were put in while we trace: as cfg.hooked_raw */
 	__u64 unknown_frees;    /* of blocks from before tracing began */
 	__u64 missed_code_ends; /* ends of code objects that user space was not told of */

@@ -617,6 +617,18 @@ int page_fault(struct bpf_perf_event_data *context)
 	return 0;
 }
 
+/* A child has a copy of its parent's memory, breakpoints and all: user space takes them out. vfork's has its parent's own. */
+SEC("raw_tp/sched_process_fork")
+int process_fork(__u64 *arguments)
+{
+	const struct task_struct *parent = (void *)arguments[0], *child = (void *)arguments[1];
+
+	if (bpf_get_current_pid_tgid() >> 32 == cfg.pid &&
+	    BPF_CORE_READ(child, mm) != BPF_CORE_READ(parent, mm))
+		__sync_fetch_and_add(&state.forks, 1);
+	return 0;
+}
+
 /* The target becomes another program: what was traced is gone, and nothing of the new one is understood. */
 SEC("raw_tp/sched_process_exec")
 int process_exec(void *context)

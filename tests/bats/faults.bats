@@ -225,3 +225,32 @@ cpu_ticks()
 	(( $(cpu_ticks "$tracer") - before < $(getconf CLK_TCK) / 2 ))
 	tmbpf stop -p "$TARGET_PID"
 }
+
+breakpoints()
+{
+	/usr/bin/python3 "$TARGETS/breakpoints.py" "$1"
+}
+
+no_breakpoints()
+{
+	(($(breakpoints "$1") == 0))
+}
+
+@test "a forked child keeps none of its parent's probes" {
+	local mode child
+	for mode in --exact --lazy-free --overhead=50; do
+		start_target "$TARGETS/forking.py"
+		tmbpf start -p "$TARGET_PID" "$mode"
+		(($(breakpoints "$TARGET_PID") > 0))
+		tell_target
+		read -r -t 20 -u "$TARGET_OUT" child
+		wait_until no_breakpoints "$child"
+		(($(breakpoints "$TARGET_PID") > 0))
+		# Also of one that comes later.
+		tell_target
+		read -r -t 20 -u "$TARGET_OUT" child
+		wait_until no_breakpoints "$child"
+		tmbpf stop -p "$TARGET_PID"
+		no_breakpoints "$TARGET_PID"
+	done
+}

@@ -490,6 +490,8 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	/* A process that is gone has no tables: that is seen elsewhere. */
 	if (!session->twin_unchecked && reached)
 		session_warn(session, tracer_hooks(session->tracer));
+	if (reached)
+		session_warn(session, tracer_children_release(session->tracer));
 	walk_own(session, now);
 	if (session->burst && reached)
 		session_warn(session, burst_tick(session->burst));

@@ -130,11 +130,22 @@ static struct error *maps_fill(struct tracer *tracer)
 	return tracer_grow(tracer);
 }
 
+struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid, int *ret)
+{
+	const struct tmbpf_bpf *skeleton = tracer->skeleton;
+	struct probes probes;
+
+	sites_group(tracer->sites, group, &probes);
+	/* Tail jumps go to the session program where there is one. */
+	probes.session &= skeleton->rodata->cfg.return_probes;
+	return probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_session
+							    : skeleton->progs.probe),
+			     &probes, pid, ret);
+}
+
 /* Attaches the groups from FIRST on. */
 static struct error *groups_attach(struct tracer *tracer, size_t first)
 {
-	struct tmbpf_bpf *skeleton = tracer->skeleton;
-	bool session = skeleton->rodata->cfg.return_probes;
 	size_t count = sites_group_count(tracer->sites);
 	int *links;
 
@@ -145,16 +156,8 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	tracer->links = links;
 	for (size_t i = first; i < count; i++) {
-		struct probes probes;
-		int program;
-
-		sites_group(tracer->sites, i, &probes);
-		/* Tail jumps go to the session program where there is one. */
-		probes.session &= session;
-		program = bpf_program__fd(probes.session ? skeleton->progs.probe_session
-							 : skeleton->progs.probe);
-		try(probes_attach(program, &probes, tracer->process->pid,
-				  &tracer->links[tracer->link_count]));
+		try(tracer_group_attach(tracer, i, tracer->process->pid,
+					&tracer->links[tracer->link_count]));
 		tracer->link_count++;
 	}
 	return NULL;
@@ -167,6 +170,9 @@ static struct error *attach(struct tracer *tracer)
 	tracer->exec_link = bpf_program__attach(tracer->skeleton->progs.process_exec);
 	if (!tracer->exec_link)
 		return error_create_errno(ERROR_FAILED, errno, "cannot watch for exec");
+	tracer->fork_link = bpf_program__attach(tracer->skeleton->progs.process_fork);
+	if (!tracer->fork_link)
+		return error_create_errno(ERROR_FAILED, errno, "cannot watch for fork");
 	return NULL;
 }
 
@@ -287,7 +293,8 @@ void tracer_detach(struct tracer *tracer)
 	tracer_faults_close(tracer);
 	tracer_large_detach(tracer);
 	bpf_link__destroy(tracer->exec_link);
-	tracer->exec_link = NULL;
+	bpf_link__destroy(tracer->fork_link);
+	tracer->exec_link = tracer->fork_link = NULL;
 }
 
 void tracer_destroy(struct tracer *tracer)

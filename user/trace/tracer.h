@@ -97,6 +97,12 @@ struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint3
 /* Bytes that debug hooks add to a request. */
 uint32_t tracer_hook_extra(const struct tracer *tracer);
 
+/*
+ * A forked child inherits its parent's breakpoints, which the kernel then asks nobody about: each costs it a trap. Takes
+ * them out of children that were forked since the last time. Cheap if there were none; at most a hundredth of a processor.
+ */
+struct error *tracer_children_release(struct tracer *tracer);
+
 /* Notices allocator hooks that were put in since; fails if they are not understood. Cheap. */
 struct error *tracer_hooks(struct tracer *tracer);
 

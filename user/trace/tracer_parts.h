@@ -38,7 +38,9 @@ struct tracer {
 	size_t fault_count;
 	int *large_links; /* of the probes that see large blocks all the time */
 	size_t large_count;
-	struct bpf_link *exec_link;
+	struct bpf_link *exec_link, *fork_link;
+	uint64_t forks;         /* that children were released of */
+	uint64_t released_next; /* monotonic: not before that again */
 	/* Where frees are not probed; else NULL. */
 	struct reaper *reaper;
 	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
@@ -51,6 +53,11 @@ struct tracer {
 
 /* How large the maps are to be, of programs that are not loaded yet, and what CONFIG says of that. */
 struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *config);
+
+/* Attaches what traces all, of one file: GROUP of its sites, in process PID. */
+struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid, int *ret);
+/* The same of what sees large blocks; RET is -1 where the group has no such site. */
+struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid, int *ret);
 
 /* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
 int tracer_slab_open(const struct tracer *tracer, uint32_t index);

@@ -195,7 +195,7 @@ void tracer_faults_close(struct tracer *tracer)
 	tracer->fault_count = 0;
 }
 
-static struct error *group_attach(struct tracer *tracer, size_t index)
+struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid, int *ret)
 {
 	const struct tmbpf_bpf *skeleton = tracer->skeleton;
 	uint32_t room = sites_count(tracer->sites);
@@ -206,15 +206,14 @@ static struct error *group_attach(struct tracer *tracer, size_t index)
 	if (!offsets || !cookies)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	sites_group_raw(tracer->sites, index, offsets, cookies, &probes);
-	if (!probes.count)
+	if (!probes.count) {
+		*ret = -1;
 		return NULL;
+	}
 	probes.session &= skeleton->rodata->cfg.large_returns;
-	try(probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_large_session
-							 : skeleton->progs.probe_large),
-			  &probes, tracer->process->pid,
-			  &tracer->large_links[tracer->large_count]));
-	tracer->large_count++;
-	return NULL;
+	return probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_large_session
+							    : skeleton->progs.probe_large),
+			     &probes, pid, ret);
 }
 
 struct error *tracer_large_attach(struct tracer *tracer)
@@ -227,12 +226,14 @@ struct error *tracer_large_attach(struct tracer *tracer)
 	if (!tracer->large_links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	for (size_t i = 0; i < count; i++) {
-		struct error *error = group_attach(tracer, i);
+		struct error *error = tracer_large_group_attach(
+			tracer, i, tracer->process->pid, &tracer->large_links[tracer->large_count]);
 
-		if (!error)
-			continue;
-		tracer_large_detach(tracer);
-		return error;
+		if (error) {
+			tracer_large_detach(tracer);
+			return error;
+		}
+		tracer->large_count += tracer->large_links[tracer->large_count] >= 0;
 	}
 	return sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns));
 }

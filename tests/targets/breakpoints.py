@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Counts the bytes of a process's code that are not its files': breakpoints.
+
+    breakpoints.py PID
+"""
+import sys
+
+
+def changed(pid):
+    count = 0
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb") as memory:
+        for line in maps:
+            fields = line.split(None, 5)
+            if "x" not in fields[1] or len(fields) < 6 or not fields[5].startswith("/"):
+                continue
+            begin, end = (int(word, 16) for word in fields[0].split("-"))
+            memory.seek(begin)
+            with open("/proc/%d/root%s" % (pid, fields[5].rstrip("\n")), "rb") as file:
+                file.seek(int(fields[2], 16))
+                count += sum(ours != theirs for ours, theirs in zip(memory.read(end - begin), file.read(end - begin)))
+    return count
+
+
+if __name__ == "__main__":
+    print(changed(int(sys.argv[1])))

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "trace/sites.h"
+#include "trace/tracer_parts.h"
+
+/* The part of a processor that may go into it. */
+#define RELEASE_SHARE 0.01
+
+/*
+ * When a link goes, the kernel takes its breakpoints out of every process that has them and that no other link wants them
+ * in (kernel/events/uprobes.c, register_for_each_vma: filter_chain, remove_breakpoint; 6.6 to 6.18). So one that is for a
+ * process without the file, us, clears who inherited them, and leaves them in the target.
+ */
+static struct error *release(struct tracer *tracer)
+{
+	size_t count = sites_group_count(tracer->sites);
+
+	for (size_t i = 0; i < count; i++) {
+		int link = -1;
+
+		if (tracer->link_count) {
+			try(tracer_group_attach(tracer, i, getpid(), &link));
+			close(link);
+		}
+		if (tracer->large_count) {
+			try(tracer_large_group_attach(tracer, i, getpid(), &link));
+			if (link >= 0)
+				close(link);
+		}
+	}
+	return NULL;
+}
+
+struct error *tracer_children_release(struct tracer *tracer)
+{
+	uint64_t forks = __atomic_load_n(&tracer->skeleton->bss->state.forks, __ATOMIC_SEQ_CST);
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	struct error *error;
+
+	if (forks == tracer->forks || now < tracer->released_next)
+		return NULL;
+	error = release(tracer);
+	tracer->forks = forks;
+	tracer->released_next = now + (uint64_t)(clock_since(CLOCK_MONOTONIC, now) *
+						 (double)NSEC_PER_SEC / RELEASE_SHARE);
+	return error;
+}
