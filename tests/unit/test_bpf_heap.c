@@ -373,6 +373,7 @@ static void test_no_pool(void **context)
 	static const struct {
 		uint32_t offset, value;
 	} changes[] = {{36, 32}, {36, 0xffff}, {36, 6}, {44, 0}, {0, 0}, {0, 4000}};
+	struct pool_header header;
 	uint64_t block, pool;
 	uint32_t bytes;
 
@@ -381,22 +382,22 @@ static void test_no_pool(void **context)
 	block = pymalloc_malloc(&heap_model, 96);
 	block = pymalloc_malloc(&heap_model, 96);
 	pool = block & -(uint64_t)cfg.pool_size;
-	assert_true(pool_class(block, &bytes));
+	assert_true(pool_class(&header, block, &bytes));
 	assert_int_equal(bytes, 96);
-	assert_false(pool_class(block + 16, &bytes));
-	assert_false(pool_class(pool, &bytes));
-	assert_false(pool_class(pool + 32, &bytes));
-	assert_false(pool_class(pool + cfg.pool_size - 16, &bytes));
+	assert_false(pool_class(&header, block + 16, &bytes));
+	assert_false(pool_class(&header, pool, &bytes));
+	assert_false(pool_class(&header, pool + 32, &bytes));
+	assert_false(pool_class(&header, pool + cfg.pool_size - 16, &bytes));
 	for (size_t i = 0; i < array_size(changes); i++) {
 		uint32_t before = memory_u32(pool + changes[i].offset);
 
 		memory_put_u32(pool + changes[i].offset, changes[i].value);
-		assert_false(pool_class(block, &bytes));
+		assert_false(pool_class(&header, block, &bytes));
 		memory_put_u32(pool + changes[i].offset, before);
 	}
-	assert_true(pool_class(block, &bytes));
+	assert_true(pool_class(&header, block, &bytes));
 	cfg.heap_kind = TMBPF_HEAP_NONE;
-	assert_false(pool_class(block, &bytes));
+	assert_false(pool_class(&header, block, &bytes));
 }
 
 /* PYTHONMALLOC=debug: pymalloc is asked for more than the caller was. */

@@ -403,14 +403,25 @@ static void test_code_without_a_place_ends(void **context)
 	assert_int_equal(known, 0);
 }
 
-static void test_no_task_storage(void **context)
+static void captures_set(uint32_t busy)
+{
+	for (uint32_t i = 0; i < CAPTURES; i++) {
+		struct capture *capture = bpf_map_lookup_elem(&captures, &i);
+
+		assert_non_null(capture);
+		capture->busy = busy;
+	}
+}
+
+/* All room to copy code objects out is taken by others. */
+static void test_no_room_to_capture(void **context)
 {
 	(void)context;
 	world(NULL);
-	emulation.no_storage = &captures;
+	captures_set(1);
 	assert_int_equal(stack_two(a, 10, b), TMBPF_STACK_LOST);
 	host_lost(TMBPF_LOSS_THREAD_STORAGE, 1);
-	emulation.no_storage = NULL;
+	captures_set(0);
 	assert_int_equal(stack_two(a, 10, b), TMBPF_STACK_FIRST);
 }
 
@@ -465,7 +476,7 @@ int main(void)
 		cmocka_unit_test(test_end_while_ring_is_full),
 		cmocka_unit_test(test_code_table_full),
 		cmocka_unit_test(test_code_without_a_place_ends),
-		cmocka_unit_test(test_no_task_storage),
+		cmocka_unit_test(test_no_room_to_capture),
 		cmocka_unit_test(test_wakeups),
 		cmocka_unit_test(test_retired),
 	};

@@ -117,7 +117,7 @@ static void settle(void)
 		struct heap heap = {0};
 
 		assert_true(heap_of(fake_tstate, &heap));
-		refill_settle(&heap);
+		refill_settle(host_thread(), &heap);
 	} else {
 		hit(AT_FREE, 0, 0);
 	}
