@@ -24,10 +24,6 @@
 #include "trace/samples.h"
 #include "trace/tracebacks.h"
 
-/* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
-#define WINDOWS_MAX 256
-/* Survivors of one window that are followed; of more, a random sample stands for all. */
-#define SURVIVORS_MAX 2048
 /* Tracebacks that are not worth a sweep. */
 #define TRACEBACKS_LEAST 8192
 /* Births that are looked for after a window, likewise. */
@@ -112,6 +108,7 @@ static void burst_forget(struct burst *burst)
 		samples_clear(burst->samples);
 	tracebacks_clear(&burst->tracebacks);
 	burst->window_count = burst->followed_count = burst->tracebacks_most = 0;
+	burst->survivors_most = BURST_SURVIVORS_MAX;
 	burst_estimates_forget(burst);
 }
 
@@ -257,16 +254,12 @@ static size_t births_sample(struct burst *burst, const struct tmbpf_birth **birt
 	return count < most ? count : most;
 }
 
-/* Adds the survivors of LIST, COUNT blocks that were looked at, as the last window's. */
+/* Adds MOST of the ALIVE survivors of LIST, COUNT blocks that were looked at, as the last window's. */
 static struct error *survivors_add(struct burst *burst, const struct followed *list, size_t count,
-				   double *scale)
+				   size_t alive, size_t most, double *scale)
 {
-	size_t alive = 0, left, most;
+	size_t left = alive;
 
-	for (size_t i = 0; i < count; i++)
-		alive += list[i].died == ESTIMATE_ALIVE;
-	left = alive;
-	most = alive < SURVIVORS_MAX ? alive : SURVIVORS_MAX;
 	if (most)
 		*scale *= (double)alive / (double)most;
 	try(array_reserve(&burst->followed, &burst->followed_capacity, burst->followed_count, most,
@@ -385,33 +378,6 @@ static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
 	return NULL;
 }
 
-/* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
-static void windows_thin(struct burst *burst)
-{
-	uint32_t odd = random_share(&burst->random) < 0.5;
-	size_t kept = 0, windows = burst->window_count / 2;
-
-	for (size_t i = 0; i < windows; i++) {
-		struct window *window = &burst->windows[2 * i + odd];
-		uint64_t from = burst->windows[2 * i].window.from;
-		uint64_t to = burst->windows[2 * i + 1].window.to;
-
-		burst->windows[i] = *window;
-		burst->windows[i].window.from = from;
-		burst->windows[i].window.to = to;
-	}
-	burst->window_count = windows;
-	for (size_t i = 0; i < burst->followed_count; i++) {
-		struct followed block = burst->followed[i];
-
-		if (block.window % 2 != odd || block.window / 2 >= windows)
-			continue;
-		block.window /= 2;
-		burst->followed[kept++] = block;
-	}
-	burst->followed_count = kept;
-}
-
 static void sleep_seconds(double seconds)
 {
 	struct timespec time = {.tv_sec = (time_t)seconds,
@@ -465,7 +431,7 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 static struct error *window_keep(struct burst *burst, struct window *window,
 				 const struct harvest *harvest)
 {
-	size_t followed;
+	size_t followed, most, alive = 0;
 	struct error *error;
 
 	window->window.from = burst->from;
@@ -474,8 +440,11 @@ static struct error *window_keep(struct burst *burst, struct window *window,
 		window->window.to = window->window.end;
 	try(burst_look(burst));
 	reborn_mark(burst, harvest->order, harvest->count, window->window.start);
+	for (size_t i = 0; i < harvest->listed; i++)
+		alive += harvest->list[i].died == ESTIMATE_ALIVE;
+	most = burst_survivors_room(burst, alive);
 	followed = burst->followed_count;
-	error = survivors_add(burst, harvest->list, harvest->listed, &window->scale);
+	error = survivors_add(burst, harvest->list, harvest->listed, alive, most, &window->scale);
 	if (error) { /* then it saw nothing at all */
 		burst->followed_count = followed;
 		return error;
@@ -494,8 +463,8 @@ static struct error *window_take(struct burst *burst)
 	uint64_t until;
 
 	burst_charge(burst);
-	if (burst->window_count == WINDOWS_MAX)
-		windows_thin(burst);
+	if (burst->window_count == BURST_WINDOWS_MAX)
+		burst_windows_thin(burst);
 	try(array_reserve(&burst->windows, &burst->window_capacity, burst->window_count, 1,
 			  sizeof(*burst->windows)));
 	burst->drain(burst->drain_context);

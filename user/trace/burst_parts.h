@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What burst.c, which opens windows, and burst_estimate.c, which tells what they show, share. */
+/*
+ * What burst.c, which opens windows, burst_thin.c, which limits what is kept of them, and burst_estimate.c, which tells what
+ * they show, share.
+ */
 #ifndef TMBPF_TRACE_BURST_PARTS_H
 #define TMBPF_TRACE_BURST_PARTS_H
 
@@ -12,6 +15,13 @@
 #include "trace/tracebacks.h"
 
 struct classes;
+
+/* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
+#define BURST_WINDOWS_MAX 256
+/* Survivors of one window that are followed; of more, a random sample stands for all. */
+#define BURST_SURVIVORS_MAX 2048
+/* Of all windows together: all are looked at after each window. Enough for 256 of each. */
+#define BURST_FOLLOWED_MAX 65536
 
 struct window {
 	struct estimate_window window;
@@ -36,6 +46,7 @@ struct burst {
 	size_t window_count, window_capacity;
 	struct followed *followed; /* by window */
 	size_t followed_count, followed_capacity;
+	size_t survivors_most; /* of one window, as long as all windows' fit */
 	struct tracebacks tracebacks;
 	size_t tracebacks_most; /* when there are more, those that nothing refers to go */
 	struct samples *samples;
@@ -48,6 +59,14 @@ struct burst {
 	uint64_t looked;    /* when those that are followed were looked at last */
 	struct burst_counters counters;
 };
+
+/* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
+void burst_windows_thin(struct burst *burst);
+/*
+ * Makes room for the survivors of one more window, ALIVE of them; how many of them are to be followed. As long as that does
+ * not fit, half as many are followed of a window: of those that have more a random sample of so many stays, for them all.
+ */
+size_t burst_survivors_room(struct burst *burst, size_t alive);
 
 /* Looks whether what is followed is still there. */
 struct error *burst_look(struct burst *burst);
