@@ -44,7 +44,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const char doc[] =
 	"Shows what is traced: since when, how much is held now and at most, what tracing itself takes, and what it did not "
-	"see. Without -p a line for each session whose process runs; with it also the last totals of one that has ended.\v"
+	"see. Without -p a line for each session; the last totals of the newest 32 whose process has ended are kept until `tmbpf stop` forgets them.\v"
 	"Sizes are bytes in JSON. `current` and `peak` are tracemalloc.get_traced_memory()'s; `blocks` counts live blocks; "
 	"`coverage` is the share of allocations that the probes see, null where it cannot be measured.\n"
 	"\n"

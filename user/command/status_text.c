@@ -107,6 +107,7 @@ static void samples_print(json_object *status, FILE *out)
 void status_print_cost(json_object *status, FILE *out)
 {
 	json_object *cost, *stopped = NULL;
+	uint64_t windows = status_number(status, "windows");
 	double spent, tracer, share;
 
 	if (!json_object_object_get_ex(status, "cost", &cost))
@@ -116,11 +117,11 @@ void status_print_cost(json_object *status, FILE *out)
 	tracer = status_real(cost, "tracer", 0);
 	share = 100 * status_real(cost, "share", 0);
 	fprintf(out,
-		"cost      %.2f %% of the time, budget %.0f %%: %.2f %% in the process, %.2f %% the tracer's (%s confidence: %llu windows, %llu hits)\n",
+		"cost      %.2f %% of the time, budget %.0f %%: %.2f %% in the process, %.2f %% the tracer's (%s confidence: %llu window%s, %llu hits)\n",
 		share, 100 * status_real(cost, "budget", 0),
 		spent > 0 ? share * spent / (spent + tracer) : 0,
 		tracer > 0 ? share * tracer / (spent + tracer) : 0, status_text(cost, "confidence"),
-		(unsigned long long)status_number(status, "windows"),
+		(unsigned long long)windows, windows == 1 ? "" : "s",
 		(unsigned long long)status_number(cost, "hits"));
 	if (status_real(status, "slowdown", 1) > 1)
 		fprintf(out,
@@ -149,12 +150,12 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 		{"growth", true}, {"held", true}, {"windows", true}, {"line", false}};
 	cleanup(table_cleanup) struct table *table = NULL;
 	json_object *rows, *grows;
-	size_t others = 0;
+	size_t shown = 0;
 
 	if (!json_object_object_get_ex(status, "growth", &rows))
 		return NULL;
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < json_object_array_length(rows) && i < limit; i++) {
+	for (size_t i = 0; i < json_object_array_length(rows) && shown < limit; i++) {
 		json_object *row = json_object_array_get_idx(rows, i);
 		cleanup_free char *growth = estimate_text(row, "size", "size_error");
 		cleanup_free char *held = estimate_text(row, "held", "held_error");
@@ -164,10 +165,8 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 		char windows[24];
 
 		if (!json_object_object_get_ex(row, "grows", &grows) ||
-		    !json_object_get_boolean(grows)) {
-			others++;
+		    !json_object_get_boolean(grows))
 			continue;
-		}
 		snprintf(windows, sizeof(windows), "%llu",
 			 (unsigned long long)status_number(row, "windows"));
 		if (asprintf(&place, "%s:%llu %s", name ? name : "",
@@ -176,8 +175,9 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 			place = NULL;
 		try(table_row(table, (const char *const[]){growth ? growth : "", held ? held : "",
 							   windows, place ? place : ""}));
+		shown++;
 	}
-	if (others < json_object_array_length(rows))
+	if (shown)
 		table_print(table, out, terminal_has_colour(out));
 	else
 		fprintf(out, "nothing is known to grow\n");
@@ -264,6 +264,7 @@ static struct error *estimate_print(json_object *status, FILE *out)
 struct error *status_print(json_object *status, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(status, "command_line"));
+	uint64_t frees = status_number(status, "unknown_frees");
 	json_object *unknown = NULL;
 	char one[TEXT_NUMBER_MAX];
 
@@ -287,8 +288,8 @@ struct error *status_print(json_object *status, FILE *out)
 		(unsigned long long)status_number(status, "allocations"),
 		(unsigned long long)status_number(status, "frees"));
 	if (!json_object_object_get_ex(status, "unknown_frees", &unknown) || unknown)
-		fprintf(out, ", %llu frees of blocks from before",
-			(unsigned long long)status_number(status, "unknown_frees"));
+		fprintf(out, ", %llu free%s of blocks from before", (unsigned long long)frees,
+			frees == 1 ? "" : "s");
 	fputc('\n', out);
 	status_print_losses(status, out);
 	state_print(status, out);
@@ -300,7 +301,7 @@ void status_print_line(json_object *status, FILE *out)
 	cleanup_free char *command = text_display(status_text(status, "command_line"));
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
 
-	fprintf(out, "%-8llu %-6s %10s now %10s peak  %6.0f s  %.60s\n",
+	fprintf(out, "%-8llu %-17s %10s now %12s peak %6.0f s  %.60s\n",
 		(unsigned long long)status_number(status, "pid"),
 		strcmp(status_text(status, "state"), "running") ? "ended"
 								: status_text(status, "mode"),
