@@ -15,9 +15,13 @@ load session
 	[[ $output == *coverage* ]]
 	run -0 tmbpf stop -p "$TARGET_PID"
 	run -3 --separate-stderr tmbpf status -p "$TARGET_PID"
-	[[ -n $stderr ]]
+	[[ $stderr == *"not traced"*"begins a session"* ]]
 	run -3 --separate-stderr tmbpf stop -p "$TARGET_PID"
 	target_alive
+	stop_targets
+	# Where there is no process, no session can begin.
+	run -3 --separate-stderr tmbpf status -p "$TARGET_PID"
+	[[ $stderr == "tmbpf: no process $TARGET_PID" ]]
 }
 
 @test "status --json has what programs need" {
@@ -73,6 +77,8 @@ load session
 	[[ ! -e - ]]
 	run -2 --separate-stderr tmbpf run --exact -o - -- /usr/bin/python3 -c 'print("it ran")'
 	[[ $stderr == *"-o -"* && -z $output && ! -e - ]]
+	run -1 --separate-stderr tmbpf run -- ./missing
+	[[ $stderr == "tmbpf: cannot execute ./missing: No such file or directory" ]]
 	run -2 script -qec "'$TMBPF' snapshot -p $TARGET_PID -o -" /dev/null 3>&-
 	[[ $output == *"standard output is a terminal"* ]]
 }

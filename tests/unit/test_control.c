@@ -16,7 +16,7 @@
 #include "support.h"
 #include "trace/control.h"
 
-#define PID         4711
+#define PID         ((int)getpid())
 #define PAYLOAD_MAX (3u << 20)
 
 static char *folder;
@@ -83,7 +83,7 @@ static void test_path(void **context)
 	cleanup_free char *path = control_path(PID, "pb.gz"), *expected = NULL;
 
 	(void)context;
-	assert_true(asprintf(&expected, "%s/4711.pb.gz", folder) > 0);
+	assert_true(asprintf(&expected, "%s/%d.pb.gz", folder, PID) > 0);
 	assert_string_equal(path, expected);
 }
 

@@ -17,6 +17,7 @@
 #include "view/difference.h"
 #include "view/python_text.h"
 #include <errno.h>
+#include <string.h>
 
 /* Places that --fail-over names. */
 #define GROWTH_LIMIT 10
@@ -118,11 +119,17 @@ static void arguments_deinit(struct arguments *arguments)
 
 static struct error *arguments_check(struct arguments *arguments)
 {
+	size_t from_stdin = 0;
+
 	try(group_options_check(&arguments->group));
 	try(filter_options_check(&arguments->filter));
 	if (arguments->group.format_kind == GROUP_FORMAT_PYTHON && arguments->file_count > 2)
 		return error_create(ERROR_USAGE, "--format python takes two snapshots: tracemalloc "
 						 "compares no more");
+	for (size_t i = 0; i < arguments->file_count; i++)
+		from_stdin += !strcmp(arguments->files[i], "-");
+	if (from_stdin > 1)
+		return error_create(ERROR_USAGE, "only one of the files can be -, standard input");
 	if (arguments->fail_over)
 		try(option_size("--fail-over", arguments->fail_over, &arguments->budget));
 	return NULL;

@@ -28,8 +28,8 @@ static const struct argp_option options[] = {
 	{"  folded", 0, NULL, OPTION_DOC | OPTION_NO_USAGE,
 	 "a line for each stack, \"root;caller;leaf BYTES\", as flame graph tools read it", 0},
 	{"  speedscope", 0, NULL, OPTION_DOC | OPTION_NO_USAGE, "for speedscope", 0},
-	{"  tracemalloc", 0, NULL, OPTION_DOC | OPTION_NO_USAGE,
-	 "for tracemalloc.Snapshot.load() of the same Python", 0},
+	{"  tracemalloc", 0, NULL, OPTION_DOC | OPTION_NO_USAGE, "for tracemalloc.Snapshot.load()",
+	 0},
 	{"  json", 0, NULL, OPTION_DOC | OPTION_NO_USAGE, "every trace, for programs", 0},
 	{"  pprof", 0, NULL, OPTION_DOC | OPTION_NO_USAGE,
 	 "a snapshot file again, as `tmbpf snapshot` writes it: for `go tool pprof`", 0},
@@ -148,6 +148,8 @@ static struct error *format_choose(const struct arguments *arguments, const stru
 		return error_create(ERROR_USAGE,
 				    "--python goes with --format tracemalloc, not with %s",
 				    format->name);
+	if (arguments->base && !strcmp(arguments->base, "-") && !strcmp(arguments->file, "-"))
+		return error_create(ERROR_USAGE, "only one of the files can be -, standard input");
 	*ret = format;
 	return NULL;
 }

@@ -28,7 +28,8 @@ static const char usage_head[] =
 
 static const char usage_tail[] =
 	"\n"
-	"`tmbpf COMMAND --help` explains a command, with an example. --version tells the version.\n"
+	"`tmbpf COMMAND --help` explains a command, with an example; `tmbpf -p PID --help` the options of watching.\n"
+	"--version tells the version.\n"
 	"\n" COMMAND_EXIT_STATUSES "\n";
 
 static void usage_print(FILE *file)
@@ -72,8 +73,8 @@ static struct error *privileges_check(const struct command *command)
 					 "%s needs privileges: to load BPF programs and to read "
 					 "another process",
 					 command->name),
-			    "run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
-			    "CAP_DAC_READ_SEARCH");
+			    "Run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
+			    "CAP_DAC_READ_SEARCH.");
 }
 
 static bool help_wanted(int argc, char **argv)
@@ -118,7 +119,7 @@ static struct error *tmbpf_run(int argc, char **argv)
 	command = command_find(argv[1]);
 	if (!command)
 		return error_advise(error_create(ERROR_USAGE, "%s: no such command", argv[1]),
-				    "`tmbpf --help` lists them");
+				    "`tmbpf --help` lists them.");
 	if (asprintf(&name, "tmbpf %s", command->name) < 0) {
 		name = NULL;
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot run %s", command->name);

@@ -94,7 +94,7 @@ struct reading {
 
 static struct error *bad(const struct reading *reading, const char *what)
 {
-	return error_create(ERROR_FAILED, "%s: no census: %s", reading->path, what);
+	return error_create(ERROR_FAILED, "%s is no census: %s", reading->path, what);
 }
 
 static struct error *member(const struct reading *reading, json_object *object, const char *key,
@@ -274,7 +274,7 @@ static struct error *text_read(const char *path, char **ret, size_t *ret_size)
 
 		size += got;
 		if (size > FILE_MAX)
-			return error_create(ERROR_FAILED, "%s: no census: more than %u MiB", path,
+			return error_create(ERROR_FAILED, "%s is no census: more than %u MiB", path,
 					    FILE_MAX >> 20);
 		if (size < capacity)
 			continue;
@@ -315,7 +315,7 @@ struct error *census_json_read(const char *path, struct census **ret)
 	if (status == json_tokener_success)
 		error = census_read(&reading, root);
 	else
-		error = error_create(ERROR_FAILED, "%s: no census: no JSON at byte %zu: %s", path,
+		error = error_create(ERROR_FAILED, "%s is no census: no JSON at byte %zu: %s", path,
 				     json_tokener_get_parse_end(tokener),
 				     status == json_tokener_continue
 					     ? "it ends too early"
@@ -323,7 +323,8 @@ struct error *census_json_read(const char *path, struct census **ret)
 	json_object_put(root);
 	json_tokener_free(tokener);
 	if (error)
-		return error;
+		return error_advise(error,
+				    "A census is a file that `tmbpf heap --json -o FILE` wrote.");
 	*ret = take(census);
 	return NULL;
 }

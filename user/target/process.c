@@ -33,7 +33,10 @@ static struct error *process_denied(pid_t pid, int number, const char *what)
 	struct error *error =
 		error_create_errno(ERROR_FAILED, number, "process %d: cannot %s", (int)pid, what);
 
-	return error_advise(error, "Run tmbpf as root, or with CAP_SYS_PTRACE.");
+	return error_advise(
+		error,
+		"Run tmbpf as root, or with CAP_SYS_PTRACE. Root may lack it in a container, or for a process "
+		"that a security module protects.");
 }
 
 struct error *process_failed(pid_t pid, int number, const char *what)

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -327,6 +328,8 @@ static struct error *session_connect(pid_t pid, int *ret)
 		if (number != ENOENT && number != ECONNREFUSED)
 			return error_create_errno(ERROR_FAILED, number,
 						  "cannot reach the session of process %d", pid);
+		if (kill(pid, 0) && errno == ESRCH)
+			return error_create(ERROR_NOTHING, "no process %d", pid);
 		return error_advise(error_create(ERROR_NOTHING, "process %d is not traced", pid),
 				    "`tmbpf start -p %d` begins a session.", pid);
 	}

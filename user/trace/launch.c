@@ -23,6 +23,7 @@ struct launch {
 	pid_t pid;
 	int go;      /* the child waits until this is closed */
 	int failure; /* what it says if it cannot execute */
+	char *name;  /* of the command */
 	struct launch_bpf *skeleton;
 	struct bpf_link *exec_link;
 	int entry_link; /* -1: none */
@@ -95,7 +96,9 @@ struct error *launch_create(char **argv, struct launch **ret)
 	if (!launch)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot start %s", argv[0]);
 	launch->go = launch->failure = launch->entry_link = -1;
-	error = child_fork(launch, argv);
+	launch->name = strdup(argv[0]);
+	error = launch->name ? child_fork(launch, argv)
+			     : error_create_errno(ERROR_FAILED, ENOMEM, "cannot start %s", argv[0]);
 	if (!error)
 		error = programs_load(launch);
 	if (error) {
@@ -126,6 +129,7 @@ void launch_destroy(struct launch *launch)
 		close(launch->failure);
 	if (launch->held)
 		kill(launch->pid, SIGCONT);
+	free(launch->name);
 	free(launch);
 }
 
@@ -199,7 +203,7 @@ static struct error *child_wait(struct launch *launch, bool *ret, int *ret_statu
 	*ret = WIFSTOPPED(*ret_status);
 	launch->held = *ret;
 	if (!*ret && read(launch->failure, &number, sizeof(number)) == sizeof(number))
-		return error_create_errno(ERROR_FAILED, number, "cannot execute the command");
+		return error_create_errno(ERROR_FAILED, number, "cannot execute %s", launch->name);
 	return NULL;
 }
 
