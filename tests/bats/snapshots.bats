@@ -143,7 +143,7 @@ size_diff    change    size  count_diff  count  place
 
 1 unchanged" ]]
 	run -0 tmbpf diff old.pickle new.pickle --growth --limit 1
-	[[ $output == *"+5000 B"*"1 more not shown: +500 B in +5 blocks; --limit says how many are"* ]]
+	[[ $output == *"+5000 B"*"1 more not shown: +500 B in +5 blocks; --limit 0 shows all"* ]]
 	[[ $output != *gone* ]]
 	run -0 tmbpf diff new.pickle old.pickle --growth --include '*a.py'
 	[[ $output == *$'\nnothing grew' ]]
@@ -319,7 +319,7 @@ tmbpf: what is held grew by 3500 B, the budget is 3499 B" ]]
   File "/srv/b.py", line 2
   File "/srv/a.py", line 1
 
-1 more not shown: 5 B in 1 block; --limit says how many are' ]]
+1 more not shown: 5 B in 1 block; --limit 0 shows all' ]]
 }
 
 # source_shown FILE [OPTION...]: whether stats shows the line "secret = 1"
@@ -507,6 +507,8 @@ control_group()
 @test "wrong usage ends with 2" {
 	fails_with 2 "OLD and NEW are missing" tmbpf diff
 	fails_with 2 "NEW is missing" tmbpf diff old.pickle
+	fails_with 2 "only one of the files" tmbpf diff - old.pickle -
+	fails_with 2 "only one of the files" tmbpf export - --format html --diff-base -
 	fails_with 2 'not "line"' tmbpf diff old.pickle new.pickle -g line
 	fails_with 2 'not "xml"' tmbpf diff old.pickle new.pickle --format xml
 	fails_with 2 "does not go with" tmbpf diff old.pickle new.pickle --cumulative -g traceback

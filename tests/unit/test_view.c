@@ -167,12 +167,12 @@ static void test_groups(void **state)
 		   "                                     put(\"\\x1b\")\n"
 		   "  1000 B   1.5 %      4     250 B  /srv/app.py:12 Cache.put\n"
 		   "\n"
-		   "1 more not shown: 9 B in 2 blocks; --limit says how many are\n");
+		   "1 more not shown: 9 B in 2 blocks; --limit 0 shows all\n");
 	groups_are(snapshot, GROUP_BY_FUNCTION, 1,
 		   "    size   share  count   average  place\n"
 		   "64.0 KiB  98.5 %      1  64.0 KiB  handle (/srv/app.py:33)\n"
 		   "\n"
-		   "2 more not shown: 1009 B in 6 blocks; --limit says how many are\n");
+		   "2 more not shown: 1009 B in 6 blocks; --limit 0 shows all\n");
 	groups_are(snapshot, GROUP_BY_FILENAME, SIZE_MAX,
 		   "    size    share  count   average  place\n"
 		   "65.0 KiB  100.0 %      5  13.0 KiB  /srv/app.py\n"
@@ -184,7 +184,7 @@ static void test_groups(void **state)
 		   "  File \"/srv/app.py\", line 40, in handle\n"
 		   "    put(\"\\x1b\")\n"
 		   "\n"
-		   "3 more not shown: 1009 B in 6 blocks; --limit says how many are\n");
+		   "3 more not shown: 1009 B in 6 blocks; --limit 0 shows all\n");
 }
 
 static void test_python(void **state)
@@ -300,7 +300,7 @@ static void test_difference(void **state)
 	page_close(&page, "size_diff    change      size  count_diff  count  place\n"
 			  "+20.0 KiB  +100.0 %  40.0 KiB       +2048   4096  /srv/app.py:40\n"
 			  "\n"
-			  "1 more not shown: -1000 B in -100 blocks; --limit says how many are\n"
+			  "1 more not shown: -1000 B in -100 blocks; --limit 0 shows all\n"
 			  "1 unchanged\n");
 	page_open(&page);
 	support_ok(python_print_differences(compared->snapshot->tables, comparison, 9, page.file));
@@ -319,7 +319,7 @@ static void test_difference(void **state)
 	page_close(&page, "+20.0 KiB (+100.0 %): 20.0 KiB -> 40.0 KiB; count 4096 (+2048)\n"
 			  "  File \"/srv/app.py\", line 40\n"
 			  "\n"
-			  "1 more not shown: -1000 B in -100 blocks; --limit says how many are\n"
+			  "1 more not shown: -1000 B in -100 blocks; --limit 0 shows all\n"
 			  "1 unchanged\n");
 	comparison_destroy(comparison);
 	compared_free(compared, 2);

@@ -259,9 +259,25 @@ static struct error *python_print(const struct python *python, FILE *out)
 	return heap_print(&python->heap, out);
 }
 
-static uint32_t sum(const uint32_t *counts)
+/* How many instructions there are to probe, and of which kinds. */
+static void sites_text(const struct plan *plan, char *buffer, size_t size)
 {
-	return counts[0] + counts[1] + counts[2] + counts[3];
+	static const char *const kinds[] = {
+		[SITE_GUARD] = "guards",
+		[SITE_ENTRY] = "entries",
+		[SITE_RAW] = "raw calls and jumps",
+		[SITE_RESULT] = "results",
+		[SITE_REFILL] = "refill",
+		[SITE_REUSE] = "reuses of free objects",
+	};
+	size_t counts[array_size(kinds)] = {0}, used;
+
+	for (size_t i = 0; i < plan->site_count; i++)
+		counts[plan->sites[i].kind]++;
+	used = (size_t)snprintf(buffer, size, "%zu", plan->site_count);
+	for (size_t i = 0; i < array_size(kinds) && used < size; i++)
+		used += (size_t)snprintf(buffer + used, size - used, "%s %s %zu", i ? "," : ":",
+					 kinds[i], counts[i]);
 }
 
 static struct error *plan_summary_print(const struct findings *findings, bool sites, FILE *out)
@@ -279,12 +295,7 @@ static struct error *plan_summary_print(const struct findings *findings, bool si
 			try(line_print(out, i ? "" : "allocators", text));
 		}
 	}
-	snprintf(text, sizeof(text),
-		 "%zu: %" PRIu32 " guards, %" PRIu32 " entries, %" PRIu32
-		 " raw calls and jumps, %" PRIu32 " results",
-		 plan->site_count, sum(audit->guards[0]),
-		 sum(audit->entries[0]) + sum(audit->entries[1]),
-		 audit->raw_calls + audit->raw_tails, audit->results);
+	sites_text(plan, text, sizeof(text));
 	try(line_print(out, "sites", text));
 	snprintf(text, sizeof(text), "%" PRIu32 " of %" PRIu32 " callers of the refill function",
 		 audit->refill_attributed, audit->refill_callers);

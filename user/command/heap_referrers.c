@@ -85,11 +85,13 @@ static char *group_text(const struct printing *printing, const struct python_ref
 				  python_types_get(printing->found->types, group->type)->name);
 	else {
 		type = python_types_get(printing->found->types, group->type)->name;
-		length = asprintf(&text, "%s%s%s: %s%s%s%s%s", type, name ? " " : "",
+		length = asprintf(&text, "%s%s%s: %s%s%s%s", type, name ? " " : "",
 				  name && group->count == 1 ? name : "",
-				  field_name(printing, group, buffer), key ? " [\"" : "",
-				  key ? key : "", key ? "\"]" : "",
-				  key && one_of_many ? ", say" : "");
+				  field_name(printing, group, buffer),
+				  !key          ? ""
+				  : one_of_many ? ", e.g. [\""
+						: " [\"",
+				  key ? key : "", key ? "\"]" : "");
 	}
 	return length < 0 ? NULL : text;
 }
@@ -114,7 +116,7 @@ static struct error *referrers_print(const struct printing *printing, uint32_t n
 			more++;
 	}
 	if (more)
-		fprintf(file, "%*s%10" PRIu64 " more kinds; --limit says how many are shown\n",
+		fprintf(file, "%*s%10" PRIu64 " more kinds; --limit 0 shows all\n",
 			(int)(2 * level), "", more);
 	return NULL;
 }

@@ -71,7 +71,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Watches a process: the lines that hold most of what was allocated since tracing began, totals, and what is not seen. "
+	"Watches a process: the lines that grow (with --exact, those that hold most of what was allocated since tracing "
+	"began), totals, and what is not seen. "
 	"Uses the process's session if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal "
 	"it prints plain lines.\v"
 	"Example:\n"

@@ -238,7 +238,7 @@ static void print_rest(const struct census_rows *rows, bool compared, size_t sho
 		before += rows->rows[i].size_before;
 	}
 	if (count > 0)
-		fprintf(file, "\n%zu more not shown: %s; --limit says how many are\n", count,
+		fprintf(file, "\n%zu more not shown: %s; --limit 0 shows all\n", count,
 			compared ? text_size_diff((int64_t)(size - before), text)
 				 : text_size(size, text));
 	if (unchanged > 0)

@@ -302,7 +302,7 @@ static void print_left_out(const struct comparison *comparison, size_t range, FI
 		if (!comparison->cumulative)
 			fprintf(file, ": %s in %+" PRId64 " blocks",
 				text_size_diff(size_diff, number), count_diff);
-		fputs("; --limit says how many are\n", file);
+		fputs("; --limit 0 shows all\n", file);
 	}
 	if (unchanged > 0)
 		fprintf(file, "%s%zu unchanged\n", left > 0 ? "" : "\n", unchanged);

@@ -236,7 +236,7 @@ static void print_left_out(const struct statistics *statistics, size_t shown, FI
 	if (!statistics->cumulative)
 		fprintf(file, ": %s in %" PRIu64 " block%s", text_size(size, number), count,
 			count == 1 ? "" : "s");
-	fputs("; --limit says how many are\n", file);
+	fputs("; --limit 0 shows all\n", file);
 }
 
 struct error *report_print_groups(const struct snapshot *snapshot,
@@ -246,7 +246,9 @@ struct error *report_print_groups(const struct snapshot *snapshot,
 	size_t shown = statistics->count < limit ? statistics->count : limit;
 
 	if (statistics->count == 0) {
-		fputs("nothing is held\n", file);
+		fputs(snapshot_totals(snapshot).count ? "nothing that is held passes the filters\n"
+						      : "nothing is held\n",
+		      file);
 		return NULL;
 	}
 	if (statistics->group_by == GROUP_BY_TRACEBACK)
