@@ -233,3 +233,25 @@ seconds_taken()
 	tmbpf start -p "$TARGET_PID"
 	field_at_least .losses.untold_types 400
 }
+
+census_anew()
+{
+	tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz >/dev/null && jq -n -e "$(status_field .census_age) < 0.9" >/dev/null
+}
+
+@test "answers use a census again for as long as its cost asks for" {
+	cat >kinds.py <<-'END'
+		import os
+		kept = [type("Kind", (), {"__slots__": ()})() for _ in range(60000)]
+		os.write(1, b"READY\n")
+		os.read(0, 1)
+	END
+	start_target kinds.py
+	tmbpf start -p "$TARGET_PID"
+	# Each of these asks anew; the first one is not content with the census of the start.
+	tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz
+	sleep 1
+	tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz
+	jq -n -e "$(status_field .census_age) >= 1 and $(status_field .census_age) < $(status_field .seconds)"
+	wait_until census_anew
+}

@@ -46,6 +46,7 @@ struct python_types {
 	const struct python *python;
 	uint64_t type_type, unicode_type; /* PyType_Type, PyUnicode_Type */
 	const struct python_space *space;
+	bool unqualified;            /* see python_types_unqualified() */
 	struct known recent[RECENT]; /* by hash of the address: what was asked for last */
 	struct python_type *list;
 	size_t count, capacity;
@@ -74,6 +75,11 @@ struct error *python_types_create(const struct python *python, const struct pyth
 	}
 	*ret = types;
 	return NULL;
+}
+
+void python_types_unqualified(struct python_types *types)
+{
+	types->unqualified = true;
 }
 
 void python_types_destroy(struct python_types *types)
@@ -319,7 +325,8 @@ static struct error *type_read(const struct python_types *types, uint64_t addres
 	ret->has_inline_values = types->python->version >= 0x030d0000 &&
 				 (flags & FLAG_INLINE_VALUES);
 	ret->is_str = address == types->unicode_type;
-	if (!(flags & FLAG_HEAPTYPE))
+	ret->made = flags & FLAG_HEAPTYPE;
+	if (!ret->made || types->unqualified)
 		return NULL;
 	try(memory_read(memory, address, type, layout->type.qualname + 8));
 	return qualified_name(types, type, &ret->name);

@@ -26,6 +26,7 @@ struct python_type {
 	uint32_t itemsize;  /* bytes; 0: all instances are of one size */
 	uint64_t flags;     /* tp_flags */
 	bool is_str;
+	bool made; /* while the program runs (Py_TPFLAGS_HEAPTYPE): it may be called what another one is */
 	bool has_inline_values; /* 3.13 on: an instance's attributes follow it */
 };
 
@@ -34,6 +35,11 @@ struct python_types;
 /* SPACE is borrowed: no type lies in it, as each is larger than pymalloc's blocks. */
 struct error *python_types_create(const struct python *python, const struct python_space *space,
 				  struct python_types **ret);
+/*
+ * From now on types that class statements made are called what tp_name says, without their module: all else takes ten
+ * times as long to read.
+ */
+void python_types_unqualified(struct python_types *types);
 /* NULL is accepted. */
 void python_types_destroy(struct python_types *types);
 

@@ -164,6 +164,7 @@ struct error *burst_census(struct burst *burst, bool keep)
 	struct error *error = census_take(burst, keep);
 
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	burst->census_cost = (double)taken / 1e9;
 	if (keep)
 		burst->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
 				     (uint64_t)((double)taken / share);

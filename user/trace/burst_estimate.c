@@ -88,7 +88,20 @@ static bool process_gone(struct process *process)
 	return error != NULL;
 }
 
-/* Looks at what is followed and takes a census; or finds that the process has gone meanwhile. */
+/*
+ * The latest census is good for answers for as long as it takes until its cost is within the budget. The first one is
+ * not: nothing has grown until then.
+ */
+static bool census_good(const struct burst *burst)
+{
+	double taken = classes_time(burst->classes);
+
+	return taken * 1e9 > (double)burst->began &&
+	       (double)clock_now(CLOCK_MONOTONIC) / 1e9 - taken <
+		       burst->census_cost / burst->governor.budget;
+}
+
+/* Looks at what is followed and takes a census, if the latest one is not good any more; or finds that the process has gone meanwhile. */
 static struct error *all_look(struct burst *burst, bool *ret_gone)
 {
 	struct error *error;
@@ -97,7 +110,7 @@ static struct error *all_look(struct burst *burst, bool *ret_gone)
 	error = burst_look(burst);
 	if (!error && burst->samples)
 		error = samples_end(burst->samples);
-	if (!error)
+	if (!error && !census_good(burst))
 		error = burst_census(burst, false);
 	if (!error || !process_gone(burst->process))
 		return error;

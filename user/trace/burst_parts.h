@@ -54,6 +54,7 @@ struct burst {
 
 	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
 	uint64_t census_next;
+	double census_cost; /* the latest one's, CPU seconds */
 	struct estimate *estimates[BURST_BYS];
 	uint64_t estimated; /* when */
 	uint64_t looked;    /* when those that are followed were looked at last */

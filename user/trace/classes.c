@@ -95,6 +95,8 @@ static struct error *classes_init(struct classes *classes)
 	try(python_heaps_read_again(classes->python, &classes->heaps_word, &classes->heaps));
 	try(python_space_create(classes->python, &classes->heaps, &classes->space));
 	try(python_types_create(classes->python, classes->space, &classes->types));
+	/* Only of some that are not made are names wanted. */
+	python_types_unqualified(classes->types);
 	return python_pools_create(classes->python, &classes->pools);
 }
 
@@ -134,7 +136,7 @@ static bool type_constant(const struct python_type *type)
 {
 	static const char *const names[] = {"int", "float", "complex", "bytes", "str"};
 
-	for (size_t i = 0; i < array_size(names); i++)
+	for (size_t i = 0; !type->made && i < array_size(names); i++)
 		if (!strcmp(type->name, names[i]))
 			return true;
 	return false;
