@@ -129,6 +129,14 @@ struct {
 	__type(value, struct tmbpf_site);
 } sites SEC(".maps");
 
+/* Of sites, by their address in the process; used where the kernel gives no cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} addresses SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);

@@ -464,10 +464,19 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	return 0;
 }
 
-static __always_inline struct tmbpf_site *site_at(void *ctx)
+static __always_inline struct tmbpf_site *site_at(struct pt_regs *regs)
 {
-	__u32 index = bpf_get_attach_cookie(ctx);
+	__u64 address = instruction_pointer(regs);
+	__u32 *known, index;
 
+	if (cfg.by_address) {
+		known = bpf_map_lookup_elem(&addresses, &address);
+		if (!known)
+			return NULL;
+		index = *known;
+	} else {
+		index = bpf_get_attach_cookie(regs);
+	}
 	return bpf_map_lookup_elem(&sites, &index);
 }
 

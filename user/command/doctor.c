@@ -336,6 +336,7 @@ static void features_json(struct json *json, const struct findings *findings)
 	json_flag(json, kernel, "btf", findings->features.btf);
 	json_flag(json, kernel, "bpf", findings->features.bpf);
 	json_flag(json, kernel, "uprobe_multi", findings->features.uprobe_multi);
+	json_flag(json, kernel, "uprobe_events", findings->features.uprobe_events);
 	json_flag(json, kernel, "uprobe_session", findings->features.uprobe_session);
 	json_flag(json, kernel, "task_storage", findings->features.task_storage);
 }
@@ -461,7 +462,8 @@ static struct error *findings_print_json(const struct findings *findings, const 
 /* An error where something is missing without which no process can be traced. */
 static struct error *features_check(const struct kernel_features *features)
 {
-	if (features->btf && features->bpf && features->task_storage && features->uprobe_multi)
+	if (features->btf && features->bpf && features->task_storage &&
+	    (features->uprobe_multi || features->uprobe_events))
 		return NULL;
 	if (features->bpf_errno == EPERM || features->bpf_errno == EACCES)
 		return error_advise(error_create(ERROR_FAILED, "what this kernel allows cannot be "

@@ -5,7 +5,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "trace/events.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
 #define ATTACH_UPROBE_MULTI   48
@@ -67,13 +73,33 @@ static int64_t find_refused(int program, const struct probes *probes, pid_t pid)
 	return -1;
 }
 
-struct error *probes_attach(int program, const struct probes *probes, pid_t pid, int *ret)
+static struct error *attach_by_event(int program, const struct probes *probes, pid_t pid,
+				     struct probes_link *ret)
+{
+	struct probes_link link;
+
+	try(event_open(probes, pid, &link.fd, &link.event));
+	if (ioctl(link.fd, PERF_EVENT_IOC_SET_BPF, program) ||
+	    ioctl(link.fd, PERF_EVENT_IOC_ENABLE, 0)) {
+		int number = errno;
+
+		probes_detach(&link);
+		return error_create_errno(ERROR_FAILED, number,
+					  "cannot attach %u probes to process %d", probes->count,
+					  pid);
+	}
+	*ret = link;
+	return NULL;
+}
+
+static struct error *attach_by_link(int program, const struct probes *probes, pid_t pid,
+				    struct probes_link *ret)
 {
 	int fd = link_create(program, probes, 0, probes->count, pid);
 	int64_t refused;
 
 	if (fd >= 0) {
-		*ret = fd;
+		*ret = (struct probes_link){fd, -1};
 		return NULL;
 	}
 	if (fd == -ESRCH)
@@ -89,6 +115,37 @@ struct error *probes_attach(int program, const struct probes *probes, pid_t pid,
 					       "cannot attach %u probes to process %d",
 					       probes->count, pid),
 			    "Run as root; `tmbpf doctor` shows what this kernel allows.");
+}
+
+struct error *probes_attach(int program, const struct probes *probes, pid_t pid,
+			    struct probes_link *ret)
+{
+	if (probes_way() == PROBES_EVENTS)
+		return attach_by_event(program, probes, pid, ret);
+	return attach_by_link(program, probes, pid, ret);
+}
+
+void probes_detach(struct probes_link *link)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	if (link->event >= 0)
+		event_release(link->event);
+	*link = PROBES_LINK_NONE;
+}
+
+int probes_attach_type(bool session)
+{
+	if (probes_way() == PROBES_EVENTS)
+		return 0;
+	return session ? ATTACH_UPROBE_SESSION : ATTACH_UPROBE_MULTI;
+}
+
+static bool events_wanted(void)
+{
+	const char *wanted = getenv("TMBPF_ATTACH");
+
+	return wanted && !strcmp(wanted, "events");
 }
 
 static int program_load(uint32_t attach_type, int *ret_errno)
@@ -125,12 +182,11 @@ static uint64_t own_offset(void (*function)(void))
 	return 0;
 }
 
-static bool try_link(bool session, int *ret_errno)
+static bool try_session(int *ret_errno)
 {
 	uint64_t offset = own_offset(probed), cookie = 0;
-	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, session};
-	cleanup_fd int program =
-		program_load(session ? ATTACH_UPROBE_SESSION : ATTACH_UPROBE_MULTI, ret_errno);
+	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, true};
+	cleanup_fd int program = program_load(ATTACH_UPROBE_SESSION, ret_errno);
 	cleanup_fd int link = -1;
 
 	if (program < 0)
@@ -140,19 +196,115 @@ static bool try_link(bool session, int *ret_errno)
 	return link >= 0;
 }
 
+/* Loads a program that adds 1 to the 64-bit word of the array MAP. */
+static int counter_load(uint32_t attach_type, int map)
+{
+	const struct bpf_insn body[] = {
+		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		 .dst_reg = BPF_REG_1,
+		 .src_reg = BPF_PSEUDO_MAP_VALUE,
+		 .imm = map},
+		{0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+		{.code = BPF_STX | BPF_DW | BPF_ATOMIC,
+		 .dst_reg = BPF_REG_1,
+		 .src_reg = BPF_REG_0,
+		 .imm = BPF_ADD},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach_type);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "feature", "Dual BSD/GPL", body,
+			       array_size(body), &options);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void *probed_call(void *nothing)
+{
+	probed();
+	return nothing;
+}
+
+/* Whether what another thread than the first one hits is counted. */
+static bool thread_counts(int map)
+{
+	uint32_t zero = 0;
+	uint64_t hits = 0;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, probed_call, NULL))
+		return false;
+	pthread_join(thread, NULL);
+	return !bpf_map_lookup_elem(map, &zero, &hits) && hits;
+}
+
+/* Whether this way of attaching works, for all threads of a process. */
+static bool try_way(enum probes_way way, int *ret_errno)
+{
+	uint64_t offset = own_offset(probed), cookie = 0;
+	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, false};
+	struct probes_link link = PROBES_LINK_NONE;
+	struct error *error;
+	cleanup_fd int map =
+		bpf_map_create(BPF_MAP_TYPE_ARRAY, "feature", sizeof(uint32_t), 8, 1, NULL);
+	cleanup_fd int program = -1;
+	bool counts;
+
+	if (map >= 0)
+		program = counter_load(way == PROBES_MULTI ? ATTACH_UPROBE_MULTI : 0, map);
+	if (program < 0) {
+		*ret_errno = map < 0 ? errno : -program;
+		return false;
+	}
+	error = way == PROBES_MULTI ? attach_by_link(program, &probes, getpid(), &link)
+				    : attach_by_event(program, &probes, getpid(), &link);
+	if (error) {
+		*ret_errno = error_number(error);
+		error_destroy(error);
+		return false;
+	}
+	counts = thread_counts(map);
+	*ret_errno = counts ? 0 : EOPNOTSUPP;
+	probes_detach(&link);
+	return counts;
+}
+
 void kernel_features_probe(struct kernel_features *ret)
 {
 	cleanup_fd int program = -1;
+	/* Before Linux 5.11 maps count as locked memory. */
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 
 	memset(ret, 0, sizeof(*ret));
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	libbpf_set_print(NULL);
 	ret->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
 	program = program_load(0, &ret->bpf_errno);
 	ret->bpf = program >= 0;
 	ret->uprobe_multi_errno = ret->uprobe_session_errno = ret->bpf_errno;
-	ret->uprobe_multi = ret->bpf && try_link(false, &ret->uprobe_multi_errno);
-	ret->uprobe_session = ret->bpf && try_link(true, &ret->uprobe_session_errno);
+	ret->uprobe_events_errno = ret->bpf_errno;
+	ret->uprobe_multi = ret->bpf && try_way(PROBES_MULTI, &ret->uprobe_multi_errno);
+	/* Only where it is needed: it leaves a guard beside us. */
+	ret->uprobe_events = ret->bpf && (!ret->uprobe_multi || events_wanted()) &&
+			     try_way(PROBES_EVENTS, &ret->uprobe_events_errno);
+	ret->uprobe_session = ret->uprobe_multi && !ret->uprobe_events &&
+			      try_session(&ret->uprobe_session_errno);
 	ret->task_storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
+}
+
+enum probes_way probes_way(void)
+{
+	static enum probes_way way;
+	int number;
+
+	if (way != PROBES_NONE)
+		return way;
+	if (!events_wanted() && try_way(PROBES_MULTI, &number))
+		way = PROBES_MULTI;
+	else if (try_way(PROBES_EVENTS, &number))
+		way = PROBES_EVENTS;
+	return way;
 }
 
 static void feature_print(FILE *out, const char *name, bool have, int number, const char *purpose)
@@ -172,7 +324,11 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 	feature_print(out, "task storage", features->task_storage, features->bpf_errno,
 		      "a record for each thread (needed)");
 	feature_print(out, "uprobe_multi", features->uprobe_multi, features->uprobe_multi_errno,
-		      "all probes by one link, Linux 6.6 (needed)");
+		      "all probes by one link, Linux 6.6 (this or the next is needed)");
+	/* Where there is the former it is not tried. */
+	if (!features->uprobe_multi || features->uprobe_events)
+		feature_print(out, "uprobe events", features->uprobe_events,
+			      features->uprobe_events_errno, "all probes by one event of tracefs");
 	feature_print(out, "uprobe session", features->uprobe_session,
 		      features->uprobe_session_errno,
 		      "malloc results that return to unknown places, Linux 6.13");
@@ -209,8 +365,8 @@ static struct error *traps_compare(pid_t child, const int pipes[4], uint64_t *re
 	uint64_t offset = own_offset(probed), cookie = 0, before, after;
 	struct probes probes = {"/proc/self/exe", &offset, &cookie, 1, false};
 	int number;
-	cleanup_fd int program = program_load(ATTACH_UPROBE_MULTI, &number);
-	cleanup_fd int link = -1;
+	cleanup_fd int program = program_load(probes_attach_type(false), &number);
+	cleanup(probes_detach) struct probes_link link = PROBES_LINK_NONE;
 
 	if (program < 0)
 		return error_create_errno(ERROR_FAILED, number, "cannot load a BPF program");

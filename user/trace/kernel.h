@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel offers, found by trying, and the one link that carries all probes.
- *
- * Kernels before 6.6 have no uprobe_multi; one tracefs event with all sites is what serves there. It would be a second
- * way to do probes_attach(), chosen by kernel_features_probe().
+ * What the kernel offers, found by trying, and the one link that carries all probes: uprobe_multi from 6.6 on, before
+ * that an event of tracefs (trace/events.h). From 6.6 to 6.9 uprobe_multi's filter by process dropped what other threads
+ * than the first one hit, so there it counts as missing.
  */
 #ifndef TMBPF_TRACE_KERNEL_H
 #define TMBPF_TRACE_KERNEL_H
@@ -17,12 +16,13 @@
 struct error;
 
 struct kernel_features {
-	bool btf;            /* /sys/kernel/btf/vmlinux can be read */
-	bool bpf;            /* a program can be loaded */
-	bool uprobe_multi;   /* many uprobes by one link (6.6) */
+	bool btf;          /* /sys/kernel/btf/vmlinux can be read */
+	bool bpf;          /* a program can be loaded */
+	bool uprobe_multi; /* many uprobes by one link (6.6), for all threads of a process (6.10) */
+	bool uprobe_events;  /* the same by an event of tracefs */
 	bool uprobe_session; /* an entry program that decides whether the return is probed (6.13) */
 	bool task_storage;   /* task storage in uprobe programs (5.11) */
-	int bpf_errno, uprobe_multi_errno, uprobe_session_errno;
+	int bpf_errno, uprobe_multi_errno, uprobe_events_errno, uprobe_session_errno;
 };
 
 /* Tries each on this process itself. Never fails: what cannot be had is false, with its errno. */
@@ -46,9 +46,33 @@ struct probes {
 };
 
 /*
- * Attaches PROGRAM (loaded for uprobe_multi, or for session) to all PROBES in the process PID alone. The link lives as
- * long as the descriptor RET is open in any process. Errors name the site that the kernel refused, where one is to blame.
+ * How probes are attached here: found by trying when it is first asked for. TMBPF_ATTACH=events in the environment
+ * takes tracefs's way where there is the other one.
  */
-struct error *probes_attach(int program, const struct probes *probes, pid_t pid, int *ret);
+enum probes_way {
+	PROBES_NONE,
+	PROBES_MULTI,  /* programs have a cookie to know the site by */
+	PROBES_EVENTS, /* programs have the address alone */
+};
+
+enum probes_way probes_way(void);
+/* The expected attach type that a program is to be loaded with. */
+int probes_attach_type(bool session);
+
+struct probes_link {
+	int fd;    /* negative: none */
+	int event; /* of trace/events.h; negative: none */
+};
+
+#define PROBES_LINK_NONE ((struct probes_link){-1, -1})
+
+/*
+ * Attaches PROGRAM (loaded for uprobe_multi, or for session) to all PROBES in the process PID alone. Until
+ * probes_detach(), or for as long as the descriptor is open in any process. Errors name the site that the kernel
+ * refused, where one is to blame.
+ */
+struct error *probes_attach(int program, const struct probes *probes, pid_t pid,
+			    struct probes_link *ret);
+void probes_detach(struct probes_link *link);
 
 #endif

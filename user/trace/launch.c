@@ -26,7 +26,7 @@ struct launch {
 	char *name;  /* of the command */
 	struct launch_bpf *skeleton;
 	struct bpf_link *exec_link;
-	int entry_link; /* -1: none */
+	struct probes_link entry_link;
 	bool held;
 };
 
@@ -77,7 +77,8 @@ static struct error *programs_load(struct launch *launch)
 		return error_create_errno(ERROR_FAILED, errno, "cannot open the BPF programs");
 	launch->skeleton = skeleton;
 	skeleton->rodata->target = launch->pid;
-	bpf_program__set_expected_attach_type(skeleton->progs.launch_entry, 48);
+	bpf_program__set_expected_attach_type(skeleton->progs.launch_entry,
+					      probes_attach_type(false));
 	if (launch_bpf__load(skeleton))
 		return error_advise(
 			error_create_errno(ERROR_FAILED, errno, "cannot load the BPF programs"),
@@ -95,7 +96,8 @@ struct error *launch_create(char **argv, struct launch **ret)
 
 	if (!launch)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot start %s", argv[0]);
-	launch->go = launch->failure = launch->entry_link = -1;
+	launch->go = launch->failure = -1;
+	launch->entry_link = PROBES_LINK_NONE;
 	launch->name = strdup(argv[0]);
 	error = launch->name ? child_fork(launch, argv)
 			     : error_create_errno(ERROR_FAILED, ENOMEM, "cannot start %s", argv[0]);
@@ -111,9 +113,7 @@ struct error *launch_create(char **argv, struct launch **ret)
 
 static void entry_unwatch(struct launch *launch)
 {
-	if (launch->entry_link >= 0)
-		close(launch->entry_link);
-	launch->entry_link = -1;
+	probes_detach(&launch->entry_link);
 }
 
 void launch_destroy(struct launch *launch)

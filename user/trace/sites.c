@@ -31,6 +31,7 @@ struct module { /* that was looked at */
 struct sites {
 	struct tmbpf_site *records; /* index: the cookie */
 	uint64_t *offsets, *cookies;
+	uint64_t *addresses; /* in the process */
 	size_t count, capacity;
 	struct group *groups;
 	size_t group_count;
@@ -70,12 +71,12 @@ static struct error *group_add(struct sites *sites, int fd, bool tails)
 }
 
 static struct error *record_add(struct sites *sites, const struct tmbpf_site *record,
-				uint64_t offset)
+				uint64_t offset, uint64_t address)
 {
 	if (sites->count == sites->capacity) {
 		size_t capacity = sites->capacity ? 2 * sites->capacity : 1024;
 		struct tmbpf_site *records = realloc(sites->records, capacity * sizeof(*records));
-		uint64_t *offsets, *cookies;
+		uint64_t *offsets, *cookies, *addresses;
 
 		if (!records)
 			return no_memory();
@@ -88,10 +89,15 @@ static struct error *record_add(struct sites *sites, const struct tmbpf_site *re
 		if (!cookies)
 			return no_memory();
 		sites->cookies = cookies;
+		addresses = realloc(sites->addresses, capacity * sizeof(*addresses));
+		if (!addresses)
+			return no_memory();
+		sites->addresses = addresses;
 		sites->capacity = capacity;
 	}
 	sites->records[sites->count] = *record;
 	sites->offsets[sites->count] = offset;
+	sites->addresses[sites->count] = address;
 	sites->cookies[sites->count] = sites->count;
 	sites->count++;
 	sites->groups[sites->group_count - 1].count++;
@@ -138,7 +144,7 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 		.a = {value_record(&site->a[0]), value_record(&site->a[1])},
 	};
 
-	return record_add(sites, &record, site->offset);
+	return record_add(sites, &record, site->offset, site->address + bias);
 }
 
 /* Whether SITE serves, given what the allocator tables hold. */
@@ -465,6 +471,7 @@ void sites_destroy(struct sites *sites)
 	free(sites->records);
 	free(sites->offsets);
 	free(sites->cookies);
+	free(sites->addresses);
 	free(sites);
 }
 
@@ -568,10 +575,12 @@ void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets,
 	sites_choose(sites, index, site_sees_raw, offsets, cookies, ret);
 }
 
-struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map)
+struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map,
+			  int addresses_map)
 {
 	for (uint32_t i = first; i < sites->count; i++)
-		if (bpf_map_update_elem(sites_map, &i, &sites->records[i], BPF_ANY))
+		if (bpf_map_update_elem(sites_map, &i, &sites->records[i], BPF_ANY) ||
+		    bpf_map_update_elem(addresses_map, &sites->addresses[i], &i, BPF_NOEXIST))
 			return error_create_errno(ERROR_FAILED, errno,
 						  "cannot store the probe sites");
 	return NULL;

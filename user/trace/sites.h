@@ -66,8 +66,9 @@ void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets,
 /* Adds the sites of modules that the process has loaded since, as further groups. */
 struct error *sites_modules(struct sites *sites, const struct python *python);
 
-/* Writes the records from the index FIRST on into the BPF map. */
-struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map);
+/* Writes the records from the index FIRST on, and their addresses in the process, into the BPF maps. */
+struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map,
+			  int addresses_map);
 
 /*
  * The same for the return addresses at which their results are awaited: once the probes are there, for what

@@ -76,14 +76,14 @@ static struct error *programs_load(struct tracer *tracer)
 	struct tmbpf_config *config;
 
 	kernel_features_probe(&features);
-	if (!features.uprobe_multi)
+	if (probes_way() == PROBES_NONE)
 		return error_advise(
 			error_create_errno(ERROR_FAILED,
-					   features.bpf ? features.uprobe_multi_errno
+					   features.bpf ? features.uprobe_events_errno
 							: features.bpf_errno,
 					   "cannot use %s on this kernel or with these privileges",
-					   features.bpf ? "uprobe_multi links" : "BPF programs"),
-			"Run as root on Linux 6.6 or later; `tmbpf doctor` shows what is missing.");
+					   features.bpf ? "uprobes" : "BPF programs"),
+			"Run as root on Linux 5.10 or later; `tmbpf doctor` shows what is missing.");
 	load_log[0] = 0;
 	libbpf_set_print(load_log_print);
 	tracer->skeleton = skeleton = tmbpf_bpf__open();
@@ -92,16 +92,20 @@ static struct error *programs_load(struct tracer *tracer)
 	config = (struct tmbpf_config *)&skeleton->rodata->cfg;
 	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
 	config->nframe = tracer->options.nframe;
+	config->by_address = probes_way() == PROBES_EVENTS;
 	config->return_probes = features.uprobe_session && !tracer->options.births_limit &&
 				sites_want_returns(tracer->sites);
 	try(tracer_maps_size(tracer, config));
-	bpf_program__set_expected_attach_type(skeleton->progs.probe, 48);
-	bpf_program__set_expected_attach_type(skeleton->progs.probe_session, 57);
+	bpf_program__set_expected_attach_type(skeleton->progs.probe, probes_attach_type(false));
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_session,
+					      probes_attach_type(true));
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
 	config->large_returns = features.uprobe_session && tracer->options.births_limit &&
 				sites_want_returns(tracer->sites);
-	bpf_program__set_expected_attach_type(skeleton->progs.probe_large, 48);
-	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session, 57);
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_large,
+					      probes_attach_type(false));
+	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session,
+					      probes_attach_type(true));
 	bpf_program__set_autoload(skeleton->progs.probe_large, tracer->options.births_limit);
 	bpf_program__set_autoload(skeleton->progs.probe_large_session, config->large_returns);
 	bpf_program__set_autoload(skeleton->progs.page_fault, tracer->options.births_limit);
@@ -126,11 +130,13 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
 	try(table_map(skeleton->maps.chunks, &tracer->chunks));
 	try(table_map(skeleton->maps.births, &tracer->births));
-	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites)));
+	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites),
+			bpf_map__fd(skeleton->maps.addresses)));
 	return tracer_grow(tracer);
 }
 
-struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid, int *ret)
+struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid,
+				  struct probes_link *ret)
 {
 	const struct tmbpf_bpf *skeleton = tracer->skeleton;
 	struct probes probes;
@@ -147,7 +153,7 @@ struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid
 static struct error *groups_attach(struct tracer *tracer, size_t first)
 {
 	size_t count = sites_group_count(tracer->sites);
-	int *links;
+	struct probes_link *links;
 
 	if (tracer->options.births_limit)
 		return NULL; /* only for a burst at a time */
@@ -186,7 +192,8 @@ static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t co
 
 	if (sites_count(tracer->sites) > bpf_map__max_entries(skeleton->maps.sites))
 		return error_create(ERROR_FAILED, "too many probe sites were added while tracing");
-	try(sites_store(tracer->sites, count, bpf_map__fd(skeleton->maps.sites)));
+	try(sites_store(tracer->sites, count, bpf_map__fd(skeleton->maps.sites),
+			bpf_map__fd(skeleton->maps.addresses)));
 	try(groups_attach(tracer, first));
 	return sites_store_returns(tracer->sites, count, bpf_map__fd(skeleton->maps.returns));
 }
@@ -288,7 +295,7 @@ void tracer_detach(struct tracer *tracer)
 	if (tracer->skeleton && tracer->skeleton->bss)
 		tracer_close(tracer);
 	for (size_t i = 0; i < tracer->link_count; i++)
-		close(tracer->links[i]);
+		probes_detach(&tracer->links[i]);
 	tracer->link_count = 0;
 	tracer_faults_close(tracer);
 	tracer_large_detach(tracer);

@@ -74,7 +74,8 @@ static struct error *births_each(struct tracer *tracer, enum births_part part,
 static struct error *births_attach(struct tracer *tracer, const struct probes *probes,
 				   void *context)
 {
-	int *links = realloc(tracer->links, (tracer->link_count + 1) * sizeof(*links));
+	struct probes_link *links =
+		realloc(tracer->links, (tracer->link_count + 1) * sizeof(*links));
 
 	(void)context;
 	if (!links)
@@ -117,8 +118,11 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	 * Putting probes in and taking them out takes as long as a window, and who hits them all the while stands still.
 	 * So those that are known to be hit come last, and go first.
 	 */
-	error = births_each(tracer, BIRTHS_COLD, births_attach, NULL);
-	if (!error)
+	if (probes_way() == PROBES_EVENTS) /* which are defined anew if other sites are wanted */
+		error = births_each(tracer, BIRTHS_ALL, births_attach, NULL);
+	else
+		error = births_each(tracer, BIRTHS_COLD, births_attach, NULL);
+	if (!error && probes_way() != PROBES_EVENTS)
 		error = births_each(tracer, BIRTHS_HOT, births_attach, NULL);
 	if (error) {
 		tracer_burst_close(tracer);
@@ -144,7 +148,7 @@ void tracer_burst_close(struct tracer *tracer)
 	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
 	/* The kernel waits for programs that run. */
 	while (tracer->link_count)
-		close(tracer->links[--tracer->link_count]);
+		probes_detach(&tracer->links[--tracer->link_count]);
 }
 
 const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count)

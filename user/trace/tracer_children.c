@@ -13,23 +13,23 @@
 /*
  * When a link goes, the kernel takes its breakpoints out of every process that has them and that no other link wants them
  * in (kernel/events/uprobes.c, register_for_each_vma: filter_chain, remove_breakpoint; 6.6 to 6.18). So one that is for a
- * process without the file, us, clears who inherited them, and leaves them in the target.
+ * process without the file, us, clears who inherited them, and leaves them in the target. An event's go one by one, each when it
+ * is first hit (kernel/trace/trace_uprobe.c, uprobe_perf_func: UPROBE_HANDLER_REMOVE).
  */
 static struct error *release(struct tracer *tracer)
 {
 	size_t count = sites_group_count(tracer->sites);
 
 	for (size_t i = 0; i < count; i++) {
-		int link = -1;
+		struct probes_link link = PROBES_LINK_NONE;
 
 		if (tracer->link_count) {
 			try(tracer_group_attach(tracer, i, getpid(), &link));
-			close(link);
+			probes_detach(&link);
 		}
 		if (tracer->large_count) {
 			try(tracer_large_group_attach(tracer, i, getpid(), &link));
-			if (link >= 0)
-				close(link);
+			probes_detach(&link);
 		}
 	}
 	return NULL;
@@ -41,7 +41,7 @@ struct error *tracer_children_release(struct tracer *tracer)
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 	struct error *error;
 
-	if (forks == tracer->forks || now < tracer->released_next)
+	if (forks == tracer->forks || now < tracer->released_next || probes_way() == PROBES_EVENTS)
 		return NULL;
 	error = release(tracer);
 	tracer->forks = forks;

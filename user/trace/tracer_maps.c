@@ -60,6 +60,8 @@ struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	failed |= bpf_map__set_max_entries(skeleton->maps.sites,
 					   sites_count(tracer->sites) + LATER_SITES);
 	failed |= bpf_map__set_max_entries(skeleton->maps.returns, returns);
+	failed |= bpf_map__set_max_entries(skeleton->maps.addresses,
+					   sites_count(tracer->sites) + LATER_SITES);
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, one_at_least(options->slab_limit));
 	failed |=

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trace/kernel.h"
 #include "trace/reaper.h"
 #include "trace/tracer.h"
 
@@ -32,11 +33,11 @@ struct tracer {
 	struct tracer_options options;
 	uint64_t initial_slabs;
 	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
-	int *links;               /* descriptors of the uprobe links */
+	struct probes_link *links;
 	size_t link_count;
 	int *fault_fds; /* the perf events of page faults, one a thread */
 	size_t fault_count;
-	int *large_links; /* of the probes that see large blocks all the time */
+	struct probes_link *large_links; /* of the probes that see large blocks all the time */
 	size_t large_count;
 	struct bpf_link *exec_link, *fork_link;
 	uint64_t forks;         /* that children were released of */
@@ -55,9 +56,11 @@ struct tracer {
 struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *config);
 
 /* Attaches what traces all, of one file: GROUP of its sites, in process PID. */
-struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid, int *ret);
+struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid,
+				  struct probes_link *ret);
 /* The same of what sees large blocks; RET is -1 where the group has no such site. */
-struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid, int *ret);
+struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid,
+					struct probes_link *ret);
 
 /* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
 int tracer_slab_open(const struct tracer *tracer, uint32_t index);

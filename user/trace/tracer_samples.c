@@ -195,7 +195,8 @@ void tracer_faults_close(struct tracer *tracer)
 	tracer->fault_count = 0;
 }
 
-struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid, int *ret)
+struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid,
+					struct probes_link *ret)
 {
 	const struct tmbpf_bpf *skeleton = tracer->skeleton;
 	uint32_t room = sites_count(tracer->sites);
@@ -207,7 +208,7 @@ struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
 	sites_group_raw(tracer->sites, index, offsets, cookies, &probes);
 	if (!probes.count) {
-		*ret = -1;
+		*ret = PROBES_LINK_NONE;
 		return NULL;
 	}
 	probes.session &= skeleton->rodata->cfg.large_returns;
@@ -233,7 +234,7 @@ struct error *tracer_large_attach(struct tracer *tracer)
 			tracer_large_detach(tracer);
 			return error;
 		}
-		tracer->large_count += tracer->large_links[tracer->large_count] >= 0;
+		tracer->large_count += tracer->large_links[tracer->large_count].fd >= 0;
 	}
 	return sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns));
 }
@@ -241,7 +242,7 @@ struct error *tracer_large_attach(struct tracer *tracer)
 void tracer_large_detach(struct tracer *tracer)
 {
 	for (size_t i = 0; i < tracer->large_count; i++)
-		close(tracer->large_links[i]);
+		probes_detach(&tracer->large_links[i]);
 	free(tracer->large_links);
 	tracer->large_links = NULL;
 	tracer->large_count = 0;
