@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -441,16 +442,68 @@ static void test_nothing(void **state)
 	support_fails(estimate_create(&input, &estimate), ERROR_FAILED, "window 0");
 }
 
+/* As many classes and windows as there may be take memory for what was seen of them, not for each of each. */
+static void test_many_classes(void **state)
+{
+	enum { WINDOWS = 256, CLASSES = 60000 };
+	cleanup_free struct estimate_window *windows = calloc(WINDOWS, sizeof(*windows));
+	cleanup_free struct estimate_item *items = calloc(CLASSES, sizeof(*items));
+	cleanup_free struct estimate_class *classes = calloc(CLASSES, sizeof(*classes));
+	cleanup(estimate_cleanup) struct estimate *estimate = NULL;
+	struct estimate_input input = {windows, WINDOWS, items, CLASSES, classes, CLASSES, NULL, 0};
+	struct rusage before, after;
+	double grown = 0;
+
+	(void)state;
+	assert_true(windows && items && classes);
+	for (uint32_t i = 0; i < WINDOWS; i++) {
+		uint64_t from = i * 1000000000ull;
+
+		windows[i] = (struct estimate_window){from + 1000, from + 10001000, from,
+						      from + 1000000000};
+	}
+	input.now = windows[WINDOWS - 1].to;
+	for (uint32_t i = 0; i < CLASSES; i++) {
+		/* Each is of one class, whose only survivor was seen by one window: all of them by 256. */
+		items[i] = (struct estimate_item){
+			.window = i % WINDOWS,
+			.traceback = i % 100,
+			.class = i,
+			.count = 1,
+			.size = 64,
+			.died = ESTIMATE_ALIVE,
+		};
+		classes[i] = (struct estimate_class){
+			.probed = true, .total = 100, .growth = 100, .unit_size = 64};
+	}
+	getrusage(RUSAGE_SELF, &before);
+	support_ok(estimate_create(&input, &estimate));
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(after.ru_maxrss - before.ru_maxrss < 100 * 1024);
+	assert_int_equal(estimate->count, 100);
+	for (size_t i = 0; i < estimate->count; i++)
+		grown += estimate->rows[i].size_growth.value;
+	assert_float_equal(grown, 100.0 * 64 * CLASSES, 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nothing),     cmocka_unit_test(test_shares_under_churn),
-		cmocka_unit_test(test_phantoms),    cmocka_unit_test(test_slow_leak),
-		cmocka_unit_test(test_cache_fills), cmocka_unit_test(test_cache_cleared),
-		cmocka_unit_test(test_steady),      cmocka_unit_test(test_long_lived),
-		cmocka_unit_test(test_worker),      cmocka_unit_test(test_batches),
-		cmocka_unit_test(test_thinned),     cmocka_unit_test(test_native),
-		cmocka_unit_test(test_large),       cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_many_classes),
+		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_shares_under_churn),
+		cmocka_unit_test(test_phantoms),
+		cmocka_unit_test(test_slow_leak),
+		cmocka_unit_test(test_cache_fills),
+		cmocka_unit_test(test_cache_cleared),
+		cmocka_unit_test(test_steady),
+		cmocka_unit_test(test_long_lived),
+		cmocka_unit_test(test_worker),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_thinned),
+		cmocka_unit_test(test_native),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_slowed),
 	};
 

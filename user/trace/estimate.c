@@ -36,7 +36,8 @@ static void work_deinit(struct estimate_work *work)
 	free(work->lives);
 	free(work->used_of);
 	free(work->used);
-	free(work->sums);
+	free(work->cell_of);
+	free(work->cells);
 	free(work->exposures);
 	for (size_t i = 0; i < array_size(work->series); i++)
 		free(work->series[i]);
@@ -75,9 +76,10 @@ static double calibrated(const struct estimate_calibration *by, double all, doub
 	return by->by_stay * stay + by->by_rest * (all - stay);
 }
 
-/* The part of the calibrated sum of USED in window I that goes to who has ALL and STAY of it: what is left varies. */
+/* The part of the calibrated sum of USED in CELL's window that goes to who has ALL and STAY of it: what is left varies. */
 static double calibrated_share(const struct estimate_calibration *by,
-			       const struct estimate_used *used, size_t i, double all, double stay)
+			       const struct estimate_used *used, const struct estimate_cell *cell,
+			       double all, double stay)
 {
 	double rest = used->all - used->stay;
 
@@ -85,13 +87,11 @@ static double calibrated_share(const struct estimate_calibration *by,
 	case BY_NOTHING:
 		return 0;
 	case BY_ALL:
-		return by->by_stay * all / used->all * used->alls[i];
+		return by->by_stay * all / used->all * cell->all;
 	case BY_REST:
-		return rest > 0
-			       ? (all - stay) / rest * calibrated(by, used->alls[i], used->stays[i])
-			       : 0;
+		return rest > 0 ? (all - stay) / rest * calibrated(by, cell->all, cell->stay) : 0;
 	case BY_STAY:
-		return used->stay > 0 ? by->by_stay * stay / used->stay * used->stays[i] : 0;
+		return used->stay > 0 ? by->by_stay * stay / used->stay * cell->stay : 0;
 	}
 	return 0;
 }
@@ -190,11 +190,13 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 		floors[2 + k] += grown * grown + growth_more * scale[k] * growth_more * scale[k];
 		if (used->all <= 0)
 			continue;
-		for (size_t i = 0; i < input->window_count; i++) {
-			work->series[k][i] -=
-				scale[k] * calibrated_share(&used->live, used, i, all, stay);
-			work->series[2 + k][i] -=
-				scale[k] * calibrated_share(&used->growth, used, i, all, stay);
+		for (size_t i = 0; i < used->cell_count; i++) {
+			const struct estimate_cell *cell = &used->cells[i];
+
+			work->series[k][cell->window] -=
+				scale[k] * calibrated_share(&used->live, used, cell, all, stay);
+			work->series[2 + k][cell->window] -=
+				scale[k] * calibrated_share(&used->growth, used, cell, all, stay);
 		}
 	}
 	row->count.value += live * scale[0];

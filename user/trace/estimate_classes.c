@@ -9,10 +9,49 @@
 #include "base/error.h"
 #include "trace/estimate_parts.h"
 
+struct place { /* where an item is counted */
+	uint32_t used, window, item;
+};
+
+static int place_compare(const void *left, const void *right)
+{
+	const struct place *a = left, *b = right;
+
+	if (a->used != b->used)
+		return a->used < b->used ? -1 : 1;
+	return a->window < b->window ? -1 : a->window > b->window;
+}
+
+/* Most classes are seen by few windows: there are cells only where there are items. */
+static struct error *cells_find(struct estimate_work *work)
+{
+	size_t count = work->input->item_count;
+	cleanup_free struct place *places = calloc(count + 1, sizeof(*places));
+
+	work->cell_of = calloc(count + 1, sizeof(*work->cell_of));
+	work->cells = calloc(count + 1, sizeof(*work->cells));
+	if (!places || !work->cell_of || !work->cells)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	for (size_t i = 0; i < count; i++)
+		places[i] = (struct place){work->used_of[work->items[i].class] - 1,
+					   work->items[i].window, (uint32_t)i};
+	qsort(places, count, sizeof(*places), place_compare);
+	for (size_t i = 0; i < count; i++) {
+		struct estimate_used *used = &work->used[places[i].used];
+
+		if (!i || place_compare(&places[i - 1], &places[i])) {
+			if (!used->cell_count++)
+				used->cells = work->cells + work->cell_count;
+			work->cells[work->cell_count++].window = places[i].window;
+		}
+		work->cell_of[places[i].item] = (uint32_t)work->cell_count - 1;
+	}
+	return NULL;
+}
+
 struct error *estimate_classes_find(struct estimate_work *work)
 {
 	const struct estimate_input *input = work->input;
-	size_t n = input->window_count;
 
 	for (size_t i = 0; i < input->item_count; i++) {
 		uint32_t class = work->items[i].class;
@@ -24,33 +63,31 @@ struct error *estimate_classes_find(struct estimate_work *work)
 		work->used[work->used_count++] = (struct estimate_used){.class = class};
 		work->used_of[class] = work->used_count;
 	}
-	work->sums = calloc(2 * n * work->used_count + 1, sizeof(*work->sums));
-	if (!work->sums)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	return NULL;
+	return cells_find(work);
 }
 
 void estimate_classes_sum(struct estimate_work *work)
 {
 	const struct estimate_input *input = work->input;
-	size_t n = input->window_count;
 
-	memset(work->sums, 0, 2 * n * work->used_count * sizeof(*work->sums));
+	for (size_t i = 0; i < work->cell_count; i++)
+		work->cells[i].all = work->cells[i].stay = 0;
 	for (size_t i = 0; i < work->used_count; i++)
 		work->used[i] = (struct estimate_used){
 			.class = work->used[i].class,
-			.alls = work->sums + 2 * n * i,
-			.stays = work->sums + 2 * n * i + n,
+			.cells = work->used[i].cells,
+			.cell_count = work->used[i].cell_count,
 		};
 	for (size_t i = 0; i < input->item_count; i++) {
 		const struct estimate_item *item = &work->items[i];
 		struct estimate_used *used = &work->used[work->used_of[item->class] - 1];
+		struct estimate_cell *cell = &work->cells[work->cell_of[i]];
 		double all = estimate_born(work, item) * work->chances[i];
 
-		if (all > 0 && !(used->alls[item->window] > 0))
+		if (all > 0 && !(cell->all > 0))
 			used->windows++;
-		used->alls[item->window] += all;
-		used->stays[item->window] += all * work->stays[i];
+		cell->all += all;
+		cell->stay += all * work->stays[i];
 		used->all += all;
 		used->stay += all * work->stays[i];
 		used->held += estimate_held(work, i);
@@ -69,6 +106,29 @@ double estimate_variance(const double *values, size_t n)
 		sum += step * step;
 	}
 	return sum * (double)n / (2.0 * (double)(n - 1));
+}
+
+/* The same of what USED has in N windows, by OFFSET in each cell. */
+static double cells_variance(const struct estimate_used *used, size_t offset, size_t n)
+{
+	double sum = 0, before = 0;
+
+	for (size_t i = 0; i < used->cell_count; i++) {
+		const struct estimate_cell *cell = &used->cells[i];
+		double value = *(const double *)((const char *)cell + offset);
+		bool next = i && cell[-1].window + 1 == cell->window;
+
+		if (n == 1)
+			return value * value;
+		if (i && !next)
+			sum += before * before; /* to the window after it, which saw none */
+		if (cell->window)
+			sum += (value - (next ? before : 0)) * (value - (next ? before : 0));
+		before = value;
+	}
+	if (used->cell_count && used->cells[used->cell_count - 1].window + 1 < n)
+		sum += before * before;
+	return n > 1 ? sum * (double)n / (2.0 * (double)(n - 1)) : 0;
 }
 
 double estimate_student(size_t n)
@@ -96,8 +156,8 @@ void estimate_slowdown(struct estimate_work *work)
 		grown += class->growth * class->unit_size;
 		all += used->all * class->unit_size;
 		stay += used->stay * class->unit_size;
-		for (size_t i = 0; i < input->window_count; i++)
-			alls[i] += used->alls[i] * class->unit_size;
+		for (size_t i = 0; i < used->cell_count; i++)
+			alls[used->cells[i].window] += used->cells[i].all * class->unit_size;
 	}
 	for (size_t i = 0; i < input->window_count; i++)
 		windows += alls[i] > 0;
@@ -120,8 +180,10 @@ static struct estimate_calibration calibrate(const struct estimate_used *used, s
 		return (struct estimate_calibration){BY_STAY, 0, 0};
 	if (target > used->all) {
 		/* More than that is not chance: it was born where no window looks, and stays without a name. */
-		most = used->all + 3 * estimate_student(used->windows) *
-					   sqrt(estimate_variance(used->alls, windows));
+		most = used->all +
+		       3 * estimate_student(used->windows) *
+			       sqrt(cells_variance(used, offsetof(struct estimate_cell, all),
+						   windows));
 		if (target > most)
 			target = most;
 		return (struct estimate_calibration){BY_ALL, target / used->all,
@@ -141,7 +203,7 @@ void estimate_calibrate(const struct estimate_work *work, struct estimate_used *
 	used->growth = calibrate(used, n, class->growth);
 	used->excess = used->stay - (class->growth > 0 ? class->growth : 0);
 	if (n)
-		used->excess -= sqrt(estimate_variance(used->stays, n));
+		used->excess -= sqrt(cells_variance(used, offsetof(struct estimate_cell, stay), n));
 	if (class->growth > used->all)
 		used->live = used->growth;
 	else if (used->all > class->total)

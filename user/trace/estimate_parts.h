@@ -14,13 +14,19 @@ struct estimate_calibration {
 	double by_stay, by_rest;
 };
 
+struct estimate_cell { /* of a class, what one window saw */
+	uint32_t window;
+	double all, stay; /* weighted sums */
+};
+
 struct estimate_used { /* a class with survivors */
 	uint32_t class;
-	uint32_t windows;     /* with survivors */
-	double all, stay;     /* weighted sums */
-	double excess;        /* what stays beyond the class's growth, and beyond chance */
-	double held;          /* mean over the time observed, of what was born in it */
-	double *alls, *stays; /* by window */
+	uint32_t windows;            /* with survivors */
+	double all, stay;            /* weighted sums */
+	double excess;               /* what stays beyond the class's growth, and beyond chance */
+	double held;                 /* mean over the time observed, of what was born in it */
+	struct estimate_cell *cells; /* of the windows that saw survivors, in their order */
+	size_t cell_count;
 	struct estimate_calibration live, growth;
 };
 
@@ -33,7 +39,9 @@ struct estimate_work {
 	uint32_t *used_of;           /* by class */
 	struct estimate_used *used;
 	size_t used_count, used_capacity;
-	double *sums;
+	uint32_t *cell_of; /* by item */
+	struct estimate_cell *cells;
+	size_t cell_count;
 	double *exposures;     /* by window: nanoseconds of windows after it, from the end on */
 	double *series[4];     /* of a row, by window: count, size, growth of both */
 	double horizon;        /* nanoseconds */
