@@ -203,8 +203,11 @@ static struct error *view_loop(struct live *live, int signals)
 		error = target_request(live->pid, "top", request, &reply, NULL, NULL);
 		if (error && i && error_kind(error) == ERROR_NOTHING) {
 			error_destroy(error);
-			printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
-			       live->pid, live->pid);
+			if (!kill(live->pid, 0))
+				printf("the session of process %d was ended\n", live->pid);
+			else
+				printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
+				       live->pid, live->pid);
 			return NULL;
 		}
 		try(error);

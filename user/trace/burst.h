@@ -53,7 +53,7 @@ enum burst_by { BURST_BY_TRACEBACK, BURST_BY_LINE, BURST_BYS }; /* what an estim
  */
 struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 			     const struct estimate **ret);
-/* Seconds from the first census to the last estimate's: the time that its growth is of. */
+/* Seconds from the first census to the one that the last estimate is of: the time of its growth. */
 double burst_seconds(const struct burst *burst);
 /* Hands the traceback of a row to VISIT, with the numbers of ROW. */
 struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,

@@ -89,7 +89,7 @@ static bool process_gone(struct process *process)
 }
 
 /*
- * The latest census is good for answers for as long as it takes until its cost is within the budget. The first one is
+ * The latest census is good for answers that need not be fresh for as long as it takes until its cost is within the budget. The first one is
  * not: nothing has grown until then.
  */
 static bool census_good(const struct burst *burst)
@@ -101,8 +101,11 @@ static bool census_good(const struct burst *burst)
 		       burst->census_cost / burst->governor.budget;
 }
 
-/* Looks at what is followed and takes a census, if the latest one is not good any more; or finds that the process has gone meanwhile. */
-static struct error *all_look(struct burst *burst, bool *ret_gone)
+/*
+ * Looks at what is followed and takes a census, if it has to be FRESH or the latest one is not good any more; or finds
+ * that the process has gone meanwhile.
+ */
+static struct error *all_look(struct burst *burst, bool fresh, bool *ret_gone)
 {
 	struct error *error;
 
@@ -110,7 +113,7 @@ static struct error *all_look(struct burst *burst, bool *ret_gone)
 	error = burst_look(burst);
 	if (!error && burst->samples)
 		error = samples_end(burst->samples);
-	if (!error && !census_good(burst))
+	if (!error && (fresh || !census_good(burst)))
 		error = burst_census(burst, false);
 	if (!error || !process_gone(burst->process))
 		return error;
@@ -127,9 +130,10 @@ struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 
 	if (gone || fresh || !burst->estimated || now - burst->estimated > ESTIMATE_AGE) {
 		if (!gone)
-			try(all_look(burst, &gone));
+			try(all_look(burst, fresh, &gone));
 		burst_estimates_forget(burst);
 		burst->estimated = gone ? burst->looked : clock_now(CLOCK_MONOTONIC);
+		burst->counted = classes_time(burst->classes);
 	}
 	/* Of a process that has gone, what was known last, as of then. */
 	if (!burst->estimates[by])
@@ -149,8 +153,9 @@ void burst_estimates_forget(struct burst *burst)
 
 double burst_seconds(const struct burst *burst)
 {
-	return burst->estimated > burst->began ? (double)(burst->estimated - burst->began) / 1e9
-					       : 0;
+	double seconds = burst->counted - (double)burst->began / 1e9;
+
+	return seconds > 0 ? seconds : 0;
 }
 
 struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,

@@ -57,6 +57,7 @@ struct burst {
 	double census_cost; /* the latest one's, CPU seconds */
 	struct estimate *estimates[BURST_BYS];
 	uint64_t estimated; /* when */
+	double counted;     /* when its census was, seconds */
 	uint64_t looked;    /* when those that are followed were looked at last */
 	struct burst_counters counters;
 };
