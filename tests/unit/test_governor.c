@@ -69,6 +69,25 @@ static void test_open_rarely(void **state)
 	assert_true(open / elapsed > 0.0055);
 }
 
+/* Who asks all the time is told what that costs, and puts off windows by what half of the budget is. */
+static void test_answers(void **state)
+{
+	struct governor governor;
+	struct governor_cost cost = {.programs = 0.02};
+	double elapsed = 0;
+	int windows = 0;
+
+	(void)state;
+	governor_init(&governor, 0.02, 1e-6);
+	for (; elapsed < 600; windows++) {
+		elapsed += governor.span;
+		governor_answer(&governor, 0.1 * governor.span);
+		governor_window(&governor, &cost, elapsed);
+	}
+	assert_in_range(windows, 200, 310);
+	assert_true(governor_share(&governor, elapsed) > 0.1);
+}
+
 /* What is open costs more than the longest span allows: windows get shorter. */
 static void test_shorter_windows(void **state)
 {
@@ -145,7 +164,7 @@ int main(void)
 		cmocka_unit_test(test_within_budget),   cmocka_unit_test(test_budget_used),
 		cmocka_unit_test(test_shorter_windows), cmocka_unit_test(test_begins_within_budget),
 		cmocka_unit_test(test_rests),           cmocka_unit_test(test_stops),
-		cmocka_unit_test(test_open_rarely),
+		cmocka_unit_test(test_open_rarely),     cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

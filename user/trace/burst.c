@@ -156,6 +156,11 @@ void burst_charge(struct burst *burst)
 	governor_other(&burst->governor, cpu_taken(burst));
 }
 
+void burst_charge_answer(struct burst *burst)
+{
+	governor_answer(&burst->governor, cpu_taken(burst));
+}
+
 /* What fails is not tried again at once. */
 struct error *burst_census(struct burst *burst, bool keep)
 {

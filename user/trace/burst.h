@@ -53,6 +53,10 @@ enum burst_by { BURST_BY_TRACEBACK, BURST_BY_LINE, BURST_BYS }; /* what an estim
  */
 struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
 			     const struct estimate **ret);
+/* Tells the governor of the CPU time since the last time, whatever it was spent on. */
+void burst_charge(struct burst *burst);
+/* The same where it went into an answer: see governor_answer(). */
+void burst_charge_answer(struct burst *burst);
 /* Seconds from the first census to the one that the last estimate is of: the time of its growth. */
 double burst_seconds(const struct burst *burst);
 /* Hands the traceback of a row to VISIT, with the numbers of ROW. */

@@ -194,7 +194,7 @@ uint64_t burst_period(const struct burst *burst)
 
 double burst_share(struct burst *burst)
 {
-	burst_charge(burst);
+	burst_charge_answer(burst);
 	return governor_share(&burst->governor, clock_since(CLOCK_MONOTONIC, burst->began));
 }
 

@@ -74,8 +74,6 @@ size_t burst_survivors_room(struct burst *burst, size_t alive);
 struct error *burst_look(struct burst *burst);
 /* Counts the heap; with KEEP as the next of its history. */
 struct error *burst_census(struct burst *burst, bool keep);
-/* Tells the governor of the CPU time since the last time, whatever it was spent on. */
-void burst_charge(struct burst *burst);
 /* Drops what was estimated. */
 void burst_estimates_forget(struct burst *burst);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "trace/governor.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The first window comes soon: what it costs is only known after it; this much is set aside for it (seconds). */
@@ -12,6 +13,8 @@
 #define TOTAL_USED 0.9
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
+/* The part of the budget that answers may take. */
+#define ANSWERS_SHARE 0.5
 /* The part of the budget that is the share of time in which probes may be there; after so many windows. */
 #define OPEN_SHARE   0.3
 #define OPEN_WINDOWS 30
@@ -46,7 +49,7 @@ static double cost_sum(const struct governor_cost *cost)
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)
 {
 	double sum = cost_sum(cost), debt, most, fixed = cost->attach + cost->tracer;
-	double rare;
+	double rare, answers;
 
 	governor->last = *cost;
 	governor->total.traps += cost->traps;
@@ -60,7 +63,8 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
 	/* What was spent too much so far is made up for within the next span. */
-	debt = cost_sum(&governor->total) - TOTAL_USED * governor->budget * elapsed;
+	answers = fmax(governor->answers - ANSWERS_SHARE * governor->budget * elapsed, 0);
+	debt = cost_sum(&governor->total) - answers - TOTAL_USED * governor->budget * elapsed;
 	governor->span = most / (BUDGET_USED * governor->budget);
 	if (governor->span < debt / governor->budget)
 		governor->span = debt / governor->budget;
@@ -100,6 +104,12 @@ void governor_samples(struct governor *governor, const struct governor_cost *cos
 void governor_other(struct governor *governor, double seconds)
 {
 	governor->total.tracer += seconds;
+}
+
+void governor_answer(struct governor *governor, double seconds)
+{
+	governor->total.tracer += seconds;
+	governor->answers += seconds;
 }
 
 void governor_rest(struct governor *governor, bool grows)

@@ -30,6 +30,7 @@ struct governor {
 	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
 	double open; /* likewise, how long probes were in the process */
 	struct governor_cost last, total;
+	double answers; /* seconds of the total */
 	double elapsed; /* seconds from the start to the end of the span at hand */
 	double rest;    /* spans are longer by this factor */
 	uint64_t windows;
@@ -51,6 +52,11 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 void governor_samples(struct governor *governor, const struct governor_cost *cost);
 /* CPU time that the tracer took otherwise. */
 void governor_other(struct governor *governor, double seconds);
+/*
+ * The same for answers to those who ask. They may take half of the budget; what they take above that, as somebody asks all
+ * the time, is told but puts off no window.
+ */
+void governor_answer(struct governor *governor, double seconds);
 /*
  * After governor_window(): nothing GROWS in the process, so windows may come more and more rarely, up to
  * GOVERNOR_REST_MAX times; when something does, they are as frequent as the budget allows at once.

@@ -425,8 +425,13 @@ static void listener_serve(struct session *session, const struct session_request
 {
 	cleanup_fd int fd = accept4(session->listener, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd >= 0)
-		connection_serve(session, requests, fd);
+	if (fd < 0)
+		return;
+	if (session->burst)
+		burst_charge(session->burst);
+	connection_serve(session, requests, fd);
+	if (session->burst)
+		burst_charge_answer(session->burst);
 }
 
 /*
