@@ -42,9 +42,11 @@ static uint32_t poisson(struct simulation_player *player, double mean)
 		return value > 0 ? (uint32_t)value : 0;
 	}
 	limit = exp(-mean);
-	for (product = simulation_uniform(player); product > limit;
-	     product *= simulation_uniform(player))
+	product = simulation_uniform(player);
+	while (product > limit) {
+		product *= simulation_uniform(player);
 		count++;
+	}
 	return count;
 }
 
