@@ -30,7 +30,8 @@ endif
 OWN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -pthread -fPIE -fstack-protector-strong \
 	$(WARNINGS) $(INCLUDES)
 OWN_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS := -lm -lbpf -ldw -lelf -lZydis -lprotobuf-c -lz -ljson-c -lncursesw -ltinfo
+LDLIBS := -lm -lbpf -ldw -lelf -lZydis -lprotobuf-c -lz -ljson-c -lncursesw -ltinfo \
+	-lseccomp -lcap
 # Every kernel that tmbpf supports has the v3 instruction set (5.1 on).
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -std=gnu11 -g -O2 \
 	-Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ibpf
@@ -67,7 +68,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check unit bats parity builds vmtest asan bench lint install clean help
+.PHONY: all demo check unit bats parity builds vmtest containertest endurance asan bench lint install clean help
 .PHONY: unit-programs asan-programs fuzz fuzz-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
@@ -93,6 +94,13 @@ builds: all ## the same on the CPythons that scripts/pythons built (root)
 vmtest: all ## boot Debian's kernels 5.10, 6.1, 6.12 and 7 under qemu, and trace in each (root)
 	$(Q)tests/vm/run
 
+containertest: all ## trace in containers of runc's and podman's, from outside (root)
+	$(Q)scripts/roots >/dev/null
+	$(Q)tests/containers/run --tmbpf $(TMBPF)
+
+endurance: all ## 50 processes at once, half an hour of processes that come and go, 100 killed tracers (root)
+	$(Q)tests/endurance/run --long --tmbpf $(TMBPF)
+
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)tests/run asan
 
@@ -114,12 +122,15 @@ lint: ## formatting, static analysis, layout borders
 install: all ## install under PREFIX (/usr/local), into DESTDIR
 	$(Q)install -D -m 755 $(BUILD)/tmbpf $(DESTDIR)$(PREFIX)/bin/tmbpf
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tmbpf LICENSE LICENSE.*
+	$(Q)install -d -m 755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/tmbpf@.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/tmbpf@.service
 
 clean: ## remove what was built
 	$(Q)rm -rf build build-asan build-fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
 # What scripts/lint needs.
 generated: $(SKELS) $(PROTO_H)

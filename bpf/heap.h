@@ -184,7 +184,7 @@ static __always_inline void code_mark_untraced(__u64 address)
 		return;
 	entry = shadow_entry(address, true);
 	if (entry)
-		__sync_val_compare_and_swap(entry, 0, ENTRY_CODE_ALONE);
+		compare_exchange(entry, 0, ENTRY_CODE_ALONE);
 }
 
 __noinline int code_mark(__u64 code)
@@ -200,9 +200,9 @@ __noinline int code_mark(__u64 code)
 			return 0;
 		marked = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
 			 ENTRY_STACK(old);
-		if (__sync_val_compare_and_swap(entry, old, marked) != old)
+		if (compare_exchange(entry, old, marked) != old)
 			/* User space has just begun or ended to suspect it. */
-			__sync_val_compare_and_swap(entry, old ^ TMBPF_SUSPECT, marked);
+			compare_exchange(entry, old ^ TMBPF_SUSPECT, marked);
 		return 0;
 	}
 	block = bpf_map_lookup_elem(&large, &address);
@@ -232,8 +232,7 @@ static __always_inline void block_hand(const struct heap *heap, __u64 address)
 			__u64 known = handed[index].heap;
 
 			if (!known)
-				known = __sync_val_compare_and_swap(&handed[index].heap, 0,
-								    heap->usedpools)
+				known = compare_exchange(&handed[index].heap, 0, heap->usedpools)
 						?: heap->usedpools;
 			if (known == heap->usedpools) {
 				place = index;

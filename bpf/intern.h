@@ -84,7 +84,7 @@ static __always_inline struct capture *capture_take(void)
 		__u32 index = (first + i) & (CAPTURES - 1);
 		struct capture *capture = bpf_map_lookup_elem(&captures, &index);
 
-		if (capture && !__sync_val_compare_and_swap(&capture->busy, 0, 1))
+		if (capture && !compare_exchange(&capture->busy, 0, 1))
 			return capture;
 	}
 	return NULL;
@@ -162,7 +162,7 @@ static __always_inline void code_end_announce(__u64 code, __u32 id)
 
 	/* If the ring is full, user space misses one end, and keeps what it knows of it. */
 	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
-		__sync_fetch_and_add(&state.missed_code_ends, 1);
+		add(&state.missed_code_ends, 1);
 }
 
 /* The id of the code object at CODE, 0 if it could not be announced. */
@@ -179,7 +179,7 @@ static __always_inline __u32 code_id(__u64 code)
 	 * the first one's id. An id that finds no place in the table ends at once, or user space
 	 * would keep it for ever.
 	 */
-	id = __sync_fetch_and_add(&state.next_code, 1) + 1;
+	id = fetch_add(&state.next_code, 1) + 1;
 	if (code_capture(code, id))
 		return 0;
 	if (bpf_map_update_elem(&codes, &code, &id, BPF_NOEXIST)) {
@@ -203,8 +203,8 @@ __noinline int code_end(__u64 code)
 		return 0;
 	id = *known;
 	bpf_map_delete_elem(&codes, &code);
-	__sync_fetch_and_add(generation_of(code), 1);
-	__sync_fetch_and_add(&state.epoch, 1);
+	add(generation_of(code), 1);
+	add(&state.epoch, 1);
 	code_end_announce(code, id);
 	return 0;
 }
@@ -214,7 +214,7 @@ struct generation_walk {
 	__u32 hash;
 };
 
-static long generation_step(__u32 index, struct generation_walk *w)
+LOOP_STEP generation_step(__u32 index, struct generation_walk *w)
 {
 	if (index >= TMBPF_WALK_MAX || index >= w->thread->nframe)
 		return 1;
@@ -226,7 +226,7 @@ static __always_inline __u32 generations_hash(struct thread *thread)
 {
 	struct generation_walk w = {.thread = thread};
 
-	bpf_loop(TMBPF_WALK_MAX, generation_step, &w, 0);
+	loop(TMBPF_WALK_MAX, generation_step, &w);
 	return w.hash;
 }
 
@@ -235,7 +235,10 @@ struct announce {
 	__u32 failed;
 };
 
-/* A step of bpf_loop(): the thread's frame INDEX to FRAMES, a record's, its code object by what IDENTIFY makes of it. */
+/*
+ * A step of loop(): the thread's frame INDEX to FRAMES, a record's, its code object by what
+ * IDENTIFY makes of it.
+ */
 static __always_inline long frame_announce(__u32 index, struct announce *a,
 					   struct tmbpf_frame *frames,
 					   __u32 (*identify)(__u64 code))
@@ -254,7 +257,7 @@ static __always_inline long frame_announce(__u32 index, struct announce *a,
 	return 0;
 }
 
-static long announce_step(__u32 index, struct announce *a)
+LOOP_STEP announce_step(__u32 index, struct announce *a)
 {
 	struct tmbpf_record_stack *record = (struct tmbpf_record_stack *)a->thread->record;
 
@@ -267,10 +270,10 @@ static __always_inline __u32 stack_id_take(void)
 	__u32 head = state.recycled_head, index = state.returned_stack;
 	__u64 *entry;
 
-	if (index && __sync_val_compare_and_swap(&state.returned_stack, index, 0) == index)
+	if (index && compare_exchange(&state.returned_stack, index, 0) == index)
 		return index;
 	if (head != state.recycled_tail &&
-	    __sync_val_compare_and_swap(&state.recycled_head, head, head + 1) == head) {
+	    compare_exchange(&state.recycled_head, head, head + 1) == head) {
 		index = head & cfg.recycled_mask;
 		entry = bpf_map_lookup_elem(&recycled, &index);
 		if (entry && *entry < cfg.stack_limit)
@@ -278,20 +281,21 @@ static __always_inline __u32 stack_id_take(void)
 	}
 	if (state.next_stack >= cfg.stack_limit)
 		return 0;
-	index = __sync_fetch_and_add(&state.next_stack, 1);
+	index = fetch_add(&state.next_stack, 1);
 	return index < cfg.stack_limit ? index : 0;
 }
 
 /* ID was taken and could not be used. One such id is kept; a second one at the same moment is lost and counted. */
 static __always_inline void stack_id_return(__u32 id)
 {
-	if (__sync_val_compare_and_swap(&state.returned_stack, 0, id))
-		__sync_fetch_and_add(&state.leaked_stacks, 1);
+	if (compare_exchange(&state.returned_stack, 0, id))
+		add(&state.leaked_stacks, 1);
 }
 
 /* Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed. */
-__noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
+__noinline int stack_announce(THREAD_GIVEN, __u32 id, __u32 place)
 {
+	THREAD_OF_GIVEN;
 	struct tmbpf_record_stack *record;
 	struct announce a = {.thread = thread};
 	__u32 size;
@@ -299,7 +303,7 @@ __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 	if (!thread)
 		return -1;
 	record = (struct tmbpf_record_stack *)thread->record;
-	bpf_loop(TMBPF_WALK_MAX, announce_step, &a, 0);
+	loop(TMBPF_WALK_MAX, announce_step, &a);
 	if (a.failed)
 		return -1;
 	if (thread->nframe > TMBPF_WALK_MAX)
@@ -313,6 +317,8 @@ __noinline int stack_announce(struct thread *thread, __u32 id, __u32 place)
 	record->nframe = thread->nframe;
 	record->total_nframe = thread->total_nframe;
 	record->bucket_slot = place;
+	record->domain = thread->domain;
+	record->unused = 0;
 	if (bpf_ringbuf_output(&ring, record, size, ring_flags())) {
 		count_loss(TMBPF_LOSS_RING_FULL);
 		return -1;
@@ -336,8 +342,7 @@ static __always_inline bool slot_take(struct tmbpf_bucket *bucket, __u32 slot)
 
 		if ((__u32)before == SLOT_BUSY)
 			return false;
-		if (__sync_val_compare_and_swap(&bucket->id_epoch[slot], before, SLOT_BUSY) ==
-		    before)
+		if (compare_exchange(&bucket->id_epoch[slot], before, SLOT_BUSY) == before)
 			return true;
 	}
 	return false;
@@ -356,7 +361,7 @@ static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bu
 	id = stack_id_take();
 	if (!id) {
 		count_loss(TMBPF_LOSS_STACK_TABLE_FULL);
-	} else if (stack_announce(thread, id, place * TMBPF_BUCKET_SLOTS + slot)) {
+	} else if (stack_announce(THREAD_GIVE(thread), id, place * TMBPF_BUCKET_SLOTS + slot)) {
 		stack_id_return(id);
 		id = 0;
 	}
@@ -371,8 +376,9 @@ static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bu
 }
 
 /* The id of the stack in thread->frames, whose hash is HASH. */
-__noinline int stack_intern(struct thread *thread, __u64 hash)
+__noinline int stack_intern(THREAD_GIVEN, __u64 hash)
 {
+	THREAD_OF_GIVEN;
 	__u32 place = hash >> 20 & cfg.bucket_mask, free = TMBPF_BUCKET_SLOTS, slot;
 	struct tmbpf_bucket *bucket = bpf_map_lookup_elem(&stacks, &place);
 	__u32 epoch = state.epoch;
@@ -390,9 +396,11 @@ __noinline int stack_intern(struct thread *thread, __u64 hash)
 		if (id_epoch >> 32 == epoch)
 			return id;
 		if (generations_hash(thread) == bucket->generations[slot]) {
+#ifndef TMBPF_PLAIN /* user space may be taking the stack out, which must not be undone */
 			/* Fails only if user space is just taking the stack out: the id stays good for a while. */
-			__sync_val_compare_and_swap(&bucket->id_epoch[slot], id_epoch,
-						    (__u64)epoch << 32 | id);
+			compare_exchange(&bucket->id_epoch[slot], id_epoch,
+					 (__u64)epoch << 32 | id);
+#endif
 			return id;
 		}
 		free = slot; /* a stack of dead code: its place is taken over */
@@ -424,7 +432,35 @@ static __always_inline __u32 stack_of(struct thread *thread, __u64 tstate)
 	}
 	if (!thread->nframe)
 		return TMBPF_STACK_UNKNOWN;
-	return stack_intern(thread, hash);
+	return stack_intern(THREAD_GIVE(thread), hash);
+}
+
+/*
+ * The same of what is of tracemalloc's DOMAIN: a stack's blocks are all of one domain, so that each has stacks of its own,
+ * one without frames among them.
+ */
+__noinline int stack_of_domain(THREAD_GIVEN, __u32 domain)
+{
+	THREAD_OF_GIVEN;
+	__u64 tstate, frame = 0, hash;
+	int id;
+
+	if (!thread)
+		return TMBPF_STACK_LOST;
+	if (!domain && thread_state_own(&tstate))
+		return stack_of(thread, tstate);
+	if (!thread_state_own(&tstate) || (tstate && !thread_frame(tstate, &frame))) {
+		count_loss(TMBPF_LOSS_THREAD_STATE);
+		return TMBPF_STACK_LOST;
+	}
+	if (!walk_frames(thread, frame, &hash)) {
+		count_loss(TMBPF_LOSS_FRAME_UNREADABLE);
+		return TMBPF_STACK_LOST;
+	}
+	thread->domain = domain;
+	id = stack_intern(THREAD_GIVE(thread), hash_mix(hash, domain, cfg.seed[0]));
+	thread->domain = 0;
+	return id;
 }
 
 #endif

@@ -53,7 +53,7 @@ static __always_inline __u32 sampled_code(__u64 code)
 
 	if (known)
 		return *known;
-	id = (__sync_fetch_and_add(&state.next_code, 1) + 1) | TMBPF_CODE_SAMPLED;
+	id = (fetch_add(&state.next_code, 1) + 1) | TMBPF_CODE_SAMPLED;
 	if (code_capture(code, id))
 		return 0;
 	if (!bpf_map_update_elem(&sampled_codes, &key, &id, BPF_NOEXIST))
@@ -62,7 +62,7 @@ static __always_inline __u32 sampled_code(__u64 code)
 	return known ? *known : 0;
 }
 
-static long sample_step(__u32 index, struct announce *a)
+LOOP_STEP sample_step(__u32 index, struct announce *a)
 {
 	struct tmbpf_record_sample *record = (struct tmbpf_record_sample *)a->thread->record;
 
@@ -84,17 +84,18 @@ static __always_inline bool sample_walk(struct thread *thread)
 }
 
 /* Tells user space of a sample; negative if that failed. */
-__noinline int sample_take(struct thread *thread, __u32 kind, __u64 address, __u64 size,
-			   __u64 weight)
+__noinline int sample_take(THREAD_GIVEN, __u32 kind, __u64 address, __u64 size, __u64 weight)
 {
+	THREAD_OF_GIVEN;
 	struct tmbpf_record_sample *record;
-	struct announce a = {.thread = thread};
+	struct announce a = {0};
 	__u32 length;
 
 	if (!thread || !sample_walk(thread))
 		return -1;
+	a.thread = thread;
 	record = (struct tmbpf_record_sample *)thread->record;
-	bpf_loop(TMBPF_WALK_MAX, sample_step, &a, 0);
+	loop(TMBPF_WALK_MAX, sample_step, &a);
 	if (a.failed || thread->nframe > TMBPF_WALK_MAX)
 		return -1;
 	length = sizeof(*record) + thread->nframe * sizeof(struct tmbpf_frame);
@@ -105,7 +106,7 @@ __noinline int sample_take(struct thread *thread, __u32 kind, __u64 address, __u
 	record->kind = kind;
 	record->nframe = thread->nframe;
 	record->total_nframe = thread->total_nframe;
-	record->unused = 0;
+	record->domain = thread->domain;
 	record->time = bpf_ktime_get_ns();
 	record->address = address;
 	record->size = size;
@@ -123,12 +124,6 @@ static __always_inline __u32 sample_tick(__u64 now)
 	return state.tick_samples;
 }
 
-static __always_inline struct thread *sample_thread(void)
-{
-	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0,
-				    BPF_LOCAL_STORAGE_GET_F_CREATE);
-}
-
 /* One of every sample_period faults comes here. */
 static __always_inline void fault_event(__u64 address, __u64 period)
 {
@@ -136,34 +131,65 @@ static __always_inline void fault_event(__u64 address, __u64 period)
 	__u32 taken = sample_tick(now), shift = taken / SAMPLE_TICK_FREE;
 	struct thread *thread;
 
-	__sync_fetch_and_add(&state.fault_hits, 1);
+	add(&state.fault_hits, 1);
 	if (shift > SAMPLE_SHIFT_MAX)
 		shift = SAMPLE_SHIFT_MAX;
 	if (bpf_get_prandom_u32() & ((1u << shift) - 1))
 		return;
 	state.tick_samples = taken + 1;
-	thread = sample_thread();
-	if (!thread || sample_take(thread, TMBPF_SAMPLE_FAULT, address, 0, period << shift))
+	thread = thread_get();
+	if (!thread ||
+	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_FAULT, address, 0, period << shift))
 		count_loss(TMBPF_LOSS_FAULT);
-	__sync_fetch_and_add(&state.fault_ns, bpf_ktime_get_ns() - now);
+	add(&state.fault_ns, bpf_ktime_get_ns() - now);
 }
 
-static __always_inline void large_born(struct thread *thread, __u64 address)
+static __always_inline void large_born(struct thread *thread, __u64 address, __u64 size,
+				       __u32 domain)
 {
-	__u64 size = thread->large.size, now = bpf_ktime_get_ns();
+	__u64 now = bpf_ktime_get_ns();
 
-	thread->large.returns = 0;
-	if (!address)
-		return;
 	if (now - state.large_tick > SAMPLE_TICK_NS) {
 		state.large_tick = now;
 		state.large_births = 0;
 	}
-	if (__sync_fetch_and_add(&state.large_births, 1) >= LARGE_TICK_MAX ||
-	    sample_take(thread, TMBPF_SAMPLE_BIRTH, address,
-			size > cfg.hook_extra ? size - cfg.hook_extra : 0, 1))
+	thread->domain = domain;
+	if (fetch_add(&state.large_births, 1) >= LARGE_TICK_MAX ||
+	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
 		count_loss(TMBPF_LOSS_LARGE);
-	__sync_fetch_and_add(&state.large_ns, bpf_ktime_get_ns() - now);
+	thread->domain = 0;
+	add(&state.large_ns, bpf_ktime_get_ns() - now);
+}
+
+/* libc has answered the request for a large block by ADDRESS. */
+static __always_inline void large_answer(struct thread *thread, __u64 address)
+{
+	__u64 size = thread->large.size;
+
+	thread->large.returns = 0;
+	if (address)
+		large_born(thread, address, size > cfg.hook_extra ? size - cfg.hook_extra : 0, 0);
+}
+
+/* A large block of another domain: nothing need be waited for. */
+static __always_inline int large_track(struct pt_regs *regs, const struct tmbpf_site *site)
+{
+	__u64 address, size, domain;
+	struct thread *thread;
+
+	if (!value_read(regs, &site->a[0], &address) || !value_read(regs, &site->a[1], &size) ||
+	    !value_read(regs, &site->a[2], &domain)) {
+		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
+		return 0;
+	}
+	if (size < cfg.large_least)
+		return 0;
+	thread = thread_get();
+	if (thread)
+		large_born(thread, address, size, domain);
+	else
+		count_loss(TMBPF_LOSS_LARGE);
+	return 0;
 }
 
 #endif

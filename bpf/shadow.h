@@ -4,7 +4,7 @@
  * granule; the raw domain's in a hash table by address.
  *
  * The shadow is made of slabs, each for 64 Ki granules of address space, handed out in the order in which chunks of
- * address space are first seen; a small directory (open addressing, CHUNK_PROBES places) leads from the chunk to its
+ * address space are first seen; a small directory (open addressing, TMBPF_CHUNK_PROBES places) leads from the chunk to its
  * slab. User space keeps spare slabs ready.
  *
  * Every update is idempotent: a block that is already there with the same stack and size is left as it is, and a free
@@ -19,7 +19,6 @@
 #include "intern.h"
 #include "state.h"
 
-#define CHUNK_PROBES    8
 #define SPARE_SLABS_LOW 32
 
 static __always_inline void stats_add(__u32 stack, __u64 size)
@@ -27,8 +26,8 @@ static __always_inline void stats_add(__u32 stack, __u64 size)
 	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &stack);
 
 	if (row) {
-		__sync_fetch_and_add(&row->allocated_count, 1);
-		__sync_fetch_and_add(&row->allocated_size, size);
+		add(&row->allocated_count, 1);
+		add(&row->allocated_size, size);
 	}
 }
 
@@ -37,8 +36,8 @@ static __always_inline void stats_remove(__u32 stack, __u64 size)
 	struct tmbpf_stack_stats *row = bpf_map_lookup_elem(&stats, &stack);
 
 	if (row) {
-		__sync_fetch_and_add(&row->freed_count, 1);
-		__sync_fetch_and_add(&row->freed_size, size);
+		add(&row->freed_count, 1);
+		add(&row->freed_size, size);
 	}
 }
 
@@ -49,13 +48,13 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 	stats_add(stack, size);
 	if (cfg.lazy)
 		return; /* user space adds up the rows */
-	current = __sync_fetch_and_add(&state.current, size) + size;
+	current = fetch_add(&state.current, size) + size;
 	peak = state.peak;
-	if (current > peak && __sync_val_compare_and_swap(&state.peak, peak, current) != peak) {
+	if (current > peak && compare_exchange(&state.peak, peak, current) != peak) {
 		/* Another thread raised it at the same moment: once more is enough for two; a third would raise it itself. */
 		peak = state.peak;
 		if (current > peak)
-			__sync_val_compare_and_swap(&state.peak, peak, current);
+			compare_exchange(&state.peak, peak, current);
 	}
 }
 
@@ -63,7 +62,7 @@ static __always_inline void totals_remove(__u32 stack, __u64 size)
 {
 	stats_remove(stack, size);
 	if (!cfg.lazy)
-		__sync_fetch_and_sub(&state.current, size);
+		add(&state.current, -size);
 }
 
 #define entry_size(entry) ((__u64)ENTRY_SIZE(entry))
@@ -86,7 +85,7 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 	void *map;
 	int i;
 
-	for (i = 0; i < CHUNK_PROBES; i++) {
+	for (i = 0; i < TMBPF_CHUNK_PROBES; i++) {
 		__u32 index = (place + i) & cfg.chunk_mask;
 
 		entry = bpf_map_lookup_elem(&chunks, &index);
@@ -99,15 +98,15 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 		if (!create)
 			return NULL;
 		if (state.next_slab >= state.ready_slabs ||
-		    __sync_val_compare_and_swap(&entry->chunk, 0, chunk))
+		    compare_exchange(&entry->chunk, 0, chunk))
 			goto full;
-		slab = __sync_fetch_and_add(&state.next_slab, 1);
+		slab = fetch_add(&state.next_slab, 1);
 		if (state.ready_slabs - slab < SPARE_SLABS_LOW)
 			slab_wanted();
 		entry->slab = slab + 1;
 		break;
 	}
-	if (i == CHUNK_PROBES)
+	if (i == TMBPF_CHUNK_PROBES)
 		goto full;
 	slab = entry->slab - 1;
 	map = bpf_map_lookup_elem(&slabs, &slab);
@@ -127,7 +126,7 @@ full:
 /* Lists a block that was allocated in a window. Whatever was at its address before is no more. */
 static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 kind)
 {
-	__u32 index = __sync_fetch_and_add(&state.births, 1);
+	__u32 index = fetch_add(&state.births, 1);
 	struct tmbpf_birth *birth;
 
 	code_end(address + cfg.hook_delta);
@@ -172,7 +171,7 @@ static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, 
 	entry = shadow_entry(address, true);
 	if (!entry)
 		return;
-	old = __sync_lock_test_and_set(entry, new);
+	old = exchange(entry, new);
 	if (old == new && (again || !cfg.lazy))
 		return;
 	totals_add(stack, size);
@@ -198,7 +197,7 @@ static __always_inline bool shadow_remove(__u64 address)
 	entry = shadow_entry(address, false);
 	if (!entry || !*entry)
 		return false;
-	old = __sync_lock_test_and_set(entry, 0);
+	old = exchange(entry, 0);
 	if (!old)
 		return false;
 	entry_drop(address, old);
@@ -218,10 +217,10 @@ static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 	if (ENTRY_STACK(old) == stack)
 		return true;
 	new = (old & ~(TMBPF_STACK_MAX - 1) & ~TMBPF_SUSPECT) | stack;
-	if (__sync_val_compare_and_swap(entry, old, new) != old) {
+	if (compare_exchange(entry, old, new) != old) {
 		/* User space has just begun or ended to suspect it. */
 		old ^= TMBPF_SUSPECT;
-		if (__sync_val_compare_and_swap(entry, old, new) != old)
+		if (compare_exchange(entry, old, new) != old)
 			return false;
 	}
 	stats_remove(ENTRY_STACK(old), entry_size(old));
@@ -298,7 +297,7 @@ static __always_inline void large_code_end(__u64 address)
 /* The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before. */
 static __always_inline void unknown_free(__u64 address)
 {
-	__sync_fetch_and_add(&state.unknown_frees, 1);
+	add(&state.unknown_frees, 1);
 	code_end(address + cfg.hook_delta);
 }
 

@@ -11,6 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "kernel.h"
 #include "tmbpf.h"
 
 #define WINDOW      1024 /* bytes of frame memory read at once */
@@ -42,6 +43,9 @@ struct {
 	__u64 large_births;           /* of this tick */
 	__u64 fault_hits, large_hits; /* runs of the programs */
 	__u64 fault_ns, large_ns;     /* spent on samples, without the hits themselves */
+	__u64 hits, hit_ns; /* of windows' probes: runs of the program, time spent in it */
+	__u32 domains[TMBPF_DOMAINS_MAX +
+		      1]; /* tracemalloc's, as they were seen, up to the first 0 */
 } state;
 
 /* By address of a code object: raised when it dies, so that what takes its address is told from it. */
@@ -89,6 +93,7 @@ struct thread {
 	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
 	__u32 window_number; /* that all this is from */
 	__u32 nframe, total_nframe;
+	__u32 domain; /* of what the stack at hand allocates */
 	struct walk walk;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
 	__u8 window[WINDOW];
@@ -108,12 +113,42 @@ struct capture {
 /* So many programs may be doing that at a time; a power of two. */
 #define CAPTURES 16
 
+#ifdef TMBPF_PLAIN
+
+/* By thread id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* A record to begin with: nothing is ever written into it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct thread);
+} thread_zero SEC(".maps");
+
+/* Has an element while a program has its turn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} turn SEC(".maps");
+
+#else
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct thread);
 } threads SEC(".maps");
+
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -216,6 +251,14 @@ struct {
 	__type(value, __u32);
 } codes SEC(".maps");
 
+/* Children that were forked in the window, by their pid: what came later is not theirs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TMBPF_FORKS_MAX);
+	__type(key, __u32);
+	__type(value, struct tmbpf_fork);
+} forked SEC(".maps");
+
 /*
  * By what tells a code object from others: see sample.h. Its memory is there beforehand, as a perf event's program
  * runs with interrupts off, where little can be had at once.
@@ -234,13 +277,112 @@ struct {
 
 static __always_inline void count_loss(enum tmbpf_loss loss)
 {
-	__sync_fetch_and_add(&state.losses[loss], 1);
+	add(&state.losses[loss], 1);
 }
 
 static __always_inline void count_event(enum tmbpf_event event)
 {
-	__sync_fetch_and_add(&state.events[event], 1);
+	add(&state.events[event], 1);
 }
+
+#ifdef TMBPF_PLAIN
+
+/*
+ * For how long a turn is waited for: 2^22 tries, some hundred milliseconds at least. What has it
+ * needs some microseconds, but its processor may be one that a hypervisor holds up. The verifier
+ * follows each step of a loop, but a global function once.
+ */
+#define TURN_TRIES  512
+#define TURN_ROUNDS 128
+#define TURN_WAITS  64
+
+/* This thread's record; NULL: it has none. */
+static __always_inline struct thread *thread_find(void)
+{
+	__u32 id = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&threads, &id);
+}
+
+/* The same, made if need be; NULL: there was no memory. */
+static __always_inline struct thread *thread_get(void)
+{
+	__u32 id = bpf_get_current_pid_tgid(), zero = 0;
+	struct thread *thread = bpf_map_lookup_elem(&threads, &id), *empty;
+
+	if (thread)
+		return thread;
+	empty = bpf_map_lookup_elem(&thread_zero, &zero);
+	if (!empty || bpf_map_update_elem(&threads, &id, empty, BPF_NOEXIST))
+		return NULL;
+	return bpf_map_lookup_elem(&threads, &id);
+}
+
+__noinline int turn_try(THREAD_GIVEN)
+{
+	__u32 zero = 0, i;
+
+	THREAD_IGNORED;
+	for (i = 0; i < TURN_TRIES; i++)
+		if (!bpf_map_lookup_elem(&turn, &zero) &&
+		    !bpf_map_update_elem(&turn, &zero, &zero, BPF_NOEXIST))
+			return 1;
+	return 0;
+}
+
+__noinline int turn_wait(THREAD_GIVEN)
+{
+	__u32 i;
+
+	THREAD_IGNORED;
+	for (i = 0; i < TURN_ROUNDS; i++)
+		if (turn_try(THREAD_GIVE(NULL)))
+			return 1;
+	return 0;
+}
+
+/* False: other processors had it all the while. To be ended. */
+static __always_inline bool turn_take(void)
+{
+	__u32 i;
+
+	for (i = 0; i < TURN_WAITS; i++)
+		if (turn_wait(THREAD_GIVE(NULL)))
+			return true;
+	count_loss(TMBPF_LOSS_TURN);
+	return false;
+}
+
+static __always_inline void turn_end(void)
+{
+	__u32 zero = 0;
+
+	bpf_map_delete_elem(&turn, &zero);
+}
+
+#else
+
+static __always_inline struct thread *thread_find(void)
+{
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+}
+
+static __always_inline struct thread *thread_get(void)
+{
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline bool turn_take(void)
+{
+	return true;
+}
+
+static __always_inline void turn_end(void)
+{
+}
+
+#endif
 
 static __always_inline bool read_user(void *ret, __u32 size, __u64 address)
 {

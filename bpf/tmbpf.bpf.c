@@ -9,9 +9,13 @@
  * Raw domain: the arguments are seen at the call of libc's function, the pointer at the first probe-able instruction
  * after the return (RESULT), known by return address and stack pointer. A tail jump returns to a caller that need
  * not be known: then the return probe of the second program catches it, where user space allowed that.
+ *
+ * Other domains: what numpy and others tell tracemalloc of blocks of their own, whether it is on or not.
  */
 #include "vmlinux.h"
 
+#include "domain.h"
+#include "fork.h"
 #include "heap.h"
 #include "sample.h"
 #include "shadow.h"
@@ -171,8 +175,9 @@ static __always_inline __u64 pool_holder(struct thread *thread, __u64 address)
  * traceback (_PyTraceMalloc_NewReference, _PyTraceMalloc_TraceRef, Python/tracemalloc.c). The block starts
  * before the object by what the garbage collector and managed dicts need: 0, 16 or 32 bytes.
  */
-__noinline int object_reuse(struct thread *thread, __u64 address)
+__noinline int object_reuse(THREAD_GIVEN, __u64 address)
 {
+	THREAD_OF_GIVEN;
 	__u64 tstate, block;
 	__u32 stack;
 
@@ -191,8 +196,9 @@ __noinline int object_reuse(struct thread *thread, __u64 address)
 	return 0;
 }
 
-__noinline int object_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+__noinline int object_event(THREAD_GIVEN, __u32 action, __u64 a, __u64 b)
 {
+	THREAD_OF_GIVEN;
 	struct heap heap;
 	__u64 tstate;
 
@@ -322,8 +328,9 @@ static __always_inline bool raw_return_known(__u64 address)
 }
 
 /* 1: the call's result is awaited. */
-__noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
+__noinline int raw_event(THREAD_GIVEN, __u32 action, __u64 a, __u64 b)
 {
+	THREAD_OF_GIVEN;
 	struct tmbpf_large block;
 
 	if (!thread)
@@ -359,8 +366,7 @@ __noinline int raw_event(struct thread *thread, __u32 action, __u64 a, __u64 b)
 
 static __always_inline struct thread *thread_current(void)
 {
-	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0,
-						     BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread *thread = thread_get();
 
 	if (!thread) {
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
@@ -436,25 +442,29 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	}
 	if (action == TMBPF_REUSE) {
 		count_event(TMBPF_EVENT_REUSE);
-		return object_reuse(thread, a);
+		return object_reuse(THREAD_GIVE(thread), a);
 	}
 	if (action == TMBPF_HOOK) {
 		count_event(TMBPF_EVENT_HOOK);
 		thread->hook_request = 1;
 		return 0;
 	}
+	if (action == TMBPF_TRACK || action == TMBPF_UNTRACK) {
+		track_event(regs, site, thread, a, b);
+		return 0;
+	}
 	if (action > TMBPF_RAW_FREE)
 		return 0;
-	__sync_fetch_and_add(&state.events[action], 1);
+	add(&state.events[action], 1);
 	if (cfg.lazy)
 		thread->stack_pointer = stack_pointer(regs);
 	if (action <= TMBPF_OBJ_FREE)
-		return object_event(thread, action, a, b);
+		return object_event(THREAD_GIVE(thread), action, a, b);
 	if (action != TMBPF_RAW_FREE && !raw_return(regs, site, thread)) {
 		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
 		return 0;
 	}
-	if (raw_event(thread, action, a, b) && site->flags & TMBPF_SITE_TAIL &&
+	if (raw_event(THREAD_GIVE(thread), action, a, b) && site->flags & TMBPF_SITE_TAIL &&
 	    !raw_return_known(thread->call_returns)) {
 		if (cfg.return_probes)
 			return 1; /* wanted: the return probe sees it */
@@ -480,19 +490,37 @@ static __always_inline struct tmbpf_site *site_at(struct pt_regs *regs)
 	return bpf_map_lookup_elem(&sites, &index);
 }
 
-SEC("uprobe")
-int probe(struct pt_regs *regs)
+static __always_inline void probe_site(struct pt_regs *regs)
 {
 	struct tmbpf_site *site;
 
 	if (!state.window)
-		return 0;
+		return;
 	site = site_at(regs);
 	if (!site)
-		return 0;
+		return;
 	if (cfg.births && !site->hit)
 		site->hit = 1;
+	if (!turn_take())
+		return;
 	site_event(regs, site);
+	turn_end();
+}
+
+/*
+ * What estimates cost is counted here: the kernel's own count (BPF_ENABLE_STATS) is of all programs of the machine, and
+ * takes CAP_SYS_ADMIN.
+ */
+SEC("uprobe")
+int probe(struct pt_regs *regs)
+{
+	__u64 began = cfg.births ? bpf_ktime_get_ns() : 0;
+
+	probe_site(regs);
+	if (!cfg.births)
+		return 0;
+	add(&state.hits, 1);
+	add(&state.hit_ns, bpf_ktime_get_ns() - began);
 	return 0;
 }
 
@@ -508,7 +536,7 @@ int probe_session(struct pt_regs *regs)
 
 	if (!state.window)
 		return 1;
-	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	thread = thread_find();
 	if (thread && thread->pending.returns &&
 	    thread->pending.returns == instruction_pointer(regs) &&
 	    thread->pending.stack_pointer == stack_pointer(regs)) {
@@ -539,7 +567,7 @@ static __always_inline __u64 large_request(struct pt_regs *regs, const struct tm
 /* The result of a large block's call, if this is it. */
 static __always_inline void large_result(struct pt_regs *regs, const struct tmbpf_site *site)
 {
-	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct thread *thread = thread_find();
 	__u64 address;
 
 	if (!thread || !thread->large.returns ||
@@ -547,7 +575,7 @@ static __always_inline void large_result(struct pt_regs *regs, const struct tmbp
 	    (site->returns && site->returns != thread->large.returns))
 		return;
 	if (value_read(regs, &site->a[0], &address)) {
-		large_born(thread, address);
+		large_answer(thread, address);
 		return;
 	}
 	count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
@@ -560,15 +588,17 @@ static __always_inline int large_event(struct pt_regs *regs, const struct tmbpf_
 	struct thread *thread;
 	__u64 size;
 
-	__sync_fetch_and_add(&state.large_hits, 1);
+	add(&state.large_hits, 1);
 	if (site->action == TMBPF_RESULT) {
 		large_result(regs, site);
 		return 0;
 	}
+	if (site->action == TMBPF_TRACK)
+		return large_track(regs, site);
 	size = large_request(regs, site);
 	if (size < cfg.large_least)
 		return 0;
-	thread = sample_thread();
+	thread = thread_get();
 	if (!thread || !raw_return(regs, site, thread)) {
 		count_loss(TMBPF_LOSS_LARGE);
 		return 0;
@@ -594,8 +624,10 @@ int probe_large(struct pt_regs *regs)
 	if (!state.sampling)
 		return 0;
 	site = site_at(regs);
-	if (site)
-		large_event(regs, site);
+	if (!site || !turn_take())
+		return 0;
+	large_event(regs, site);
+	turn_end();
 	return 0;
 }
 
@@ -608,21 +640,24 @@ int probe_large_session(struct pt_regs *regs)
 
 	if (!state.sampling)
 		return 1;
-	thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	thread = thread_find();
 	if (thread && thread->large.returns && thread->large.returns == instruction_pointer(regs) &&
 	    thread->large.stack_pointer == stack_pointer(regs)) {
-		large_born(thread, return_value(regs));
+		large_answer(thread, return_value(regs));
 		return 0;
 	}
 	site = site_at(regs);
 	return site && large_event(regs, site) ? 0 : 1;
 }
 
+/* Before Linux 5.13 children of a fork inherit the event, too. */
 SEC("perf_event")
 int page_fault(struct bpf_perf_event_data *context)
 {
-	if (state.sampling)
-		fault_event(context->addr, context->sample_period);
+	if (!state.sampling || bpf_get_current_pid_tgid() >> 32 != cfg.pid || !turn_take())
+		return 0;
+	fault_event(context->addr, context->sample_period);
+	turn_end();
 	return 0;
 }
 
@@ -632,9 +667,11 @@ int process_fork(__u64 *arguments)
 {
 	const struct task_struct *parent = (void *)arguments[0], *child = (void *)arguments[1];
 
-	if (bpf_get_current_pid_tgid() >> 32 == cfg.pid &&
-	    BPF_CORE_READ(child, mm) != BPF_CORE_READ(parent, mm))
-		__sync_fetch_and_add(&state.forks, 1);
+	if (bpf_get_current_pid_tgid() >> 32 != cfg.pid ||
+	    BPF_CORE_READ(child, mm) == BPF_CORE_READ(parent, mm))
+		return 0;
+	add(&state.forks, 1);
+	fork_note(BPF_CORE_READ(child, tgid));
 	return 0;
 }
 

@@ -62,6 +62,7 @@ enum tmbpf_stack {
 	X(LARGE_FULL, large_full, "blocks not kept: the table of large blocks was full")              \
 	X(HEAP_UNREADABLE, heap_unreadable, "blocks not kept: pymalloc's state could not be read")    \
 	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")       \
+	X(DOMAINS_FULL, domains_full, "blocks not kept: of too many domains, or at no address")       \
 	X(RESULT_MISSED, result_missed, "blocks not kept: malloc's result was not seen")              \
 	X(RESULT_UNKNOWN, result_unknown, "blocks not kept: malloc returned to an unknown place")     \
 	X(ARGUMENT_UNREADABLE, argument_unreadable,                                                   \
@@ -82,7 +83,12 @@ enum tmbpf_stack {
 	  "event yet")                                                                                \
 	X(LARGE, large,                                                                               \
 	  "large blocks not followed: too many at a time, or their stack was not kept")               \
-	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")
+	X(TURN, turn,                                                                                 \
+	  "events not counted: other threads were at it all the while (before Linux 5.17)")           \
+	X(THREAD_STORAGE, thread_storage, "events not counted: no memory for a thread's record")      \
+	X(NO_ROOM, no_room,                                                                           \
+	  "windows not opened: the memory limit of the process's control group left no room for "     \
+	  "probes")
 
 #define TMBPF_LOSS_ENUM(upper, lower, text) TMBPF_LOSS_##upper,
 enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
@@ -102,6 +108,8 @@ enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
 	X(RETURN, return )                                                                         \
 	X(REFILL, refill)                                                                          \
 	X(REUSE, reuse)                                                                            \
+	X(TRACK, track)                                                                            \
+	X(UNTRACK, untrack)                                                                        \
 	X(HOOK, hook)                                                                              \
 	X(INACTIVE, inactive)
 
@@ -123,6 +131,8 @@ enum tmbpf_action {
 	TMBPF_REFILL,
 	TMBPF_REUSE, /* an object comes back from a free list: a[0] is the object */
 	TMBPF_HOOK, /* an outer raw allocator (tracemalloc's): the next raw event of this thread is a caller's */
+	TMBPF_TRACK, /* PyTraceMalloc_Track(): a[0] is the block, a[1] its size, a[2] its domain */
+	TMBPF_UNTRACK, /* PyTraceMalloc_Untrack(): a[0] and a[2] likewise */
 };
 
 #define TMBPF_SITE_GUARD  1 /* acts only when ZF is set */
@@ -146,7 +156,7 @@ struct tmbpf_site {
 	__u8 unused;
 	__s32 stack_delta; /* RESULT: rsp here minus rsp after the return */
 	__u64 returns; /* RAW call, RESULT: the return address in the process; RESULT: 0 for any */
-	struct tmbpf_value a[2];
+	struct tmbpf_value a[3]; /* the third of TRACK and UNTRACK alone */
 };
 
 /* The interpreter's layout, written before loading; PYTHON_* of user/python/python.h say what each means. */
@@ -184,6 +194,8 @@ struct tmbpf_config {
 	__u64 thread_address, tls_module;
 	__s64 tls_offset;
 	__s64 own_offset; /* of the word that names this thread's own state, from the thread pointer; 0 unknown */
+	__u32 own_block; /* not 0: own_offset is from where the word there, from the thread pointer, leads to */
+	__u32 dtv_entry;                /* bytes */
 	__u64 usedpools, usable_arenas; /* static state, up to 3.11 */
 	__u64 seed[2];
 };
@@ -199,6 +211,14 @@ struct tmbpf_stack_stats { /* cumulative; live is the difference */
 	__u64 allocated_count, allocated_size;
 	__u64 freed_count, freed_size;
 };
+
+/*
+ * Blocks of tracemalloc's other domains than Python's own (0) are told apart by the domain's place in a list of those
+ * that were seen, above the 56 bits of an address.
+ */
+#define TMBPF_DOMAINS_MAX                15
+#define TMBPF_DOMAIN_SHIFT               56
+#define TMBPF_DOMAIN_KEY(address, place) ((__u64)((place) + 1) << TMBPF_DOMAIN_SHIFT | (address))
 
 struct tmbpf_large {
 	__u64 size;
@@ -218,6 +238,12 @@ struct tmbpf_birth {   /* a block that was allocated in a window */
 	__u32 kind; /* TMBPF_BIRTH_... */
 };
 
+struct tmbpf_fork {   /* what had happened when a child was forked */
+	__u64 events; /* allocations and frees, of all kinds */
+};
+
+#define TMBPF_FORKS_MAX 1024 /* children that are remembered */
+
 #define TMBPF_BUCKET_SLOTS 8
 
 struct tmbpf_bucket { /* of the stack table; a slot with id 0 is free */
@@ -236,6 +262,8 @@ struct tmbpf_handed {
 };
 
 #define TMBPF_HANDED_MAX 256 /* places; a power of two */
+
+#define TMBPF_CHUNK_PROBES 8 /* places where a chunk may stand, one after another */
 
 struct tmbpf_chunk { /* of the shadow's directory: 64 Ki granules of address space */
 	__u64 chunk; /* address >> (16 + granule_shift), plus 1; 0: free */
@@ -296,7 +324,8 @@ struct tmbpf_record_stack {
 	__u32 nframe;       /* frames that follow, most recent first */
 	__u32 total_nframe; /* frames there were */
 	__u32 bucket_slot; /* bucket * TMBPF_BUCKET_SLOTS + slot, where it stands in the stack table */
-	__u32 unused[2];
+	__u32 domain;      /* tracemalloc's, of what it allocates */
+	__u32 unused;
 	struct tmbpf_frame frames[];
 };
 
@@ -313,18 +342,19 @@ struct tmbpf_record_sample {
 	__u32 kind;         /* enum tmbpf_sample_kind */
 	__u32 nframe;       /* frames that follow, most recent first; 0: no Python code ran */
 	__u32 total_nframe; /* frames there were */
-	__u32 unused;
-	__u64 time; /* monotonic nanoseconds */
+	__u32 domain;       /* tracemalloc's */
+	__u64 time;         /* monotonic nanoseconds */
 	__u64 address, size;
 	__u64 weight; /* how many like it it stands for */
 	struct tmbpf_frame frames[];
 };
 
 _Static_assert(sizeof(struct tmbpf_value) == 16, "value");
-_Static_assert(sizeof(struct tmbpf_site) == 48, "site");
+_Static_assert(sizeof(struct tmbpf_site) == 64, "site");
 _Static_assert(sizeof(struct tmbpf_stack_stats) == 32, "stats");
 _Static_assert(sizeof(struct tmbpf_large) == 16, "large");
 _Static_assert(sizeof(struct tmbpf_birth) == 24, "birth");
+_Static_assert(sizeof(struct tmbpf_fork) == 8, "fork");
 _Static_assert(sizeof(struct tmbpf_bucket) == 160, "bucket");
 _Static_assert(sizeof(struct tmbpf_chunk) == 16, "chunk");
 _Static_assert(sizeof(struct tmbpf_record_code) == 72, "code record");

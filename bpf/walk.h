@@ -47,8 +47,9 @@ static __always_inline bool thread_state_holder(__u64 *ret)
 		return read_word(cfg.thread_address, ret);
 	if (cfg.thread_source == THREAD_STATIC_TLS)
 		return read_word(pointer + cfg.tls_offset, ret);
-	/* glibc's dtv: entries of 16 bytes by module id; an entry of -1 is not allocated yet (dl-dtv.h). */
-	if (!read_word(pointer + 8, &dtv) || !read_word(dtv + 16 * cfg.tls_module, &block))
+	/* The dtv has an entry for each module; glibc's of -1 is not allocated yet (dl-dtv.h). */
+	if (!read_word(pointer + 8, &dtv) ||
+	    !read_word(dtv + cfg.dtv_entry * cfg.tls_module, &block))
 		return false;
 	if (block == (__u64)-1) {
 		*ret = 0;
@@ -62,6 +63,9 @@ static __always_inline bool thread_state_own(__u64 *ret)
 {
 	__u64 pointer = thread_pointer(), owner;
 
+	if (cfg.own_block)
+		return read_word(pointer + cfg.own_block, &pointer) &&
+		       read_word(pointer + cfg.own_offset, ret);
 	if (cfg.own_offset)
 		return read_word(pointer + cfg.own_offset, ret);
 	if (!thread_state_holder(ret))
@@ -128,7 +132,7 @@ static __always_inline bool frame_incomplete(__u64 code, __u64 instruction, __u8
 	return distance < 2 * (__s64)first;
 }
 
-static long walk_step(__u32 index, struct thread **of)
+LOOP_STEP walk_step(__u32 index, struct thread **of)
 {
 	struct thread *thread = *of;
 	struct walk *w = &thread->walk;
@@ -174,6 +178,42 @@ static long walk_step(__u32 index, struct thread **of)
 	return 0;
 }
 
+#ifdef TMBPF_PLAIN
+
+/* The verifier follows each step of a loop, but a global function once. */
+#define WALK_STEPS 128
+
+__noinline int walk_some(THREAD_GIVEN)
+{
+	THREAD_OF_GIVEN;
+	__u32 i;
+
+	if (!thread)
+		return 1;
+	for (i = 0; i < WALK_STEPS; i++)
+		if (walk_step(i, &thread))
+			return 1;
+	return 0;
+}
+
+static __always_inline void walk_all(struct thread *thread)
+{
+	__u32 i;
+
+	for (i = 0; i < (TMBPF_TOTAL_NFRAME_MAX + 1) / WALK_STEPS; i++)
+		if (walk_some(THREAD_GIVE(thread)))
+			break;
+}
+
+#else
+
+static __always_inline void walk_all(struct thread *thread)
+{
+	loop(TMBPF_TOTAL_NFRAME_MAX, walk_step, &thread);
+}
+
+#endif
+
 /*
  * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The hash says which
  * stack it is, the code objects' addresses standing for themselves.
@@ -188,7 +228,7 @@ static __always_inline bool walk_frames(struct thread *thread, __u64 frame, __u6
 	w->hash = cfg.seed[0];
 	w->count = w->total = w->failed = 0;
 	w->keep = cfg.nframe;
-	bpf_loop(TMBPF_TOTAL_NFRAME_MAX, walk_step, &thread, 0);
+	walk_all(thread);
 	if (w->failed)
 		return false;
 	thread->nframe = w->count;

@@ -80,7 +80,7 @@ static __always_inline __u64 return_value(struct pt_regs *regs)
 /* The thread pointer: fs base. */
 static __always_inline __u64 thread_pointer(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
 	return BPF_CORE_READ(task, thread.fsbase);
 }

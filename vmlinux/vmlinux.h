@@ -32,6 +32,10 @@ typedef long ssize_t;
 typedef int pid_t;
 typedef _Bool bool;
 
+typedef struct {
+	int counter;
+} __attribute__((preserve_access_index)) atomic_t;
+
 enum {
 	false = 0,
 	true = 1,
@@ -39,6 +43,10 @@ enum {
 
 struct thread_struct {
 	long unsigned int fsbase;
+} __attribute__((preserve_access_index));
+
+struct signal_struct {
+	atomic_t live;
 } __attribute__((preserve_access_index));
 
 struct task_struct {
@@ -51,6 +59,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	long long unsigned int start_boottime;
 	char comm[16];
+	struct signal_struct *signal;
 	struct thread_struct thread;
 } __attribute__((preserve_access_index));
 

@@ -27,7 +27,7 @@ line_of()
 	[[ $output == *"budget 2 %"* ]]
 	[[ $output == *" ± "*"growing.py:$(line_of WORKER)"* ]]
 	run -0 tmbpf status
-	[[ $output == *"not measured peak"* ]]
+	[[ $output == *"peak not measured"* ]]
 	run -1 --separate-stderr tmbpf clear --peak -p "$TARGET_PID"
 	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *--exact* ]]

@@ -226,16 +226,6 @@ cpu_ticks()
 	tmbpf stop -p "$TARGET_PID"
 }
 
-breakpoints()
-{
-	/usr/bin/python3 "$TARGETS/breakpoints.py" "$1"
-}
-
-no_breakpoints()
-{
-	(($(breakpoints "$1") == 0))
-}
-
 @test "a forked child keeps none of its parent's probes" {
 	local mode child
 	for mode in --exact --lazy-free --overhead=50; do

@@ -82,7 +82,7 @@ made()
 	grep -E ' new +[0-9]+ [KB]i?B? +\+3000 +3000 +__main__\.Slots$' <<<"$output"
 	run -0 tmbpf heap -p "$TARGET_PID" --compare - --by owner <before.json
 	[[ $output == *"owner"* ]]
-	run -3 tmbpf heap -p "$TARGET_PID" --compare missing.json
+	run -1 tmbpf heap -p "$TARGET_PID" --compare missing.json
 	[[ $output == *missing.json* ]]
 	echo '{}' >bad.json
 	run -1 tmbpf heap -p "$TARGET_PID" --compare bad.json

@@ -209,7 +209,6 @@ pty.spawn(sys.argv[1:])'
 
 @test "wrong usage ends with 2" {
 	fails_with 2 "FILE is missing" tmbpf stats
-	fails_with 2 "more than one FILE" tmbpf stats a b
 	fails_with 2 "unrecognized option '--no-such'" tmbpf stats "$GOOD" --no-such
 	fails_with 2 'not "line"' tmbpf stats "$GOOD" --group-by line
 	fails_with 2 'not "-1"' tmbpf stats "$GOOD" --limit=-1

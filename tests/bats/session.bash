@@ -88,6 +88,17 @@ none_left()
 	done <"$1"
 }
 
+# breakpoints PID: how many bytes of its code are not its files'
+breakpoints()
+{
+	/usr/bin/python3 "$TARGETS/breakpoints.py" "$1"
+}
+
+no_breakpoints()
+{
+	(($(breakpoints "$1") == 0))
+}
+
 # code_churn_told_apart PROGRAM COUNT [OPTION...]: runs PROGRAM, which makes and drops code objects, traced
 # from its start; each block that it keeps has to have its own traceback, and the tracer must not grow
 code_churn_told_apart()

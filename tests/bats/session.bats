@@ -254,3 +254,84 @@ load session
 @test "a million code objects made and dropped: each block by its own traceback, in bounded memory" {
 	code_churn_told_apart code_churn.py 1000000
 }
+
+@test "a session that is there is not taken for another one" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact --nframe 1
+	run -0 tmbpf status -p "$TARGET_PID"
+	[[ $output == *"exact, 1 frame, since"* ]]
+	for given in "--nframe 25" "--overhead 3" --lazy-free "--max-stacks 70"; do
+		# shellcheck disable=SC2086
+		run -2 --separate-stderr tmbpf -p "$TARGET_PID" --count 1 -i 1 $given
+		[[ $stderr == *"is traced already (exact, 1 frame), and ${given%% *} would need another session"* ]]
+		[[ $stderr == *"tmbpf stop -p $TARGET_PID"* ]]
+	done
+	run -0 tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --nframe 1
+	[[ $output == *"exact, 1 frame, "* ]]
+	# Without --for no session is begun that options could be about.
+	run -2 --separate-stderr tmbpf snapshot -p "$TARGET_PID" --exact -o one.pb.gz
+	[[ $stderr == *"add --for"* ]]
+	[ ! -e one.pb.gz ]
+}
+
+@test "snapshot --for that is interrupted writes what was traced, and ends the session" {
+	start_target "$TARGETS/busy.py"
+	"$TMBPF" snapshot -p "$TARGET_PID" --exact --for 1h -o one.pb.gz 3>&- &
+	local taker=$!
+	wait_until grep -q '^SigBlk:.*4003$' "/proc/$taker/status" # HUP, INT, TERM: it waits
+	wait_until field_at_least .allocations 1000
+	kill -TERM "$taker"
+	wait "$taker"
+	run -0 tmbpf stats one.pb.gz --limit 1
+	[[ $output == *exact* ]]
+	run -3 --separate-stderr tmbpf status -p "$TARGET_PID"
+	target_alive
+}
+
+@test "what has ended is said to have ended" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	stop_targets
+	wait_until session_ended
+	for asked in "clear -p $TARGET_PID" "where -p $TARGET_PID 0x1000"; do
+		# shellcheck disable=SC2086
+		run -3 --separate-stderr tmbpf $asked
+		[[ $stderr == *"process $TARGET_PID has ended, and its session with it"*"tmbpf snapshot -p $TARGET_PID"* ]]
+	done
+}
+
+@test "snapshot --for: what cannot be written is refused before anything is traced" {
+	start_target "$TARGETS/busy.py"
+	fails_with 1 "cannot write missing/one.snap" timeout 60 "$TMBPF" snapshot -p "$TARGET_PID" --for 600s -o missing/one.snap
+	fails_with 1 "some.txt" timeout 60 "$TMBPF" snapshot -p "$TARGET_PID" --follow --for 600s -o some.txt/folder
+	run -3 tmbpf status -p "$TARGET_PID"
+	fails_with 2 'such as 30s, 5m or 1h, not "0s"' tmbpf snapshot -p "$TARGET_PID" --for 0s -o one.snap
+	fails_with 1 "cannot write missing/one.snap" tmbpf run -o missing/one.snap -- touch ran
+	[[ ! -e ran ]]
+}
+
+@test "snapshot --for: a process that ends before has held something last" {
+	start_target "$TARGETS/busy.py"
+	(
+		sleep 2
+		kill -KILL "$TARGET_PID"
+	) &
+	run --separate-stderr -0 timeout 120 "$TMBPF" snapshot -p "$TARGET_PID" --exact --for 600s -o one.snap
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == "process $TARGET_PID ended after "* ]]
+	tmbpf stats one.snap
+}
+
+@test "diff: two sessions on one process do not go on from each other" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	tmbpf snapshot -p "$TARGET_PID" -o one.snap
+	sleep 2
+	tmbpf snapshot -p "$TARGET_PID" -o two.snap
+	run --separate-stderr -0 tmbpf diff one.snap two.snap
+	[[ $stderr != *"began anew"* && $output != *"began anew"* ]]
+	tmbpf clear -p "$TARGET_PID"
+	tmbpf snapshot -p "$TARGET_PID" -o three.snap
+	run -0 tmbpf diff one.snap two.snap three.snap
+	[[ $output == *"tracing began anew, or was cleared, between two.snap and three.snap"* ]]
+}

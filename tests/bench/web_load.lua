@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
--- For wrk: asks web_app.py for one page after the other, the same each time, and prints one line of JSON at the end.
+-- For wrk: asks web_app.py for one page after the other, the same each time, and prints one line of JSON at
+-- the end, all latencies in it: [microseconds, how many requests].
 local number = 0
 
 request = function()
@@ -12,9 +13,14 @@ end
 
 done = function(summary, latency)
 	local errors = summary.errors
+	local counts = {}
+
+	for i = 1, #latency do
+		local value, count = latency(i)
+		counts[i] = string.format("[%d, %d]", value, count)
+	end
 
 	io.write(string.format(
-		'{"requests": %d, "seconds": %.6f, "p50": %.1f, "p90": %.1f, "p99": %.1f, "max": %.1f, "mean": %.1f, "errors": %d}\n',
-		summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(90), latency:percentile(99),
-		latency.max, latency.mean, errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+		'{"requests": %d, "seconds": %.6f, "latency": [%s], "errors": %d}\n',
+		summary.requests, summary.duration / 1e6, table.concat(counts, ", "), errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end

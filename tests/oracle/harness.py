@@ -25,6 +25,10 @@ class Failed(Exception):
     """What was to be shown does not hold; the text says how."""
 
 
+class Skipped(Exception):
+    """It cannot be shown here; the text says why."""
+
+
 def roots():
     done = subprocess.run([os.path.join(TOP, "scripts", "roots"), "--list"], stdout=subprocess.PIPE, universal_newlines=True)
     return done.stdout.split()
@@ -127,6 +131,15 @@ def versions():
 
 def newest():
     return max(versions(), key=lambda each: each[0])[1]
+
+
+def until(found, failure):
+    """Waits until FOUND() is true."""
+    end = time.monotonic() + PATIENCE
+    while not found():
+        if time.monotonic() > end:
+            raise Failed(failure)
+        time.sleep(0.05)
 
 
 class Target:
@@ -260,7 +273,7 @@ class Tally:
     """Prints a line for each comparison and, last, the sum."""
 
     def __init__(self):
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.skipped = 0
         self.lock = threading.Lock()
 
     def check(self, label, function, *arguments):
@@ -269,11 +282,18 @@ class Tally:
             with self.lock:
                 self.passed += 1
                 print("ok   %s: %s" % (label, detail), flush=True)
+        except Skipped as reason:
+            self.skip(label, reason)
         except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
             text = str(error) if isinstance(error, Failed) else repr(error)
             with self.lock:
                 self.failed += 1
                 print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+
+    def skip(self, label, reason):
+        with self.lock:
+            self.skipped += 1
+            print("skip %s: %s" % (label, reason), flush=True)
 
     def check_beside(self, checks):
         """CHECKS, each as check() takes it, all at the same time: of those that mostly wait."""
@@ -282,7 +302,7 @@ class Tally:
 
     def finish(self):
         print("%d passed, %d failed" % (self.passed, self.failed))
-        sys.exit(1 if self.failed or not self.passed else 0)
+        sys.exit(1 if self.failed or not (self.passed or self.skipped) else 0)
 
 
 def arguments(doc, **extra):

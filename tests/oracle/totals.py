@@ -4,10 +4,11 @@
     totals.py totals TRUTH SEEN WORKLOAD       frames with total_nframe (3.9 and later), group by group
     totals.py lines TRUTH SEEN WORKLOAD        by line alone, for targets that were started differently
     totals.py sum TRUTH SEEN WORKLOAD          all lines of the file together, bytes and blocks
+    totals.py functions TRUTH SEEN WORKLOAD FUNC...  by traceback, of those whose newest frame is in one of FUNC: equal
     totals.py function SEEN NAME FILE FUNC     blocks and bytes whose newest frame is in FUNC of FILE,
                                                whose base name is NAME
 
-The first three exit 1 where a group is off by more than SLACK blocks: only for workloads that are EXACT.
+The first three exit 1 where a group is off by more than SLACK blocks: only for workloads that are EXACT; the fourth by any.
 """
 import ast
 import os
@@ -45,10 +46,14 @@ def by_file(trace, frames):
     return frames[0][0]
 
 
-def compare(truth, seen):
+def by_traceback(_, frames):
+    return tuple(frames)
+
+
+def compare(truth, seen, slack=SLACK):
     for at in set(truth) | set(seen):
         wanted, found = truth.get(at, (0, 0)), seen.get(at, (0, 0))
-        if abs(wanted[1] - found[1]) > SLACK or abs(wanted[0] - found[0]) > SLACK * 600:
+        if abs(wanted[1] - found[1]) > slack or abs(wanted[0] - found[0]) > slack * 600:
             print("truth %s, seen %s (bytes, blocks) at %s" % (wanted, found, at))
             sys.exit(1)
     if not truth:
@@ -77,6 +82,12 @@ def main():
         print(sum(count for _, count in sums), sum(size for size, _ in sums))
         return
     name = os.path.basename(sys.argv[4])
+    if what == "functions":
+        ranges = [function_lines(sys.argv[4], function) for function in sys.argv[5:]]
+        truth, seen = ({at: value for at, value in groups(path, name, by_traceback).items()
+                        if any(first <= at[0][1] <= last for first, last in ranges)} for path in sys.argv[2:4])
+        compare(truth, seen, 0)
+        return
     key = {"totals": with_total, "lines": by_line, "sum": by_file}[what]
     compare(groups(sys.argv[2], name, key), groups(sys.argv[3], name, key))
 

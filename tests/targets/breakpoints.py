@@ -17,7 +17,10 @@ def changed(pid):
             memory.seek(begin)
             with open("/proc/%d/root%s" % (pid, fields[5].rstrip("\n")), "rb") as file:
                 file.seek(int(fields[2], 16))
-                count += sum(ours != theirs for ours, theirs in zip(memory.read(end - begin), file.read(end - begin)))
+                ours, theirs = memory.read(end - begin), file.read(end - begin)
+            # The last page's rest is zeros in memory.
+            if not ours.startswith(theirs):
+                count += sum(our != their for our, their in zip(ours, theirs))
     return count
 
 

@@ -17,12 +17,10 @@ steady    a queue of constant length: nothing grows
 Prints READY and runs for SECONDS (60). On SIGUSR1, and at the end, it says what it holds, on one line: PLACE BLOCKS ...
 """
 import collections
-import ctypes
 import signal
 import sys
 import threading
 import time
-import zlib
 
 
 class Item:
@@ -118,6 +116,7 @@ def huge(seconds):
 
 
 def native(seconds):
+    import ctypes  # not every Python has it
     libc = ctypes.CDLL(None)
     libc.malloc.restype = libc.memset.restype = ctypes.c_void_p
     libc.malloc.argtypes = [ctypes.c_size_t]
@@ -130,6 +129,7 @@ def native(seconds):
 
 
 def zlib_(seconds):
+    import zlib  # nor this
     for number in paced(20, seconds):
         zlib.compressobj()  # CHURN
         if number % 4 == 0:
@@ -146,5 +146,5 @@ def steady(seconds):
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, tell)
     print("READY", flush=True)
-    {"zlib": zlib_}.get(sys.argv[1], globals()[sys.argv[1]])(float(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    globals()[{"zlib": "zlib_"}.get(sys.argv[1], sys.argv[1])](float(sys.argv[2]) if len(sys.argv) > 2 else 60)
     tell()

@@ -45,6 +45,7 @@
 #define bpf_ringbuf_output(map, data, size, flags) emulation_ring_output(data, size, flags)
 #define bpf_ringbuf_query(map, what)               emulation_ring_query()
 #define bpf_get_current_task_btf()                 (&host_tasks[host_task])
+#define bpf_get_current_task()                     bpf_get_current_task_btf()
 #define bpf_get_current_pid_tgid()                 (emulation.pid_tgid)
 #define bpf_get_smp_processor_id()                 (host_task)
 #define barrier()                                  __asm__ volatile("" ::: "memory")

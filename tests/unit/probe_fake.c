@@ -5,11 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const function_names[] = {"obj_malloc",      "obj_calloc",       "obj_realloc",
-					     "obj_free",        "raw_malloc",       "raw_calloc",
-					     "raw_realloc",     "raw_free",         "refill",
-					     "PyMem_RawMalloc", "PyMem_RawRealloc", "PyMem_Malloc",
-					     "PyObject_Malloc", "c_wrapper",        "end"};
+static const char *const function_names[] = {"obj_malloc",
+					     "obj_calloc",
+					     "obj_realloc",
+					     "obj_free",
+					     "raw_malloc",
+					     "raw_calloc",
+					     "raw_realloc",
+					     "raw_free",
+					     "refill",
+					     "PyMem_RawMalloc",
+					     "PyMem_RawRealloc",
+					     "PyMem_Malloc",
+					     "PyObject_Malloc",
+					     "c_wrapper",
+					     "PyTraceMalloc_Track",
+					     "PyTraceMalloc_Untrack",
+					     "end"};
 
 static void section_set(struct image_section *section, const char *name, uint64_t address,
 			uint64_t size, const uint8_t *data, uint64_t flags)
@@ -75,17 +87,40 @@ static void symbol_add(struct fake *fake, const char *name, uint64_t address, ui
 /* In the order of the code, each up to the next: they stand for .eh_frame. */
 static void symbols_set(struct fake *fake)
 {
-	const uint64_t starts[] = {
-		FAKE(obj_malloc),      FAKE(obj_calloc),       FAKE(obj_realloc),
-		FAKE(obj_free),        FAKE(raw_malloc),       FAKE(raw_calloc),
-		FAKE(raw_realloc),     FAKE(raw_free),         FAKE(refill),
-		FAKE(PyMem_RawMalloc), FAKE(PyMem_RawRealloc), FAKE(PyMem_Malloc),
-		FAKE(PyObject_Malloc), FAKE(c_wrapper),        FAKE(end)};
-	const uint64_t ends[] = {FAKE(obj_calloc),       FAKE(obj_realloc),  FAKE(obj_free),
-				 FAKE(raw_malloc),       FAKE(raw_calloc),   FAKE(raw_realloc),
-				 FAKE(raw_free),         FAKE(refill),       FAKE(other),
-				 FAKE(PyMem_RawRealloc), FAKE(PyMem_Malloc), FAKE(PyObject_Malloc),
-				 FAKE(g_register),       FAKE(c_wrapped),    FAKE(end) + 1};
+	const uint64_t starts[] = {FAKE(obj_malloc),
+				   FAKE(obj_calloc),
+				   FAKE(obj_realloc),
+				   FAKE(obj_free),
+				   FAKE(raw_malloc),
+				   FAKE(raw_calloc),
+				   FAKE(raw_realloc),
+				   FAKE(raw_free),
+				   FAKE(refill),
+				   FAKE(PyMem_RawMalloc),
+				   FAKE(PyMem_RawRealloc),
+				   FAKE(PyMem_Malloc),
+				   FAKE(PyObject_Malloc),
+				   FAKE(c_wrapper),
+				   FAKE(PyTraceMalloc_Track),
+				   FAKE(PyTraceMalloc_Untrack),
+				   FAKE(end)};
+	const uint64_t ends[] = {FAKE(obj_calloc),
+				 FAKE(obj_realloc),
+				 FAKE(obj_free),
+				 FAKE(raw_malloc),
+				 FAKE(raw_calloc),
+				 FAKE(raw_realloc),
+				 FAKE(raw_free),
+				 FAKE(refill),
+				 FAKE(other),
+				 FAKE(PyMem_RawRealloc),
+				 FAKE(PyMem_Malloc),
+				 FAKE(PyObject_Malloc),
+				 FAKE(g_register),
+				 FAKE(c_wrapped),
+				 FAKE(PyTraceMalloc_Untrack),
+				 FAKE(end),
+				 FAKE(end) + 1};
 
 	for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++)
 		symbol_add(fake, function_names[i], starts[i], ends[i]);

@@ -148,6 +148,9 @@ static void fill_info(struct snapshot_info *info)
 	info->executable = copy("/usr/bin/python3.11");
 	info->host = copy("host");
 	info->container = copy("");
+	info->container_name = copy("web");
+	info->image = copy("shop:7\x1b");
+	info->cgroup = copy("/docker/web");
 	info->start_time = 123456789012;
 	info->boot_id = copy("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
 	info->mount_namespace = 4026531841;
@@ -237,6 +240,9 @@ static void same_info(const struct snapshot_info *left, const struct snapshot_in
 	assert_string_equal(left->executable, right->executable);
 	assert_string_equal(left->host, right->host);
 	assert_string_equal(left->container, right->container);
+	assert_string_equal(left->container_name, right->container_name);
+	assert_string_equal(left->image, right->image);
+	assert_string_equal(left->cgroup, right->cgroup);
 	assert_int_equal(left->start_time, right->start_time);
 	assert_string_equal(left->boot_id, right->boot_id);
 	assert_int_equal(left->mount_namespace, right->mount_namespace);
@@ -289,4 +295,19 @@ void support_same(const struct snapshot *left, const struct snapshot *right)
 		assert_int_equal(one->total_size, other->total_size);
 		same_traceback(left->tables, one->traceback, right->tables, other->traceback);
 	}
+}
+
+void support_put(const char *folder, const char *path, const char *text)
+{
+	char *whole = support_path(folder, path);
+
+	for (size_t at = strlen(folder) + 1; whole[at]; at++) {
+		if (whole[at] != '/')
+			continue;
+		whole[at] = 0;
+		mkdir(whole, 0700);
+		whole[at] = '/';
+	}
+	support_write(whole, text, strlen(text));
+	free(whole);
 }

@@ -37,6 +37,8 @@ int support_place_remove(void **state);
 /* The file's bytes, to be freed. */
 uint8_t *support_read(const char *path, size_t *ret_size);
 void support_write(const char *path, const void *data, size_t size);
+/* TEXT to PATH below FOLDER, with the folders that lead there. */
+void support_put(const char *folder, const char *path, const char *text);
 
 /* A string of a builder, by its text. */
 uint32_t support_string(struct snapshot_builder *builder, const char *text);

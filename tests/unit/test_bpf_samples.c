@@ -11,6 +11,7 @@ static void sampled_world(void)
 	cfg.large_least = 32768;
 	state.window = 0;
 	state.sampling = 1;
+	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	fault = (struct bpf_perf_event_data){.sample_period = 7, .addr = 0x7f5500001008};
 }
 
@@ -60,10 +61,15 @@ static void test_fault(void **context)
 	sample = sample_next(&codes_told);
 	assert_int_equal(codes_told, 0);
 	assert_int_equal(sample->frames[0].code, id);
-	assert_int_equal(state.fault_hits, 2);
+	/* A child of a fork. */
+	emulation.pid_tgid = (__u64)(cfg.pid + 1) << 32 | 9999;
+	page_fault(&fault);
+	assert_null(sample_next(&codes_told));
+	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	state.sampling = 0;
 	page_fault(&fault);
 	assert_null(sample_next(&codes_told));
+	assert_int_equal(state.fault_hits, 2);
 	/* Windows know nothing of it. */
 	assert_int_equal(emulation_count(&codes), 0);
 	assert_int_equal(state.next_stack, TMBPF_STACK_FIRST);

@@ -278,10 +278,10 @@ static __u32 chunk_place(__u64 address)
 	return (chunk * 0x9e3779b97f4a7c15ULL) >> 40 & cfg.chunk_mask;
 }
 
-/* Chunks that belong at one place of the directory stand behind one another, up to CHUNK_PROBES. */
+/* Chunks that belong at one place of the directory stand behind one another, up to TMBPF_CHUNK_PROBES. */
 static void test_directory_collisions(void **context)
 {
-	__u64 addresses[CHUNK_PROBES + 1], address = BLOCK;
+	__u64 addresses[TMBPF_CHUNK_PROBES + 1], address = BLOCK;
 	__u32 place, found = 0;
 
 	(void)context;
@@ -292,16 +292,16 @@ static void test_directory_collisions(void **context)
 			addresses[found++] = address;
 		address += CHUNK_BYTES;
 	}
-	for (__u32 i = 0; i < CHUNK_PROBES; i++)
+	for (__u32 i = 0; i < TMBPF_CHUNK_PROBES; i++)
 		shadow_add(addresses[i], 100 + i, ONE);
 	host_lost_nothing();
-	shadow_add(addresses[CHUNK_PROBES], 99, ONE);
+	shadow_add(addresses[TMBPF_CHUNK_PROBES], 99, ONE);
 	host_lost(TMBPF_LOSS_SHADOW_FULL, 1);
-	for (__u32 i = 0; i < CHUNK_PROBES; i++) {
+	for (__u32 i = 0; i < TMBPF_CHUNK_PROBES; i++) {
 		assert_int_equal(entry_size(*shadow_entry(addresses[i], false)), 100 + i);
 		assert_true(shadow_remove(addresses[i]));
 	}
-	assert_false(shadow_remove(addresses[CHUNK_PROBES]));
+	assert_false(shadow_remove(addresses[TMBPF_CHUNK_PROBES]));
 	assert_int_equal(state.current, 0);
 	/* Looking for one that is not there is no loss. */
 	host_lost(TMBPF_LOSS_SHADOW_FULL, 1);

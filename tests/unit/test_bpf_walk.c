@@ -389,6 +389,7 @@ static void test_state_dtv(void **context)
 	memory_map(dtv, EMULATION_PAGE);
 	cfg.thread_source = THREAD_DTV;
 	cfg.tls_module = 3;
+	cfg.dtv_entry = 16;
 	cfg.tls_offset = 0x48;
 	memory_put_u64(FAKE_THREAD + 8, dtv);
 	memory_put_u64(dtv + 3 * 16, UINT64_MAX);
@@ -402,6 +403,34 @@ static void test_state_dtv(void **context)
 	assert_false(thread_state_holder(&tstate));
 	memory_put_u64(FAKE_THREAD + 8, 0xdead0000);
 	assert_false(thread_state_holder(&tstate));
+}
+
+/* With musl: its dtv, and the block of keys' values. */
+static void test_state_musl(void **context)
+{
+	const uint64_t dtv = FAKE_OBJECTS + 0x100000, block = dtv + 0x800;
+	__u64 tstate = 1;
+
+	(void)context;
+	fake_start(12, NULL);
+	memory_map(dtv, EMULATION_PAGE);
+	cfg.thread_source = THREAD_DTV;
+	cfg.tls_module = 3;
+	cfg.dtv_entry = 8;
+	cfg.tls_offset = 0x48;
+	cfg.own_block = 128;
+	cfg.own_offset = 0;
+	memory_put_u64(FAKE_THREAD + 8, dtv);
+	memory_put_u64(dtv + 3 * 8, block);
+	memory_put_u64(block + 0x48, 0);
+	assert_true(thread_state_holder(&tstate));
+	assert_int_equal(tstate, 0);
+	memory_put_u64(FAKE_THREAD + 128, block);
+	memory_put_u64(block, FAKE_TSTATE);
+	assert_true(thread_state_own(&tstate));
+	assert_int_equal(tstate, FAKE_TSTATE);
+	memory_put_u64(FAKE_THREAD + 128, 0xdead0000);
+	assert_false(thread_state_own(&tstate));
 }
 
 int main(void)
@@ -423,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_state_global),
 		cmocka_unit_test(test_state_dtv),
+		cmocka_unit_test(test_state_musl),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -232,7 +232,7 @@ static void test_json_refused(void **state)
 	size_t size;
 
 	(void)state;
-	support_fails(census_json_read(missing, &read), ERROR_NOTHING, "missing.json");
+	support_fails(census_json_read(missing, &read), ERROR_FAILED, "missing.json");
 	assert_refused(folder, "", "ends too early");
 	assert_refused(folder, "{\"schema\": \"tmbpf", "ends too early");
 	assert_refused(folder, "nonsense", "at byte 1");

@@ -3,6 +3,8 @@
 #include "support.h"
 #include "base/cleanup.h"
 #include "snapshot/comparison.h"
+#include "snapshot/merge.h"
+#include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
 
 struct held {
@@ -106,6 +108,57 @@ static void test_three(void **state)
 		snapshot_destroy(snapshots[i]);
 }
 
+/* Three processes side by side: what differs most comes first, nothing grows. And all together. */
+static void test_processes(void **state)
+{
+	static const struct held first[] = {{1, 1, 10}, {2, 1, 10}, {3, 5, 1000}, {0}};
+	static const struct held second[] = {{1, 2, 20}, {2, 1, 10}, {4, 1, 1}, {0}};
+	static const struct held third[] = {{1, 9, 900}, {2, 1, 10}, {4, 1, 2}, {0}};
+	static const struct expected expected[] = {
+		{3, 1000, 5, false},
+		{1, 890, 8, false},
+		{4, 2, 1, false},
+		{2, 0, 0, false},
+	};
+	cleanup(tables_cleanup) struct tables *tables = NULL;
+	cleanup(comparison_cleanup) struct comparison *comparison = NULL;
+	cleanup(snapshot_cleanup) struct snapshot *sum = NULL;
+	struct statistics_options options = {0};
+	struct snapshot *snapshots[3];
+	struct snapshot_totals totals;
+
+	(void)state;
+	support_ok(tables_create(&tables));
+	snapshots[0] = holding(tables, first);
+	snapshots[1] = holding(tables, second);
+	snapshots[2] = holding(tables, third);
+	for (int i = 0; i < 3; i++) {
+		snapshots[i]->info.pid = 10 + i;
+		snapshots[i]->info.rss = 100;
+		snapshots[i]->info.coverage = i == 1 ? 0.5 : 1;
+		snapshots[i]->info.traceback_limit = 25;
+		support_ok(snapshot_info_loss(&snapshots[i]->info, "ring_full", "text", 2));
+	}
+	support_ok(comparison_create((const struct snapshot *const *)snapshots, 3, &options,
+				     &comparison));
+	comparison_set_side_by_side(comparison);
+	assert_differences(tables, comparison, expected, array_size(expected));
+	support_ok(snapshot_merge((const struct snapshot *const *)snapshots, 3, &sum));
+	totals = snapshot_totals(sum);
+	assert_int_equal(totals.size, 1020 + 31 + 912);
+	assert_int_equal(totals.count, 7 + 4 + 11);
+	assert_int_equal(sum->trace_count, 4);
+	assert_int_equal(sum->info.pid, 0);
+	assert_int_equal(sum->info.rss, 300);
+	assert_int_equal(sum->info.traceback_limit, 25);
+	assert_true(sum->info.coverage == 0.5);
+	assert_true(sum->info.peak_unmeasured);
+	assert_int_equal(sum->info.loss_count, 1);
+	assert_int_equal(sum->info.losses[0].count, 6);
+	for (size_t i = 0; i < 3; i++)
+		snapshot_destroy(snapshots[i]);
+}
+
 static void test_refused(void **state)
 {
 	static const struct held nothing[] = {{0}};
@@ -143,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two),
 		cmocka_unit_test(test_three),
+		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "support.h"
 #include "trace/control.h"
+#include "trace/run_folder.h"
 
 #define PID         ((int)getpid())
 #define PAYLOAD_MAX (3u << 20)
@@ -53,26 +54,26 @@ static mode_t mode_of(const char *path)
 
 static void test_folder(void **context)
 {
-	const char *path;
-
 	(void)context;
-	support_ok(control_folder(&path));
-	assert_string_equal(path, folder);
+	support_ok(run_folder_check()); /* it is not there */
+	support_ok(run_folder_make());
+	assert_string_equal(run_folder_path(), folder);
 	assert_int_equal(mode_of(folder), 0700);
-	support_ok(control_folder(&path)); /* it is there */
+	support_ok(run_folder_make()); /* it is there */
+	support_ok(run_folder_check());
 	assert_int_equal(chmod(folder, 0770), 0);
-	support_fails(control_folder(&path), ERROR_FAILED, "only this user");
+	support_fails(run_folder_make(), ERROR_FAILED, "only this user");
 	assert_int_equal(chmod(folder, 0702), 0);
-	support_fails(control_folder(&path), ERROR_FAILED, "only this user");
+	support_fails(run_folder_make(), ERROR_FAILED, "only this user");
 	assert_int_equal(rmdir(folder), 0);
 	assert_int_equal(symlink("/tmp", folder), 0);
-	support_fails(control_folder(&path), ERROR_FAILED, "only this user");
+	support_fails(run_folder_make(), ERROR_FAILED, "only this user");
 	assert_int_equal(unlink(folder), 0);
 	support_write(folder, "", 0);
-	support_fails(control_folder(&path), ERROR_FAILED, "only this user");
+	support_fails(run_folder_make(), ERROR_FAILED, "only this user");
 	assert_int_equal(unlink(folder), 0);
 	setenv("TMBPF_RUN", "/nowhere/at/all", 1);
-	support_fails(control_folder(&path), ERROR_FAILED, "/nowhere/at/all");
+	support_fails(run_folder_make(), ERROR_FAILED, "/nowhere/at/all");
 	unsetenv("TMBPF_RUN");
 	free(control_path(1, "sock"));
 	setenv("TMBPF_RUN", folder, 1);
@@ -93,13 +94,12 @@ static void test_files(void **context)
 					    "0.status",   "-4.status", "status",     "5status",
 					    "5.snapshot", "x.status"};
 	cleanup_free pid_t *pids = NULL, *none = NULL;
-	const char *unused;
 	size_t count = 1;
 
 	(void)context;
 	support_ok(control_files("status", &none, &count)); /* no folder */
 	assert_int_equal(count, 0);
-	support_ok(control_folder(&unused));
+	support_ok(run_folder_make());
 	for (size_t i = 0; i < array_size(names); i++) {
 		cleanup_free char *path = support_path(folder, names[i]);
 
@@ -354,12 +354,11 @@ static void test_no_session(void **context)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	cleanup_free char *path = control_path(PID, "sock");
 	json_object *reply;
-	const char *unused;
 	int fd;
 
 	(void)context;
 	support_fails(ask(&reply, NULL, NULL), ERROR_NOTHING, "not traced"); /* nor the folder */
-	support_ok(control_folder(&unused));
+	support_ok(run_folder_make());
 	support_fails(ask(&reply, NULL, NULL), ERROR_NOTHING, "not traced");
 	/* A tracer that was killed leaves its socket. */
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -569,13 +568,12 @@ static void test_sessions(void **context)
 	int listeners[array_size(listed)];
 	size_t count = 77;
 	pid_t *pids = NULL;
-	const char *unused;
 
 	(void)context;
 	support_ok(control_sessions(&pids, &count)); /* no folder */
 	assert_int_equal(count, 0);
 	free(pids);
-	support_ok(control_folder(&unused));
+	support_ok(run_folder_make());
 	for (size_t i = 0; i < array_size(listed); i++)
 		support_ok(control_listen(listed[i], &listeners[i]));
 	support_write(stale, "", 0);
@@ -593,6 +591,53 @@ static void test_sessions(void **context)
 	support_ok(control_sessions(&pids, &count));
 	assert_int_equal(count, 0);
 	free(pids);
+}
+
+static void old_make(const char *path)
+{
+	const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+
+	support_write(path, "", 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Of files that are being written, a name alone does not tell; their age is that of the inode's last change. */
+static void test_sweep(void **context)
+{
+	cleanup_free char *dead = control_path(7, "lock"), *dead_socket = control_path(7, "sock");
+	cleanup_free char *held = control_path(8, "lock"), *held_socket = control_path(8, "sock");
+	cleanup_free char *whole = control_path(9, "snapshot"), *status = control_path(9, "status");
+	cleanup_free char *young = control_path(10, "snapshot");
+	int lock, listeners[2];
+
+	(void)context;
+	run_folder_sweep(); /* no folder */
+	support_ok(run_folder_make());
+	support_ok(control_lock(7, &lock));
+	support_ok(control_listen(7, &listeners[0]));
+	close(lock);
+	close(listeners[0]);
+	support_ok(control_lock(8, &lock));
+	support_ok(control_listen(8, &listeners[1]));
+	old_make(whole);
+	old_make(status);
+	old_make(young); /* its inode was changed just now */
+	run_folder_sweep();
+	assert_int_not_equal(access(dead, F_OK), 0);
+	assert_int_not_equal(access(dead_socket, F_OK), 0);
+	assert_int_equal(access(held, F_OK), 0);
+	assert_int_equal(access(held_socket, F_OK), 0);
+	assert_int_equal(access(whole, F_OK), 0);
+	assert_int_equal(access(status, F_OK), 0);
+	assert_int_equal(access(young, F_OK), 0);
+	control_unlisten(8, listeners[1]);
+	close(lock);
+	/* In a folder of which others may make what they like, nothing is removed. */
+	support_write(dead, "", 0);
+	assert_int_equal(chmod(folder, 0777), 0);
+	run_folder_sweep();
+	assert_int_equal(access(dead, F_OK), 0);
+	assert_int_equal(chmod(folder, 0700), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -619,6 +664,7 @@ int main(void)
 		TEST(client_gone),
 		TEST(not_a_socket),
 		TEST(sessions),
+		TEST(sweep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

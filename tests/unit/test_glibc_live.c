@@ -165,7 +165,7 @@ static struct glibc *walk(struct process *process, struct walked *ret)
 	struct glibc *glibc = NULL;
 
 	memset(ret, 0, sizeof(*ret));
-	support_ok(glibc_create(process, NULL, 0, &glibc));
+	support_ok(glibc_create(process, NULL, 0, NULL, &glibc));
 	assert_null(glibc_absent(glibc));
 	support_ok(glibc_each(glibc, walked_see, ret));
 	ret->totals = glibc_totals(glibc);
@@ -318,7 +318,7 @@ static void test_own(void **state)
 	(void)state;
 	assert_non_null(large);
 	support_ok(process_create(getpid(), &process));
-	support_ok(glibc_create(process, NULL, 0, &glibc));
+	support_ok(glibc_create(process, NULL, 0, NULL, &glibc));
 	support_ok(glibc_each(glibc, own_see, &wanted));
 	if (is_glibc()) {
 		assert_null(glibc_absent(glibc));

@@ -65,8 +65,8 @@ static void test_open_rarely(void **state)
 		if (i == 28)
 			assert_true(elapsed < 40);
 	}
-	assert_true(open / elapsed < 0.0063);
-	assert_true(open / elapsed > 0.0055);
+	assert_true(open / elapsed < 0.00315);
+	assert_true(open / elapsed > 0.00275);
 }
 
 /* Who asks all the time is told what that costs, and puts off windows by what half of the budget is. */

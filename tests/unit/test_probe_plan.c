@@ -110,6 +110,23 @@ static void test_entries(void **state)
 		assert_int_equal(plan->audit.entries[0][i], 1);
 }
 
+/* By which extensions tell tracemalloc of blocks of their own. */
+static void test_track(void **state)
+{
+	const struct site *site = site_expect(FAKE(track_site), SITE_TRACK);
+
+	(void)state;
+	assert_int_equal(site->operation, SITE_MALLOC);
+	assert_register(site->a[0], R13);
+	assert_register(site->a[1], RDX);
+	assert_register(site->a[2], RDI);
+	site = site_expect(FAKE(untrack_site), SITE_TRACK);
+	assert_int_equal(site->operation, SITE_FREE);
+	assert_register(site->a[0], RSI);
+	assert_constant(site->a[1], 0);
+	assert_register(site->a[2], RDI);
+}
+
 static void test_guard_forms(void **state)
 {
 	(void)state;
@@ -430,6 +447,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_track),
 		cmocka_unit_test(test_guard_forms),
 		cmocka_unit_test(test_guard_values),
 		cmocka_unit_test(test_guard_operations),

@@ -278,6 +278,81 @@ static void test_module(void **state)
 	support_fails(python_thread_find(python), ERROR_FAILED, "module id or offset cannot be");
 }
 
+/* Control blocks as musl has them: a ring; and a block of keys' values that the word at 128 leads to. */
+static void musl_put(struct threads *threads, uint32_t key, unsigned count)
+{
+	struct memory_fake *fake = &threads->world.fake;
+
+	key_put(threads, key, 0);
+	for (unsigned i = 0; i < count; i++) {
+		memory_fake_put_u64(fake, tcb(i) + 16, tcb((i + count - 1) % count));
+		memory_fake_put_u64(fake, tcb(i) + 24, tcb((i + 1) % count));
+		memory_fake_put_u64(fake, tcb(i) + 128, tcb(i) + 0x400);
+		memory_fake_put_u64(fake, tcb(i) + 0x400 + 8 * key, state_address(i));
+	}
+}
+
+static void test_musl(void **state)
+{
+	cleanup(threads_deinit) struct threads threads;
+	struct python *python = &threads.world.python;
+	struct memory_fake *fake = &threads.world.fake;
+
+	(void)state;
+	threads_init(&threads, 0x030d05f0, 2);
+	code_tls(&threads, 0, -0x18);
+	musl_put(&threads, 2, 2);
+	memory_fake_put_u64(fake, tcb(1) - 0x18, state_address(1));
+	support_ok(python_thread_find(python));
+	assert_int_equal(python->thread.source, PYTHON_THREAD_STATIC_TLS);
+	assert_int_equal(python->thread.own_block, 128);
+	assert_int_equal(python->thread.own_offset, 16);
+	/* Another word leads to the same place: which it is cannot be told. */
+	memory_fake_put_u64(fake, tcb(0) + 136, tcb(0) + 0x400);
+	memory_fake_put_u64(fake, tcb(1) + 136, tcb(1) + 0x400);
+	support_ok(python_thread_find(python));
+	assert_int_equal(python->thread.own_block, 0);
+	assert_int_equal(python->thread.own_offset, 0);
+	/* One thread has what is no state there. */
+	memory_fake_put_u64(fake, tcb(0) + 136, 0);
+	memory_fake_put_u64(fake, tcb(1) + 136, 0);
+	memory_fake_put_u64(fake, tcb(1) + 0x410, 0x1234);
+	support_ok(python_thread_find(python));
+	assert_int_equal(python->thread.own_block, 0);
+	/* No ring, so that nothing says what these are: the word of the thread is not looked at. */
+	memory_fake_put_u64(fake, tcb(1) + 0x410, state_address(1));
+	memory_fake_put_u64(fake, tcb(1) + 24, tcb(1));
+	support_ok(python_thread_find(python));
+	assert_int_equal(python->thread.own_block, 0);
+}
+
+static void test_musl_module(void **state)
+{
+	cleanup(threads_deinit) struct threads threads;
+	struct python *python = &threads.world.python;
+	struct memory_fake *fake = &threads.world.fake;
+
+	(void)state;
+	threads_init(&threads, 0x030d05f0, 1);
+	code_module(&threads);
+	musl_put(&threads, 0, 1);
+	memory_fake_put_u64(fake, GOT, 3);
+	memory_fake_put_u64(fake, GOT + 8, 0);
+	memory_fake_add(fake, DTV, 0x1000);
+	memory_fake_put_u64(fake, tcb(0) + 8, DTV);
+	memory_fake_put_u64(fake, DTV + 3 * 8, tcb(0) - 0x60);
+	memory_fake_put_u64(fake, tcb(0) - 0x58, state_address(0));
+	support_ok(python_thread_find(python));
+	assert_int_equal(python->thread.source, PYTHON_THREAD_DTV);
+	assert_int_equal(python->thread.dtv_entry, 8);
+	assert_int_equal(python->thread.tls_module, 3);
+	assert_int_equal(python->thread.tls_offset, 8);
+	assert_int_equal(python->thread.own_block, 128);
+	assert_int_equal(python->thread.own_offset, 0);
+	memory_fake_put_u64(fake, tcb(0) - 0x58, 0x1234);
+	support_fails(python_thread_find(python), ERROR_FAILED, "names no thread state");
+}
+
 static void test_not_understood(void **state)
 {
 	cleanup(threads_deinit) struct threads threads;
@@ -298,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_global),         cmocka_unit_test(test_global_older),
 		cmocka_unit_test(test_key_hostile),    cmocka_unit_test(test_static_tls),
 		cmocka_unit_test(test_gilstate),       cmocka_unit_test(test_module),
+		cmocka_unit_test(test_musl),           cmocka_unit_test(test_musl_module),
 		cmocka_unit_test(test_not_understood),
 	};
 

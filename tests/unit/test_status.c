@@ -71,9 +71,21 @@ static void test_growth_none(void **state)
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		char *text = growth(status_of(counts[i], 0), 2);
 
-		assert_string_equal(text, "nothing is known to grow\n");
+		assert_string_equal(text, "no line is known to grow yet: too few windows\n");
 		free(text);
 	}
+}
+
+static void test_growth_none_in_time(void **state)
+{
+	json_object *status = status_of(2, 0);
+	char *text;
+
+	(void)state;
+	json_object_object_add(status, "windows", json_object_new_int(3));
+	text = growth(status, 2);
+	assert_string_equal(text, "no line is known to grow\n");
+	free(text);
 }
 
 int main(void)
@@ -82,6 +94,7 @@ int main(void)
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_growth_among_others),
 		cmocka_unit_test(test_growth_none),
+		cmocka_unit_test(test_growth_none_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,8 +286,8 @@ static void test_difference(void **state)
 		"command (new): python3 a.py\n"
 		"held: 21.0 KiB -> 40.0 KiB (+19.0 KiB, +90.6 %) in 2151 -> 4099 blocks (+1948)\n");
 	page_open(&page);
-	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 9, &lines,
-					   page.file));
+	support_ok(difference_print_groups(compared, compared->snapshot->tables, comparison, 9,
+					   &lines, page.file));
 	page_close(&page, "size_diff    change      size  count_diff  count  place\n"
 			  "+20.0 KiB  +100.0 %  40.0 KiB       +2048   4096  /srv/app.py:40\n"
 			  "                                                    put(\"\\x1b\")\n"
@@ -295,8 +295,8 @@ static void test_difference(void **state)
 			  "\n"
 			  "1 unchanged\n");
 	page_open(&page);
-	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 1, NULL,
-					   page.file));
+	support_ok(difference_print_groups(compared, compared->snapshot->tables, comparison, 1,
+					   NULL, page.file));
 	page_close(&page, "size_diff    change      size  count_diff  count  place\n"
 			  "+20.0 KiB  +100.0 %  40.0 KiB       +2048   4096  /srv/app.py:40\n"
 			  "\n"
@@ -314,8 +314,8 @@ static void test_difference(void **state)
 	comparison_destroy(comparison);
 	comparison = comparison_of(compared, 2, GROUP_BY_TRACEBACK);
 	page_open(&page);
-	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 1, NULL,
-					   page.file));
+	support_ok(difference_print_groups(compared, compared->snapshot->tables, comparison, 1,
+					   NULL, page.file));
 	page_close(&page, "+20.0 KiB (+100.0 %): 20.0 KiB -> 40.0 KiB; count 4096 (+2048)\n"
 			  "  File \"/srv/app.py\", line 40\n"
 			  "\n"
@@ -336,8 +336,8 @@ static void test_differences(void **state)
 	compared_make(3, sizes, compared);
 	comparison = comparison_of(compared, 3, GROUP_BY_LINENO);
 	page_open(&page);
-	support_ok(difference_print_groups(compared->snapshot->tables, comparison, 9, NULL,
-					   page.file));
+	support_ok(difference_print_groups(compared, compared->snapshot->tables, comparison, 9,
+					   NULL, page.file));
 	page_close(&page,
 		   "size 1  size 2  size 3  size_diff  count_diff  grows      place\n"
 		   "   0 B    10 B    20 B      +20 B          +2  each step  /srv/app.py:40\n"

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What is checked inside a booted kernel; run by init, as root.
 
+    checks.py NAME...    these checks
+    checks.py --names    prints the names of all
+
 Prints a line for each check: `check NAME ok|FAIL DETAIL`. Nothing depends on how fast the machine is.
 
+doctor    the features that it finds are those that kernels of this version have
 attach    --exact starts, and there are probes in the target's code
 exact     its snapshot has what tracemalloc has, traceback by traceback, with four threads
 detach    after `stop` the target's code is as in its file and the kernel holds nothing of ours, and the
           target works on
+follow    a child by fork and one that becomes another Python by exec are traced, each to its line
 default   the default mode names the line that leaks, and leaves nothing behind
 kill      the tracer is killed (-9) while the target works: its output is what it would have been, and nothing is
           left behind
@@ -25,6 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TMBPF = os.path.join(HERE, "tmbpf")
 WORK = os.path.join(HERE, "work.py")
 GROWING = os.path.join(HERE, "growing.py")
+WORKERS = os.path.join(HERE, "workers.py")
 NFRAME = 25
 # Emulation may be a hundred times slower than the machine itself.
 PATIENCE = 300
@@ -71,8 +77,8 @@ class Target:
         if found != word:
             raise Failed("the target said %s, not %s" % (found, word))
 
-    def tell(self):
-        os.write(self.process.stdin.fileno(), b"\n")
+    def tell(self, word=""):
+        os.write(self.process.stdin.fileno(), word.encode() + b"\n")
 
 
 def tmbpf(*arguments):
@@ -91,6 +97,22 @@ def assert_no_losses(found):
     lost = {name: count for name, count in found["losses"].items() if count}
     if lost:
         raise Failed("lost %s" % lost)
+
+
+def doctor():
+    found = json.loads(tmbpf("doctor", "--json"))["kernel"]
+    version = tuple(int(word) for word in os.uname().release.split(".")[:2])
+    multi = version >= (6, 10)  # from 6.6 on, but of use for all threads only since
+    wanted = {"btf": True, "bpf": True, "uprobe_multi": multi, "uprobe_session": version >= (6, 13),
+              "bpf_loop": version >= (5, 17), "runtime_memory": version >= (6, 1)}
+    if not multi:
+        wanted["uprobe_events"] = True
+    wrong = {name: found.get(name) for name in set(wanted) | (set(found) - {"release", "machine"})
+             if found.get(name) != wanted.get(name)}
+    if wrong:
+        raise Failed("it says %s" % wrong)
+    missing = [name for name, there in wanted.items() if not there]
+    return "%s missing" % (", ".join(missing) or "nothing")
 
 
 def changed_bytes(pid):
@@ -166,14 +188,20 @@ def compare(truth, seen):
 
 
 class Exact:
-    """The first three checks look at one session."""
+    """Three checks look at one session."""
 
     def __init__(self):
         self.before = kernel_holds()
-        self.target = Target(WORK, "traced")
+        self.target = None
         self.attached = False
 
+    def close(self):
+        if self.target:
+            self.target.process.kill()
+            self.target = None
+
     def attach(self):
+        self.target = Target(WORK, "traced")
         self.target.expect("READY")
         tmbpf("start", "-p", self.target.pid, "--exact", "--nframe", NFRAME)
         self.attached = True
@@ -198,11 +226,65 @@ class Exact:
         assert_nothing_left(self.target.pid, self.before)
         self.target.tell()
         self.target.expect("AGAIN")
+        self.close()
         return ""
 
     def assert_attached(self):
         if not self.attached:
             raise Failed("not attached")
+
+
+def member(pid, child, least):
+    """Waits until CHILD, of PID's tree, is traced and holds LEAST bytes that it allocated since."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = json.loads(tmbpf("status", "-p", pid, "--follow", "--json"))
+        mine = [process for process in found["processes"] if process["pid"] == child]
+        if mine and mine[-1]["state"] == "traced" and mine[-1]["session"]["current"] >= least:
+            assert_no_losses(mine[-1]["session"])
+            return
+        time.sleep(1)
+    raise Failed("process %d after %d s: %s" % (child, PATIENCE, mine))
+
+
+def rows_of(path):
+    """{(file, line): blocks} of a snapshot."""
+    rows = json.loads(tmbpf("stats", path, "--format", "json", "--limit", 0))["statistics"]
+    return {(os.path.basename(row["traceback"][0]["filename"]), row["traceback"][0]["lineno"]): row["count"] for row in rows}
+
+
+def worker(target, how):
+    target.tell(how)
+    word, pid = target.line().split()
+    if word != "worker":
+        raise Failed("the target said %s" % word)
+    return int(pid)
+
+
+def follow():
+    before = kernel_holds()
+    with Target(WORKERS, "0") as target:
+        target.expect("READY")
+        tmbpf("start", "-p", target.pid, "--follow", "--exact")
+        try:
+            forked, executed = worker(target, "fork"), worker(target, "shell")
+            member(target.pid, forked, 5000)
+            member(target.pid, executed, 50000)
+            tmbpf("snapshot", "-p", target.pid, "--follow", "-o", "/tmp/all")
+            counts = (rows_of("/tmp/all/%d.pb.gz" % forked).get(("workers.py", line_of(WORKERS, "KEEPS")), 0),
+                      rows_of("/tmp/all/%d.pb.gz" % executed).get(("<string>", 4), 0))
+            if not 5 <= counts[0] <= 11 or counts[1] < 20:
+                raise Failed("%d and %d blocks" % counts)
+            changed = [changed_bytes(pid) for pid in (target.pid, forked, executed)]
+            if not all(changed):
+                raise Failed("bytes of code changed: %s" % changed)
+            tmbpf("stop", "-p", target.pid, "--follow")
+            for pid in (target.pid, forked, executed):
+                assert_nothing_left(pid, before)
+        finally:
+            target.tell("end")
+            target.process.wait(PATIENCE)
+    return "%d blocks of a forked child, %d of an executed one" % counts
 
 
 def leak_found(pid):
@@ -217,7 +299,10 @@ def leak_found(pid):
                 assert_no_losses(found)
                 return "%d blocks there after %d windows" % (row["count"], found["windows"])
         time.sleep(2)
-    raise Failed("the leak was not found in %d s: %d windows, %s" % (PATIENCE, found["windows"], found["growth"][:2]))
+    raise Failed("the leak was not found in %d s: %d windows of %.1f ms, every %.1f s, %d births; what grows: %s; cost: %s" % (
+        PATIENCE, found["windows"], 1e3 * found["cost"]["window"], found["cost"]["span"], found["births"],
+        ["%s:%d %.0f+-%.0f in %d" % (row["function"], row["lineno"], row["size"], row["size_error"], row["windows"]) for row in found["growth"][:5]],
+        found["cost"]))
 
 
 def default():
@@ -266,15 +351,15 @@ def run(name, check):
 
 
 def main():
+    names = ("doctor", "attach", "exact", "detach", "follow", "default", "kill")
     if sys.argv[1:] == ["--names"]:
-        print("attach exact detach default kill")
+        print(*names)
         return
-    exact = Exact()
-    for name in ("attach", "exact", "detach"):
-        run(name, getattr(exact, name))
-    exact.target.process.kill()
-    run("default", default)
-    run("kill", kill)
+    session = Exact()
+    for name in names:
+        if name in sys.argv[1:]:
+            run(name, getattr(session, name, None) or globals()[name])
+    session.close()
 
 
 if __name__ == "__main__":

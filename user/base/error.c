@@ -108,6 +108,13 @@ struct error *error_advise(struct error *error, const char *format, ...)
 	return error;
 }
 
+struct error *error_set_number(struct error *error, int number)
+{
+	if (error != &no_memory)
+		error->number = number;
+	return error;
+}
+
 enum error_kind error_kind(const struct error *error)
 {
 	return error->kind;

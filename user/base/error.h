@@ -37,6 +37,9 @@ struct error *error_prefix(struct error *error, const char *format, ...)
 struct error *error_advise(struct error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3), returns_nonnull));
 
+/* Sets the errno of one that comes from another process. Returns ERROR. */
+struct error *error_set_number(struct error *error, int number) __attribute__((returns_nonnull));
+
 enum error_kind error_kind(const struct error *error);
 /* The errno that caused it, positive, or 0. */
 int error_number(const struct error *error);

@@ -147,6 +147,18 @@ struct error *output_create_path(const char *path, struct output **ret)
 		       : output_create(path, ret);
 }
 
+struct error *output_check(const char *path)
+{
+	cleanup(output_cleanup) struct output *output = NULL;
+	struct stat there;
+
+	if (output_path_is_stdout(path))
+		return NULL;
+	if (!stat(path, &there) && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode))
+		return NULL;
+	return output_create(path, &output);
+}
+
 static struct error *output_flush(struct output *output)
 {
 	size_t done = 0;

@@ -25,6 +25,11 @@ struct error *output_create_descriptor(int descriptor, const char *name, struct 
 bool output_path_is_stdout(const char *path);
 /* output_create(), or to standard output where PATH means that. */
 struct error *output_create_path(const char *path, struct output **ret);
+/*
+ * Fails where output_create_path(PATH) would: for those that have something to write later. Leaves nothing there, and
+ * opens no pipe or device.
+ */
+struct error *output_check(const char *path);
 
 /* Buffered; a failure may show in a later call. */
 struct error *output_write(struct output *output, const void *data, size_t size);

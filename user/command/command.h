@@ -18,6 +18,8 @@ enum command_needs {
 	COMMAND_NEEDS_NOTHING = 0,
 	/* To load BPF programs and to read another process: root, or the capabilities for it. */
 	COMMAND_NEEDS_PRIVILEGES = 1 << 0,
+	/* About sessions: what killed ones have left is removed first. */
+	COMMAND_OF_SESSIONS = 1 << 1,
 };
 
 struct command {

@@ -14,6 +14,8 @@
 
 /* Shares of allocations seen that are further apart than this are not alike. */
 #define COVERAGE_APART 0.01
+/* Nanoseconds between two beginnings that are the same one: clocks are set. */
+#define BEGAN_APART 1000000000
 
 struct finding {
 	const char *const *files;
@@ -170,14 +172,39 @@ static struct error *order_find(const struct finding *finding)
 	return NULL;
 }
 
+/* Of one process, two that count from different moments: what was held by then is in none of the later one. */
+static struct error *began_find(const struct finding *finding)
+{
+	for (size_t i = 1; i < finding->count; i++) {
+		const struct snapshot_info *before = &finding->snapshots[i - 1]->info;
+		const struct snapshot_info *after = &finding->snapshots[i]->info;
+		int64_t apart = after->time_nanos - after->duration_nanos -
+				(before->time_nanos - before->duration_nanos);
+
+		if (before->pid <= 0 || before->pid != after->pid ||
+		    before->start_time != after->start_time || !before->duration_nanos ||
+		    !after->duration_nanos || strcmp(before->boot_id, after->boot_id) != 0)
+			continue;
+		if (apart > BEGAN_APART || apart < -BEGAN_APART)
+			return caution_add(finding->cautions, "began",
+					   "tracing began anew, or was cleared, between %s and %s: "
+					   "each has only what was allocated since",
+					   finding->files[i - 1], finding->files[i]);
+	}
+	return NULL;
+}
+
 struct error *cautions_find(const char *const *files, const struct snapshot *const *snapshots,
-			    size_t count, struct cautions *ret)
+			    size_t count, bool in_order, struct cautions *ret)
 {
 	const struct finding finding = {files, snapshots, count, ret};
 
 	for (size_t i = 0; i < array_size(aspects); i++)
 		try(aspect_find(&finding, &aspects[i]));
-	try(order_find(&finding));
+	if (in_order) {
+		try(order_find(&finding));
+		try(began_find(&finding));
+	}
 	try(coverage_find(&finding));
 	return losses_find(&finding);
 }

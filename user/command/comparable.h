@@ -3,6 +3,7 @@
 #ifndef TMBPF_COMMAND_COMPARABLE_H
 #define TMBPF_COMMAND_COMPARABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -19,11 +20,11 @@ struct cautions { /* all zero: none */
 };
 
 /*
- * What differs among the COUNT SNAPSHOTS, the oldest first, and what one of them did not see. What
- * a snapshot does not tell is not held against it. FILES name them.
+ * What differs among the COUNT SNAPSHOTS, and what one of them did not see. What a snapshot does not tell is not held
+ * against it. FILES name them. IN_ORDER: the oldest should be the first.
  */
 struct error *cautions_find(const char *const *files, const struct snapshot *const *snapshots,
-			    size_t count, struct cautions *ret);
+			    size_t count, bool in_order, struct cautions *ret);
 void cautions_deinit(struct cautions *cautions);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/comparable.h"
+#include "command/files.h"
 #include "command/filter_options.h"
 #include "command/group_options.h"
 #include "command/sources.h"
@@ -22,13 +23,12 @@
 /* Places that --fail-over names. */
 #define GROWTH_LIMIT 10
 
-enum option_key { OPTION_GROWTH = 256, OPTION_FAIL_OVER };
+enum option_key { OPTION_GROWTH = 256, OPTION_FAIL_OVER, OPTION_BY_PROCESS };
 
 struct arguments {
-	const char **files;
-	size_t file_count, file_capacity;
+	struct files files;
 	const char *fail_over;
-	bool growth;
+	bool growth, by_process;
 	uint64_t budget; /* of --fail-over, bytes */
 	struct group_options group;
 	struct filter_options filter;
@@ -45,6 +45,9 @@ struct inputs {
 
 static const struct argp_option options[] = {
 	{"growth", OPTION_GROWTH, NULL, 0, "Show only what grew", 1},
+	{"by-process", OPTION_BY_PROCESS, NULL, 0,
+	 "The files are of processes that do the same, workers say: set them side by side, what they differ in most first",
+	 1},
 	{"fail-over", OPTION_FAIL_OVER, "SIZE", 0,
 	 "End with status 1, and name what grew most, if all that the filters leave grew by more than "
 	 "SIZE: bytes, or a number with KiB, MiB or GiB",
@@ -69,20 +72,9 @@ static const char doc[] =
 	"  tmbpf diff before.snap after.snap --growth --limit 10\n"
 	"  tmbpf diff 9am.snap 10am.snap 11am.snap --group-by traceback\n"
 	"  tmbpf diff before.snap after.snap --fail-over 20MiB --exclude '*/tests/*'\n"
+	"Which of the workers is not like the others:\n"
+	"  tmbpf diff --by-process web/*.pb.gz --limit 10\n"
 	"\n" COMMAND_EXIT_STATUSES;
-
-static error_t file_add(struct arguments *arguments, const char *file)
-{
-	struct error *error = array_reserve(&arguments->files, &arguments->file_capacity,
-					    arguments->file_count, 1, sizeof(*arguments->files));
-
-	if (error) {
-		error_destroy(error);
-		return ENOMEM;
-	}
-	arguments->files[arguments->file_count++] = file;
-	return 0;
-}
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -96,15 +88,18 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	case OPTION_GROWTH:
 		arguments->growth = true;
 		return 0;
+	case OPTION_BY_PROCESS:
+		arguments->by_process = true;
+		return 0;
 	case OPTION_FAIL_OVER:
 		arguments->fail_over = value;
 		return 0;
 	case ARGP_KEY_ARG:
-		return file_add(arguments, value);
+		return files_add(&arguments->files, value);
 	case ARGP_KEY_END:
-		if (arguments->file_count == 0)
+		if (arguments->files.count == 0)
 			argp_error(state, "OLD and NEW are missing");
-		else if (arguments->file_count == 1)
+		else if (arguments->files.count == 1)
 			argp_error(state, "NEW is missing");
 		return 0;
 	}
@@ -114,7 +109,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static void arguments_deinit(struct arguments *arguments)
 {
 	filter_options_deinit(&arguments->filter);
-	free(arguments->files);
+	free(arguments->files.list);
 }
 
 static struct error *arguments_check(struct arguments *arguments)
@@ -123,13 +118,18 @@ static struct error *arguments_check(struct arguments *arguments)
 
 	try(group_options_check(&arguments->group));
 	try(filter_options_check(&arguments->filter));
-	if (arguments->group.format_kind == GROUP_FORMAT_PYTHON && arguments->file_count > 2)
+	if (arguments->group.format_kind == GROUP_FORMAT_PYTHON && arguments->files.count > 2)
 		return error_create(ERROR_USAGE, "--format python takes two snapshots: tracemalloc "
 						 "compares no more");
-	for (size_t i = 0; i < arguments->file_count; i++)
-		from_stdin += !strcmp(arguments->files[i], "-");
+	for (size_t i = 0; i < arguments->files.count; i++)
+		from_stdin += !strcmp(arguments->files.list[i], "-");
 	if (from_stdin > 1)
 		return error_create(ERROR_USAGE, "only one of the files can be -, standard input");
+	if (arguments->by_process && (arguments->growth || arguments->fail_over))
+		return error_create(ERROR_USAGE, "--by-process compares processes: there is no "
+						 "growth from one to the next");
+	if (arguments->by_process && arguments->group.format_kind == GROUP_FORMAT_PYTHON)
+		return error_create(ERROR_USAGE, "--format python knows no processes");
 	if (arguments->fail_over)
 		try(option_size("--fail-over", arguments->fail_over, &arguments->budget));
 	return NULL;
@@ -150,7 +150,7 @@ static void inputs_deinit(struct inputs *inputs)
 
 static struct error *inputs_read(const struct arguments *arguments, struct inputs *inputs)
 {
-	size_t count = arguments->file_count;
+	size_t count = arguments->files.count;
 
 	inputs->whole = calloc(count, sizeof(struct snapshot *));
 	inputs->chosen = calloc(count, sizeof(struct snapshot *));
@@ -160,13 +160,14 @@ static struct error *inputs_read(const struct arguments *arguments, struct input
 	inputs->count = count;
 	try(tables_create(&inputs->tables));
 	for (size_t i = 0; i < count; i++) {
-		try(snapshot_file_read(arguments->files[i], inputs->tables, &inputs->whole[i]));
+		try(snapshot_file_read(arguments->files.list[i], inputs->tables,
+				       &inputs->whole[i]));
 		try(filter_options_apply(&arguments->filter, inputs->whole[i],
 					 &inputs->filtered[i]));
 		inputs->chosen[i] = inputs->filtered[i] ? inputs->filtered[i] : inputs->whole[i];
 	}
-	return cautions_find(arguments->files, (const struct snapshot *const *)inputs->whole, count,
-			     &inputs->cautions);
+	return cautions_find(arguments->files.list, (const struct snapshot *const *)inputs->whole,
+			     count, !arguments->by_process, &inputs->cautions);
 }
 
 /* Leaves what grew. */
@@ -191,8 +192,8 @@ static struct error *text_print(const struct arguments *arguments, const struct 
 	if (!compared)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a report");
 	for (size_t i = 0; i < inputs->count; i++)
-		compared[i] = (struct compared){arguments->files[i], inputs->whole[i]};
-	try(sources_create(arguments->files, (const struct snapshot *const *)inputs->whole,
+		compared[i] = (struct compared){arguments->files.list[i], inputs->whole[i]};
+	try(sources_create(arguments->files.list, (const struct snapshot *const *)inputs->whole,
 			   inputs->count, &sources));
 	lines = sources_lines(sources);
 	try(difference_print_head(compared, comparison, filter_options_any(&arguments->filter),
@@ -209,8 +210,8 @@ static struct error *text_print(const struct arguments *arguments, const struct 
 		puts("nothing grew");
 		return NULL;
 	}
-	try(difference_print_groups(inputs->tables, comparison, arguments->group.limit_count,
-				    &lines, stdout));
+	try(difference_print_groups(compared, inputs->tables, comparison,
+				    arguments->group.limit_count, &lines, stdout));
 	sources_warn(sources);
 	return NULL;
 }
@@ -225,7 +226,7 @@ static struct error *json_text_print(const struct arguments *arguments, const st
 	array = json_new_array(&json, json.root, "snapshots");
 	for (size_t i = 0; i < inputs->count; i++) {
 		object = json_new_object(&json, array, NULL);
-		json_text(&json, object, "file", arguments->files[i]);
+		json_text(&json, object, "file", arguments->files.list[i]);
 		json_snapshot_info(&json, object, &inputs->whole[i]->info);
 	}
 	array = json_new_array(&json, json.root, "warnings");
@@ -235,6 +236,7 @@ static struct error *json_text_print(const struct arguments *arguments, const st
 		json_text(&json, object, "text", inputs->cautions.items[i].text);
 	}
 	json_flag(&json, json.root, "growth", arguments->growth);
+	json_flag(&json, json.root, "by_process", arguments->by_process);
 	return json_print_differences(&json, inputs->tables, comparison,
 				      arguments->group.limit_count, stdout);
 }
@@ -300,6 +302,8 @@ static struct error *diff_run(int argc, char **argv)
 	try(inputs_read(&arguments, &inputs));
 	try(comparison_create(inputs.chosen, inputs.count, &arguments.group.statistics,
 			      &comparison));
+	if (arguments.by_process)
+		comparison_set_side_by_side(comparison);
 	if (arguments.growth)
 		growth_keep(comparison);
 	try(print(&arguments, &inputs, comparison));

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/privileges.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "format/json.h"
@@ -179,7 +180,10 @@ static void thread_text(const struct python_thread *thread, char *ret, size_t si
 
 static void own_text(const struct python_thread *thread, char *ret, size_t size)
 {
-	if (!thread->own_offset)
+	if (thread->own_block)
+		snprintf(ret, size, "[fs:0x%" PRIx32 "]+0x%" PRIx64 " (a pthread key's value)",
+			 thread->own_block, (uint64_t)thread->own_offset);
+	else if (!thread->own_offset)
 		snprintf(ret, size,
 			 "not established (raw-domain events without the GIL have no "
 			 "traceback)");
@@ -269,6 +273,7 @@ static void sites_text(const struct plan *plan, char *buffer, size_t size)
 		[SITE_RESULT] = "results",
 		[SITE_REFILL] = "refill",
 		[SITE_REUSE] = "reuses of free objects",
+		[SITE_TRACK] = "of other domains",
 	};
 	size_t counts[array_size(kinds)] = {0}, used;
 
@@ -278,6 +283,17 @@ static void sites_text(const struct plan *plan, char *buffer, size_t size)
 	for (size_t i = 0; i < array_size(kinds) && used < size; i++)
 		used += (size_t)snprintf(buffer + used, size - used, "%s %s %zu", i ? "," : ":",
 					 kinds[i], counts[i]);
+}
+
+static struct error *malloc_print(const struct python_malloc *malloc, FILE *out)
+{
+	char text[2 * PYTHON_MALLOC_NAME];
+
+	snprintf(text, sizeof(text), "%s%s", malloc->name[0] ? malloc->name : "unknown",
+		 malloc->other ? ": heap does not walk it, and estimates know its blocks by page "
+				 "faults alone"
+			       : "");
+	return line_print(out, "malloc", text);
 }
 
 static struct error *plan_summary_print(const struct findings *findings, bool sites, FILE *out)
@@ -295,6 +311,7 @@ static struct error *plan_summary_print(const struct findings *findings, bool si
 			try(line_print(out, i ? "" : "allocators", text));
 		}
 	}
+	try(malloc_print(&findings->python->malloc, out));
 	sites_text(plan, text, sizeof(text));
 	try(line_print(out, "sites", text));
 	snprintf(text, sizeof(text), "%" PRIu32 " of %" PRIu32 " callers of the refill function",
@@ -336,9 +353,12 @@ static void features_json(struct json *json, const struct findings *findings)
 	json_flag(json, kernel, "btf", findings->features.btf);
 	json_flag(json, kernel, "bpf", findings->features.bpf);
 	json_flag(json, kernel, "uprobe_multi", findings->features.uprobe_multi);
-	json_flag(json, kernel, "uprobe_events", findings->features.uprobe_events);
+	/* Where there is the former it is not tried. */
+	if (!findings->features.uprobe_multi || findings->features.uprobe_events)
+		json_flag(json, kernel, "uprobe_events", findings->features.uprobe_events);
 	json_flag(json, kernel, "uprobe_session", findings->features.uprobe_session);
-	json_flag(json, kernel, "task_storage", findings->features.task_storage);
+	json_flag(json, kernel, "bpf_loop", findings->features.loops);
+	json_flag(json, kernel, "runtime_memory", findings->features.runtime_memory);
 }
 
 static void heap_json(struct json *json, struct json_object *to, const struct python_heap *heap)
@@ -373,6 +393,7 @@ static void thread_json(struct json *json, struct json_object *to,
 	json_signed(json, object, "tls_offset", thread->tls_offset);
 	json_number(json, object, "tls_module", thread->tls_module);
 	json_signed(json, object, "own_offset", thread->own_offset);
+	json_number(json, object, "own_block", thread->own_block);
 }
 
 static void python_json(struct json *json, const struct python *python)
@@ -428,6 +449,8 @@ static void plan_json(struct json *json, const struct findings *findings)
 	list = json_new_array(json, object, "warnings");
 	for (i = 0; i < plan->warning_count; i++)
 		json_text(json, list, NULL, plan->warnings[i]);
+	json_text(json, json->root, "malloc", findings->python->malloc.name);
+	json_flag(json, json->root, "malloc_other", findings->python->malloc.other);
 	if (findings->allocators_unknown[0])
 		return;
 	object = json_new_object(json, json->root, "allocators");
@@ -462,8 +485,7 @@ static struct error *findings_print_json(const struct findings *findings, const 
 /* An error where something is missing without which no process can be traced. */
 static struct error *features_check(const struct kernel_features *features)
 {
-	if (features->btf && features->bpf && features->task_storage &&
-	    (features->uprobe_multi || features->uprobe_events))
+	if (features->btf && features->bpf && (features->uprobe_multi || features->uprobe_events))
 		return NULL;
 	if (features->bpf_errno == EPERM || features->bpf_errno == EACCES)
 		return error_advise(error_create(ERROR_FAILED, "what this kernel allows cannot be "
@@ -485,6 +507,7 @@ static struct error *doctor_run(int argc, char **argv)
 		return error_create(ERROR_USAGE, "--sites needs a process: -p PID");
 	if (arguments.sites && arguments.json)
 		return error_create(ERROR_USAGE, "--sites does not go with --json");
+	try(privileges_keep(PRIVILEGES_ATTACH, false));
 	error = findings_collect(&arguments, &findings);
 	if (error && error_kind(error) == ERROR_USAGE)
 		return error;
@@ -504,5 +527,6 @@ static struct error *doctor_run(int argc, char **argv)
 const struct command command_doctor = {
 	.name = "doctor",
 	.summary = "what this kernel, these privileges and this interpreter allow",
+	.needs = COMMAND_OF_SESSIONS,
 	.run = doctor_run,
 };

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/output.h"
 #include "trace/control.h"
+#include "trace/run_folder.h"
 
 #define FILE_MAX (1ll << 30)
 
@@ -84,13 +85,12 @@ struct error *ended_sessions(pid_t **ret, size_t *ret_count)
 struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size)
 {
 	const char *text = json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN);
-	const char *folder;
 	pid_t oldest;
 
 	if (!text)
 		return error_create_errno(ERROR_FAILED, ENOMEM,
 					  "cannot keep the last totals of process %d", pid);
-	try(control_folder(&folder));
+	try(run_folder_make());
 	try(file_write(pid, "snapshot", snapshot, size));
 	try(file_write(pid, "status", text, strlen(text)));
 	do

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "base/privileges.h"
 #include "command/command.h"
 #include "command/heap_referrers.h"
 #include "command/heap_take.h"
@@ -252,7 +253,9 @@ static struct error *heap_run(int argc, char **argv)
 	try(request_parse(&arguments, &request));
 	if (arguments.compare)
 		try(census_json_read(arguments.compare, &before));
+	try(privileges_keep(PRIVILEGES_READ, true));
 	try(heap_take(request.pid, depth_needed(&request), &census));
+	try(privileges_end());
 	if (request.format == HEAP_TEXT)
 		return text_print(census, before, &request);
 	return file_write(census, before, request.format, arguments.output);

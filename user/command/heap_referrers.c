@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/privileges.h"
 #include "base/text.h"
 #include "format/json.h"
 #include "python/census.h"
@@ -210,6 +211,7 @@ static struct error *find(const struct heap_referrers *asked, struct printing *p
 					    asked->of);
 		type = NULL;
 	}
+	try(privileges_keep(PRIVILEGES_READ, true));
 	try(process_create(asked->pid, &printing->process));
 	try(python_create(printing->process, &printing->python));
 	try(python_referrers_create(printing->python, type, address, (unsigned int)asked->levels,

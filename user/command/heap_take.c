@@ -138,24 +138,38 @@ static struct error *parts_add(const struct taking *taking)
 	const uint64_t all = taking->census->info.rss_anonymous;
 	uint64_t used = least(taking->found->size, memory->arenas);
 	uint64_t given = least(malloc->states[GLIBC_IN_USE].bytes, memory->malloc_heaps);
+	const char *other = taking->found->malloc_other;
+	char other_name[128];
 	const struct {
 		const char *name;
 		uint64_t size;
+		bool glibc; /* only where malloc is */
 	} parts[] = {
-		{"pymalloc: blocks", used},
-		{"pymalloc: free", memory->arenas - used},
-		{"malloc: blocks", given + memory->malloc_mapped},
-		{"malloc: free", memory->malloc_heaps - given},
-		{"variables of programs and libraries", memory->data},
-		{"the first thread's stack", memory->stack},
+		{"pymalloc: blocks", used, false},
+		{"pymalloc: free", memory->arenas - used, false},
+		{"malloc: blocks", given + memory->malloc_mapped, true},
+		{"malloc: free", memory->malloc_heaps - given, true},
+		{"variables of programs and libraries", memory->data, false},
+		{"the first thread's stack", memory->stack, false},
 	};
-	uint64_t sum = 0;
+	uint64_t sum = 0, rest = memory->anonymous;
 
 	if (!memory->known)
 		return NULL;
 	for (size_t i = 0; i < array_size(parts); i++) {
+		if (other && parts[i].glibc)
+			continue;
 		try(census_add_part(taking->census, parts[i].name, parts[i].size));
 		sum += parts[i].size;
+	}
+	if (other) {
+		/* Whose mapping is whose cannot be told: threads' stacks are among them. */
+		rest = rest > memory->arenas ? rest - memory->arenas : 0;
+		rest = least(rest, all > sum ? all - sum : 0);
+		snprintf(other_name, sizeof(other_name),
+			 "malloc: %s, not walked, and other mappings", other);
+		try(census_add_part(taking->census, other_name, rest));
+		sum += rest;
 	}
 	/* The process goes on while it is looked at. */
 	return census_add_part(taking->census, "everything else", all > sum ? all - sum : 0);

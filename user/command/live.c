@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "command/command.h"
+#include "command/group_commands.h"
+#include "command/group_live.h"
+#include "command/interrupt.h"
 #include "command/serve.h"
 #include "command/session_options.h"
 #include "command/status.h"
@@ -23,7 +24,7 @@
 enum { OPTION_COUNT = 256 };
 
 struct arguments {
-	struct target_options target;
+	struct group_target_options target;
 	struct session_options session;
 	const char *interval, *limit, *count;
 };
@@ -33,10 +34,11 @@ struct live {
 	uint64_t interval, limit, count;
 	bool terminal, started;
 	json_object *before; /* the previous answer, for what changed */
+	char *group;         /* its name; NULL: one process */
 };
 
 static const struct argp_child children[] = {
-	{&target_argp, 0, NULL, 0},
+	{&group_target_argp, 0, NULL, 0},
 	{&session_argp, 0, NULL, 0},
 	{0},
 };
@@ -74,9 +76,13 @@ static const char doc[] =
 	"Watches a process: the lines that grow (with --exact, those that hold most of what was allocated since tracing "
 	"began), totals, and what is not seen. "
 	"Uses the process's session if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal "
-	"it prints plain lines.\v"
-	"Example:\n"
+	"it prints plain lines. Of a group it shows the lines of all its processes together, with the pid of each.\v" GROUP_TARGET_HELP
+	"\n"
+	"\n"
+	"Examples: a process; a server and its workers; a container:\n"
 	"  tmbpf -p 1234\n"
+	"  tmbpf -p 1234 --follow\n"
+	"  tmbpf --container web\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static struct error *arguments_check(const struct arguments *arguments, struct live *live)
@@ -85,7 +91,9 @@ static struct error *arguments_check(const struct arguments *arguments, struct l
 	live->limit = 20;
 	live->count = UINT64_MAX;
 	live->terminal = isatty(STDOUT_FILENO);
-	try(target_pid(&arguments->target, &live->pid));
+	try(group_target_options_check(&arguments->target));
+	if (!group_target_many(&arguments->target))
+		try(option_pid("-p", arguments->target.pid, &live->pid));
 	if (arguments->interval)
 		try(option_number("--interval", arguments->interval, 1, 3600, &live->interval));
 	if (arguments->limit)
@@ -101,7 +109,7 @@ static uint64_t size_before(const struct live *live, const char *place)
 	json_object *sites;
 
 	if (!live->before || !json_object_object_get_ex(live->before, "sites", &sites))
-		return 0;
+		return STATUS_NO_LAST;
 	for (size_t i = 0; i < json_object_array_length(sites); i++) {
 		json_object *site = json_object_array_get_idx(sites, i);
 
@@ -127,20 +135,9 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 	try(table_create(columns, array_size(columns), &table));
 	for (size_t i = 0; i < json_object_array_length(sites) && i < live->limit; i++) {
 		json_object *site = json_object_array_get_idx(sites, i);
-		uint64_t size = status_number(site, "size");
-		const char *place = status_text(site, "place");
-		cleanup_free char *shown = text_display(place);
-		char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX],
-			blocks[24];
 
-		snprintf(blocks, sizeof(blocks), "%llu",
-			 (unsigned long long)status_number(site, "count"));
-		try(table_row(
-			table,
-			(const char *const[]){
-				text_size(size, held), blocks, text_share(size, current, share),
-				text_size_diff((int64_t)(size - size_before(live, place)), change),
-				shown ? shown : ""}));
+		try(status_site_row(site, current, size_before(live, status_text(site, "place")),
+				    NULL, table));
 	}
 	table_print(table, out, terminal_has_colour(out));
 	if (count > live->limit)
@@ -151,14 +148,15 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 static struct error *view_print(const struct live *live, json_object *reply, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(reply, "command_line"));
+	uint64_t nframe = status_number(reply, "nframe");
 	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX],
 		growth[TEXT_NUMBER_MAX];
 
 	if (live->terminal)
 		fputs("\033[H\033[J", out);
-	fprintf(out, "%d %s: python %s, %s, %llu frames, %llu s\n", live->pid,
+	fprintf(out, "%d %s: python %s, %s, %llu frame%s, %llu s\n", live->pid,
 		command ? command : "", status_text(reply, "python"), status_text(reply, "mode"),
-		(unsigned long long)status_number(reply, "nframe"),
+		(unsigned long long)nframe, nframe == 1 ? "" : "s",
 		(unsigned long long)status_number(reply, "seconds"));
 	fprintf(out, "current %s in %llu blocks, peak %s, rss %s (%s since start)\n",
 		text_size(status_number(reply, "current"), current),
@@ -183,27 +181,19 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 	return NULL;
 }
 
-/* True if it was interrupted. */
-static bool wait_interval(const struct live *live, int signals)
-{
-	struct pollfd wait = {.fd = signals, .events = POLLIN};
-
-	return poll(&wait, 1, live->interval * 1000) > 0;
-}
-
-static struct error *view_loop(struct live *live, int signals)
+static struct error *view_loop(struct live *live, int interrupts)
 {
 	for (uint64_t i = 0; i < live->count; i++) {
 		json_object *request = json_object_new_object(), *reply = NULL;
 		struct error *error;
 
-		if (wait_interval(live, signals))
+		if (interrupts_wait(interrupts, -1, live->interval))
 			return NULL;
 		json_object_object_add(request, "limit", json_object_new_uint64(4 * live->limit));
 		error = target_request(live->pid, "top", request, &reply, NULL, NULL);
 		if (error && i && error_kind(error) == ERROR_NOTHING) {
 			error_destroy(error);
-			if (!kill(live->pid, 0))
+			if (!kill(live->pid, 0) || errno == EPERM)
 				printf("the session of process %d was ended\n", live->pid);
 			else
 				printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
@@ -221,32 +211,75 @@ static struct error *view_loop(struct live *live, int signals)
 	return NULL;
 }
 
-static int signals_take(void)
+static struct error *group_loop(struct live *live, int interrupts)
 {
-	sigset_t set;
+	struct group_view view = {
+		.name = live->group, .limit = live->limit, .terminal = live->terminal};
+	struct error *error = NULL;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC);
+	for (uint64_t i = 0; i < live->count && !error && !ferror(stdout); i++) {
+		if (interrupts_wait(interrupts, -1, live->interval))
+			break;
+		error = group_view_print(&view, stdout);
+	}
+	json_object_put(view.before);
+	if (error && error_kind(error) == ERROR_NOTHING) {
+		cleanup_free char *shown = text_display(error_message(error));
+
+		printf("%s\n", shown ? shown : "");
+		error_destroy(error);
+		return NULL;
+	}
+	return error;
 }
 
-/* Starts a session if there is none. */
+/* Starts a session if there is none; one that is there has to be what was asked for. */
 static struct error *session_have(struct live *live, const struct arguments *arguments)
 {
 	cleanup(json_cleanup) json_object *status = NULL;
 	struct error *error = target_request(live->pid, "status", NULL, &status, NULL, NULL);
 	struct tracer_options tracing;
 
-	if (!error || error_kind(error) != ERROR_NOTHING)
+	if (!error)
+		return session_options_match(&arguments->session, live->pid, status);
+	if (error_kind(error) != ERROR_NOTHING)
 		return error;
 	error_destroy(error);
 	try(session_options_check(&arguments->session, &tracing));
 	try(serve_start(live->pid, &tracing));
 	live->started = true;
 	return NULL;
+}
+
+/* The same for a group. */
+static struct error *group_have(struct live *live, const struct arguments *arguments)
+{
+	struct error *error = group_find(&arguments->target, &live->group);
+	cleanup(json_cleanup) json_object *status = NULL;
+	struct tracer_options tracing;
+
+	if (!error)
+		error = group_status_fetch(live->group, &status);
+	if (!error && strcmp(status_text(status, "state"), "ended") != 0)
+		return NULL;
+	if (error && error_kind(error) != ERROR_NOTHING)
+		return error;
+	error_destroy(error);
+	free(take(live->group));
+	try(session_options_check(&arguments->session, &tracing));
+	live->started = true;
+	return group_command_start(&arguments->target, &tracing, stderr, &live->group);
+}
+
+static void started_stop(const struct live *live)
+{
+	json_object *reply = NULL;
+
+	if (live->group)
+		error_destroy(group_request_stop(live->group));
+	else
+		error_destroy(target_request(live->pid, "stop", NULL, &reply, NULL, NULL));
+	json_object_put(reply);
 }
 
 static struct error *live_run(int argc, char **argv)
@@ -256,28 +289,32 @@ static struct error *live_run(int argc, char **argv)
 	struct arguments arguments = {0};
 	struct live live = {0};
 	struct error *error;
-	cleanup_fd int signals = -1;
+	cleanup_fd int interrupts = -1;
 
 	try(command_parse(&argp, argc, argv, &arguments));
 	try(arguments_check(&arguments, &live));
-	try(session_have(&live, &arguments));
+	if (group_target_many(&arguments.target))
+		error = group_have(&live, &arguments);
+	else
+		error = session_have(&live, &arguments);
+	if (error) {
+		free(live.group);
+		return error;
+	}
 	/* When who reads this has gone, what it began has to end as well. */
 	signal(SIGPIPE, SIG_IGN);
-	signals = signals_take();
-	error = view_loop(&live, signals);
-	if (live.started) {
-		json_object *reply = NULL;
-
-		error_destroy(target_request(live.pid, "stop", NULL, &reply, NULL, NULL));
-		json_object_put(reply);
-	}
+	interrupts = interrupts_take();
+	error = live.group ? group_loop(&live, interrupts) : view_loop(&live, interrupts);
+	if (live.started)
+		started_stop(&live);
 	json_object_put(live.before);
+	free(live.group);
 	return error;
 }
 
 const struct command command_live = {
 	.name = "-p",
 	.summary = "watch a process: `tmbpf -p PID`",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = live_run,
 };

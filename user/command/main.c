@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/privileges.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "command/command.h"
+#include "trace/run_folder.h"
 #include <errno.h>
-#include <linux/capability.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {
 	&command_start, &command_status, &command_clear,  &command_snapshot,
 	&command_stop,  &command_where,  &command_run,    &command_doctor,
 	&command_stats, &command_diff,   &command_export, &command_heap,
 };
+
+/* The words that this program was started with. */
+static char **given;
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;
 
@@ -23,7 +30,9 @@ static const char usage_head[] =
 	"CPython allocates the memory it holds.\n"
 	"\n"
 	"Usage: tmbpf COMMAND [OPTION...]\n"
-	"  or:  tmbpf -p PID [OPTION...]    watch a process\n"
+	"  or:  tmbpf -p PID [OPTION...]    watch a process; with --follow, also those it starts\n"
+	"  or:  tmbpf --container ID|NAME   watch the processes of a container\n"
+	"  or:  tmbpf --cgroup PATH         watch the processes of a control group\n"
 	"\n";
 
 static const char usage_tail[] =
@@ -49,32 +58,79 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* The effective capabilities; 0 if the kernel does not tell. */
-static uint64_t capabilities_get(void)
+/* TEXT as a shell takes it for one word, appended to FILE. */
+static void word_print(const char *text, FILE *file)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	const char *plain =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+";
 
-	if (syscall(SYS_capget, &header, data) < 0)
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
+	if (*text && !text[strspn(text, plain)]) {
+		fputs(text, file);
+		return;
+	}
+	fputc('\'', file);
+	for (; *text; text++)
+		fputs(*text == '\'' ? "'\\''" : (char[]){*text, 0}, file);
+	fputc('\'', file);
+}
+
+/* How to run what was given with more privileges, for ALL processes or for one's own; malloc'd, NULL without memory. */
+static char *remedy_text(bool all)
+{
+	const char *capabilities = all ? PRIVILEGES_ALL_TEXT : PRIVILEGES_LOAD_TEXT;
+	const char *whose = all ? "everybody's" : "your own";
+	char program[PATH_MAX] = "", *text = NULL;
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		return NULL;
+	program[length > 0 ? length : 0] = 0;
+	if (geteuid()) {
+		fputs("Run it as root: sudo", file);
+		for (char **word = given; *word; word++) {
+			fputc(' ', file);
+			word_print(*word, file);
+		}
+		fprintf(file, "; or once, for processes of %s: sudo setcap %s+ep ", whose,
+			capabilities);
+		word_print(program, file);
+	} else {
+		fprintf(file,
+			"This root was denied some of %s: allow its container or service these",
+			PRIVILEGES_ALL_TEXT);
+	}
+	fclose(file);
+	return text;
 }
 
 static struct error *privileges_check(const struct command *command)
 {
-	const uint64_t bpf = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
-	const uint64_t others = 1ull << CAP_SYS_PTRACE | 1ull << CAP_DAC_READ_SEARCH;
-	uint64_t effective = capabilities_get();
+	cleanup_free char *remedy = NULL;
 
-	if ((effective & others) == others &&
-	    ((effective & bpf) == bpf || effective & 1ull << CAP_SYS_ADMIN))
+	if (privileges_load())
 		return NULL;
-	return error_advise(error_create(ERROR_FAILED,
-					 "%s needs privileges: to load BPF programs and to read "
-					 "another process",
-					 command->name),
-			    "Run it as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
-			    "CAP_DAC_READ_SEARCH.");
+	remedy = remedy_text(false);
+	return error_create(ERROR_FAILED, "%s needs privileges. %s", command->name,
+			    remedy ? remedy : "Run it as root");
+}
+
+/* What was denied for want of privileges, or is not to be seen by this user. */
+static struct error *error_remedy(const struct command *command, struct error *error)
+{
+	cleanup_free char *remedy = NULL;
+	int number = error ? error_number(error) : 0;
+
+	if ((number == EPERM || number == EACCES) && !(privileges_load() && privileges_read()))
+		/* What needs none for processes of one's own was denied another's. */
+		remedy = remedy_text(privileges_load() ||
+				     !(command->needs & COMMAND_NEEDS_PRIVILEGES));
+	else if (error && error_kind(error) == ERROR_NOTHING && geteuid() &&
+		 command->needs & COMMAND_OF_SESSIONS)
+		return error_advise(error,
+				    "Sessions of other users are not seen: root's are by root.");
+	return remedy ? error_advise(error, "%s", remedy) : error;
 }
 
 static bool help_wanted(int argc, char **argv)
@@ -91,9 +147,13 @@ static bool help_wanted(int argc, char **argv)
 
 static struct error *command_execute(const struct command *command, int argc, char **argv)
 {
-	if (command->needs & COMMAND_NEEDS_PRIVILEGES && !help_wanted(argc, argv))
+	bool help = help_wanted(argc, argv);
+
+	if (command->needs & COMMAND_NEEDS_PRIVILEGES && !help)
 		try(privileges_check(command));
-	return command->run(argc, argv);
+	if (command->needs & COMMAND_OF_SESSIONS && !help)
+		run_folder_sweep();
+	return error_remedy(command, command->run(argc, argv));
 }
 
 static struct error *tmbpf_run(int argc, char **argv)
@@ -145,7 +205,12 @@ int main(int argc, char **argv)
 	int status = 0;
 
 	text_locale_init();
-	error = tmbpf_run(argc, argv);
+	given = calloc(argc + 1, sizeof(*given));
+	if (given)
+		memcpy(given, argv, argc * sizeof(*given));
+	error = given ? privileges_begin() : error_create_errno(ERROR_FAILED, ENOMEM, "tmbpf");
+	if (!error)
+		error = tmbpf_run(argc, argv);
 	if (!error)
 		error = stdout_check();
 	if (error) {
@@ -154,5 +219,6 @@ int main(int argc, char **argv)
 		error_print(error);
 		error_destroy(error);
 	}
+	free(given);
 	return status;
 }

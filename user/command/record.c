@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/record.h"
 #include "command/record_estimate.h"
+#include "command/silence.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/error.h"
+#include "base/privileges.h"
 #include "base/text.h"
 #include "snapshot/tables.h"
 #include "target/namespace.h"
@@ -93,6 +96,7 @@ static struct error *row_add(void *context, const struct symbols_row *row)
 	struct tables *tables = snapshot_builder_tables(builder);
 	uint32_t frames[TMBPF_WALK_MAX];
 	struct trace trace = {
+		.domain = row->domain,
 		.count = row->count,
 		.size = row->size,
 		.total_count = row->total_count,
@@ -122,6 +126,14 @@ static bool never_walked(const struct session *session)
 static struct error *losses_add(const struct tracer_counters *counters,
 				const struct symbols_counters *symbols, struct snapshot_info *info)
 {
+	const char *refused;
+	uint64_t calls = confine_refused(&refused);
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		 "system calls of the tracer that its filter refused, the last one %s", refused);
+	if (calls)
+		try(snapshot_info_loss(info, "refused_system_calls", text, calls));
 	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
 		if (counters->losses[i])
 			try(snapshot_info_loss(info, loss_names[i], loss_texts[i],
@@ -187,7 +199,10 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->command_line = strdup(session->process->command_line);
 	info->executable = strdup(session->process->executable);
 	info->host = strdup(host);
-	info->container = strdup(session->process->container);
+	info->container = strdup(session->container.id ? session->container.id : "");
+	info->container_name = strdup(session->container.name ? session->container.name : "");
+	info->image = strdup(session->container.image ? session->container.image : "");
+	info->cgroup = strdup(session->cgroup ? session->cgroup : "");
 	info->python_version = tracer_python(session->tracer)->version;
 	info->mode = strdup(mode_name(session));
 	info->traceback_limit = session->options.nframe;
@@ -259,6 +274,21 @@ static uint64_t tracer_rss(void)
 	return pages * sysconf(_SC_PAGESIZE);
 }
 
+/* What the tracer may do, and what it was refused. */
+static void status_privileges(json_object *losses, json_object *reply)
+{
+	cleanup_free char *capabilities = privileges_text();
+	json_object *privileges = json_object_new_object();
+	const char *refused;
+	uint64_t calls = confine_refused(&refused);
+
+	add_text(privileges, "capabilities", capabilities);
+	add_text(privileges, "refused_system_call", calls ? refused : NULL);
+	json_object_object_add(reply, "privileges", privileges);
+	if (calls)
+		add_number(losses, "refused_system_calls", calls);
+}
+
 static void status_counters(const struct session *session, json_object *reply)
 {
 	json_object *losses = json_object_new_object(), *events = json_object_new_object();
@@ -270,6 +300,7 @@ static void status_counters(const struct session *session, json_object *reply)
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
 	coverage_measure(session, &counters, &coverage);
+	status_privileges(losses, reply);
 	if (!session_is_lazy(session)) {
 		add_number(reply, "current", counters.current);
 		add_number(reply, "peak", counters.peak);
@@ -358,6 +389,51 @@ static char *growth_basis(const struct session_growth *grown, double share)
 	return length < 0 ? NULL : text;
 }
 
+static void sum_describe(json_object *reply, const char *key, const struct inherit_sum *sum)
+{
+	json_object *object = json_object_new_object();
+
+	add_number(object, "count", sum->count);
+	add_number(object, "size", sum->size);
+	json_object_object_add(reply, key, object);
+}
+
+/* What the parent's session knew of a forked process's blocks. */
+static void status_inherited(const struct session *session, json_object *reply)
+{
+	const struct inherit_counts *counts = &session->inherited;
+	json_object *inherited = NULL;
+
+	if (session->heir) {
+		inherited = json_object_new_object();
+		add_number(inherited, "parent", session->parent);
+		add_number(inherited, "count", counts->taken.count);
+		add_number(inherited, "size", counts->taken.size);
+		sum_describe(inherited, "changed", &counts->changed);
+		sum_describe(inherited, "gone", &counts->gone);
+		sum_describe(inherited, "unread", &counts->unread);
+		add_number(inherited, "parent_events", counts->parent_events);
+	}
+	json_object_object_add(reply, "inherited", inherited);
+}
+
+/* What was there when tracing began, of which no traceback is known. */
+static void status_before(const struct session *session, json_object *reply)
+{
+	json_object *before = NULL;
+
+	if (session->growth) {
+		const struct growth_counts *counts = growth_before(session->growth);
+
+		before = json_object_new_object();
+		add_number(before, "count", counts->before_count);
+		add_number(before, "size", counts->before_size);
+		json_object_object_add(before, "inherited",
+				       json_object_new_boolean(session->inherits));
+	}
+	json_object_object_add(reply, "before", before);
+}
+
 /* What of the heap's growth is traced, where everything should be. */
 static void status_growth(const struct session *session, json_object *reply)
 {
@@ -384,6 +460,8 @@ static void status_growth(const struct session *session, json_object *reply)
 		json_object_object_add(found, "seconds", json_object_new_double(grown->took / 1e9));
 	}
 	json_object_object_add(reply, "growth_census", found);
+	status_before(session, reply);
+	status_inherited(session, reply);
 }
 
 struct error *record_status(struct session *session, json_object *reply)
@@ -397,6 +475,14 @@ struct error *record_status(struct session *session, json_object *reply)
 	try(symbols_each(session->symbols, totals_add, &totals));
 	add_number(reply, "pid", session->process->pid);
 	add_text(reply, "state", states[session->state]);
+	add_text(reply, "container", session->container.id);
+	add_text(reply, "container_name", session->container.name);
+	add_text(reply, "image", session->container.image);
+	add_text(reply, "cgroup", session->cgroup);
+	if (session->group) {
+		add_text(reply, "group", session->group);
+		add_number(reply, "parent", session->parent);
+	}
 	add_text(reply, "command_line", session->process->command_line);
 	add_text(reply, "executable", session->process->executable);
 	python_version_text(tracer_python(session->tracer)->version, text);
@@ -426,5 +512,7 @@ struct error *record_status(struct session *session, json_object *reply)
 		try(record_estimate_status(session, reply));
 	if (session->warning)
 		add_text(reply, "warning", session->warning);
+	else if (silence_warning(reply))
+		add_text(reply, "warning", silence_warning(reply));
 	return NULL;
 }

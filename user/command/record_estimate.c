@@ -122,6 +122,7 @@ static void status_samples(json_object *reply, const struct burst_counters *coun
 			       json_object_new_boolean(counters->samples.faults_open));
 	json_object_object_add(samples, "large_seen",
 			       json_object_new_boolean(counters->samples.large_open));
+	add_text(samples, "malloc_other", counters->malloc_other);
 	add_number(samples, "large_hits", counters->samples.large_hits);
 	add_number(samples, "births", counters->samples.births);
 	add_number(samples, "blocks", counters->samples.blocks);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "base/privileges.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/record.h"
@@ -242,7 +243,7 @@ static struct error *session_begin(struct launch *launch, struct tracer_options 
 		error = twin_look(process->executable, &twin_process, &twin);
 	if (!error) {
 		tracing->twin = twin;
-		error = session_create(process->pid, tracing, ret);
+		error = session_create(process->pid, tracing, NULL, ret);
 		tracing->twin = NULL;
 	}
 	python_destroy(twin);
@@ -310,6 +311,7 @@ static struct error *run_end(struct session *session, const char *path)
 	if (!path)
 		return NULL;
 	try(record_snapshot(session, false, &snapshot));
+	try(privileges_end());
 	return snapshot_file_write(snapshot, path);
 }
 
@@ -345,6 +347,10 @@ static struct error *run_run(int argc, char **argv)
 	if (arguments.path && output_path_is_stdout(arguments.path))
 		return error_create(ERROR_USAGE,
 				    "-o -: standard output is the command's: name a file");
+	/* Before the command runs: afterwards it would be lost. */
+	if (arguments.path)
+		try(output_check(arguments.path));
+	privileges_raise();
 	try(launch_create(arguments.command, &launch));
 	pid = launch_pid(launch);
 	error = session_begin(launch, &tracing, &session);
@@ -352,6 +358,9 @@ static struct error *run_run(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	launch_destroy(launch);
+	/* The command and what it was learned from have all that we had: they were started before. */
+	if (!error)
+		error = serve_attached(session, arguments.path != NULL);
 	if (!error)
 		error = serve_session(session, -1);
 	if (!error)
@@ -365,6 +374,6 @@ static struct error *run_run(int argc, char **argv)
 const struct command command_run = {
 	.name = "run",
 	.summary = "run a command and trace it from the first allocation on",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = run_run,
 };

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "base/privileges.h"
 #include "command/ended.h"
 #include "command/record.h"
 #include "command/top.h"
@@ -150,13 +151,10 @@ static struct error *serve_stop(struct session *session, json_object *request, j
 }
 
 static const struct session_request requests[] = {
-	{"status", serve_status},
-	{"snapshot", serve_snapshot},
-	{"where", serve_where},
-	{"top", serve_top},
-	{"clear", serve_clear},
-	{"stop", serve_stop},
-	{0},
+	{"status", serve_status},    {"snapshot", serve_snapshot},
+	{"where", serve_where},      {"top", serve_top},
+	{"clear", serve_clear},      {"stop", serve_stop},
+	{"inherit", inherit_answer}, {0},
 };
 
 /* The session ended by itself: its last totals are kept for whoever asks later. */
@@ -180,41 +178,47 @@ struct error *serve_session(struct session *session, int signals)
 	return session->state == SESSION_STOPPED ? NULL : serve_end(session);
 }
 
-/* An error through a pipe: kind, message and advice, each ended by NUL. */
-static void error_send(int fd, const struct error *error)
+/* An error through a pipe: kind and errno, message, advice, each ended by NUL. */
+void serve_report(int fd, const struct error *error)
 {
-	char kind = '0' + error_kind(error);
 	const char *advice = error_advice(error);
-	ssize_t sent = write(fd, &kind, 1);
 
-	sent += write(fd, error_message(error), strlen(error_message(error)) + 1);
-	if (advice)
-		sent += write(fd, advice, strlen(advice) + 1);
-	(void)sent; /* who waits for it sees a tracer that ended without a word */
+	/* If that fails, who waits for it sees a tracer that ended without a word. */
+	dprintf(fd, "%d%d%c%s%c%s%c", error_kind(error), error_number(error), 0,
+		error_message(error), 0, advice ? advice : "", 0);
 }
 
-static struct error *error_receive(int fd)
+struct error *serve_error(const char *text, size_t size)
 {
-	char text[8192];
-	size_t size = 0;
+	const char *message, *advice, *end = text + size;
 	struct error *error;
-	const char *advice;
 
-	for (ssize_t got = 1; got > 0 && size<sizeof(text) - 1; size += got> 0 ? got : 0)
-		got = read(fd, text + size, sizeof(text) - 1 - size);
-	text[size] = 0;
-	if (size == 1 && text[0] == '0')
+	if (size && text[0] == '0')
 		return NULL;
-	if (size < 2)
+	if (size < 2 || end[-1])
 		return error_create(ERROR_FAILED, "the tracer ended before it said why");
-	error = error_create(text[0] - '0', "%s", text + 1);
-	advice = text + strlen(text) + 1;
-	if (advice < text + size && *advice)
+	message = text + strlen(text) + 1;
+	advice = message < end ? message + strlen(message) + 1 : end;
+	if (message >= end)
+		return error_create(ERROR_FAILED, "the tracer ended before it said why");
+	error = error_set_number(error_create(text[0] - '0', "%s", message), atoi(text + 1));
+	if (advice < end && *advice)
 		error = error_advise(error, "%s", advice);
 	return error;
 }
 
-static void serve_detach(void)
+static struct error *error_receive(int fd)
+{
+	char text[SERVE_REPORT_MAX];
+	size_t size = 0;
+	ssize_t got = 1;
+
+	for (; got > 0 && size<sizeof(text); size += got> 0 ? got : 0)
+		got = read(fd, text + size, sizeof(text) - size);
+	return serve_error(text, size);
+}
+
+void serve_detach(void)
 {
 	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -224,7 +228,7 @@ static void serve_detach(void)
 		return; /* only keeps a file system busy */
 }
 
-static int signals_take(void)
+int serve_signals(void)
 {
 	sigset_t set;
 
@@ -235,27 +239,62 @@ static int signals_take(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void serve_run(pid_t pid, const struct tracer_options *options, int report)
+struct error *serve_attached(const struct session *session, bool writes)
 {
+	return privileges_keep(
+		session->options.births_limit ? PRIVILEGES_WINDOWS : PRIVILEGES_EXACT, writes);
+}
+
+/* What starts a tracer, in the process that becomes it. */
+struct beginning {
+	pid_t pid;
+	const struct tracer_options *options;
+	const struct serve_member *member; /* NULL: it belongs to no group */
+};
+
+static void serve_run(int report, void *context)
+{
+	const struct beginning *beginning = context;
 	struct session *session = NULL;
 	struct error *error;
-	int signals = signals_take();
+	int signals = serve_signals();
 
-	error = session_create(pid, options, &session);
+	error = privileges_keep(PRIVILEGES_ATTACH, false);
+	if (!error)
+		error = session_create(beginning->pid, beginning->options,
+				       beginning->member ? &beginning->member->origin : NULL,
+				       &session);
+	if (!error)
+		error = serve_attached(session, false);
 	if (error) {
-		error_send(report, error);
+		serve_report(report, error);
+		session_destroy(session);
 		_exit(1);
 	}
 	serve_detach();
-	if (write(report, "0", 1) != 1)
+	if (write(report, "0", 1) != 1 && !beginning->member)
 		session->state = SESSION_STOPPED;
-	close(report);
+	if (!beginning->member)
+		close(report);
 	error = serve_session(session, signals);
 	session_destroy(session);
+	/* A group sees by this that it was no accident. */
+	if (beginning->member && write(report, ".", 1) != 1)
+		_exit(1);
 	_exit(error ? 1 : 0);
 }
 
-struct error *serve_start(pid_t pid, const struct tracer_options *options)
+/* What a group has open is its own; it goes before other files get the same numbers. */
+static void serve_prepare(void *context)
+{
+	const struct beginning *beginning = context;
+
+	if (beginning->member && beginning->member->forked)
+		beginning->member->forked(beginning->member->context);
+}
+
+struct error *serve_fork(void (*prepare)(void *context), void (*run)(int report, void *context),
+			 void *context, int *ret)
 {
 	int ends[2];
 	struct error *error;
@@ -276,13 +315,42 @@ struct error *serve_start(pid_t pid, const struct tracer_options *options)
 		/* Twice forked, it is nobody's zombie. */
 		if (fork())
 			_exit(0);
+		if (prepare)
+			prepare(context);
 		dup2(ends[1], 3);
 		close_range(4, ~0u, 0);
-		serve_run(pid, options, 3);
+		run(3, context);
+		_exit(0);
 	}
 	close(ends[1]);
 	waitpid(child, NULL, 0);
-	error = error_receive(ends[0]);
-	close(ends[0]);
+	*ret = ends[0];
+	return NULL;
+}
+
+struct error *serve_begin(pid_t pid, const struct tracer_options *options,
+			  const struct serve_member *member, int *ret)
+{
+	struct beginning beginning = {pid, options, member};
+
+	return serve_fork(serve_prepare, serve_run, &beginning, ret);
+}
+
+struct error *serve_wait(int report)
+{
+	struct error *error = error_receive(report);
+
+	close(report);
 	return error;
+}
+
+struct error *serve_start(pid_t pid, const struct tracer_options *options)
+{
+	struct error *error;
+	int report;
+
+	try(serve_begin(pid, options, NULL, &report));
+	error = serve_wait(report);
+	/* The rest is talking to it. */
+	return error ? error : privileges_end();
 }

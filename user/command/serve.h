@@ -3,9 +3,10 @@
 #ifndef TMBPF_COMMAND_SERVE_H
 #define TMBPF_COMMAND_SERVE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
-#include "trace/tracer.h"
+#include "trace/session.h"
 
 struct error;
 
@@ -15,7 +16,41 @@ struct error;
  */
 struct error *serve_start(pid_t pid, const struct tracer_options *options);
 
-struct session;
+/* The most that a tracer reports. */
+#define SERVE_REPORT_MAX 8192
+
+/* Of a session that belongs to a group, a process of its own that starts and watches it. */
+struct serve_member {
+	struct session_origin origin;
+	/* To be called in the tracer: frees what the group has open; may be NULL. */
+	void (*forked)(void *context);
+	void *context;
+};
+
+/*
+ * The same without waiting. From RET, to be closed, comes what serve_error() understands: "0" when all probes are on,
+ * or why they are not; with MEMBER later a "." when the session has ended as it should. End of file: the tracer is gone.
+ */
+struct error *serve_begin(pid_t pid, const struct tracer_options *options,
+			  const struct serve_member *member, int *ret);
+/* The error in the SIZE bytes that a tracer has reported; NULL if they begin with "0". */
+struct error *serve_error(const char *text, size_t size);
+
+/*
+ * For other processes of that kind: RUN is called in one with the descriptor to report to, all others but the first
+ * three closed, and before that PREPARE (may be NULL). What is reported comes from RET; serve_wait() waits for it, and
+ * closes it. serve_detach() gives up the terminal and the folder.
+ */
+struct error *serve_fork(void (*prepare)(void *context), void (*run)(int report, void *context),
+			 void *context, int *ret);
+struct error *serve_wait(int report);
+void serve_report(int fd, const struct error *error);
+void serve_detach(void);
+/* A descriptor for SIGTERM and SIGINT, which are blocked. */
+int serve_signals(void);
+
+/* SESSION is begun: gives up what only its beginning needed; see privileges_keep(). */
+struct error *serve_attached(const struct session *session, bool writes);
 
 /* Answers what is asked of SESSION until it ends; if its process did that, the last totals are kept. See session_serve(). */
 struct error *serve_session(struct session *session, int signals);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "command/session_options.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
+#include "command/status.h"
+#include "snapshot/snapshot.h"
 
 enum {
 	OPTION_EXACT = 512,
@@ -31,7 +36,7 @@ static const struct argp_option options[] = {
 	{"nframe", OPTION_NFRAME, "N", 0, "Frames to keep of a traceback, 1 to 128 (default 25)",
 	 5},
 	{"overhead", OPTION_OVERHEAD, "PCT", 0,
-	 "What estimating may cost the process, percent of its time (default 2)", 5},
+	 "What estimating may cost the process, 1 to 50 percent of its time (default 2)", 5},
 	{"max-stacks", OPTION_MAX_STACKS, "N", 0,
 	 "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each)", 5},
 	{"max-large", OPTION_MAX_LARGE, "N", 0,
@@ -101,4 +106,55 @@ struct error *session_options_check(const struct session_options *given, struct 
 	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
 			 &ret->stack_limit));
 	return number_check("--max-large", given->max_large, 64, 1u << 28, &ret->large_limit);
+}
+
+bool session_options_given(const struct session_options *given)
+{
+	return given->exact || given->lazy_free || given->overhead || given->nframe ||
+	       given->max_stacks || given->max_large;
+}
+
+/* What of GIVEN the session of STATUS is not; NULL nothing. */
+static const char *mismatch(const struct session_options *given, const struct tracer_options *asked,
+			    json_object *status)
+{
+	bool estimates = !strcmp(status_text(status, "mode"), SNAPSHOT_MODE_ESTIMATE);
+	bool lazy = !strcmp(status_text(status, "mode"), SNAPSHOT_MODE_LAZY);
+	json_object *cost = NULL;
+
+	json_object_object_get_ex(status, "cost", &cost);
+	if (given->exact && (estimates || (lazy && !given->lazy_free)))
+		return "--exact";
+	if (given->lazy_free && !lazy)
+		return "--lazy-free";
+	if (given->overhead &&
+	    (!estimates || fabs(status_real(cost, "budget", 0) - asked->overhead) > 1e-6))
+		return "--overhead";
+	if (given->nframe && status_number(status, "nframe") != asked->nframe)
+		return "--nframe";
+	/* Of its tables a session does not tell how large they are. */
+	if (given->max_stacks)
+		return "--max-stacks";
+	return given->max_large ? "--max-large" : NULL;
+}
+
+struct error *session_options_match(const struct session_options *given, pid_t pid,
+				    json_object *status)
+{
+	struct tracer_options asked;
+	const char *option;
+	uint64_t nframe;
+
+	try(session_options_check(given, &asked));
+	option = mismatch(given, &asked, status);
+	if (!option)
+		return NULL;
+	nframe = status_number(status, "nframe");
+	return error_advise(
+		error_create(ERROR_USAGE,
+			     "process %d is traced already (%s, %llu frame%s), and %s would "
+			     "need another session",
+			     pid, status_text(status, "mode"), (unsigned long long)nframe,
+			     nframe == 1 ? "" : "s", option),
+		"`tmbpf stop -p %d` ends the one that is there.", pid);
 }

@@ -4,6 +4,7 @@
 #define TMBPF_COMMAND_SESSION_OPTIONS_H
 
 #include <argp.h>
+#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "trace/tracer.h"
@@ -20,5 +21,15 @@ extern const struct argp session_argp;
 
 struct error *session_options_check(const struct session_options *given,
 				    struct tracer_options *ret);
+
+/* Whether any was given: where no session is begun they would say nothing. */
+bool session_options_given(const struct session_options *given);
+
+/*
+ * The session of PID that is there goes on as it was begun: fails (ERROR_USAGE) if what was given asks for another
+ * one than STATUS, its answer, tells of.
+ */
+struct error *session_options_match(const struct session_options *given, pid_t pid,
+				    json_object *status);
 
 #endif

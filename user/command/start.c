@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
+#include "command/group_commands.h"
 #include "command/serve.h"
 #include "command/session_options.h"
 #include "command/status.h"
@@ -13,12 +14,12 @@
 #include "trace/control.h"
 
 struct arguments {
-	struct target_options target;
+	struct group_target_options target;
 	struct session_options session;
 };
 
 static const struct argp_child children[] = {
-	{&target_argp, 0, NULL, 0},
+	{&group_target_argp, 0, NULL, 0},
 	{&session_argp, 0, NULL, 0},
 	{0},
 };
@@ -38,11 +39,16 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const char doc[] =
 	"Traces a running CPython in the background. Returns when all probes are on: what is allocated from then on is "
-	"seen.\v"
-	"Example: trace process 1234 until it is stopped:\n"
+	"seen. Of a container, a control group, or with --follow a process and those it starts, each CPython gets a session "
+	"of its own, those that begin later included; one process in the background watches for them.\v" GROUP_TARGET_HELP
+	"\n"
+	"\n"
+	"Examples: trace process 1234 until it is stopped; a server with its workers; a container:\n"
 	"  tmbpf start -p 1234 --exact\n"
 	"  tmbpf snapshot -p 1234 -o app.snap\n"
 	"  tmbpf stop -p 1234\n"
+	"  tmbpf start -p 1234 --follow\n"
+	"  tmbpf start --container web\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static struct error *start_run(int argc, char **argv)
@@ -55,13 +61,18 @@ static struct error *start_run(int argc, char **argv)
 	pid_t pid;
 
 	try(command_parse(&argp, argc, argv, &arguments));
-	try(target_pid(&arguments.target, &pid));
+	try(group_target_options_check(&arguments.target));
 	try(session_options_check(&arguments.session, &options));
+	if (group_target_many(&arguments.target))
+		return group_command_start(&arguments.target, &options, stdout, NULL);
+	try(option_pid("-p", arguments.target.pid, &pid));
 	try(serve_start(pid, &options));
 	try(target_request(pid, "status", NULL, &status, NULL, NULL));
 	json_object_object_get_ex(status, "sites", &sites);
-	printf("process %d is traced: %d probes are on, %u frames are kept\n", pid,
-	       json_object_get_int(sites), options.nframe);
+	printf("process %d is traced: %d probes are on%s, %u frame%s kept\n", pid,
+	       json_object_get_int(sites),
+	       strcmp(status_text(status, "mode"), "estimate") ? "" : " in short windows",
+	       options.nframe, options.nframe == 1 ? " is" : "s are");
 	if (options.lazy_free && strcmp(status_text(status, "mode"), SNAPSHOT_MODE_LAZY) != 0)
 		printf("it has no pools to read (PYTHONMALLOC): frees are probed as without --lazy-free\n");
 	return NULL;
@@ -70,6 +81,6 @@ static struct error *start_run(int argc, char **argv)
 const struct command command_start = {
 	.name = "start",
 	.summary = "trace a process in the background",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = start_run,
 };

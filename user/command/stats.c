@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
+#include "command/files.h"
 #include "command/filter_options.h"
 #include "command/group_options.h"
 #include "command/sources.h"
 #include "format/format.h"
 #include "format/json_groups.h"
+#include "snapshot/merge.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/statistics.h"
+#include "snapshot/tables.h"
 #include "view/python_text.h"
 #include "view/report.h"
 #include <errno.h>
+#include <inttypes.h>
 
 struct arguments {
-	const char *file;
+	struct files files;
 	struct group_options group;
 	struct filter_options filter;
 };
@@ -30,10 +35,12 @@ static const char doc[] =
 	"tracemalloc's Snapshot.statistics() does; before that what the snapshot is of, and what "
 	"tracing did not see. FILE is what `tmbpf snapshot` wrote, or what a program dumped itself "
 	"with tracemalloc's Snapshot.dump(); - is standard input. A source line is shown where its file "
-	"can be read and has not changed since.\v" FILTER_HELP "\n"
-	"Examples: the ten lines of a package that hold most; who called json:\n"
+	"can be read and has not changed since. Several files, of workers say, are summed up: each traceback with what all hold "
+	"there; `tmbpf diff --by-process` sets them side by side.\v" FILTER_HELP "\n"
+	"Examples: the ten lines of a package that hold most; who called json; all workers together:\n"
 	"  tmbpf stats app.snap --include '*/site-packages/requests/*' --limit 10\n"
 	"  tmbpf stats app.snap --include-all-frames '*/json/*' --group-by traceback\n"
+	"  tmbpf stats web/*.pb.gz\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -46,10 +53,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 		state->child_inputs[1] = &arguments->filter;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (arguments->file)
-			argp_error(state, "more than one FILE");
-		arguments->file = value;
-		return 0;
+		return files_add(&arguments->files, value);
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "FILE is missing");
 		return EINVAL;
@@ -60,20 +64,65 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static void arguments_deinit(struct arguments *arguments)
 {
 	filter_options_deinit(&arguments->filter);
+	free(arguments->files.list);
 }
 
-static struct error *report_print(const struct arguments *arguments,
-				  const struct snapshot *snapshot,
+/* What was read: each file, and their sum where there are several. */
+struct inputs {
+	struct tables *tables;
+	struct snapshot **each, *sum;
+	size_t count;
+	const struct snapshot *whole; /* the one, or the sum */
+};
+
+static void inputs_deinit(struct inputs *inputs)
+{
+	for (size_t i = 0; inputs->each && i < inputs->count; i++)
+		snapshot_destroy(inputs->each[i]);
+	free(inputs->each);
+	snapshot_destroy(inputs->sum);
+	tables_release(inputs->tables);
+}
+
+static struct error *inputs_read(const struct arguments *arguments, struct inputs *inputs)
+{
+	inputs->count = arguments->files.count;
+	inputs->each = calloc(inputs->count, sizeof(struct snapshot *));
+	if (!inputs->each)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "snapshots");
+	try(tables_create(&inputs->tables));
+	for (size_t i = 0; i < inputs->count; i++)
+		try(snapshot_file_read(arguments->files.list[i], inputs->tables, &inputs->each[i]));
+	if (inputs->count > 1)
+		try(snapshot_merge((const struct snapshot *const *)inputs->each, inputs->count,
+				   &inputs->sum));
+	inputs->whole = inputs->sum ? inputs->sum : inputs->each[0];
+	return NULL;
+}
+
+/* Whose sum it is. */
+static void processes_print(const struct inputs *inputs)
+{
+	printf("%zu snapshots together:", inputs->count);
+	for (size_t i = 0; i < inputs->count; i++)
+		printf("%s pid %" PRId32, i ? "," : "", inputs->each[i]->info.pid);
+	putchar('\n');
+}
+
+static struct error *report_print(const struct arguments *arguments, const struct inputs *inputs,
 				  const struct statistics *statistics)
 {
 	cleanup(sources_cleanup) struct sources *sources = NULL;
 	struct source_lines lines;
 
-	try(sources_create(&arguments->file, &snapshot, 1, &sources));
+	try(sources_create(arguments->files.list, (const struct snapshot *const *)inputs->each,
+			   inputs->count, &sources));
 	lines = sources_lines(sources);
-	try(report_print_head(snapshot, statistics, filter_options_any(&arguments->filter),
+	if (inputs->count > 1)
+		processes_print(inputs);
+	try(report_print_head(inputs->whole, statistics, filter_options_any(&arguments->filter),
 			      stdout));
-	try(report_print_groups(snapshot, statistics, arguments->group.limit_count, &lines,
+	try(report_print_groups(inputs->whole, statistics, arguments->group.limit_count, &lines,
 				stdout));
 	sources_warn(sources);
 	return NULL;
@@ -83,12 +132,12 @@ static struct error *stats_run(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.parser = parse_option,
-		.args_doc = "FILE",
+		.args_doc = "FILE...",
 		.doc = doc,
 		.children = children,
 	};
 	cleanup(arguments_deinit) struct arguments arguments = {0};
-	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
+	cleanup(inputs_deinit) struct inputs inputs = {0};
 	cleanup(snapshot_cleanup) struct snapshot *filtered = NULL;
 	const struct snapshot *chosen;
 	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
@@ -96,9 +145,9 @@ static struct error *stats_run(int argc, char **argv)
 	try(command_parse(&argp, argc, argv, &arguments));
 	try(group_options_check(&arguments.group));
 	try(filter_options_check(&arguments.filter));
-	try(snapshot_file_read(arguments.file, NULL, &snapshot));
-	try(filter_options_apply(&arguments.filter, snapshot, &filtered));
-	chosen = filtered ? filtered : snapshot;
+	try(inputs_read(&arguments, &inputs));
+	try(filter_options_apply(&arguments.filter, inputs.whole, &filtered));
+	chosen = filtered ? filtered : inputs.whole;
 	try(statistics_create(chosen, &arguments.group.statistics, &statistics));
 	switch (arguments.group.format_kind) {
 	case GROUP_FORMAT_JSON:
@@ -110,7 +159,7 @@ static struct error *stats_run(int argc, char **argv)
 	case GROUP_FORMAT_TEXT:
 		break;
 	}
-	return report_print(&arguments, snapshot, statistics);
+	return report_print(&arguments, &inputs, statistics);
 }
 
 const struct command command_stats = {

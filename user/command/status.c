@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
+#include "command/group_commands.h"
 #include "command/ended.h"
 #include "command/status.h"
 #include "command/target.h"
@@ -14,15 +15,15 @@
 enum { OPTION_JSON = 256 };
 
 struct arguments {
-	struct target_options target;
+	struct group_target_options target;
 	bool json;
 };
 
-static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&group_target_argp, 0, NULL, 0}, {0}};
 
 static const struct argp_option options[] = {
 	{"json", OPTION_JSON, NULL, 0,
-	 "For programs: an object, or an array of all sessions without -p", 0},
+	 "For programs: an object, or an array of all sessions where none is named", 0},
 	{0},
 };
 
@@ -44,7 +45,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const char doc[] =
 	"Shows what is traced: since when, how much is held now and at most, what tracing itself takes, and what it did not "
-	"see. Without -p a line for each session; the last totals of the newest 32 whose process has ended are kept until `tmbpf stop` forgets them.\v"
+	"see. Without an option a line for each session, and a tree for each group; the last totals of the newest 32 whose "
+	"process has ended are kept until `tmbpf stop` forgets them.\v" GROUP_TARGET_HELP "\n"
+	"\n"
 	"Sizes are bytes in JSON. `current` and `peak` are tracemalloc.get_traced_memory()'s; `blocks` counts live blocks; "
 	"`coverage` is the share of allocations that the probes see, null where it cannot be measured.\n"
 	"\n"
@@ -53,12 +56,20 @@ static const char doc[] =
 	"tracing began; null while these are less than 64 KiB. `growth_census` says what it is made of and how old it "
 	"is.\n"
 	"\n"
+	"`before` counts the interpreter's blocks of up to 512 bytes that were there when tracing began, and are not traced; "
+	"`inherited` where the process is a fork of its `parent` in a group.\n"
+	"\n"
 	"With --lazy-free `peak` and `unknown_frees` are null, and `current`, `blocks` and `frees` are what the interpreter's "
 	"pools said `walk`.`age` seconds ago: they are read for this unless that was done a moment ago, and last while the "
 	"process was there.\n"
 	"\n"
-	"Example:\n"
+	"Of a group JSON has its `processes`, each with its `parent`, `state`, and in `session` the status of its session; and "
+	"what was missed in `losses`.\n"
+	"\n"
+	"Examples:\n"
 	"  tmbpf status -p 1234 --json | jq .current\n"
+	"  tmbpf status -p 1234 --follow\n"
+	"  tmbpf status --container web --json | jq '.processes[].session.current'\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static void object_print(json_object *object)
@@ -66,26 +77,6 @@ static void object_print(json_object *object)
 	printf("%s\n", json_object_to_json_string_ext(
 			       object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 					       JSON_C_TO_STRING_NOSLASHESCAPE));
-}
-
-/* The session's status, or the last one if it has ended with its process. */
-static struct error *status_fetch(pid_t pid, json_object **ret)
-{
-	json_object *request = json_object_new_object();
-	struct error *error, *ended;
-
-	json_object_object_add(request, "growth", json_object_new_boolean(true));
-	error = target_request(pid, "status", request, ret, NULL, NULL);
-
-	if (!error || error_kind(error) != ERROR_NOTHING)
-		return error;
-	ended = ended_status(pid, ret);
-	if (!ended) {
-		error_destroy(error);
-		return NULL;
-	}
-	error_destroy(ended);
-	return error;
 }
 
 /* The last status of each session that ended with its process. */
@@ -107,6 +98,60 @@ static struct error *ended_add(json_object *all)
 	return NULL;
 }
 
+/* Whether SESSION is shown with its group. */
+static bool is_grouped(json_object *session, char *const *groups, size_t count)
+{
+	const char *group = status_text(session, "group");
+
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(group, groups[i]))
+			return true;
+	return false;
+}
+
+static struct error *groups_print(char *const *groups, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		cleanup(json_cleanup) json_object *status = NULL;
+		struct error *error = group_status_whole(groups[i], &status);
+
+		if (error && error_kind(error) != ERROR_NOTHING)
+			return error;
+		error_destroy(error);
+		if (status)
+			try(group_status_print(status, stdout));
+	}
+	return NULL;
+}
+
+/* Each session in a line, but those of a group, which come as a tree. */
+static struct error *lines_print(json_object *all)
+{
+	char **groups = NULL, **ended = NULL;
+	size_t count = 0, ended_count = 0;
+	struct error *error = control_groups("sock", &groups, &count);
+
+	/* Groups whose processes have all ended leave their trees. */
+	if (!error)
+		error = control_groups("status", &ended, &ended_count);
+	for (size_t i = 0; !error && i < json_object_array_length(all); i++) {
+		json_object *session = json_object_array_get_idx(all, i);
+
+		if (!is_grouped(session, groups, count) && !is_grouped(session, ended, ended_count))
+			status_print_line(session, 0, stdout);
+	}
+	if (!error)
+		error = groups_print(groups, count);
+	if (!error)
+		error = groups_print(ended, ended_count);
+	if (!error && !count && !ended_count && !json_object_array_length(all))
+		error = error_advise(error_create(ERROR_NOTHING, "nothing is traced"),
+				     "`tmbpf start -p PID` begins a session.");
+	control_names_destroy(groups, count);
+	control_names_destroy(ended, ended_count);
+	return error;
+}
+
 static struct error *status_all(bool json)
 {
 	cleanup(json_cleanup) json_object *all = json_object_new_array();
@@ -116,7 +161,7 @@ static struct error *status_all(bool json)
 	try(control_sessions(&pids, &count));
 	for (size_t i = 0; i < count; i++) {
 		json_object *status = NULL;
-		struct error *error = status_fetch(pids[i], &status);
+		struct error *error = target_status(pids[i], &status);
 
 		if (error) { /* ended while we looked */
 			error_destroy(error);
@@ -125,13 +170,25 @@ static struct error *status_all(bool json)
 		json_object_array_add(all, status);
 	}
 	try(ended_add(all));
-	if (json)
-		object_print(all);
+	if (!json)
+		return lines_print(all);
+	object_print(all);
 	if (!json_object_array_length(all))
 		return error_advise(error_create(ERROR_NOTHING, "nothing is traced"),
 				    "`tmbpf start -p PID` begins a session.");
-	for (size_t i = 0; !json && i < json_object_array_length(all); i++)
-		status_print_line(json_object_array_get_idx(all, i), stdout);
+	return NULL;
+}
+
+static struct error *status_group(const struct arguments *arguments)
+{
+	cleanup(json_cleanup) json_object *status = NULL;
+	cleanup_free char *name = NULL;
+
+	try(group_find(&arguments->target, &name));
+	try(group_status_whole(name, &status));
+	if (!arguments->json)
+		return group_status_print(status, stdout);
+	object_print(status);
 	return NULL;
 }
 
@@ -144,10 +201,13 @@ static struct error *status_run(int argc, char **argv)
 	pid_t pid;
 
 	try(command_parse(&argp, argc, argv, &arguments));
-	if (!arguments.target.pid)
+	if (!group_target_given(&arguments.target))
 		return status_all(arguments.json);
-	try(target_pid(&arguments.target, &pid));
-	try(status_fetch(pid, &status));
+	try(group_target_options_check(&arguments.target));
+	if (group_target_many(&arguments.target))
+		return status_group(&arguments);
+	try(option_pid("-p", arguments.target.pid, &pid));
+	try(target_status(pid, &status));
 	if (!arguments.json)
 		return status_print(status, stdout);
 	object_print(status);
@@ -157,6 +217,6 @@ static struct error *status_run(int argc, char **argv)
 const struct command command_status = {
 	.name = "status",
 	.summary = "show what is traced, and what is not seen",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = status_run,
 };

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "command/status.h"
+#include "trace/estimate.h"
 #include "view/table.h"
 
 uint64_t status_number(json_object *status, const char *key)
@@ -99,7 +100,11 @@ static void samples_print(json_object *status, FILE *out)
 	}
 	if (!status_flag(samples, "faults_sampled"))
 		fprintf(out, "samples   none of page faults now: they cost too much\n");
-	if (!status_flag(samples, "large_seen"))
+	if (*status_text(samples, "malloc_other"))
+		fprintf(out,
+			"samples   none of malloc's blocks: %s's cannot be followed; page faults tell of them\n",
+			status_text(samples, "malloc_other"));
+	else if (!status_flag(samples, "large_seen"))
 		fprintf(out,
 			"samples   none of large blocks now: allocations are too many for their probes\n");
 }
@@ -144,12 +149,43 @@ static char *estimate_text(json_object *row, const char *value, const char *erro
 	return asprintf(&text, "%s \302\261 %s", size, doubt) < 0 ? NULL : text;
 }
 
+bool status_grows(json_object *row)
+{
+	return status_flag(row, "grows");
+}
+
+struct error *status_growth_row(json_object *row, const char *pid, struct table *table)
+{
+	cleanup_free char *growth = estimate_text(row, "size", "size_error");
+	cleanup_free char *held = estimate_text(row, "held", "held_error");
+	cleanup_free char *name = text_display(status_text(row, "filename"));
+	cleanup_free char *function = text_display(status_text(row, "function"));
+	cleanup_free char *place = NULL;
+	const char *cells[5];
+	size_t count = 0;
+	char windows[24];
+
+	snprintf(windows, sizeof(windows), "%llu",
+		 (unsigned long long)status_number(row, "windows"));
+	if (asprintf(&place, "%s:%llu %s", name ? name : "",
+		     (unsigned long long)status_number(row, "lineno"),
+		     function ? function : "") < 0)
+		place = NULL;
+	cells[count++] = growth ? growth : "";
+	cells[count++] = held ? held : "";
+	cells[count++] = windows;
+	if (pid)
+		cells[count++] = pid;
+	cells[count] = place ? place : "";
+	return table_row(table, cells);
+}
+
 struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 {
 	static const struct table_column columns[] = {
 		{"growth", true}, {"held", true}, {"windows", true}, {"line", false}};
 	cleanup(table_cleanup) struct table *table = NULL;
-	json_object *rows, *grows;
+	json_object *rows;
 	size_t shown = 0;
 
 	if (!json_object_object_get_ex(status, "growth", &rows))
@@ -157,31 +193,41 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 	try(table_create(columns, array_size(columns), &table));
 	for (size_t i = 0; i < json_object_array_length(rows) && shown < limit; i++) {
 		json_object *row = json_object_array_get_idx(rows, i);
-		cleanup_free char *growth = estimate_text(row, "size", "size_error");
-		cleanup_free char *held = estimate_text(row, "held", "held_error");
-		cleanup_free char *name = text_display(status_text(row, "filename"));
-		cleanup_free char *function = text_display(status_text(row, "function"));
-		cleanup_free char *place = NULL;
-		char windows[24];
 
-		if (!json_object_object_get_ex(row, "grows", &grows) ||
-		    !json_object_get_boolean(grows))
+		if (!status_grows(row))
 			continue;
-		snprintf(windows, sizeof(windows), "%llu",
-			 (unsigned long long)status_number(row, "windows"));
-		if (asprintf(&place, "%s:%llu %s", name ? name : "",
-			     (unsigned long long)status_number(row, "lineno"),
-			     function ? function : "") < 0)
-			place = NULL;
-		try(table_row(table, (const char *const[]){growth ? growth : "", held ? held : "",
-							   windows, place ? place : ""}));
+		try(status_growth_row(row, NULL, table));
 		shown++;
 	}
 	if (shown)
 		table_print(table, out, terminal_has_colour(out));
 	else
-		fprintf(out, "nothing is known to grow\n");
+		fprintf(out, "no line is known to grow%s\n",
+			status_number(status, "windows") < ESTIMATE_WINDOWS_LEAST
+				? " yet: too few windows"
+				: "");
 	return NULL;
+}
+
+struct error *status_site_row(json_object *site, uint64_t current, uint64_t before, const char *pid,
+			      struct table *table)
+{
+	cleanup_free char *shown = text_display(status_text(site, "place"));
+	char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX], blocks[24];
+	uint64_t size = status_number(site, "size");
+	const char *cells[6];
+	size_t count = 0;
+
+	snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)status_number(site, "count"));
+	cells[count++] = text_size(size, held);
+	cells[count++] = blocks;
+	cells[count++] = text_share(size, current, share);
+	cells[count++] =
+		before == STATUS_NO_LAST ? "" : text_size_diff((int64_t)(size - before), change);
+	if (pid)
+		cells[count++] = pid;
+	cells[count] = shown ? shown : "";
+	return table_row(table, cells);
 }
 
 static void state_print(json_object *status, FILE *out)
@@ -226,12 +272,59 @@ static void memory_print(json_object *status, FILE *out)
 	json_object *memory = NULL;
 
 	json_object_object_get_ex(status, "memory", &memory);
-	fprintf(out, "rss       %s, %s when tracing began\n",
+	fprintf(out, "rss       %s, %s when the session began\n",
 		text_size(status_number(status, "rss"), one),
 		text_size(status_number(status, "rss_at_start"), two));
 	fprintf(out, "memory    %s tracer, %s maps\n",
 		text_size(status_number(memory, "tracer_rss"), one),
 		text_size(status_number(memory, "maps"), two));
+}
+
+/* What a forked process took over from its parent's session. */
+static bool inherited_print(json_object *status, FILE *out)
+{
+	json_object *inherited, *changed;
+	char size[TEXT_NUMBER_MAX];
+	uint64_t events;
+
+	if (!json_object_object_get_ex(status, "inherited", &inherited) || !inherited)
+		return false;
+	events = status_number(inherited, "parent_events");
+	fprintf(out,
+		"inherited %s in %llu blocks, with their tracebacks, from process %llu by fork",
+		text_size(status_number(inherited, "size"), size),
+		(unsigned long long)status_number(inherited, "count"),
+		(unsigned long long)status_number(inherited, "parent"));
+	if (json_object_object_get_ex(inherited, "changed", &changed) &&
+	    status_number(changed, "count"))
+		fprintf(out, "; %llu hold something else than there",
+			(unsigned long long)status_number(changed, "count"));
+	if (events)
+		fprintf(out, "; that one allocated or freed %llu times until it was asked",
+			(unsigned long long)events);
+	fputc('\n', out);
+	return true;
+}
+
+/* What is held and was there before; it has no traceback. */
+static void before_print(json_object *status, FILE *out)
+{
+	bool heir = inherited_print(status, out);
+	json_object *before;
+	char size[TEXT_NUMBER_MAX];
+
+	if (!json_object_object_get_ex(status, "before", &before) || !before)
+		return;
+	fprintf(out,
+		"before    %s in %llu %sblocks of up to 512 bytes were there at the start, or the last clear",
+		text_size(status_number(before, "size"), size),
+		(unsigned long long)status_number(before, "count"), heir ? "more " : "");
+	if (status_flag(before, "inherited"))
+		fprintf(out, ": %s process %llu%s, and not in these totals",
+			heir ? "from before that of" : "inherited from",
+			(unsigned long long)status_number(status, "parent"),
+			heir ? "" : " by fork");
+	fputc('\n', out);
 }
 
 /* "+1.2 MiB": what the census says is exact, and may be less than nothing. */
@@ -265,6 +358,7 @@ struct error *status_print(json_object *status, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(status, "command_line"));
 	uint64_t frees = status_number(status, "unknown_frees");
+	uint64_t nframe = status_number(status, "nframe");
 	json_object *unknown = NULL;
 	char one[TEXT_NUMBER_MAX];
 
@@ -272,8 +366,8 @@ struct error *status_print(json_object *status, FILE *out)
 		command ? command : "");
 	fprintf(out, "python    %s, %s\n", status_text(status, "python"),
 		status_text(status, "executable"));
-	fprintf(out, "traced    %s, %llu frames, since %s (%.0f s), %llu probes\n",
-		status_text(status, "mode"), (unsigned long long)status_number(status, "nframe"),
+	fprintf(out, "traced    %s, %llu frame%s, since %s (%.0f s), %llu probes\n",
+		status_text(status, "mode"), (unsigned long long)nframe, nframe == 1 ? "" : "s",
 		status_text(status, "since"), status_real(status, "seconds", 0),
 		(unsigned long long)status_number(status, "sites"));
 	if (json_object_object_get_ex(status, "cost", NULL))
@@ -284,6 +378,7 @@ struct error *status_print(json_object *status, FILE *out)
 	walk_print(status, out);
 	fprintf(out, "peak      %s\n", status_size(status, "peak", one));
 	memory_print(status, out);
+	before_print(status, out);
 	fprintf(out, "events    %llu allocations, %llu frees",
 		(unsigned long long)status_number(status, "allocations"),
 		(unsigned long long)status_number(status, "frees"));
@@ -296,16 +391,19 @@ struct error *status_print(json_object *status, FILE *out)
 	return NULL;
 }
 
-void status_print_line(json_object *status, FILE *out)
+void status_print_line(json_object *status, unsigned depth, FILE *out)
 {
 	cleanup_free char *command = text_display(status_text(status, "command_line"));
-	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], peak_text[TEXT_NUMBER_MAX + 8];
+	json_object *measured = NULL;
 
-	fprintf(out, "%-8llu %-17s %10s now %12s peak %6.0f s  %.60s\n",
+	json_object_object_get_ex(status, "peak", &measured);
+	snprintf(peak_text, sizeof(peak_text), measured ? "%s peak" : "peak %s",
+		 status_size(status, "peak", peak));
+	fprintf(out, "%*s%-8llu %-17s %10s now %17s %6.0f s  %.60s\n", 2 * (int)depth, "",
 		(unsigned long long)status_number(status, "pid"),
 		strcmp(status_text(status, "state"), "running") ? "ended"
 								: status_text(status, "mode"),
-		text_size(status_number(status, "current"), current),
-		status_size(status, "peak", peak), status_real(status, "seconds", 0),
-		command ? command : "");
+		text_size(status_number(status, "current"), current), peak_text,
+		status_real(status, "seconds", 0), command ? command : "");
 }

@@ -4,11 +4,12 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
+#include "command/group_commands.h"
 #include "command/ended.h"
 #include "command/target.h"
 #include "trace/control.h"
 
-static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&group_target_argp, 0, NULL, 0}, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -20,22 +21,30 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Ends the tracing of a process: its probes are gone when this returns. What was traced is forgotten; take a "
-	"snapshot before.\v"
-	"Example:\n"
+	"Ends the tracing of a process, or of all of a group: its probes are gone when this returns. What was traced is "
+	"forgotten; take a snapshot before.\v" GROUP_TARGET_HELP "\n"
+	"\n"
+	"Examples:\n"
 	"  tmbpf stop -p 1234\n"
+	"  tmbpf stop -p 1234 --follow\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static struct error *stop_run(int argc, char **argv)
 {
 	static const struct argp argp = {.parser = parse_option, .doc = doc, .children = children};
 	cleanup(json_cleanup) json_object *reply = NULL;
-	struct target_options given = {0};
+	struct group_target_options given = {0};
+	cleanup_free char *group = NULL;
 	struct error *error;
 	pid_t pid;
 
 	try(command_parse(&argp, argc, argv, &given));
-	try(target_pid(&given, &pid));
+	try(group_target_options_check(&given));
+	if (group_target_many(&given)) {
+		try(group_find(&given, &group));
+		return group_command_stop(group);
+	}
+	try(option_pid("-p", given.pid, &pid));
 	error = target_request(pid, "stop", NULL, &reply, NULL, NULL);
 	if (error && error_kind(error) == ERROR_NOTHING && ended_forget(pid)) {
 		error_destroy(error);
@@ -50,6 +59,6 @@ static struct error *stop_run(int argc, char **argv)
 const struct command command_stop = {
 	.name = "stop",
 	.summary = "end the tracing of a process",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = stop_run,
 };

@@ -24,6 +24,15 @@ struct error *target_pid(const struct target_options *given, pid_t *ret);
 struct error *target_request(pid_t pid, const char *command, json_object *arguments,
 			     json_object **ret, void **ret_payload, size_t *ret_size);
 
+/* The same; of a session that has ended with its process it is said that it has (ERROR_NOTHING). */
+struct error *target_request_alive(pid_t pid, const char *command, json_object *arguments,
+				   json_object **ret, void **ret_payload, size_t *ret_size);
+
+/* The session's status, or the last one if it has ended with its process. */
+struct error *target_status(pid_t pid, json_object **ret);
+/* The bytes of the session's snapshot, or of what one that has ended has left; malloc'd. */
+struct error *target_snapshot_bytes(pid_t pid, void **ret, size_t *ret_size);
+
 /* The snapshot that is packed in a reply's payload. */
 struct snapshot;
 struct error *target_snapshot(const void *payload, size_t size, struct snapshot **ret);

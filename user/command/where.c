@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,10 +63,13 @@ static struct error *address_parse(const char *text, uint64_t *ret)
 
 static struct error *block_print(const struct snapshot *snapshot)
 {
-	char size[TEXT_NUMBER_MAX];
+	const struct trace *trace = &snapshot->traces[0];
+	char size[TEXT_NUMBER_MAX], domain[32] = "";
 
-	printf("%s, allocated at (most recent call last):\n",
-	       text_size(snapshot->traces[0].size, size));
+	if (trace->domain)
+		snprintf(domain, sizeof(domain), " of domain %" PRIu32, trace->domain);
+	printf("%s%s, allocated at (most recent call last):\n", text_size(trace->size, size),
+	       domain);
 	return traceback_print(snapshot->tables, snapshot->traces[0].traceback, NULL, 0, stdout);
 }
 
@@ -91,7 +95,7 @@ static struct error *where_run(int argc, char **argv)
 
 		json_object_object_add(request, "address",
 				       json_object_new_uint64(address - before));
-		one = target_request(pid, "where", request, &reply, &payload, &size);
+		one = target_request_alive(pid, "where", request, &reply, &payload, &size);
 		if (!error)
 			error = one;
 		else
@@ -111,6 +115,6 @@ static struct error *where_run(int argc, char **argv)
 const struct command command_where = {
 	.name = "where",
 	.summary = "show what allocated the block at an address",
-	.needs = COMMAND_NEEDS_PRIVILEGES,
+	.needs = COMMAND_NEEDS_PRIVILEGES | COMMAND_OF_SESSIONS,
 	.run = where_run,
 };

@@ -264,8 +264,7 @@ static struct error *text_read(const char *path, char **ret, size_t *ret_size)
 	if (strcmp(path, "-") != 0) {
 		file = fopen(path, "re");
 		if (!file)
-			return error_create_errno(errno == ENOENT ? ERROR_NOTHING : ERROR_FAILED,
-						  errno, "cannot open %s", path);
+			return error_create_errno(ERROR_FAILED, errno, "cannot open %s", path);
 		from = file;
 	}
 	text = malloc(capacity);

@@ -205,6 +205,9 @@ void json_snapshot_info(struct json *json, struct json_object *to, const struct 
 	json_text_or_null(json, to, "executable", info->executable);
 	json_text_or_null(json, to, "host", info->host);
 	json_text_or_null(json, to, "container", info->container);
+	json_text_or_null(json, to, "container_name", info->container_name);
+	json_text_or_null(json, to, "image", info->image);
+	json_text_or_null(json, to, "cgroup", info->cgroup);
 	snapshot_python_version(info->python_version, version, sizeof(version));
 	json_text_or_null(json, to, "python_version", version);
 	json_text_or_null(json, to, "mode", info->mode);

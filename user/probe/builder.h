@@ -65,6 +65,7 @@ const struct guard *guard_at(const struct builder *builder, uint64_t jump);
 struct error *guards_sites(struct builder *builder);
 
 struct error *entries_sites(struct builder *builder);
+struct error *track_sites(struct builder *builder);
 struct error *raw_sites(struct builder *builder);
 struct error *refill_sites(struct builder *builder);
 /* The sites behind the calls that hooks, FUNCTIONS and what they call, make through their context. */

@@ -132,6 +132,7 @@ static struct error *builder_run(struct builder *builder)
 	try(refill_sites(builder));
 	try(results_sites(builder));
 	try(reuse_sites(builder));
+	try(track_sites(builder));
 	try(builder_check(builder));
 	plan_sort(plan);
 	return NULL;

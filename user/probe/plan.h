@@ -20,6 +20,8 @@
  *  - REFILL: the entry of allocate_from_new_pool: counts what share of refills was announced by a
  *    probed allocation.
  *  - REUSE: where an object was taken from a free list, which no allocator sees: a[0] is the object.
+ *  - TRACK: the entry of PyTraceMalloc_Track (operation malloc) and _Untrack (free), by which
+ *    extensions tell of blocks of domains of their own, whether tracemalloc is on or off.
  *
  * What no file tells: a function that returns by a tail jump to libc may be called through a
  * pointer, from another module (zlib's zalloc is a pointer to such a function). Such a return
@@ -37,7 +39,15 @@
 
 struct error;
 
-enum site_kind { SITE_GUARD, SITE_ENTRY, SITE_RAW, SITE_RESULT, SITE_REFILL, SITE_REUSE };
+enum site_kind {
+	SITE_GUARD,
+	SITE_ENTRY,
+	SITE_RAW,
+	SITE_RESULT,
+	SITE_REFILL,
+	SITE_REUSE,
+	SITE_TRACK
+};
 enum site_operation { SITE_MALLOC, SITE_CALLOC, SITE_REALLOC, SITE_FREE };
 
 /*
@@ -70,9 +80,10 @@ struct site {
 	bool malloc_only;
 	/*
 	 * GUARD and ENTRY: malloc size; calloc nelem, elsize; realloc pointer, size; free pointer.
-	 * RAW: rdi, rsi likewise. RESULT: a[0] is the pointer.
+	 * RAW: rdi, rsi likewise. RESULT: a[0] is the pointer. TRACK: pointer, size (of a malloc),
+	 * and in a[2] the domain, in its low 32 bits.
 	 */
-	struct site_value a[2];
+	struct site_value a[3];
 	/*
 	 * RAW call, RESULT: the return address that links the two. 0 for a RESULT that several
 	 * returns share: then the stack pointer alone links them. (It happens in no interpreter

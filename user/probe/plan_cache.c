@@ -179,10 +179,11 @@ static bool site_valid(const struct image *image, const struct site *site)
 {
 	uint64_t offset;
 
-	return site->kind <= SITE_REUSE && site->operation <= SITE_FREE && site->length &&
+	return site->kind <= SITE_TRACK && site->operation <= SITE_FREE && site->length &&
 	       site->length <= sizeof(site->bytes) && value_valid(&site->a[0]) &&
-	       value_valid(&site->a[1]) && image_offset(image, site->address, &offset) &&
-	       offset == site->offset && offset <= image->size - site->length &&
+	       value_valid(&site->a[1]) && value_valid(&site->a[2]) &&
+	       image_offset(image, site->address, &offset) && offset == site->offset &&
+	       offset <= image->size - site->length &&
 	       !memcmp(image->data + offset, site->bytes, site->length);
 }
 

@@ -9,7 +9,8 @@
 
 static const char *kind_name(enum site_kind kind)
 {
-	static const char *const names[] = {"guard", "entry", "raw", "result", "refill", "reuse"};
+	static const char *const names[] = {"guard",  "entry", "raw",  "result",
+					    "refill", "reuse", "track"};
 
 	return (unsigned)kind < array_size(names) ? names[kind] : "?";
 }
@@ -37,6 +38,18 @@ static void value_text(const struct site_value *value, char *ret, size_t size)
 			 x86_register_name(value->base), term);
 }
 
+static void track_text(const struct site *site, const char *pointer, const char *bytes, char *ret,
+		       size_t size)
+{
+	char domain[64];
+
+	value_text(&site->a[2], domain, sizeof(domain));
+	if (site->operation == SITE_FREE)
+		snprintf(ret, size, "domain=%s pointer=%s", domain, pointer);
+	else
+		snprintf(ret, size, "domain=%s pointer=%s size=%s", domain, pointer, bytes);
+}
+
 static void arguments_text(const struct site *site, char *ret, size_t size)
 {
 	static const char *const names[4][2] = {
@@ -51,6 +64,8 @@ static void arguments_text(const struct site *site, char *ret, size_t size)
 	value_text(&site->a[1], text[1], sizeof(text[1]));
 	if (site->kind == SITE_REUSE)
 		snprintf(ret, size, "object=%s", text[0]);
+	else if (site->kind == SITE_TRACK)
+		track_text(site, text[0], text[1], ret, size);
 	else if (site->kind == SITE_RESULT)
 		snprintf(ret, size, "pointer=%s", text[0]);
 	else if (names[site->operation][1])
@@ -63,7 +78,7 @@ static void arguments_text(const struct site *site, char *ret, size_t size)
 static void site_print(const struct site *site, FILE *out)
 {
 	bool allocates = site->kind <= SITE_RAW;
-	char arguments[160], instruction[128];
+	char arguments[240], instruction[128];
 
 	arguments_text(site, arguments, sizeof(arguments));
 	if (!x86_format(site->bytes, site->length, site->address, instruction, sizeof(instruction)))

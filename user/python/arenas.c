@@ -111,6 +111,119 @@ static bool arenas_fit(const struct python *python, uint64_t address,
 	return true;
 }
 
+static int address_compare(const void *left, const void *right)
+{
+	uint64_t one = *(const uint64_t *)left, other = *(const uint64_t *)right;
+
+	return one < other ? -1 : one > other;
+}
+
+/* An array of arenas whose end is not known, from its start. */
+struct arenas_scan {
+	const struct python *python;
+	uint64_t address;
+	uint32_t linked;  /* elements, as far as links go */
+	uint32_t ends;    /* elements that are no arenas and have no link: their list's last */
+	uint64_t *arenas; /* addresses */
+	size_t used, capacity;
+};
+
+static void scan_deinit(struct arenas_scan *scan)
+{
+	free(scan->arenas);
+}
+
+/* Takes note of a link between elements; false if it is none. */
+static bool scan_link(struct arenas_scan *scan, uint64_t link)
+{
+	uint64_t distance = link - scan->address, element = distance / sizeof(struct arena_object);
+
+	if (!link)
+		return true;
+	if (distance % sizeof(struct arena_object) || element >= ARENAS_MAX)
+		return false;
+	if (element >= scan->linked)
+		scan->linked = (uint32_t)element + 1;
+	return true;
+}
+
+/* Takes the next element; *RET: it may be one. new_arena() of Objects/obmalloc.c keeps those that are no arenas on one list. */
+static struct error *scan_element(struct arenas_scan *scan, const struct arena_object *object,
+				  bool *ret)
+{
+	*ret = scan_link(scan, object->nextarena);
+	if (!object->address) {
+		scan->ends += !object->nextarena;
+		*ret = *ret && scan->ends <= 1;
+		return NULL;
+	}
+	*ret = *ret && scan_link(scan, object->prevarena) &&
+	       object->pool_address > object->address &&
+	       arena_holds(scan->python, object, object->pool_address - 1);
+	try(array_reserve(&scan->arenas, &scan->capacity, scan->used, 1, sizeof(*scan->arenas)));
+	scan->arenas[scan->used++] = object->address;
+	return NULL;
+}
+
+/* Can the array end after LENGTH elements, all of which were taken? Its arenas are different from one another. */
+static bool scan_whole(struct arenas_scan *scan, uint32_t length)
+{
+	if (scan->linked > length || scan->ends != (scan->used < length))
+		return false;
+	qsort(scan->arenas, scan->used, sizeof(*scan->arenas), address_compare);
+	for (size_t i = 1; i < scan->used; i++)
+		if (scan->arenas[i] == scan->arenas[i - 1])
+			return false;
+	return true;
+}
+
+/* Takes elements FROM to TO; *RET: all may be some. */
+static struct error *scan_part(struct arenas_scan *scan, uint32_t from, uint32_t to, bool *ret)
+{
+	size_t size = (to - from) * sizeof(struct arena_object);
+	cleanup_free struct arena_object *objects = malloc(size);
+	struct error *error;
+
+	if (!objects)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "%u arenas", to);
+	error = memory_read(&scan->python->process->memory, scan->address + from * sizeof(*objects),
+			    objects, size);
+	*ret = !error; /* else it is beyond what is mapped */
+	error_destroy(error);
+	for (uint32_t i = 0; i < to - from && *ret; i++)
+		try(scan_element(scan, &objects[i], ret));
+	return NULL;
+}
+
+/*
+ * How many elements the array at ADDRESS has where malloc is not glibc's: ARENAS_FIRST times the greatest power of two with
+ * which it holds together. A part of it may as well, if that has arenas alone; what lies behind it does not.
+ */
+static struct error *arenas_length_other(const struct python *python, uint64_t address,
+					 uint32_t *ret)
+{
+	cleanup(scan_deinit) struct arenas_scan scan = {.python = python, .address = address};
+	uint32_t found = 0, from = 0;
+
+	for (uint32_t length = ARENAS_FIRST; length <= ARENAS_MAX; length *= 2) {
+		bool fits;
+
+		try(scan_part(&scan, from, length, &fits));
+		if (!fits)
+			break;
+		if (scan_whole(&scan, length))
+			found = length;
+		from = length;
+	}
+	if (!found)
+		return error_create(ERROR_FAILED,
+				    "%s: the length of pymalloc's array of arenas at 0x%" PRIx64
+				    " is not known: its elements do not tell",
+				    python->image->path, address);
+	*ret = found;
+	return NULL;
+}
+
 /*
  * How many elements the array at ADDRESS has: what it was allocated with tells, as it is always
  * ARENAS_FIRST times a power of two. glibc's chunk has its size before it, a debug hook its own.
@@ -119,6 +232,8 @@ static struct error *arenas_length(const struct python *python, uint64_t address
 {
 	uint64_t words[2], size, length = ARENAS_FIRST;
 
+	if (python->malloc.other)
+		return arenas_length_other(python, address, ret);
 	try(memory_read(&python->process->memory, address - sizeof(words), words, sizeof(words)));
 	if (python_debug_header(words) == 'r')
 		size = be64toh(words[0]);

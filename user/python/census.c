@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/census_parts.h"
+#include "python/malloc.h"
 #include "python/parts.h"
 #include "target/resident.h"
 
@@ -163,8 +164,8 @@ struct error *census_chunks_each(struct taking *taking,
 
 	glibc_destroy(taking->glibc);
 	taking->glibc = NULL;
-	try(glibc_create(taking->python->process, taking->excluded, taking->space->arena_count,
-			 &taking->glibc));
+	try(python_glibc_create(taking->python, taking->excluded, taking->space->arena_count,
+				&taking->glibc));
 	error = glibc_each(taking->glibc, visit, taking);
 	return error;
 }
@@ -281,6 +282,8 @@ static struct error *maps_take(struct taking *taking)
 			memory->data += resident_bytes(taking->resident, map->start, map->end);
 		else if (strcmp(map->path, "[stack]") == 0)
 			memory->stack += resident_bytes(taking->resident, map->start, map->end);
+		else
+			memory->anonymous += resident_bytes(taking->resident, map->start, map->end);
 	}
 	process_maps_destroy(maps, count);
 	return NULL;
@@ -298,6 +301,11 @@ static struct error *memory_take(struct taking *taking)
 	if (glibc_absent(taking->glibc)) {
 		census->malloc_absent = strdup(glibc_absent(taking->glibc));
 		if (!census->malloc_absent)
+			return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
+	}
+	if (glibc_other(taking->glibc)) {
+		census->malloc_other = strdup(glibc_other(taking->glibc));
+		if (!census->malloc_other)
 			return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
 	}
 	if (!taking->resident)
@@ -367,6 +375,7 @@ void python_census_destroy(struct python_census *census)
 		return;
 	python_types_destroy(census->types);
 	free(census->malloc_absent);
+	free(census->malloc_other);
 	free(census->rows);
 	free(census);
 }

@@ -64,6 +64,7 @@ struct python_census_memory {
 	uint64_t malloc_mapped; /* malloc's blocks that have a mapping of their own */
 	uint64_t data;          /* mapped from files, and written to */
 	uint64_t stack;         /* of the first thread */
+	uint64_t anonymous;     /* in mappings without a file, arenas and heaps among them */
 };
 
 struct python_census {
@@ -75,6 +76,7 @@ struct python_census {
 	struct glibc_sum native[PYTHON_CENSUS_NATIVE_CLASSES];
 	struct glibc_totals malloc;
 	char *malloc_absent; /* why there is nothing of malloc's; NULL there is */
+	char *malloc_other;  /* the file whose malloc is used instead of glibc's; NULL none */
 	struct python_census_memory memory;
 	struct python_census_row *rows; /* in no order; none of count 0 */
 	size_t row_count;

@@ -71,6 +71,9 @@ struct error *python_thread_find(struct python *python);
 /* heap.c: heap. Roots that are not found stay 0; no error for that. */
 struct error *python_heap_find(struct python *python);
 
+/* malloc.c: malloc. */
+struct error *python_malloc_find(struct python *python);
+
 /* states.c: the error (EAGAIN) for an interpreter that is not initialised yet. */
 struct error *python_starting(const struct python *python);
 

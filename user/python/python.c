@@ -44,6 +44,7 @@ static struct error *python_examine(struct python *python)
 	try(python_check(python));
 	try(python_thread_find(python));
 	try(python_heap_find(python));
+	try(python_malloc_find(python));
 	if (python->layout.runtime.allocators_raw != PYTHON_NO_OFFSET)
 		python->allocators = python->runtime + python->layout.runtime.allocators_raw;
 	return NULL;

@@ -139,7 +139,8 @@ struct python_thread {
 	uint64_t address; /* GLOBAL: of the word */
 	/* STATIC_TLS: from fs base (negative); DTV: offset within the module's block */
 	int64_t tls_offset;
-	uint64_t tls_module; /* DTV: module id; the dtv pointer is at fs:8, entries of 16 bytes */
+	uint64_t tls_module; /* DTV: module id; the dtv pointer is at fs:8 */
+	uint32_t dtv_entry;  /* DTV: bytes from one entry to the next; 16 with glibc, 8 with musl */
 	/*
 	 * A thread's own state whether or not it holds the GIL (PyGILState_GetThisThreadState):
 	 * the pthread-specific slot of _PyRuntime's autoTSSkey, at fs base + this; 0 if it could
@@ -152,12 +153,29 @@ struct python_thread {
 	 * thread-local, _Py_tss_gilstate, in place of the key). 0 if it could not be established.
 	 */
 	int64_t own_offset;
+	/*
+	 * With musl keys' values lie in a block of their own: own_offset is in that, and this says where
+	 * its address is, at fs base + this; else 0.
+	 */
+	uint32_t own_block;
 	/* For messages: what it was established from. Static storage. */
 	const char *evidence;
 };
 
 struct python_allocator { /* PyMemAllocatorEx as it stands in the process */
 	uint64_t context, malloc, calloc, realloc, free;
+};
+
+/*
+ * Whose malloc the interpreter's calls reach: glibc's, whose heaps can be walked, or another's, put before it (LD_PRELOAD),
+ * linked into the program, or another C library's. Told by what the dynamic linker stored for the name, not by what is
+ * mapped: a library may be there that is not called.
+ */
+#define PYTHON_MALLOC_NAME 96
+
+struct python_malloc {
+	bool other;                    /* it is not glibc's */
+	char name[PYTHON_MALLOC_NAME]; /* of the file that it is in; "" where that is not known */
 };
 
 struct python {
@@ -179,6 +197,7 @@ struct python {
 	struct python_thread thread;
 	/* The raw allocator's table in the process, 0 unknown; see python_allocators(). */
 	uint64_t allocators;
+	struct python_malloc malloc;
 };
 
 /*

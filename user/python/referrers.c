@@ -12,6 +12,7 @@
 #include "base/lookup.h"
 #include "python/arenas.h"
 #include "python/extent.h"
+#include "python/malloc.h"
 #include "python/marks.h"
 #include "python/pools.h"
 #include "python/python.h"
@@ -502,8 +503,8 @@ static struct error *chunks_each(struct search *search,
 	struct glibc *glibc;
 	struct error *error;
 
-	try(glibc_create(search->python->process, search->excluded, search->space->arena_count,
-			 &glibc));
+	try(python_glibc_create(search->python, search->excluded, search->space->arena_count,
+				&glibc));
 	error = glibc_each(glibc, visit, search);
 	glibc_destroy(glibc);
 	return error;

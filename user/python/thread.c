@@ -20,6 +20,17 @@
 #define SPECIFIC_ENTRY 16
 #define SPECIFIC_DATA  8
 #define SPECIFIC_COUNT 32
+/*
+ * musl's struct pthread (src/internal/pthread_impl.h), x86-64: its own address first, the DTV at 8, then the ring of threads.
+ * The DTV has a block's address for each module. Where pthread keys' values are, `tsd` says, which lies in the part
+ * that is not fixed: so it is looked for.
+ */
+#define MUSL_PREV      16
+#define MUSL_NEXT      24
+#define MUSL_DTV_ENTRY 8
+#define MUSL_TSD_FIRST 48
+#define MUSL_TSD_END   256
+#define MUSL_TSD_COUNT 128 /* PTHREAD_KEYS_MAX */
 /* The static TLS block lies below the thread pointer; it has never been as large as this. */
 #define STATIC_TLS_MAX (16 << 20)
 
@@ -94,24 +105,60 @@ static struct error *global_find(struct python *python, const struct x86_value *
 	return NULL;
 }
 
-/* Is THREAD_ID a thread pointer, as pthread_self() is with glibc? */
-static bool is_thread(const struct python *python, uint64_t thread_id)
-{
-	struct memory *memory = &python->process->memory;
-	struct error *error;
-	uint64_t self;
+enum thread_libc { THREAD_NONE, THREAD_GLIBC, THREAD_MUSL };
 
-	if (!thread_id || thread_id & 7)
-		return false;
-	error = memory_read_u64(memory, thread_id, &self);
-	if (!error && self == thread_id)
-		error = memory_read_u64(memory, thread_id + TCB_SELF, &self);
-	/* A thread state may outlive its thread, whose stack is unmapped then. */
+/* Does the word at ADDRESS say VALUE? A thread state may outlive its thread, whose stack is unmapped then. */
+static bool word_is(const struct python *python, uint64_t address, uint64_t value)
+{
+	uint64_t word;
+	struct error *error = memory_read_u64(&python->process->memory, address, &word);
+
 	if (error) {
 		error_destroy(error);
 		return false;
 	}
-	return self == thread_id;
+	return word == value;
+}
+
+/* Are THREAD's neighbours in the ring threads that have it as theirs? */
+static bool in_ring(const struct python *python, uint64_t thread)
+{
+	uint64_t ring[2];
+	struct error *error =
+		memory_read(&python->process->memory, thread + MUSL_PREV, ring, sizeof(ring));
+
+	if (error) {
+		error_destroy(error);
+		return false;
+	}
+	return word_is(python, ring[0], ring[0]) && word_is(python, ring[1], ring[1]) &&
+	       word_is(python, ring[0] + MUSL_NEXT, thread) &&
+	       word_is(python, ring[1] + MUSL_PREV, thread);
+}
+
+/*
+ * Is THREAD_ID a thread pointer, as pthread_self() is with glibc and musl? A musl thread that is alone is its own neighbour:
+ * with glibc the word behind has another meaning, which is never that (multiple_threads, gscope_flag).
+ */
+static enum thread_libc is_thread(const struct python *python, uint64_t thread_id)
+{
+	if (!thread_id || thread_id & 7 || !word_is(python, thread_id, thread_id))
+		return THREAD_NONE;
+	if (in_ring(python, thread_id))
+		return THREAD_MUSL;
+	return word_is(python, thread_id + TCB_SELF, thread_id) ? THREAD_GLIBC : THREAD_NONE;
+}
+
+/* What one of the threads shows. */
+static enum thread_libc libc_of(const struct python *python, const struct python_states *states)
+{
+	for (size_t i = 0; i < states->count; i++) {
+		enum thread_libc libc = is_thread(python, states->list[i].thread_id);
+
+		if (libc != THREAD_NONE)
+			return libc;
+	}
+	return THREAD_NONE;
 }
 
 /*
@@ -142,6 +189,11 @@ static struct error *module_offset(const struct python *python, const struct pyt
 	bool known = false;
 	int64_t block = 0;
 	size_t i;
+
+	*ret_static = false;
+	/* musl does not say which is where; its DTV always leads there. */
+	if (libc_of(python, states) == THREAD_MUSL)
+		return NULL;
 
 	for (i = 0; i < states->count; i++) {
 		uint64_t thread = states->list[i].thread_id, dtv, entry[2];
@@ -201,6 +253,8 @@ static struct error *tls_find(const struct python *python, const struct python_s
 		if (is_static)
 			break;
 		thread.source = PYTHON_THREAD_DTV;
+		thread.dtv_entry = libc_of(python, states) == THREAD_MUSL ? MUSL_DTV_ENTRY
+									  : DTV_ENTRY;
 		thread.tls_module = words[0];
 		thread.tls_offset = (int64_t)words[1];
 		thread.evidence = "module and offset for the DTV";
@@ -225,7 +279,7 @@ static struct error *tls_read(const struct python *python, const struct python_t
 	if (where->source == PYTHON_THREAD_STATIC_TLS)
 		return memory_read_u64(memory, thread + where->tls_offset, ret);
 	try(memory_read_u64(memory, thread + TCB_DTV, &dtv));
-	try(memory_read_u64(memory, dtv + where->tls_module * DTV_ENTRY, &block));
+	try(memory_read_u64(memory, dtv + where->tls_module * where->dtv_entry, &block));
 	if (block == DTV_UNALLOCATED) {
 		*ret = 0;
 		return NULL;
@@ -292,11 +346,67 @@ static struct error *slots_read(const struct python *python, const struct python
 	return NULL;
 }
 
+/* Whether the word at OFFSET of each thread leads to slots of which number KEY has the thread's own state. */
+static bool tsd_fits(const struct python *python, const struct python_states *states,
+		     uint32_t offset, uint32_t key)
+{
+	size_t fitting = 0;
+
+	for (size_t i = 0; i < states->count; i++) {
+		uint64_t thread = states->list[i].thread_id, slots, state = 0;
+		struct error *error;
+
+		if (is_thread(python, thread) != THREAD_MUSL)
+			continue;
+		error = memory_read_u64(&python->process->memory, thread + offset, &slots);
+		if (!error && slots)
+			error = memory_read_u64(&python->process->memory,
+						slots + key * sizeof(slots), &state);
+		if (error) {
+			error_destroy(error);
+			return false;
+		}
+		/* A thread that was just started, or that runs another one's state, has none. */
+		if (!state)
+			continue;
+		if (!is_state(states, state, 0))
+			return false;
+		fitting += is_state(states, state, thread);
+	}
+	return fitting > 0;
+}
+
+/* The same with musl. */
+static struct error *tsd_find(struct python *python, const struct python_states *states)
+{
+	uint32_t key[2], offset = python->layout.runtime.auto_tss_key, found = 0;
+
+	if (offset == PYTHON_NO_OFFSET)
+		return NULL;
+	try(memory_read(&python->process->memory, python->runtime + offset, key, sizeof(key)));
+	if (key[0] != 1 || key[1] >= MUSL_TSD_COUNT)
+		return NULL;
+	for (uint32_t at = MUSL_TSD_FIRST; at < MUSL_TSD_END; at += 8) {
+		if (!tsd_fits(python, states, at, key[1]))
+			continue;
+		if (found)
+			return NULL;
+		found = at;
+	}
+	if (!found)
+		return NULL;
+	python->thread.own_block = found;
+	python->thread.own_offset = (int64_t)(key[1] * sizeof(uint64_t));
+	return NULL;
+}
+
 static struct error *specific_find(struct python *python, const struct python_states *states)
 {
 	bool right[SPECIFIC_COUNT] = {0}, wrong[SPECIFIC_COUNT] = {0};
 	uint32_t first, count, i, found = SPECIFIC_COUNT;
 
+	if (libc_of(python, states) == THREAD_MUSL)
+		return tsd_find(python, states);
 	try(key_read(python, &first, &count));
 	for (i = 0; i < states->count; i++)
 		if (is_thread(python, states->list[i].thread_id))

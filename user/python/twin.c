@@ -44,6 +44,7 @@ static struct error *knowledge_move(const struct python *twin, struct python *py
 	python->runtime = twin->runtime ? twin->runtime + distance : 0;
 	python->heap = twin->heap;
 	python->thread = twin->thread;
+	python->malloc = twin->malloc;
 	if (python->thread.address)
 		python->thread.address += distance;
 	if (python->allocators)
@@ -102,5 +103,7 @@ bool python_agrees(const struct python *one, const struct python *other)
 	       one->thread.address == other->thread.address &&
 	       one->thread.tls_offset == other->thread.tls_offset &&
 	       one->thread.tls_module == other->thread.tls_module &&
+	       one->thread.dtv_entry == other->thread.dtv_entry &&
+	       one->thread.own_block == other->thread.own_block &&
 	       one->thread.own_offset == other->thread.own_offset;
 }

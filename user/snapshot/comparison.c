@@ -178,6 +178,52 @@ static struct error *comparing_finish(struct comparing *comparing)
 	return NULL;
 }
 
+/* The largest and the smallest of an item's values. */
+static void extremes_find(const struct comparison *comparison, const struct difference *item,
+			  const struct comparison_value **ret_most,
+			  const struct comparison_value **ret_least)
+{
+	const struct comparison_value *values = &comparison->values[item->values];
+
+	*ret_most = *ret_least = values;
+	for (size_t i = 1; i < comparison->snapshot_count; i++) {
+		if (values[i].size > (*ret_most)->size)
+			*ret_most = &values[i];
+		if (values[i].size < (*ret_least)->size)
+			*ret_least = &values[i];
+	}
+}
+
+/* What differs for certain before noise, then by how much; of those alike as before. */
+static int spread_compare(const void *left, const void *right)
+{
+	const struct difference *one = left, *other = right;
+
+	if (one->noise != other->noise)
+		return one->noise ? 1 : -1;
+	if (one->size_diff != other->size_diff)
+		return one->size_diff < other->size_diff ? 1 : -1;
+	return (one->values > other->values) - (one->values < other->values);
+}
+
+void comparison_set_side_by_side(struct comparison *comparison)
+{
+	comparison->side_by_side = true;
+	for (size_t i = 0; i < comparison->count; i++) {
+		struct difference *item = &comparison->items[i];
+		const struct comparison_value *most, *least;
+
+		extremes_find(comparison, item, &most, &least);
+		item->grows = false;
+		item->size_diff = (int64_t)(most->size - least->size);
+		item->count_diff = (int64_t)most->count - (int64_t)least->count;
+		item->size_error = sqrt(most->size_variance + least->size_variance);
+		item->noise = item->size_error > 0 &&
+			      (double)item->size_diff <= 2 * item->size_error;
+	}
+	qsort(comparison->items, comparison->count, sizeof(*comparison->items), spread_compare);
+}
+
 struct error *comparison_create(const struct snapshot *const *snapshots, size_t count,
 				const struct statistics_options *options, struct comparison **ret)
 {

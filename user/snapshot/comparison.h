@@ -46,6 +46,7 @@ struct comparison {
 	size_t count;
 	struct comparison_value *values;
 	struct comparison_value *totals; /* of each snapshot, over all its traces */
+	bool side_by_side;               /* see below */
 };
 
 /*
@@ -54,6 +55,11 @@ struct comparison {
  */
 struct error *comparison_create(const struct snapshot *const *snapshots, size_t count,
 				const struct statistics_options *options, struct comparison **ret);
+/*
+ * Takes the snapshots for those of processes side by side, in no order of time: differences are those of the largest to the
+ * smallest, nothing grows, and what differs most comes first.
+ */
+void comparison_set_side_by_side(struct comparison *comparison);
 /* NULL is accepted. */
 void comparison_destroy(struct comparison *comparison);
 

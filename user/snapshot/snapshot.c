@@ -133,9 +133,10 @@ struct error *snapshot_builder_finish(struct snapshot_builder *builder, struct s
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *owned = builder;
 	struct snapshot_info *info = &builder->snapshot->info;
-	char **texts[] = {&info->command_line,  &info->executable, &info->host,
-			  &info->container,     &info->boot_id,    &info->mode,
-			  &info->coverage_basis};
+	char **texts[] = {&info->command_line,   &info->executable,     &info->host,
+			  &info->container,      &info->boot_id,        &info->mode,
+			  &info->coverage_basis, &info->container_name, &info->image,
+			  &info->cgroup};
 
 	for (size_t i = 0; i < array_size(texts); i++) {
 		if (!*texts[i])
@@ -178,6 +179,9 @@ static void snapshot_info_deinit(struct snapshot_info *info)
 	free(info->executable);
 	free(info->host);
 	free(info->container);
+	free(info->container_name);
+	free(info->image);
+	free(info->cgroup);
 	free(info->boot_id);
 	free(info->mode);
 	free(info->coverage_basis);
@@ -229,8 +233,10 @@ struct snapshot_totals snapshot_totals(const struct snapshot *snapshot)
 
 static struct error *info_copy(const struct snapshot_info *info, struct snapshot_info *to)
 {
-	char **texts[] = {&to->command_line, &to->executable, &to->host,          &to->container,
-			  &to->boot_id,      &to->mode,       &to->coverage_basis};
+	char **texts[] = {&to->command_line,   &to->executable,     &to->host,
+			  &to->container,      &to->boot_id,        &to->mode,
+			  &to->coverage_basis, &to->container_name, &to->image,
+			  &to->cgroup};
 	bool failed = false;
 
 	*to = *info;

@@ -42,6 +42,8 @@ struct snapshot_info {
 	int64_t duration_nanos; /* since tracing began or was cleared */
 	int32_t pid;
 	char *command_line, *executable, *host, *container; /* "" unknown */
+	char *container_name, *image;                       /* of that container; "" unknown */
+	char *cgroup; /* the process's control group, "/" the root; "" unknown */
 	/*
 	 * Which process PID was, and what its paths mean: /proc/PID/stat's starttime, in ticks since
 	 * boot; the kernel's boot_id; the inode of /proc/PID/ns/mnt. 0 and "" unknown.

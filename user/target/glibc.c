@@ -2,6 +2,7 @@
 #include "target/glibc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +49,7 @@ static void glibc_cleanup(struct glibc **glibc)
 }
 
 struct error *glibc_create(struct process *process, const struct glibc_range *excluded,
-			   size_t count, struct glibc **ret)
+			   size_t count, const char *other, struct glibc **ret)
 {
 	cleanup(glibc_cleanup) struct glibc *glibc = calloc(1, sizeof(*glibc));
 	int pagemap = -1;
@@ -57,6 +58,12 @@ struct error *glibc_create(struct process *process, const struct glibc_range *ex
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
 	glibc->window.pagemap = -1;
 	glibc->process = process;
+	if (other) {
+		snprintf(glibc->other, sizeof(glibc->other), "%s", other);
+		snprintf(glibc->absent, sizeof(glibc->absent), "%s's are not walked", glibc->other);
+		*ret = take(glibc);
+		return NULL;
+	}
 	if (count) {
 		glibc->own_excluded = reallocarray(NULL, count, sizeof(*excluded));
 		if (!glibc->own_excluded)
@@ -92,6 +99,11 @@ void glibc_destroy(struct glibc *glibc)
 const char *glibc_absent(const struct glibc *glibc)
 {
 	return glibc->absent[0] ? glibc->absent : NULL;
+}
+
+const char *glibc_other(const struct glibc *glibc)
+{
+	return glibc->other[0] ? glibc->other : NULL;
 }
 
 bool glibc_heap_range(const struct glibc *glibc, size_t i, struct glibc_range *ret)

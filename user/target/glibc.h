@@ -83,15 +83,18 @@ struct glibc_totals {
  * Finds the heaps of PROCESS. What lies in the COUNT ranges EXCLUDED (sorted, not overlapping; NULL
  * for none) is not taken for chunks that have mappings of their own: other allocators' arenas.
  *
- * It works where glibc's malloc is not in use as well: glibc_absent() then says so.
+ * It works where glibc's malloc is not in use as well: glibc_absent() then says so. OTHER: the file whose malloc is used
+ * instead, so that nothing is looked for; NULL for none.
  */
 struct error *glibc_create(struct process *process, const struct glibc_range *excluded,
-			   size_t count, struct glibc **ret);
+			   size_t count, const char *other, struct glibc **ret);
 /* NULL is accepted. */
 void glibc_destroy(struct glibc *glibc);
 
 /* Why there is nothing to walk, as the end of a sentence; NULL if there is. */
 const char *glibc_absent(const struct glibc *glibc);
+/* OTHER of glibc_create(). */
+const char *glibc_other(const struct glibc *glibc);
 
 /*
  * Calls VISIT for each chunk, free ones too; the heaps' in the order of their addresses, those with

@@ -82,7 +82,7 @@ struct glibc {
 	struct process *process; /* NULL: made up by a test */
 	uint64_t start_brk;
 	uint64_t threads;
-	char absent[256];
+	char absent[256], other[128];
 	struct process_map *maps;
 	size_t map_count;
 	const struct glibc_range *excluded;

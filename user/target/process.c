@@ -22,6 +22,7 @@
 
 #define COMMAND_LINE_MAX 4096
 #define KERNEL_THREAD    0x00200000 /* PF_KTHREAD, include/linux/sched.h */
+#define EXITING          0x4        /* PF_EXITING, likewise */
 
 static struct error *process_gone(pid_t pid)
 {
@@ -81,6 +82,7 @@ static struct error *proc_read(pid_t pid, const char *name, char *ret, size_t si
 /* Fields of proc(5). */
 enum {
 	STAT_STATE = 3,
+	STAT_PARENT = 4,
 	STAT_FLAGS = 9,
 	STAT_START_TIME = 22,
 	STAT_START_CODE = 26,
@@ -90,6 +92,7 @@ enum {
 struct stat_fields {
 	char comm[64];
 	char state;
+	pid_t parent;
 	unsigned long flags;
 	uint64_t start_time, start_code, start_stack;
 };
@@ -124,6 +127,7 @@ static struct error *stat_read(pid_t pid, struct stat_fields *ret)
 	if (!comm || !end || end < comm || !stat_field(text, STAT_START_STACK))
 		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
 	ret->state = *stat_field(text, STAT_STATE);
+	ret->parent = (pid_t)stat_number(text, STAT_PARENT);
 	ret->flags = stat_number(text, STAT_FLAGS);
 	ret->start_time = stat_number(text, STAT_START_TIME);
 	ret->start_code = stat_number(text, STAT_START_CODE);
@@ -461,6 +465,12 @@ struct error *process_check(const struct process *process)
 			ERROR_NOTHING,
 			"the first thread of process %d has ended: its memory is out of reach",
 			(int)process->pid);
+	/*
+	 * Its memory goes before it is told to have ended (fs/proc/array.c, do_task_stat). The memory that exec gives it
+	 * has no code either for a moment.
+	 */
+	if (!stat.start_code && process->start_code && stat.flags & EXITING)
+		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
 	if (stat.start_code != process->start_code || stat.start_stack != process->start_stack)
 		return error_create(ERROR_NOTHING, "process %d runs another program now (execve)",
 				    (int)process->pid);
@@ -523,6 +533,15 @@ struct error *process_start_time(pid_t pid, uint64_t *ret)
 
 	try(stat_read(pid, &stat));
 	*ret = stat.start_time;
+	return NULL;
+}
+
+struct error *process_parent(pid_t pid, pid_t *ret)
+{
+	struct stat_fields stat;
+
+	try(stat_read(pid, &stat));
+	*ret = stat.parent;
 	return NULL;
 }
 
@@ -607,4 +626,15 @@ struct error *process_seccomp(const struct process *process, int *ret)
 	try(status_read(process->pid, 0, "Seccomp", text, sizeof(text)));
 	*ret = atoi(text);
 	return NULL;
+}
+
+static int pid_compare(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
+void pids_sort(pid_t *pids, size_t count)
+{
+	if (count)
+		qsort(pids, count, sizeof(*pids), pid_compare);
 }

@@ -97,11 +97,17 @@ bool process_asleep(const struct process *process);
 /* The start time of whatever process is PID now; no permission is needed. */
 struct error *process_start_time(pid_t pid, uint64_t *ret);
 
+/* Who is the parent of whatever process is PID now: who started it, or who took it over. */
+struct error *process_parent(pid_t pid, pid_t *ret);
+
 /* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */
 struct error *process_resident(const struct process *process, uint64_t *ret_rss,
 			       uint64_t *ret_anon);
 
 /* 0 no seccomp, 1 strict, 2 filter (/proc/PID/status Seccomp). */
 struct error *process_seccomp(const struct process *process, int *ret);
+
+/* Puts COUNT of PIDS in ascending order. */
+void pids_sort(pid_t *pids, size_t count);
 
 #endif

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "trace/burst_parts.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/bpf.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +47,8 @@ static void window_plan(struct burst *burst)
 static struct error *samples_begin(struct burst *burst)
 {
 	struct error *error = samples_create(burst->tracer, burst->process, &burst->tracebacks,
-					     &burst->governor, &burst->samples);
+					     &burst->governor, !burst->malloc->other,
+					     &burst->samples);
 
 	if (!error || error_kind(error) == ERROR_NOTHING)
 		return error;
@@ -60,18 +59,13 @@ static struct error *samples_begin(struct burst *burst)
 
 static struct error *burst_init(struct burst *burst, const struct burst_options *options)
 {
-	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	uint64_t trap;
 
-	if (statistics < 0)
-		return error_advise(
-			error_create_errno(ERROR_FAILED, statistics,
-					   "cannot count what probes cost (BPF_ENABLE_STATS)"),
-			"Estimates keep a budget, so they need that count: it takes CAP_SYS_ADMIN. --exact does without.");
 	try(random_fill(&burst->random, sizeof(burst->random)));
 	try(trap_measure(&trap));
 	try(tracer_disturbance(burst->tracer, &burst->disturbance));
 	governor_init(&burst->governor, options->overhead, (double)trap / 1e9);
+	burst->malloc = &tracer_python(burst->tracer)->malloc;
 	try(classes_create(tracer_python(burst->tracer), &burst->classes));
 	try(python_pools_create(tracer_python(burst->tracer), &burst->pools));
 	try(samples_begin(burst));
@@ -202,6 +196,8 @@ int burst_wait(const struct burst *burst, int most)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
+	if (burst->samples)
+		most = samples_wait(burst->samples, most);
 	if (burst->governor.stopped)
 		return most;
 	if (burst->next <= now)
@@ -344,8 +340,10 @@ static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
 	memcpy(unique, harvest->seen, harvest->seen_count * sizeof(*unique));
 	count = births_unique(unique, harvest->seen_count);
+	/* Of malloc's blocks glibc's chunks alone say whether they are still there; else page faults tell of them. */
 	for (size_t i = 0; i < count; i++)
-		if (unique[i] < births + harvest->born)
+		if (unique[i] < births + harvest->born &&
+		    !(burst->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
 			unique[kept++] = unique[i];
 	count = births_sample(burst, unique, kept, BIRTHS_MAX);
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
@@ -400,7 +398,6 @@ static void sleep_seconds(double seconds)
 static struct error *window_run(struct burst *burst, struct window *window, struct harvest *harvest,
 				struct governor_cost *cost)
 {
-	cleanup_fd int statistics = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	cleanup(priority_restore) struct priority priority;
 	uint64_t runs, ns, runs_after, ns_after, opened, end, middle;
 	struct error *error;
@@ -525,6 +522,7 @@ static struct error *tracebacks_sweep(struct burst *burst)
 struct error *burst_tick(struct burst *burst)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	bool room;
 
 	/* Also what others spent since the last one: on records, on answers. */
 	burst_charge(burst);
@@ -537,5 +535,6 @@ struct error *burst_tick(struct burst *burst)
 		return NULL;
 	/* What fails is not tried again at once. */
 	burst->next = now + (uint64_t)(burst->governor.span * 1e9);
-	return window_take(burst);
+	try(tracer_room(burst->tracer, &room));
+	return room ? window_take(burst) : NULL;
 }

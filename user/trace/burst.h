@@ -75,6 +75,7 @@ struct burst_counters {
 	struct python_pools_unread unread;
 	struct samples_counters samples;
 	const char *samples_failed; /* why page faults are not sampled; NULL: they are */
+	const char *malloc_other;   /* whose malloc it is that cannot be followed; NULL: glibc's */
 };
 
 void burst_counters(const struct burst *burst, struct burst_counters *ret);

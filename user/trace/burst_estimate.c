@@ -177,6 +177,7 @@ void burst_counters(const struct burst *burst, struct burst_counters *ret)
 	if (burst->samples)
 		samples_counters(burst->samples, &ret->samples);
 	ret->samples_failed = burst->samples_failed;
+	ret->malloc_other = burst->malloc->other ? burst->malloc->name : NULL;
 }
 
 uint64_t burst_period(const struct burst *burst)

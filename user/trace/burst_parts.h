@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "python/python.h"
 #include "trace/burst.h"
 #include "trace/followed.h"
 #include "trace/governor.h"
@@ -34,6 +35,7 @@ struct burst {
 	struct process *process;
 	void (*drain)(void *context);
 	void *drain_context;
+	const struct python_malloc *malloc;
 	struct classes *classes;
 	struct python_pools *pools;
 	struct followed_heap look;

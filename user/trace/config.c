@@ -94,6 +94,8 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	ret->tls_offset = python->thread.tls_offset;
 	ret->tls_module = python->thread.tls_module;
 	ret->own_offset = python->thread.own_offset;
+	ret->own_block = python->thread.own_block;
+	ret->dtv_entry = python->thread.dtv_entry;
 	if (sites_hooks(sites) & SITES_DEBUG) {
 		/*
 		 * PYMEM_DEBUG_EXTRA_BYTES, Objects/obmalloc.c: three words around a block, four with serial numbers, which

@@ -20,6 +20,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "target/process.h"
+#include "trace/run_folder.h"
 
 #define REQUEST_MAX 65536
 #define REPLY_MAX   (64u << 20)
@@ -28,40 +30,60 @@
 #define LOCK_WAIT_MS       2000
 #define LOCK_STEP_MS       20
 #define REQUEST_TIMEOUT_MS 1000
+#define GROUP_PREFIX       "group-"
 
-static struct error *session_connect(pid_t pid, int *ret);
+/* Whose session it is: a process's, or a group's. */
+struct subject {
+	pid_t pid;        /* 0: a group's */
+	char file[96];    /* its files begin with it */
+	char said[96];    /* "process 1234" */
+	char option[112]; /* what names it to a command: "-p 1234" */
+};
 
-static const char *folder_path(void)
+static struct error *session_connect(const struct subject *subject, int *ret);
+
+static struct subject subject_of_process(pid_t pid)
 {
-	const char *path = getenv("TMBPF_RUN");
+	struct subject subject;
 
-	return path && *path ? path : "/run/tmbpf";
+	subject.pid = pid;
+	snprintf(subject.file, sizeof(subject.file), "%d", pid);
+	snprintf(subject.said, sizeof(subject.said), "process %d", pid);
+	snprintf(subject.option, sizeof(subject.option), "-p %d", pid);
+	return subject;
 }
 
-struct error *control_folder(const char **ret)
+static struct subject subject_of_group(const char *name)
 {
-	const char *path = folder_path();
-	struct stat found;
+	struct subject subject;
 
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot make %s", path),
-				    "Run as root.");
-	if (lstat(path, &found) || !S_ISDIR(found.st_mode) || found.st_uid != geteuid() ||
-	    found.st_mode & 0022)
-		return error_advise(
-			error_create(ERROR_FAILED,
-				     "%s is not a directory that only this user can write to",
-				     path),
-			"Run as root, or set TMBPF_RUN to a directory of your own.");
-	*ret = path;
-	return NULL;
+	snprintf(subject.file, sizeof(subject.file), GROUP_PREFIX "%.*s", CONTROL_GROUP_MAX, name);
+	snprintf(subject.said, sizeof(subject.said), "the group %.*s", CONTROL_GROUP_MAX, name);
+	subject.pid = 0;
+	subject.option[0] = 0;
+	return subject;
+}
+
+static char *subject_path(const struct subject *subject, const char *kind)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.%s", run_folder_path(), subject->file, kind) < 0 ? NULL
+										       : path;
 }
 
 char *control_path(pid_t pid, const char *kind)
 {
-	char *path;
+	const struct subject subject = subject_of_process(pid);
 
-	return asprintf(&path, "%s/%d.%s", folder_path(), pid, kind) < 0 ? NULL : path;
+	return subject_path(&subject, kind);
+}
+
+char *control_group_path(const char *name, const char *kind)
+{
+	const struct subject subject = subject_of_group(name);
+
+	return subject_path(&subject, kind);
 }
 
 /* Whether PATH still names the file that FD is: a session that ends removes its lock. */
@@ -73,7 +95,7 @@ static bool lock_current(const char *path, int fd)
 	       named.st_dev == open.st_dev;
 }
 
-static struct error *lock_try(pid_t pid, const char *path, int *ret_lock)
+static struct error *lock_try(const struct subject *subject, const char *path, int *ret_lock)
 {
 	for (;;) {
 		cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -84,8 +106,8 @@ static struct error *lock_try(pid_t pid, const char *path, int *ret_lock)
 			if (errno != EWOULDBLOCK)
 				return error_create_errno(ERROR_FAILED, errno, "cannot lock %s",
 							  path);
-			return error_create_errno(ERROR_FAILED, EWOULDBLOCK,
-						  "process %d is traced already", pid);
+			return error_create_errno(ERROR_FAILED, EWOULDBLOCK, "%s is traced already",
+						  subject->said);
 		}
 		if (lock_current(path, fd)) {
 			*ret_lock = take_fd(fd);
@@ -94,13 +116,13 @@ static struct error *lock_try(pid_t pid, const char *path, int *ret_lock)
 	}
 }
 
-/* Whether somebody answers for PID's session: a tracer that was killed holds its lock until it is gone. */
-static bool session_answers(pid_t pid)
+/* Whether somebody answers for SUBJECT's session: a tracer that was killed holds its lock until it is gone. */
+static bool session_answers(const struct subject *subject)
 {
 	struct error *error;
 	int fd;
 
-	error = session_connect(pid, &fd);
+	error = session_connect(subject, &fd);
 	if (error) {
 		error_destroy(error);
 		return false;
@@ -109,36 +131,53 @@ static bool session_answers(pid_t pid)
 	return true;
 }
 
-struct error *control_lock(pid_t pid, int *ret_lock)
+static struct error *subject_lock(const struct subject *subject, int *ret_lock)
 {
 	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000};
 	cleanup_free char *path = NULL;
 	struct error *error;
-	const char *folder;
 
-	try(control_folder(&folder));
-	path = control_path(pid, "lock");
+	try(run_folder_make());
+	path = subject_path(subject, "lock");
 	if (!path)
-		return error_create_errno(ERROR_FAILED, ENOMEM,
-					  "cannot lock the session of process %d", pid);
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot lock the session of %s",
+					  subject->said);
 	for (int waited = 0;; waited += LOCK_STEP_MS) {
-		error = lock_try(pid, path, ret_lock);
+		error = lock_try(subject, path, ret_lock);
 		if (!error || error_number(error) != EWOULDBLOCK)
 			return error;
-		if (waited >= LOCK_WAIT_MS || session_answers(pid))
+		if (waited >= LOCK_WAIT_MS || session_answers(subject))
 			break;
 		error_destroy(error);
 		nanosleep(&step, NULL);
 	}
 	error_destroy(error);
-	return error_advise(error_create(ERROR_FAILED, "process %d is traced already", pid),
-			    "`tmbpf status -p %d` shows the session, `tmbpf stop -p %d` ends it.",
-			    pid, pid);
+	error = error_create(ERROR_FAILED, "%s is traced already", subject->said);
+	if (!*subject->option)
+		return error_advise(
+			error,
+			"`tmbpf status` shows it, and `tmbpf stop` with the same options ends it.");
+	return error_advise(error, "`tmbpf status %s` shows the session, `tmbpf stop %s` ends it.",
+			    subject->option, subject->option);
 }
 
-static struct error *address_fill(pid_t pid, struct sockaddr_un *ret)
+struct error *control_lock(pid_t pid, int *ret_lock)
 {
-	cleanup_free char *path = control_path(pid, "sock");
+	const struct subject subject = subject_of_process(pid);
+
+	return subject_lock(&subject, ret_lock);
+}
+
+struct error *control_group_lock(const char *name, int *ret_lock)
+{
+	const struct subject subject = subject_of_group(name);
+
+	return subject_lock(&subject, ret_lock);
+}
+
+static struct error *address_fill(const struct subject *subject, struct sockaddr_un *ret)
+{
+	cleanup_free char *path = subject_path(subject, "sock");
 
 	if (!path)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot name the control socket");
@@ -151,14 +190,14 @@ static struct error *address_fill(pid_t pid, struct sockaddr_un *ret)
 	return NULL;
 }
 
-struct error *control_listen(pid_t pid, int *ret)
+static struct error *subject_listen(const struct subject *subject, int *ret)
 {
 	struct sockaddr_un address;
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t mask;
 	int failed;
 
-	try(address_fill(pid, &address));
+	try(address_fill(subject, &address));
 	if (fd < 0)
 		return error_create_errno(ERROR_FAILED, errno, "cannot open a control socket");
 	unlink(address.sun_path);
@@ -172,10 +211,24 @@ struct error *control_listen(pid_t pid, int *ret)
 	return NULL;
 }
 
-void control_unlisten(pid_t pid, int fd)
+struct error *control_listen(pid_t pid, int *ret)
 {
-	cleanup_free char *socket_path = control_path(pid, "sock"),
-			  *lock = control_path(pid, "lock");
+	const struct subject subject = subject_of_process(pid);
+
+	return subject_listen(&subject, ret);
+}
+
+struct error *control_group_listen(const char *name, int *ret)
+{
+	const struct subject subject = subject_of_group(name);
+
+	return subject_listen(&subject, ret);
+}
+
+static void subject_unlisten(const struct subject *subject, int fd)
+{
+	cleanup_free char *socket_path = subject_path(subject, "sock"),
+			  *lock = subject_path(subject, "lock");
 
 	if (socket_path)
 		unlink(socket_path);
@@ -183,6 +236,20 @@ void control_unlisten(pid_t pid, int fd)
 		unlink(lock);
 	if (fd >= 0)
 		close(fd);
+}
+
+void control_unlisten(pid_t pid, int fd)
+{
+	const struct subject subject = subject_of_process(pid);
+
+	subject_unlisten(&subject, fd);
+}
+
+void control_group_unlisten(const char *name, int fd)
+{
+	const struct subject subject = subject_of_group(name);
+
+	subject_unlisten(&subject, fd);
 }
 
 /* Reads a line of at most MOST bytes into a malloc'd string; what follows it stays unread. */
@@ -309,29 +376,31 @@ struct error *control_reply_error(int fd, const struct error *error)
 	return object_write(fd, reply);
 }
 
-static struct error *session_connect(pid_t pid, int *ret)
+static struct error *session_connect(const struct subject *subject, int *ret)
 {
 	struct sockaddr_un address;
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	try(address_fill(pid, &address));
+	try(run_folder_check());
+	try(address_fill(subject, &address));
 	if (fd < 0)
 		return error_create_errno(ERROR_FAILED, errno, "cannot open a socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
 		int number = errno;
 
 		if (number == EACCES || number == EPERM)
-			return error_advise(
-				error_create_errno(ERROR_FAILED, number,
-						   "cannot reach the session of process %d", pid),
-				"Run as root.");
+			return error_advise(error_create_errno(ERROR_FAILED, number,
+							       "cannot reach the session of %s",
+							       subject->said),
+					    "Run as root.");
 		if (number != ENOENT && number != ECONNREFUSED)
 			return error_create_errno(ERROR_FAILED, number,
-						  "cannot reach the session of process %d", pid);
-		if (kill(pid, 0) && errno == ESRCH)
-			return error_create(ERROR_NOTHING, "no process %d", pid);
-		return error_advise(error_create(ERROR_NOTHING, "process %d is not traced", pid),
-				    "`tmbpf start -p %d` begins a session.", pid);
+						  "cannot reach the session of %s", subject->said);
+		if (subject->pid && kill(subject->pid, 0) && errno == ESRCH)
+			return error_create(ERROR_NOTHING, "no %s", subject->said);
+		return error_advise(error_create(ERROR_NOTHING, "%s is not traced", subject->said),
+				    "`tmbpf start%s%s` begins a session.",
+				    *subject->option ? " " : "", subject->option);
 	}
 	*ret = take_fd(fd);
 	return NULL;
@@ -382,21 +451,21 @@ static struct error *payload_read(int fd, json_object *reply, void **ret, size_t
 	return NULL;
 }
 
-struct error *control_request(pid_t pid, json_object *request, json_object **ret,
-			      void **ret_payload, size_t *ret_size)
+static struct error *subject_request(const struct subject *subject, json_object *request,
+				     json_object **ret, void **ret_payload, size_t *ret_size)
 {
 	cleanup(json_cleanup) json_object *reply = NULL;
 	cleanup_fd int fd = -1;
 	struct error *error;
 
-	try(session_connect(pid, &fd));
+	try(session_connect(subject, &fd));
 	error = object_write(fd, request);
 	if (!error)
 		error = object_read(fd, REPLY_MAX, -1, &reply);
 	/* Its process has ended, or somebody stopped it. */
 	if (error && (error_number(error) == ECONNRESET || error_number(error) == EPIPE)) {
 		error_destroy(error);
-		return error_create(ERROR_NOTHING, "process %d is traced no more", pid);
+		return error_create(ERROR_NOTHING, "%s is traced no more", subject->said);
 	}
 	try(error);
 	try(reply_error(reply));
@@ -406,39 +475,51 @@ struct error *control_request(pid_t pid, json_object *request, json_object **ret
 	return NULL;
 }
 
-/* Removes the socket that a tracer of PID left behind that was killed; not that of one that begins. */
-static void stale_remove(pid_t pid)
+struct error *control_request(pid_t pid, json_object *request, json_object **ret,
+			      void **ret_payload, size_t *ret_size)
 {
-	cleanup_free char *path = control_path(pid, "lock");
+	const struct subject subject = subject_of_process(pid);
+
+	return subject_request(&subject, request, ret, ret_payload, ret_size);
+}
+
+struct error *control_group_request(const char *name, json_object *request, json_object **ret)
+{
+	const struct subject subject = subject_of_group(name);
+
+	return subject_request(&subject, request, ret, NULL, NULL);
+}
+
+/* Removes the socket that a tracer of SUBJECT left behind that was killed; not that of one that begins. */
+static void stale_remove(const struct subject *subject)
+{
+	cleanup_free char *path = subject_path(subject, "lock");
 	struct error *error;
 	int lock;
 
 	if (!path)
 		return;
-	error = lock_try(pid, path, &lock);
+	error = lock_try(subject, path, &lock);
 	if (error) {
 		error_destroy(error);
 		return;
 	}
-	control_unlisten(pid, -1);
+	subject_unlisten(subject, -1);
 	close(lock);
-}
-
-static int pid_compare(const void *a, const void *b)
-{
-	return *(const pid_t *)a - *(const pid_t *)b;
 }
 
 struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count)
 {
-	cleanup_dir DIR *folder = opendir(folder_path());
+	cleanup_dir DIR *folder = NULL;
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0, capacity = 0;
 	struct dirent *entry;
 
+	try(run_folder_check());
+	folder = opendir(run_folder_path());
 	if (!folder && errno != ENOENT)
 		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot read %s",
-						       folder_path()),
+						       run_folder_path()),
 				    "Run as root.");
 	while (folder && (entry = readdir(folder))) {
 		char *end;
@@ -449,11 +530,19 @@ struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count)
 		try(array_reserve(&pids, &capacity, count, 1, sizeof(*pids)));
 		pids[count++] = (pid_t)pid;
 	}
-	if (count)
-		qsort(pids, count, sizeof(*pids), pid_compare);
+	pids_sort(pids, count);
 	*ret = take(pids);
 	*ret_count = count;
 	return NULL;
+}
+
+/* Whether somebody answers; what one left that was killed is removed. */
+static bool subject_lives(const struct subject *subject)
+{
+	if (session_answers(subject))
+		return true;
+	stale_remove(subject);
+	return false;
 }
 
 struct error *control_sessions(pid_t **ret, size_t *ret_count)
@@ -463,19 +552,72 @@ struct error *control_sessions(pid_t **ret, size_t *ret_count)
 
 	try(control_files("sock", &pids, &found));
 	for (size_t i = 0; i < found; i++) {
-		struct error *error;
-		int fd;
+		const struct subject subject = subject_of_process(pids[i]);
 
-		error = session_connect(pids[i], &fd);
-		if (error) {
-			error_destroy(error);
-			stale_remove(pids[i]);
-			continue;
-		}
-		close(fd);
-		pids[count++] = pids[i];
+		if (subject_lives(&subject))
+			pids[count++] = pids[i];
 	}
 	*ret = take(pids);
+	*ret_count = count;
+	return NULL;
+}
+
+void control_names_destroy(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* NAME of "group-NAME.KIND", malloc'd; NULL it is none. */
+static char *group_name(const char *file, const char *kind)
+{
+	size_t prefix = strlen(GROUP_PREFIX), length = strlen(file), suffix = strlen(kind) + 1;
+
+	if (length <= prefix + suffix || strncmp(file, GROUP_PREFIX, prefix) != 0 ||
+	    file[length - suffix] != '.' || strcmp(file + length - suffix + 1, kind) != 0)
+		return NULL;
+	return strndup(file + prefix, length - prefix - suffix);
+}
+
+struct error *control_groups(const char *kind, char ***ret, size_t *ret_count)
+{
+	cleanup_dir DIR *folder = opendir(run_folder_path());
+	size_t count = 0, capacity = 0;
+	struct error *error = NULL;
+	struct dirent *entry;
+	char **names = NULL;
+
+	try(run_folder_check());
+	while (!error && folder && (entry = readdir(folder))) {
+		char *name = group_name(entry->d_name, kind);
+		struct subject subject;
+
+		if (!name)
+			continue;
+		subject = subject_of_group(name);
+		if (!strcmp(kind, "sock") && !subject_lives(&subject)) {
+			free(name);
+			continue;
+		}
+		error = array_reserve(&names, &capacity, count, 1, sizeof(*names));
+		if (error)
+			free(name);
+		else
+			names[count++] = name;
+	}
+	if (error) {
+		control_names_destroy(names, count);
+		return error;
+	}
+	if (count)
+		qsort(names, count, sizeof(*names), name_compare);
+	*ret = names;
 	*ret_count = count;
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The control socket: how other commands reach a session. A root-only Unix socket for each target under /run/tmbpf
- * (or $TMBPF_RUN); a request is one line of JSON, {"command": NAME, ...}; the reply one line of JSON, followed by as many
+ * The control socket: how other commands reach a session. A Unix socket for each target, for the session's user and root
+ * alone, in a folder of that user's own (trace/run_folder.h); a request is one line of JSON, {"command": NAME, ...}; the reply one line of JSON, followed by as many
  * bytes as its "payload" says, where it has one. A failed request's reply has "error", "kind" and "advice".
  */
 #ifndef TMBPF_TRACE_CONTROL_H
@@ -14,9 +14,6 @@
 
 struct error;
 
-/* Where sockets and what ended sessions leave behind are; made if missing, for root alone. */
-struct error *control_folder(const char **ret);
-
 /*
  * Takes the place of the one session of PID: a lock that lives as long as the descriptor RET_LOCK is open. Fails with
  * ERROR_FAILED if another session has it.
@@ -28,7 +25,8 @@ struct error *control_listen(pid_t pid, int *ret);
 void control_unlisten(pid_t pid, int fd);
 
 /*
- * Server side: reads one request from the connection FD (at most 64 KiB, within a second). Only root's are taken.
+ * Server side: reads one request from the connection FD (at most 64 KiB, within a second). Only the session's own user's and root's
+ * are taken.
  */
 struct error *control_receive(int fd, json_object **ret);
 struct error *control_reply(int fd, json_object *reply, const void *payload, size_t size);
@@ -49,6 +47,21 @@ struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count);
 
 /* What an ended session left: FOLDER/PID.KIND. Returns a malloc'd path. */
 char *control_path(pid_t pid, const char *kind);
+
+/*
+ * A group of sessions, which one process starts and watches, has a socket and a lock as well: FOLDER/group-NAME.sock.
+ * NAME is of at most CONTROL_GROUP_MAX letters, digits, '.', '_' and '-'. The functions are as those of a process.
+ */
+#define CONTROL_GROUP_MAX 64
+
+struct error *control_group_lock(const char *name, int *ret_lock);
+struct error *control_group_listen(const char *name, int *ret);
+void control_group_unlisten(const char *name, int fd);
+struct error *control_group_request(const char *name, json_object *request, json_object **ret);
+char *control_group_path(const char *name, const char *kind);
+/* The names for which there is a file of KIND, in order; "sock": those that answer. control_names_destroy() frees them. */
+struct error *control_groups(const char *kind, char ***ret, size_t *ret_count);
+void control_names_destroy(char **names, size_t count);
 
 static inline void json_cleanup(json_object **object)
 {

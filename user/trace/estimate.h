@@ -74,6 +74,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What fewer windows saw is not known to go on. */
+#define ESTIMATE_WINDOWS_LEAST 3
+
 struct error;
 
 #define ESTIMATE_ALIVE UINT64_MAX

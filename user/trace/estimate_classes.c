@@ -115,9 +115,10 @@ static double cells_variance(const struct estimate_used *used, size_t offset, si
 
 	for (size_t i = 0; i < used->cell_count; i++) {
 		const struct estimate_cell *cell = &used->cells[i];
-		double value = *(const double *)((const char *)cell + offset);
 		bool next = i && cell[-1].window + 1 == cell->window;
+		double value;
 
+		memcpy(&value, (const char *)cell + offset, sizeof(value));
 		if (n == 1)
 			return value * value;
 		if (i && !next)

@@ -5,9 +5,6 @@
 
 #include "trace/estimate.h"
 
-/* What fewer windows saw is not known to go on. */
-#define ESTIMATE_WINDOWS_LEAST 3
-
 /* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
 struct estimate_calibration {
 	enum { BY_NOTHING, BY_ALL, BY_REST, BY_STAY } by; /* which of the sums is calibrated */

@@ -26,6 +26,11 @@
 #define SPARE_MAX 4
 /* How long the kernel may take to let go of an event that was closed, in steps of 10 ms. */
 #define REMOVE_TRIES 1000
+/*
+ * The kernel lists definitions by their place, so that who reads while others remove theirs misses
+ * some: only so many times in a row without any mean that there are none.
+ */
+#define REMOVE_CLEAN 5
 /* So many definitions that others left are removed at a time. */
 #define STALE_MAX 256
 
@@ -97,13 +102,13 @@ static bool definition_of(const char *name, pid_t pid)
 	return pid ? owner == pid : kill((pid_t)owner, 0) && errno == ESRCH;
 }
 
-/* Removes the events of PID, or (0) of processes that are no more. How many there were that stay. */
+/* Removes the events of PID, or (0) of processes that are no more. How many were found. */
 static int definitions_remove(int fd, pid_t pid)
 {
 	cleanup_fd int list_fd = tracefs_open("uprobe_events", O_RDONLY);
 	cleanup_file FILE *list = list_fd < 0 ? NULL : fdopen(list_fd, "r");
 	char line[512], names[STALE_MAX][64];
-	int count = 0, left = 0;
+	int count = 0;
 
 	if (!list)
 		return 0;
@@ -118,13 +123,14 @@ static int definitions_remove(int fd, pid_t pid)
 		memcpy(names[count++], name, sizeof(name));
 	}
 	for (int i = 0; i < count; i++)
-		left += definition_remove(fd, names[i]) == -EBUSY;
-	return left;
+		definition_remove(fd, names[i]); /* what is busy is found again */
+	return count;
 }
 
 /* The guard: waits for the end of the process that it was forked by, whose pipe IN is, and removes its events. */
 static void guard_run(int in, int events, pid_t owner)
 {
+	int clean = 0;
 	char byte;
 
 	prctl(PR_SET_NAME, "tmbpf-guard");
@@ -137,8 +143,10 @@ static void guard_run(int in, int events, pid_t owner)
 		_exit(1);
 	while (read(0, &byte, 1) < 0 && errno == EINTR)
 		;
-	for (int i = 0; i < REMOVE_TRIES && definitions_remove(1, owner); i++)
+	for (int i = 0; i < REMOVE_TRIES && clean < REMOVE_CLEAN; i++) {
+		clean = definitions_remove(1, owner) ? 0 : clean + 1;
 		usleep(10000);
+	}
 	_exit(0);
 }
 
@@ -352,4 +360,12 @@ void event_release(int event)
 		spare += definitions[i].offsets && !definitions[i].used;
 	if (spare > SPARE_MAX)
 		spare_drop();
+}
+
+void events_sweep(void)
+{
+	cleanup_fd int events = tracefs_open("uprobe_events", O_WRONLY | O_APPEND);
+
+	if (events >= 0)
+		definitions_remove(events, 0);
 }

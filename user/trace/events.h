@@ -24,4 +24,7 @@ struct probes;
 struct error *event_open(const struct probes *probes, pid_t pid, int *ret_fd, int *ret_event);
 void event_release(int event);
 
+/* Removes the definitions of processes that are no more, where this process may. */
+void events_sweep(void);
+
 #endif

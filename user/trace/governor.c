@@ -16,7 +16,7 @@
 /* The part of the budget that answers may take. */
 #define ANSWERS_SHARE 0.5
 /* The part of the budget that is the share of time in which probes may be there; after so many windows. */
-#define OPEN_SHARE   0.3
+#define OPEN_SHARE   0.15
 #define OPEN_WINDOWS 30
 /* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
 #define REST_WINDOWS 10

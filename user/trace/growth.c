@@ -25,8 +25,8 @@ struct old {
 struct growth {
 	struct growth_source source;
 	struct python_pools *pools;
-	struct old old;    /* as it was when last looked */
-	uint64_t unstable; /* at the start */
+	struct old old; /* as it was when last looked */
+	struct growth_counts start;
 	uint32_t *entries; /* of one arena */
 	uint64_t *again;   /* pools of one arena that are to be looked at once more */
 };
@@ -48,6 +48,7 @@ struct look {
 struct pool_counts {
 	uint64_t count, matched; /* not there at the start; of them, those that are traced */
 	uint64_t traced_count, traced_size; /* all entries */
+	uint64_t before;                    /* there at the start */
 };
 
 static uint32_t arena_granules(const struct growth *growth)
@@ -137,6 +138,7 @@ static struct error *blocks_count(struct look *look, const struct python_pool *p
 		} else if (look->begins || (was && python_marks_has(&growth->old.marks, old_arena,
 								    old_first + at))) {
 			try(python_marks_set(&look->left.marks, arena, first + at));
+			counts->before++;
 			continue;
 		}
 		counts->count++;
@@ -156,6 +158,8 @@ static void counts_add(struct look *look, const struct pool_counts *counts, uint
 {
 	bool lazy = look->growth->source.lazy;
 
+	look->counts.before_count += counts->before;
+	look->counts.before_size += counts->before * block_size;
 	look->counts.count += counts->count;
 	look->counts.size += counts->count * block_size;
 	look->counts.traced_count += lazy ? counts->matched : counts->traced_count;
@@ -301,8 +305,14 @@ struct error *growth_begin(struct growth *growth, const struct python_heaps *hea
 	struct look look = {.growth = growth, .begins = true};
 
 	try(heaps_look(growth, heaps, &look));
-	growth->unstable = look.counts.unstable;
+	growth->start = look.counts;
+	growth->start.count = growth->start.size = 0;
 	return NULL;
+}
+
+const struct growth_counts *growth_before(const struct growth *growth)
+{
+	return &growth->start;
 }
 
 struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
@@ -311,7 +321,7 @@ struct error *growth_count(struct growth *growth, const struct python_heaps *hea
 	struct look look = {.growth = growth};
 
 	try(heaps_look(growth, heaps, &look));
-	look.counts.unstable += growth->unstable;
+	look.counts.unstable += growth->start.unstable;
 	*ret = look.counts;
 	return NULL;
 }

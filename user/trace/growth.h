@@ -39,6 +39,7 @@ struct growth_counts {
 	uint64_t count, size; /* live blocks that were not there; bytes, as pymalloc has them */
 	uint64_t traced_count, traced_size; /* what tracing takes for live */
 	uint64_t unstable; /* pools that could not be made out, now or at the start */
+	uint64_t before_count, before_size; /* live blocks that were there; bytes likewise */
 };
 
 struct growth;
@@ -53,6 +54,8 @@ void growth_destroy(struct growth *growth);
  * called when tracing has begun.
  */
 struct error *growth_begin(struct growth *growth, const struct python_heaps *heaps);
+/* What was there at the start, as growth_begin() has counted it: count and size are 0. */
+const struct growth_counts *growth_before(const struct growth *growth);
 struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
 			   struct growth_counts *ret);
 

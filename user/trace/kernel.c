@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "target/memory.h"
 #include "trace/events.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
@@ -148,6 +149,9 @@ static bool events_wanted(void)
 	return wanted && !strcmp(wanted, "events");
 }
 
+/* NOLINTNEXTLINE(misc-redundant-expression): two of these are 0 */
+enum { LOAD_ADDRESS = BPF_LD | BPF_DW | BPF_IMM };
+
 static int program_load(uint32_t attach_type, int *ret_errno)
 {
 	static const struct bpf_insn body[] = {
@@ -200,7 +204,7 @@ static bool try_session(int *ret_errno)
 static int counter_load(uint32_t attach_type, int map)
 {
 	const struct bpf_insn body[] = {
-		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		{.code = LOAD_ADDRESS,
 		 .dst_reg = BPF_REG_1,
 		 .src_reg = BPF_PSEUDO_MAP_VALUE,
 		 .imm = map},
@@ -270,6 +274,39 @@ static bool try_way(enum probes_way way, int *ret_errno)
 	return counts;
 }
 
+static bool plain_wanted(void)
+{
+	const char *wanted = getenv("TMBPF_PROGRAMS");
+
+	return wanted && !strcmp(wanted, "plain");
+}
+
+/*
+ * Perf events' programs, which run with interrupts off, may use tables that take memory meanwhile:
+ * then those of probes may as well, and the kernel does not warn of it.
+ */
+bool runtime_memory_try(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	cleanup_fd int map =
+		bpf_map_create(BPF_MAP_TYPE_HASH, "feature", sizeof(uint32_t), 8, 1, &options);
+	const struct bpf_insn body[] = {
+		{.code = LOAD_ADDRESS,
+		 .dst_reg = BPF_REG_1,
+		 .src_reg = BPF_PSEUDO_MAP_FD,
+		 .imm = map},
+		{0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	cleanup_fd int program = -1;
+
+	if (map >= 0)
+		program = bpf_prog_load(BPF_PROG_TYPE_PERF_EVENT, "feature", "Dual BSD/GPL", body,
+					array_size(body), NULL);
+	return program >= 0;
+}
+
 void kernel_features_probe(struct kernel_features *ret)
 {
 	cleanup_fd int program = -1;
@@ -290,7 +327,9 @@ void kernel_features_probe(struct kernel_features *ret)
 			     try_way(PROBES_EVENTS, &ret->uprobe_events_errno);
 	ret->uprobe_session = ret->uprobe_multi && !ret->uprobe_events &&
 			      try_session(&ret->uprobe_session_errno);
-	ret->task_storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
+	ret->loops = ret->bpf && !plain_wanted() &&
+		     libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1;
+	ret->runtime_memory = ret->bpf && runtime_memory_try();
 }
 
 enum probes_way probes_way(void)
@@ -321,8 +360,10 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 	feature_print(out, "BTF", features->btf, 0,
 		      "the kernel's types, /sys/kernel/btf/vmlinux (needed)");
 	feature_print(out, "BPF", features->bpf, features->bpf_errno, "loading programs (needed)");
-	feature_print(out, "task storage", features->task_storage, features->bpf_errno,
-		      "a record for each thread (needed)");
+	feature_print(out, "bpf_loop", features->loops, features->bpf_errno,
+		      "programs that do not take turns, --lazy-free, Linux 5.17");
+	feature_print(out, "memory at hand", features->runtime_memory, features->bpf_errno,
+		      "tables that grow, Linux 6.1");
 	feature_print(out, "uprobe_multi", features->uprobe_multi, features->uprobe_multi_errno,
 		      "all probes by one link, Linux 6.6 (this or the next is needed)");
 	/* Where there is the former it is not tried. */
@@ -332,6 +373,28 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 	feature_print(out, "uprobe session", features->uprobe_session,
 		      features->uprobe_session_errno,
 		      "malloc results that return to unknown places, Linux 6.13");
+}
+
+struct error *probe_try(const char *path, uint64_t offset, pid_t pid, struct memory *memory,
+			uint64_t address, bool *ret)
+{
+	uint64_t cookie = 0;
+	struct probes probes = {.path = path, .offsets = &offset, .cookies = &cookie, .count = 1};
+	struct probes_link link;
+	int number;
+	cleanup_fd int program = program_load(probes_attach_type(false), &number);
+	struct error *error;
+	uint8_t before, after;
+
+	if (program < 0)
+		return error_create_errno(ERROR_FAILED, number, "cannot load a BPF program");
+	try(memory_read_u8(memory, address, &before));
+	try(probes_attach(program, &probes, pid, &link));
+	error = memory_read_u8(memory, address, &after);
+	probes_detach(&link);
+	try(error);
+	*ret = before != after;
+	return NULL;
 }
 
 #define TRAPS 20000

@@ -21,12 +21,17 @@ struct kernel_features {
 	bool uprobe_multi; /* many uprobes by one link (6.6), for all threads of a process (6.10) */
 	bool uprobe_events;  /* the same by an event of tracefs */
 	bool uprobe_session; /* an entry program that decides whether the return is probed (6.13) */
-	bool task_storage;   /* task storage in uprobe programs (5.11) */
+	/* bpf_loop, and all that came before it (5.17); TMBPF_PROGRAMS=plain in the environment: no */
+	bool loops;
+	bool runtime_memory; /* hash tables may take memory while probes run (6.1) */
 	int bpf_errno, uprobe_multi_errno, uprobe_events_errno, uprobe_session_errno;
 };
 
 /* Tries each on this process itself. Never fails: what cannot be had is false, with its errno. */
 void kernel_features_probe(struct kernel_features *ret);
+
+/* Whether hash tables may take memory while programs of probes and tracepoints run. */
+bool runtime_memory_try(void);
 
 /* One line a feature: what it is, whether it is there, what it is needed for. */
 void kernel_features_print(const struct kernel_features *features, FILE *out);
@@ -36,6 +41,15 @@ void kernel_features_print(const struct kernel_features *features, FILE *out);
  * child of our own, in some milliseconds.
  */
 struct error *trap_measure(uint64_t *ret);
+
+struct memory;
+
+/*
+ * Puts a probe with an empty program at OFFSET of the file at PATH for a moment, in the process PID alone, and tells
+ * whether the byte at ADDRESS of its MEMORY, which should be that of OFFSET, has changed by that.
+ */
+struct error *probe_try(const char *path, uint64_t offset, pid_t pid, struct memory *memory,
+			uint64_t address, bool *ret);
 
 struct probes {
 	const char *path;        /* any path that leads to the file's inode */

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "python/malloc.h"
 #include "python/python.h"
 #include "python/space.h"
 #include "target/glibc.h"
@@ -108,7 +109,7 @@ struct error *outside_walk(struct outside *outside, const struct python_heaps *h
 	error = python_space_ranges(space, &excluded);
 	python_space_destroy(space);
 	try(error);
-	try(glibc_create(outside->python->process, excluded, count, &glibc));
+	try(python_glibc_create(outside->python, excluded, count, &glibc));
 	outside->visitor = visitor;
 	error = walk(outside, glibc);
 	visitor->done = !error && outside->walked;

@@ -29,11 +29,6 @@
 #define CALM_LOOKS 3
 /* The probes of large blocks may cost this part of the budget, and page faults likewise. */
 #define GATE_SHARE 0.25
-/* Where that is too little they come back after so many seconds, then after twice as many, and so on. */
-#define GATE_REST  60
-#define GATE_TIMES 6
-/* Seconds of a round: what it may cost may be spent at once, and what was spent in the last one is forgotten. */
-#define GATE_ROUND 10
 /*
  * Seconds that a switch between two threads takes more because of their perf events: 0.3 us measured, where two
  * threads do nothing but wake each other.
@@ -48,22 +43,26 @@
 
 static struct error *samples_init(struct samples *samples)
 {
+	uint64_t now;
+
 	try(random_fill(&samples->random, sizeof(samples->random)));
 	try(resident_create(samples->process, &samples->resident));
 	samples->minor_faults = process_stat(samples->process, STAT_MINFLT);
 	samples->period = PERIOD_FIRST;
 	/* Blocks first: of what is not seen to be born faults would tell. */
 	tracer_sampling(samples->tracer, true);
-	samples->large.open = samples->faults.open = true;
-	samples->large.since = samples->faults.since = clock_now(CLOCK_MONOTONIC);
-	try(tracer_large_attach(samples->tracer));
+	now = clock_now(CLOCK_MONOTONIC);
+	gate_init(&samples->large, samples->blocks, now);
+	gate_init(&samples->faults, true, now);
+	if (samples->blocks)
+		try(tracer_large_attach(samples->tracer));
 	try(tracer_faults_open(samples->tracer, samples->period));
 	samples_clear(samples);
 	return NULL;
 }
 
 struct error *samples_create(struct tracer *tracer, struct process *process,
-			     struct tracebacks *tracebacks, struct governor *governor,
+			     struct tracebacks *tracebacks, struct governor *governor, bool blocks,
 			     struct samples **ret)
 {
 	struct samples *samples = calloc(1, sizeof(*samples));
@@ -75,6 +74,7 @@ struct error *samples_create(struct tracer *tracer, struct process *process,
 	samples->process = process;
 	samples->tracebacks = tracebacks;
 	samples->governor = governor;
+	samples->blocks = blocks;
 	error = samples_init(samples);
 	if (error) {
 		samples_destroy(samples);
@@ -163,12 +163,10 @@ static uint64_t period_choose(double rate)
 }
 
 /* What could not be opened is closed, and tried again later. */
-static struct error *gate_fail(struct samples_gate *gate, uint64_t now, struct error *error)
+static struct error *gate_fail(struct gate *gate, uint64_t now, struct error *error)
 {
-	if (error) {
-		gate->open = false;
-		gate->next = now + GATE_REST * NSEC_PER_SEC;
-	}
+	if (error)
+		gate_close(gate, now);
 	return error;
 }
 
@@ -266,27 +264,12 @@ static void switches_count(struct samples *samples, uint64_t now)
 				 (uint64_t)(taken / (SWITCHES_SHARE * samples->governor->budget));
 }
 
-/* Whether what has cost SPENT seconds so far may go on, or begin again. */
-static bool gate_pass(struct samples_gate *gate, double spent, double share, uint64_t now)
+int samples_wait(const struct samples *samples, int most)
 {
-	double seconds = (double)(now - gate->since) / NSEC_PER_SEC;
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	bool trial = gate_on_trial(&samples->large, now) || gate_on_trial(&samples->faults, now);
 
-	if (!gate->open && now < gate->next)
-		return false;
-	if (!gate->open || seconds > GATE_ROUND) {
-		if (gate->open)
-			gate->refused = 0;
-		gate->open = true;
-		gate->since = now;
-		gate->spent = spent;
-		return true;
-	}
-	if (spent - gate->spent <= share * GATE_ROUND)
-		return true;
-	gate->open = false;
-	gate->next = now + (GATE_REST * NSEC_PER_SEC << gate->refused);
-	gate->refused += gate->refused < GATE_TIMES;
-	return false;
+	return trial && most > GATE_LOOK_MS ? GATE_LOOK_MS : most;
 }
 
 /* Opens and closes what is too costly. */
@@ -298,9 +281,10 @@ static struct error *gates_set(struct samples *samples, uint64_t now)
 	struct tracer_samples_cost spent;
 
 	tracer_samples_cost(samples->tracer, &spent);
-	gate_pass(&samples->large,
-		  (double)spent.large_hits * hit + (double)spent.large_ns / NSEC_PER_SEC, share,
-		  now);
+	if (samples->blocks)
+		gate_pass(&samples->large,
+			  (double)spent.large_hits * hit + (double)spent.large_ns / NSEC_PER_SEC,
+			  share, now);
 	gate_pass(&samples->faults,
 		  (double)spent.fault_hits * hit + (double)spent.fault_ns / NSEC_PER_SEC +
 			  (double)samples->switches * SWITCH_COST,

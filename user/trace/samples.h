@@ -40,9 +40,12 @@ struct samples;
 struct tmbpf_record;
 struct tracer;
 
-/* Begins to sample; all is borrowed. Its tracebacks are put into TRACEBACKS, what it costs the target is told to GOVERNOR. */
+/*
+ * Begins to sample; all is borrowed. Its tracebacks are put into TRACEBACKS, what it costs the target is told to GOVERNOR.
+ * Large blocks only if BLOCKS: not where malloc is not glibc's, whose chunks alone say whether one is still there.
+ */
 struct error *samples_create(struct tracer *tracer, struct process *process,
-			     struct tracebacks *tracebacks, struct governor *governor,
+			     struct tracebacks *tracebacks, struct governor *governor, bool blocks,
 			     struct samples **ret);
 /* NULL is accepted. */
 void samples_destroy(struct samples *samples);
@@ -57,6 +60,8 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
  * To be called often: ends slices, sets how many faults one stands for, does without what costs too much for a while. DRAIN empties the ring.
  */
 struct error *samples_tick(struct samples *samples, void (*drain)(void *context), void *context);
+/* Milliseconds until the next tick is wanted, at most MOST. */
+int samples_wait(const struct samples *samples, int most);
 
 /* Sets MAP, by traceback, to 1 for those that samples refer to; then each refers to what MAP says instead. */
 void samples_tracebacks_mark(const struct samples *samples, uint32_t *map);

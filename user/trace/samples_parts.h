@@ -3,6 +3,7 @@
 #ifndef TMBPF_TRACE_SAMPLES_PARTS_H
 #define TMBPF_TRACE_SAMPLES_PARTS_H
 
+#include "trace/gate.h"
 #include "trace/samples.h"
 #include "trace/tracer.h"
 
@@ -27,20 +28,13 @@ struct sample {
 	bool ending;   /* the walk at hand found it dead */
 };
 
-/* What may not cost too much: while it is open it is there. */
-struct samples_gate {
-	bool open;
-	uint64_t since, next; /* open since, or not again before */
-	double spent;         /* seconds, when it was opened or began a new round */
-	unsigned int refused; /* times in a row */
-};
-
 struct samples {
 	struct tracer *tracer;
 	struct process *process;
 	struct tracebacks *tracebacks;
 	struct governor *governor;
 	struct resident *resident;
+	bool blocks; /* large ones are sampled at all */
 	uint64_t random;
 	uint64_t heaps_word; /* of pymalloc's; see python_heaps_read_again() */
 
@@ -57,7 +51,7 @@ struct samples {
 	uint64_t looked;               /* when that was */
 	uint64_t hits, hits_at;        /* of the faults' program, when they were looked at last */
 	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
-	struct samples_gate large, faults;
+	struct gate large, faults;     /* what may not cost too much */
 	uint64_t switches, switches_told; /* between threads, while faults were sampled */
 	uint64_t switches_last, switches_next;
 	struct tracer_samples_cost told; /* to the governor */

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/error.h"
 #include "python/arenas.h"
 #include "python/twin.h"
@@ -32,6 +33,15 @@
 #define WALK_OWN_PART 4
 /* Slabs between two looks at the ring: a millisecond or two. */
 #define WALK_DRAIN_SLABS 8
+
+static void session_warn(struct session *session, struct error *error)
+{
+	if (!error)
+		return;
+	free(session->warning);
+	session->warning = strdup(error_message(error));
+	error_destroy(error);
+}
 
 static void drain(void *session)
 {
@@ -102,12 +112,17 @@ static void growth_end(struct session *session)
 	session->grown = (struct session_growth){0};
 }
 
-static void session_begin(struct session *session)
+/* INHERIT: what is taken over from the parent's session; NULL nothing. */
+static void session_begin(struct session *session, struct inherit *inherit)
 {
 	struct error *error;
 
+	if (inherit)
+		session_warn(session, inherit_put(inherit, session, &session->inherited));
 	since_set(session);
 	tracer_open(session->tracer);
+	if (inherit)
+		session_warn(session, inherit_settle(inherit, session, &session->inherited));
 	growth_end(session);
 	/* Tracing does not depend on it. */
 	error = growth_start(session);
@@ -118,17 +133,44 @@ static void session_begin(struct session *session)
 	growth_fail(session, error);
 }
 
-static struct error *session_start(struct session *session, pid_t pid)
+/* Where the target runs, while it does. */
+static struct error *place_find(struct session *session, pid_t pid)
+{
+	cleanup(cgroups_deinit) struct cgroups of = {0};
+	const char *path = "";
+
+	try(cgroups_read("", pid, &of));
+	/* The list is in descending order of hierarchies, the one of version 2 last. */
+	for (size_t i = of.count; i--;)
+		if (!*path || !strcmp(path, "/"))
+			path = of.list[i].path;
+	session->cgroup = strdup(path);
+	if (!session->cgroup)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d", pid);
+	return container_of("", &of, &session->container);
+}
+
+/* As early as can be: what the parent does until then is not the child's. */
+static struct inherit *inheritance_ask(struct session *session)
+{
+	struct inherit *inherit = NULL;
+
+	if (session->parent && !session->options.births_limit)
+		session_warn(session, inherit_ask(session, session->parent, &inherit));
+	session->heir = inherit;
+	session->inherits |= session->heir;
+	return inherit;
+}
+
+static struct error *tracing_start(struct session *session, struct inherit *inherit)
 {
 	uint64_t anonymous;
 
-	try(control_lock(pid, &session->lock));
-	try(process_create(pid, &session->process));
 	session->twin_unchecked = session->options.twin;
 	try(tracer_create(session->process, &session->options, &session->tracer));
 	session->options.twin = NULL; /* the caller's, for as long as this takes */
 	try(symbols_create(session->tracer, session->process, &session->symbols));
-	try(control_listen(pid, &session->listener));
+	try(control_listen(session->pid, &session->listener));
 	/* The pid may have changed hands while we looked at it. */
 	try(process_check(session->process));
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
@@ -138,11 +180,39 @@ static struct error *session_start(struct session *session, pid_t pid)
 		/* A heap that is not there yet cannot be counted. */
 		return session->twin_unchecked ? NULL : session_burst(session);
 	}
-	session_begin(session);
+	session_begin(session, inherit);
 	return NULL;
 }
 
-struct error *session_create(pid_t pid, const struct tracer_options *options, struct session **ret)
+static struct error *session_start(struct session *session)
+{
+	struct inherit *inherit;
+	struct error *error;
+
+	try(control_lock(session->pid, &session->lock));
+	try(process_create(session->pid, &session->process));
+	/* Tracing does not depend on it. */
+	session_warn(session, place_find(session, session->pid));
+	inherit = inheritance_ask(session);
+	error = tracing_start(session, inherit);
+	inherit_destroy(inherit);
+	return error;
+}
+
+static struct error *session_join(struct session *session, const struct session_origin *origin)
+{
+	if (!origin)
+		return NULL;
+	session->parent = origin->parent;
+	session->inherits = origin->inherits;
+	session->group = strdup(origin->group);
+	return session->group ? NULL
+			      : error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace process %d",
+						   session->pid);
+}
+
+struct error *session_create(pid_t pid, const struct tracer_options *options,
+			     const struct session_origin *origin, struct session **ret)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	struct error *error;
@@ -152,7 +222,9 @@ struct error *session_create(pid_t pid, const struct tracer_options *options, st
 	session->lock = session->listener = -1;
 	session->pid = pid;
 	session->options = *options;
-	error = session_start(session, pid);
+	error = session_join(session, origin);
+	if (!error)
+		error = session_start(session);
 	if (error) {
 		session_destroy(session);
 		return error;
@@ -184,16 +256,10 @@ void session_destroy(struct session *session)
 	tracer_destroy(session->tracer);
 	process_destroy(session->process);
 	free(session->warning);
+	free(session->group);
+	free(session->cgroup);
+	container_deinit(&session->container);
 	free(session);
-}
-
-static void session_warn(struct session *session, struct error *error)
-{
-	if (!error)
-		return;
-	free(session->warning);
-	session->warning = strdup(error_message(error));
-	error_destroy(error);
 }
 
 static void record_handle(void *context, const struct tmbpf_record *record, size_t size)
@@ -376,6 +442,9 @@ static void record_ignore(void *context, const struct tmbpf_record *record, size
 
 struct error *session_clear(struct session *session)
 {
+	/* From now on it is not alone what there is from before. */
+	session->inherits = session->heir = false;
+	session->inherited = (struct inherit_counts){0};
 	if (session->options.births_limit && !session->burst)
 		return NULL; /* nothing was seen yet */
 	if (session->burst) {
@@ -388,7 +457,7 @@ struct error *session_clear(struct session *session)
 	tracer_ring_consume(session->tracer, record_ignore, NULL);
 	symbols_clear(session->symbols);
 	session->walk = (struct session_walk){0};
-	session_begin(session);
+	session_begin(session, NULL);
 	return NULL;
 }
 
@@ -520,6 +589,16 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	return gone;
 }
 
+/* When no program is to be loaded any more, and no process to be started. */
+static void session_confine(struct session *session)
+{
+	if (session->confined || session->twin_unchecked ||
+	    (session->options.births_limit && !session->burst))
+		return;
+	session->confined = true;
+	session_warn(session, confine(CONFINE_SESSION));
+}
+
 struct error *session_serve(struct session *session, const struct session_request *requests,
 			    int signals)
 {
@@ -534,6 +613,7 @@ struct error *session_serve(struct session *session, const struct session_reques
 			{.fd = signals, .events = POLLIN},
 		};
 
+		session_confine(session);
 		if (poll(waits, array_size(waits), session_wait(session, gone)) < 0 &&
 		    errno != EINTR)
 			return error_create_errno(ERROR_FAILED, errno, "cannot wait for process %d",

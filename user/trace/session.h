@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "target/container.h"
 #include "target/process.h"
 #include "trace/burst.h"
 #include "trace/growth.h"
+#include "trace/inherit.h"
 #include "trace/symbols.h"
 #include "trace/tracer.h"
 
@@ -57,10 +59,25 @@ struct session {
 	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
 	bool gone;                /* a walk found no target any more; the loop will see why */
 	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
+	bool confined; /* a filter of system calls was put around this process, or cannot */
 	struct session_walk walk;
 	struct growth *growth; /* NULL: not measured */
 	struct session_growth grown;
 	int lock, listener;
+	struct container container; /* that the target is in; empty: none is known */
+	char *cgroup;  /* the target's: of version 2, or the first that is not the root */
+	char *group;   /* that it belongs to; NULL none */
+	pid_t parent;  /* of one in a group: who started the target; 0 not known */
+	bool inherits; /* the target is a fork of PARENT */
+	bool heir;     /* PARENT's session knew of what it has from that: `inherited` */
+	struct inherit_counts inherited;
+};
+
+/* Of a session that belongs to a group. */
+struct session_origin {
+	const char *group; /* its name */
+	pid_t parent;      /* who started the target; 0 not known */
+	bool inherits;     /* by fork, and it is no other program since */
 };
 
 struct session_request {
@@ -71,9 +88,11 @@ struct session_request {
 };
 
 /*
- * Starts tracing PID: takes its lock, attaches, opens the window. RET is to be destroyed in any case once created.
+ * Starts tracing PID: takes its lock, attaches, opens the window. ORIGIN is NULL if it belongs to no group. RET is to be
+ * destroyed in any case once created.
  */
-struct error *session_create(pid_t pid, const struct tracer_options *options, struct session **ret);
+struct error *session_create(pid_t pid, const struct tracer_options *options,
+			     const struct session_origin *origin, struct session **ret);
 /* Ends it, then frees all. Accepts NULL. */
 void session_destroy(struct session *session);
 

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "tmbpf.h"
+#include "trace/mapped.h"
 
 /* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
 #define HOOKS_DEPTH 4
@@ -21,6 +22,14 @@ struct group {
 	char path[40]; /* /proc/self/fd/FD */
 	bool tails;
 	size_t first, count;
+};
+
+/* What sites lie in. */
+struct file {
+	const struct process *process;
+	const struct process_map *map;
+	const struct image *image;
+	uint64_t bias;
 };
 
 struct module { /* that was looked at */
@@ -49,6 +58,7 @@ static struct error *no_memory(void)
 	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot list the probe sites");
 }
 
+/* FD is the group's now. */
 static struct error *group_add(struct sites *sites, int fd, bool tails)
 {
 	struct group *groups = realloc(sites->groups, (sites->group_count + 1) * sizeof(*groups));
@@ -59,10 +69,7 @@ static struct error *group_add(struct sites *sites, int fd, bool tails)
 	sites->groups = groups;
 	group = &groups[sites->group_count];
 	memset(group, 0, sizeof(*group));
-	group->fd = dup(fd);
-	if (group->fd < 0)
-		return error_create_errno(ERROR_FAILED, errno,
-					  "cannot keep the interpreter's file open");
+	group->fd = fd;
 	snprintf(group->path, sizeof(group->path), "/proc/self/fd/%d", group->fd);
 	group->tails = tails;
 	group->first = sites->count;
@@ -129,6 +136,8 @@ static uint8_t site_action(const struct site *site)
 		return TMBPF_REFILL;
 	case SITE_REUSE:
 		return TMBPF_REUSE;
+	case SITE_TRACK:
+		return site->operation == SITE_FREE ? TMBPF_UNTRACK : TMBPF_TRACK;
 	}
 	return TMBPF_RESULT;
 }
@@ -141,7 +150,8 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 			 (site->kind == SITE_RAW && site->tail ? TMBPF_SITE_TAIL : 0),
 		.stack_delta = site->stack_delta,
 		.returns = site->returns ? site->returns + bias : 0,
-		.a = {value_record(&site->a[0]), value_record(&site->a[1])},
+		.a = {value_record(&site->a[0]), value_record(&site->a[1]),
+		      value_record(&site->a[2])},
 	};
 
 	return record_add(sites, &record, site->offset, site->address + bias);
@@ -166,30 +176,41 @@ static bool site_is_tail(const struct site *site)
 }
 
 /* Adds those of COUNT sites that are wanted, tail jumps or all others, as a group of their own. */
-static struct error *group_fill(struct sites *sites, const struct image *image, uint64_t bias,
+static struct error *group_fill(struct sites *sites, const struct file *file,
 				const struct site *found, size_t count, bool tails)
 {
-	size_t wanted = 0;
+	const struct site *first = NULL;
+	cleanup_fd int fd = -1;
 
-	for (size_t i = 0; i < count; i++)
-		wanted += site_is_tail(&found[i]) == tails && site_wanted(sites, &found[i]);
-	if (!wanted)
+	for (size_t i = 0; i < count && !first; i++)
+		if (site_is_tail(&found[i]) == tails && site_wanted(sites, &found[i]))
+			first = &found[i];
+	if (!first)
 		return NULL;
-	try(group_add(sites, image->fd, tails));
+	try(mapped_file(file->process, file->map, file->image->fd, first->offset, &fd));
+	try(group_add(sites, fd, tails));
+	take_fd(fd);
 	for (size_t i = 0; i < count; i++)
 		if (site_is_tail(&found[i]) == tails && site_wanted(sites, &found[i]))
-			try(site_add(sites, &found[i], bias));
+			try(site_add(sites, &found[i], file->bias));
 	return NULL;
+}
+
+/* The same of the interpreter's own file. */
+static struct error *own_fill(struct sites *sites, const struct python *python,
+			      const struct site *found, size_t count, bool tails)
+{
+	const struct file file = {python->process, &python->map, python->image, python->bias};
+
+	return group_fill(sites, &file, found, count, tails);
 }
 
 /* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
 static struct error *plan_add(struct sites *sites, const struct python *python,
 			      const struct plan *plan)
 {
-	const struct image *image = python->image;
-
-	try(group_fill(sites, image, python->bias, plan->sites, plan->site_count, false));
-	return group_fill(sites, image, python->bias, plan->sites, plan->site_count, true);
+	try(own_fill(sites, python, plan->sites, plan->site_count, false));
+	return own_fill(sites, python, plan->sites, plan->site_count, true);
 }
 
 static void image_release(struct image **image)
@@ -203,14 +224,15 @@ static struct error *module_add(struct sites *sites, const struct python *python
 	cleanup(image_release) struct image *image = NULL;
 	cleanup_free struct site *found = NULL;
 	size_t count = 0;
-	uint64_t bias;
+	struct file file = {.process = python->process, .map = map};
 	int fd;
 
 	try(process_open_map(python->process, map, &fd));
 	try(image_create(fd, map->path, &image));
 	try(plan_module_results(image, &found, &count));
-	bias = image_bias(image, map->start, map->offset);
-	return group_fill(sites, image, bias, found, count, false);
+	file.image = image;
+	file.bias = image_bias(image, map->start, map->offset);
+	return group_fill(sites, &file, found, count, false);
 }
 
 static bool module_known(const struct sites *sites, const struct process_map *map)
@@ -352,7 +374,7 @@ static struct error *hook_entries_add(struct sites *sites, const struct python *
 	size_t count;
 
 	try(plan_hook_entries(python->image, all, &entries, &count));
-	return group_fill(sites, python->image, python->bias, entries, count, false);
+	return own_fill(sites, python, entries, count, false);
 }
 
 /*
@@ -385,7 +407,7 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 			functions[count++] = words[k] - python->bias;
 	}
 	try(plan_hook_results(python->image, plan, functions, count, &results, &count));
-	try(group_fill(sites, python->image, python->bias, results, count, false));
+	try(own_fill(sites, python, results, count, false));
 	if (!(sites->hooks & SITES_TRACEMALLOC))
 		return NULL;
 	try(hook_entries_add(sites, python, functions));
@@ -525,12 +547,40 @@ void sites_group(const struct sites *sites, size_t index, struct probes *ret)
 	ret->session = group->tails;
 }
 
+static int page_compare(const void *a, const void *b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret)
+{
+	size_t from = first < sites->group_count ? sites->groups[first].first : sites->count;
+	size_t count = sites->count - from, pages = 0;
+	cleanup_free uint64_t *list = calloc(count + 1, sizeof(*list));
+	uint64_t page = sysconf(_SC_PAGESIZE);
+
+	if (!list)
+		return no_memory();
+	/* By address, which tells files apart. */
+	for (size_t i = 0; i < count; i++)
+		list[i] = sites->addresses[from + i] / page;
+	if (count)
+		qsort(list, count, sizeof(*list), page_compare);
+	for (size_t i = 0; i < count; i++)
+		pages += !i || list[i] != list[i - 1];
+	*ret = pages;
+	return NULL;
+}
+
 static bool site_sees_births(const struct tmbpf_site *site)
 {
 	switch (site->action) {
 	case TMBPF_OBJ_FREE:
 	case TMBPF_RAW_FREE:
 	case TMBPF_REFILL:
+	case TMBPF_UNTRACK:
 		return false;
 	}
 	return true;
@@ -538,7 +588,7 @@ static bool site_sees_births(const struct tmbpf_site *site)
 
 static bool site_sees_raw(const struct tmbpf_site *site)
 {
-	return site->action == TMBPF_RESULT ||
+	return site->action == TMBPF_RESULT || site->action == TMBPF_TRACK ||
 	       (site->action >= TMBPF_RAW_MALLOC && site->action <= TMBPF_RAW_REALLOC);
 }
 

@@ -52,6 +52,9 @@ bool sites_pymalloc(const struct sites *sites);
 size_t sites_group_count(const struct sites *sites);
 void sites_group(const struct sites *sites, size_t index, struct probes *ret);
 
+/* Pages of files that have sites of the groups from FIRST on. */
+struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret);
+
 /*
  * Those sites of a group that see allocations and their results, as bursts want them; COUNT 0: none. What
  * other modules return to is left out. OFFSETS and COOKIES have room for all of the group.

@@ -330,11 +330,11 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 	unsigned int hash;
 
 	HASH_VALUE(row->frames, row_key_size(row->nframe), hash);
-	hash ^= row->total_nframe * 0x9e3779b1u;
+	hash ^= row->total_nframe * 0x9e3779b1u ^ row->domain * 0x85ebca6bu;
 	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
 			      known);
-	/* Rows of equal frames and hash have equal total_nframe but for a collision, which only shares the row. */
-	if (known && known->total_nframe == row->total_nframe) {
+	/* Rows of equal frames and hash have equal numbers but for a collision, which only shares no row. */
+	if (known && known->total_nframe == row->total_nframe && known->domain == row->domain) {
 		for (uint32_t i = 0; i < row->nframe; i++) {
 			texts_release(symbols->texts, row->frames[i].filename);
 			texts_release(symbols->texts, row->frames[i].name);
@@ -376,6 +376,7 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 		return;
 	row->nframe = record->nframe;
 	row->total_nframe = record->total_nframe;
+	row->domain = record->domain;
 	for (uint32_t i = 0; i < record->nframe; i++)
 		frame_resolve(symbols, &record->frames[i], &row->frames[i]);
 	row = row_intern(symbols, row);
@@ -397,6 +398,35 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 	}
 }
 
+struct error *symbols_adopt(struct symbols *symbols, uint32_t id,
+			    const struct symbols_frame *frames, uint32_t nframe,
+			    uint32_t total_nframe)
+{
+	struct stack *stack = &symbols->stacks[id];
+	struct row *row = calloc(1, sizeof(*row) + row_key_size(nframe));
+
+	if (!row)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the stacks");
+	row->nframe = nframe;
+	row->total_nframe = total_nframe;
+	for (uint32_t i = 0; i < nframe; i++)
+		row->frames[i] = (struct symbol_frame){
+			.filename = texts_take(symbols->texts, frames[i].filename),
+			.name = texts_take(symbols->texts, frames[i].name),
+			.lineno = frames[i].lineno,
+			.firstlineno = frames[i].firstlineno,
+		};
+	row = row_intern(symbols, row);
+	stack->row = row;
+	stack->serial++;
+	stack->place = 0; /* it has none: the stack table does not know it */
+	if (!row->stacks++)
+		symbols->past_rows--;
+	symbols->counters.stacks++;
+	stack_retire(symbols, id);
+	return NULL;
+}
+
 struct symbols_traceback *symbols_sample(struct symbols *symbols, const struct tmbpf_record *record,
 					 size_t size)
 {
@@ -411,6 +441,7 @@ struct symbols_traceback *symbols_sample(struct symbols *symbols, const struct t
 		return NULL;
 	row->nframe = sample->nframe;
 	row->total_nframe = sample->total_nframe;
+	row->domain = sample->domain;
 	for (uint32_t i = 0; i < sample->nframe; i++)
 		frame_resolve(symbols, &sample->frames[i], &row->frames[i]);
 	row = row_intern(symbols, row);

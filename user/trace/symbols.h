@@ -78,9 +78,18 @@ struct symbols_frame {
 	uint32_t lineno, firstlineno; /* 0: none */
 };
 
+/*
+ * STACK, an id from tracer_stacks_take(), means these frames. No record may ever name it; it is given back once it holds
+ * nothing.
+ */
+struct error *symbols_adopt(struct symbols *symbols, uint32_t stack,
+			    const struct symbols_frame *frames, uint32_t nframe,
+			    uint32_t total_nframe);
+
 struct symbols_row { /* what one stack allocated; several may mean the same traceback */
 	const struct symbols_frame *frames; /* most recent first */
 	uint32_t nframe, total_nframe;
+	uint32_t domain;                  /* tracemalloc's */
 	uint64_t count, size;             /* held now */
 	uint64_t total_count, total_size; /* allocated since the window opened */
 	uint64_t size_error;              /* of an estimate: size's standard error */

@@ -28,8 +28,9 @@ struct row { /* a traceback: what one or more stacks mean */
 	uint32_t stacks; /* that mean it */
 	uint32_t held;   /* by those to whom it was given */
 	uint32_t nframe, total_nframe;
+	uint32_t domain;
 	uint64_t past_count, past_size; /* allocated by stacks that were given back */
-	struct symbol_frame frames[];   /* the key, with the two numbers */
+	struct symbol_frame frames[];   /* the key, with the three numbers */
 };
 
 struct reference { /* to a stack, valid while its serial is the same */

@@ -8,6 +8,22 @@
 #include "trace/symbols_parts.h"
 #include "trace/texts.h"
 
+/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
+static struct error *special_visit(const char *filename, const struct symbols_row *totals,
+				   symbols_visitor visit, void *context)
+{
+	const struct symbols_frame frame = {
+		.filename = filename,
+		.filename_length = strlen(filename),
+		.name = "",
+	};
+	struct symbols_row row = *totals;
+
+	row.frames = &frame;
+	row.nframe = row.total_nframe = 1;
+	return visit(context, &row);
+}
+
 static struct error *row_visit(const struct row *row, const struct symbols_row *totals,
 			       symbols_visitor visit, void *context)
 {
@@ -26,26 +42,13 @@ static struct error *row_visit(const struct row *row, const struct symbols_row *
 			.firstlineno = frame->firstlineno,
 		};
 	}
+	visited.domain = row->domain;
+	if (!row->nframe)
+		return special_visit("<unknown>", &visited, visit, context);
 	visited.frames = frames;
 	visited.nframe = row->nframe;
 	visited.total_nframe = row->total_nframe;
 	return visit(context, &visited);
-}
-
-/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
-static struct error *special_visit(const char *filename, const struct symbols_row *totals,
-				   symbols_visitor visit, void *context)
-{
-	const struct symbols_frame frame = {
-		.filename = filename,
-		.filename_length = strlen(filename),
-		.name = "",
-	};
-	struct symbols_row row = *totals;
-
-	row.frames = &frame;
-	row.nframe = row.total_nframe = 1;
-	return visit(context, &row);
 }
 
 static struct error *stack_visit(struct symbols *symbols, uint32_t id,

@@ -74,6 +74,7 @@ static struct error *programs_load(struct tracer *tracer)
 	struct kernel_features features;
 	struct tmbpf_bpf *skeleton;
 	struct tmbpf_config *config;
+	bool returns;
 
 	kernel_features_probe(&features);
 	if (probes_way() == PROBES_NONE)
@@ -84,24 +85,27 @@ static struct error *programs_load(struct tracer *tracer)
 					   "cannot use %s on this kernel or with these privileges",
 					   features.bpf ? "uprobes" : "BPF programs"),
 			"Run as root on Linux 5.10 or later; `tmbpf doctor` shows what is missing.");
+	/* User space exchanges entries that these programs change without atomic instructions. */
+	if (!features.loops && tracer->options.lazy_free)
+		return error_create(ERROR_FAILED, "--lazy-free needs Linux 5.17 or later");
 	load_log[0] = 0;
 	libbpf_set_print(load_log_print);
-	tracer->skeleton = skeleton = tmbpf_bpf__open();
+	tracer->skeleton = skeleton = features.loops ? tmbpf_bpf__open() : tracer_plain_open();
 	if (!skeleton)
 		return error_create_errno(ERROR_FAILED, errno, "cannot open the BPF programs");
 	config = (struct tmbpf_config *)&skeleton->rodata->cfg;
 	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
 	config->nframe = tracer->options.nframe;
 	config->by_address = probes_way() == PROBES_EVENTS;
-	config->return_probes = features.uprobe_session && !tracer->options.births_limit &&
-				sites_want_returns(tracer->sites);
-	try(tracer_maps_size(tracer, config));
+	/* Programs that take turns have none of this. */
+	returns = features.uprobe_session && features.loops && sites_want_returns(tracer->sites);
+	config->return_probes = returns && !tracer->options.births_limit;
+	try(tracer_maps_size(tracer, &features, config));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session,
 					      probes_attach_type(true));
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
-	config->large_returns = features.uprobe_session && tracer->options.births_limit &&
-				sites_want_returns(tracer->sites);
+	config->large_returns = returns && tracer->options.births_limit;
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large,
 					      probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session,
@@ -171,8 +175,10 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 
 static struct error *attach(struct tracer *tracer)
 {
+	try(tracer_room_check(tracer, 0));
 	try(groups_attach(tracer, 0));
 	try(sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns)));
+	try(tracer_plain_attach(tracer));
 	tracer->exec_link = bpf_program__attach(tracer->skeleton->progs.process_exec);
 	if (!tracer->exec_link)
 		return error_create_errno(ERROR_FAILED, errno, "cannot watch for exec");
@@ -194,6 +200,7 @@ static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t co
 		return error_create(ERROR_FAILED, "too many probe sites were added while tracing");
 	try(sites_store(tracer->sites, count, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
+	try(tracer_room_check(tracer, first));
 	try(groups_attach(tracer, first));
 	return sites_store_returns(tracer->sites, count, bpf_map__fd(skeleton->maps.returns));
 }
@@ -264,12 +271,23 @@ static struct error *tracer_start(struct tracer *tracer)
 	return attach(tracer);
 }
 
+/* Before Linux 5.11 maps count as locked memory. Each slab has a descriptor (64 GiB: 16,384), and each thread may have one. */
+static void limits_raise(void)
+{
+	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit files;
+
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 struct error *tracer_create(struct process *process, const struct tracer_options *options,
 			    struct tracer **ret)
 {
 	struct tracer *tracer = calloc(1, sizeof(*tracer));
-	/* Before Linux 5.11 maps count as locked memory. */
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	struct error *error;
 
 	if (!tracer)
@@ -280,7 +298,7 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 	/* Bursts list births: nothing is kept of blocks that are held. */
 	if (options->births_limit)
 		tracer->options.slab_limit = tracer->options.large_limit = 0;
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	limits_raise();
 	error = tracer_start(tracer);
 	if (error) {
 		tracer_destroy(tracer);
@@ -315,6 +333,9 @@ void tracer_destroy(struct tracer *tracer)
 	table_unmap(&tracer->stats);
 	table_unmap(&tracer->recycled);
 	table_unmap(&tracer->chunks);
+	while (tracer->slab_count)
+		close(tracer->slab_fds[--tracer->slab_count]);
+	free(tracer->slab_fds);
 	reaper_destroy(tracer->reaper);
 	free(tracer->slab_addresses);
 	free(tracer->ended);
@@ -341,36 +362,6 @@ bool tracer_is_open(const struct tracer *tracer)
 	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
 }
 
-/* Puts COUNT new slabs at FIRST and after; one update for all, as each waits for an RCU grace period. */
-static struct error *slabs_add(struct tracer *tracer, uint32_t first, uint32_t count)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	cleanup_free uint32_t *keys = calloc(count, sizeof(*keys));
-	cleanup_free int *fds = calloc(count, sizeof(*fds));
-	uint32_t made, stored;
-	LIBBPF_OPTS(bpf_map_create_opts, slab_options, .map_flags = BPF_F_MMAPABLE);
-	int failed = 0;
-
-	if (!keys || !fds)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot add shadow memory");
-	for (made = 0; made < count; made++) {
-		keys[made] = first + made;
-		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slab", sizeof(uint32_t),
-					   TMBPF_SLAB_ENTRIES * sizeof(uint32_t), 1, &slab_options);
-		if (fds[made] < 0) {
-			failed = fds[made];
-			break;
-		}
-	}
-	stored = made;
-	if (!failed && bpf_map_update_batch(bpf_map__fd(tracer->skeleton->maps.slabs), keys, fds,
-					    &stored, &options))
-		failed = -errno;
-	while (made--)
-		close(fds[made]);
-	return failed ? error_create_errno(ERROR_FAILED, failed, "cannot add shadow memory") : NULL;
-}
-
 struct error *tracer_grow(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -382,7 +373,7 @@ struct error *tracer_grow(struct tracer *tracer)
 		want = tracer->options.slab_limit;
 	if (ready >= used + SPARE_SLABS / 2 || want <= ready)
 		return NULL;
-	try(slabs_add(tracer, ready, want - ready));
+	try(tracer_slabs_add(tracer, want - ready));
 	__atomic_store_n(&state->ready_slabs, (uint32_t)want, __ATOMIC_SEQ_CST);
 	return NULL;
 }
@@ -396,15 +387,6 @@ void tracer_hash_clear(int map, size_t key_size)
 		bpf_map_delete_elem(map, &key);
 }
 
-int tracer_slab_open(const struct tracer *tracer, uint32_t index)
-{
-	uint32_t id;
-
-	if (bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.slabs), &index, &id))
-		return -errno;
-	return bpf_map_get_fd_by_id(id);
-}
-
 struct error *tracer_clear(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -415,20 +397,18 @@ struct error *tracer_clear(struct tracer *tracer)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot clear");
 	/* An update of the map of maps waits until no program runs that saw the window open. */
 	if (state->ready_slabs < tracer->options.slab_limit) {
-		try(slabs_add(tracer, state->ready_slabs, 1));
+		try(tracer_slabs_add(tracer, 1));
 		state->ready_slabs++;
 	} else {
 		usleep(100000);
 	}
-	for (uint32_t i = 0; i < state->next_slab; i++) {
-		cleanup_fd int slab = tracer_slab_open(tracer, i);
-
-		if (slab < 0 || bpf_map_update_elem(slab, &zero, zeros, BPF_ANY))
-			return error_create_errno(ERROR_FAILED, slab < 0 ? slab : errno,
-						  "cannot clear the shadow");
+	for (uint32_t i = 0; i < state->next_slab && i < tracer->slab_count; i++) {
+		if (bpf_map_update_elem(tracer->slab_fds[i], &zero, zeros, BPF_ANY))
+			return error_create_errno(ERROR_FAILED, errno, "cannot clear the shadow");
 	}
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.forked), sizeof(uint32_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	memset(tracer->stats.data, 0, tracer->stats.size);
 	memset(tracer->skeleton->bss->handed, 0, sizeof(tracer->skeleton->bss->handed));
@@ -616,10 +596,25 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 	return true;
 }
 
+/* The block at ADDRESS of one of tracemalloc's other domains. */
+static bool tracked_block(const struct tracer *tracer, uint64_t address, struct tmbpf_large *ret)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+
+	for (uint32_t place = 0; place < TMBPF_DOMAINS_MAX && state->domains[place]; place++) {
+		uint64_t key = TMBPF_DOMAIN_KEY(address, place);
+
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &key, ret))
+			return true;
+	}
+	return false;
+}
+
 struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
 			   uint64_t *ret_size)
 {
 	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
+	struct tmbpf_large tracked;
 
 	/* Debug hooks put one or, around large blocks, two headers before the caller's block. */
 	for (int i = 0; i < 3; i++) {
@@ -634,6 +629,11 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 			*ret_size = found.size;
 			return NULL;
 		}
+	}
+	if (tracked_block(tracer, address, &tracked)) {
+		*ret_stack = tracked.stack;
+		*ret_size = tracked.size;
+		return NULL;
 	}
 	return error_create(ERROR_NOTHING, "no traced block starts at 0x%llx",
 			    (unsigned long long)address);

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "probe/plan.h"
 #include "python/python.h"
@@ -91,6 +92,35 @@ uint64_t tracer_walk_unstable(const struct tracer *tracer);
 struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_handler handle,
 				void *context);
 
+struct tracer_block { /* a live one */
+	uint64_t address, size;
+	uint32_t stack;
+	bool large; /* of the raw domain: not in pymalloc's arenas */
+};
+
+/*
+ * Hands each live block to VISIT, until it fails; where the target changes them meanwhile, as they were at some time
+ * of that. Not of bursts.
+ */
+struct error *tracer_blocks(const struct tracer *tracer,
+			    struct error *(*visit)(void *context, const struct tracer_block *block),
+			    void *context);
+
+/*
+ * Blocks that nobody saw being allocated, before the window is opened: tracer_stacks_take() makes COUNT stack ids, or as
+ * many as there are, the first of which is RET_FIRST; tracer_blocks_add() takes the COUNT blocks of LIST (in
+ * ascending order, all LARGE or none of them) for live. What there is no room for is a loss. With the window open,
+ * tracer_block_drop() takes one out again, if it is still there with its stack, which only such blocks may have.
+ */
+uint32_t tracer_stacks_take(struct tracer *tracer, uint32_t count, uint32_t *ret_first);
+struct error *tracer_blocks_add(struct tracer *tracer, const struct tracer_block *list,
+				size_t count);
+struct error *tracer_block_drop(struct tracer *tracer, const struct tracer_block *block, bool *ret);
+/* The peak was BYTES already. */
+void tracer_peak_raise(struct tracer *tracer, uint64_t bytes);
+/* Whether PID was forked while the window was open, and how many allocations and frees there were since. */
+bool tracer_forked(const struct tracer *tracer, pid_t pid, uint64_t *ret_events);
+
 /* The shadow's entries of COUNT granules from ADDRESS on (tmbpf.h); 0 where it has none. */
 struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint32_t count,
 			    uint32_t *ret);
@@ -112,6 +142,8 @@ struct error *tracer_hooks(struct tracer *tracer);
  * the window is what lies between RET_START and RET_END, shorter than asked for if there was no room for more births.
  */
 struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start);
+/* Whether the process's memory limits leave room for it; a window that they do not is counted as lost. */
+struct error *tracer_room(struct tracer *tracer, bool *ret);
 void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end);
 /* Removes the probes; ends the window if it has not ended. */
 void tracer_burst_close(struct tracer *tracer);

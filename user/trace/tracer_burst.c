@@ -161,9 +161,8 @@ const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret
 
 void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_ns)
 {
-	struct tracer_counters counters = {0};
+	const __typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
-	tracer_program_stats(tracer->skeleton->progs.probe, &counters);
-	*ret_runs = counters.run_count;
-	*ret_ns = counters.run_ns;
+	*ret_runs = state->hits;
+	*ret_ns = state->hit_ns;
 }

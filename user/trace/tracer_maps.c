@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "target/process.h"
 #include "trace/sites.h"
 #include "trace/tracer_parts.h"
 
@@ -11,6 +17,12 @@
 #define RING_MOST   (8u << 20)
 #define RING_LEAST  (2u << 20)
 #define RING_STACKS 8192
+/* Where memory cannot be had while probes run. */
+#define LARGE_BEFOREHAND (1u << 18)
+#define CODES_BEFOREHAND (1u << 16)
+/* Threads that may come beside twice those that there are, of 5.5 KB each. */
+#define THREADS_MORE       256
+#define THREADS_MORE_EXACT 2048
 
 static uint32_t power_of_two(uint64_t least)
 {
@@ -40,7 +52,42 @@ static uint32_t one_at_least(uint32_t entries)
 	return entries ? entries : 1; /* the kernel makes no empty maps */
 }
 
-struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *config)
+/*
+ * Before Linux 6.1 memory that a hash table takes while probes run makes the kernel warn, and a
+ * machine that panics on warnings goes down (kernel/bpf/verifier.c, check_map_prog_compatibility).
+ * So all of it is taken beforehand, for fewer entries; what finds no place is counted.
+ */
+static int maps_fill_beforehand(struct tracer *tracer)
+{
+	struct tmbpf_bpf *skeleton = tracer->skeleton;
+	int failed = bpf_map__set_map_flags(skeleton->maps.large, 0) |
+		     bpf_map__set_map_flags(skeleton->maps.codes, 0);
+
+	if (tracer->options.large_limit > LARGE_BEFOREHAND)
+		failed |= bpf_map__set_max_entries(skeleton->maps.large, LARGE_BEFOREHAND);
+	if (tracer->options.code_limit > CODES_BEFOREHAND)
+		failed |= bpf_map__set_max_entries(skeleton->maps.codes, CODES_BEFOREHAND);
+	return failed;
+}
+
+/*
+ * Programs before Linux 5.17 have a table of threads, whose memory is taken beforehand; threads
+ * that find no place are counted.
+ */
+static struct error *threads_size(struct tracer *tracer)
+{
+	cleanup_free pid_t *threads = NULL;
+	uint32_t more = tracer->options.births_limit ? THREADS_MORE : THREADS_MORE_EXACT;
+	size_t count;
+
+	try(process_threads(tracer->process, &threads, &count));
+	if (bpf_map__set_max_entries(tracer->skeleton->maps.threads, 2 * (uint32_t)count + more))
+		return error_create(ERROR_FAILED, "cannot set the sizes of the BPF maps");
+	return NULL;
+}
+
+struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_features *features,
+			       struct tmbpf_config *config)
 {
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	const struct tracer_options *options = &tracer->options;
@@ -51,6 +98,8 @@ struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	uint32_t returns = sites_return_count(tracer->sites) + LATER_SITES;
 	int failed = 0;
 
+	if (!features->loops)
+		try(threads_size(tracer));
 	config->stack_limit = options->stack_limit;
 	config->bucket_mask = buckets - 1;
 	config->chunk_mask = chunks - 1;
@@ -77,5 +126,49 @@ struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *confi
 	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);
 	failed |= bpf_map__set_max_entries(skeleton->maps.recycled, recycled);
 	failed |= bpf_map__set_max_entries(skeleton->maps.ring, config->ring_bytes);
+	if (!features->runtime_memory)
+		failed |= maps_fill_beforehand(tracer);
 	return failed ? error_create(ERROR_FAILED, "cannot set the sizes of the BPF maps") : NULL;
+}
+
+#define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
+
+/* One update for all slabs, as each waits for an RCU grace period. */
+struct error *tracer_slabs_add(struct tracer *tracer, uint32_t count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	int map = bpf_map__fd(tracer->skeleton->maps.slabs);
+	LIBBPF_OPTS(bpf_map_create_opts, slab_options, .map_flags = BPF_F_MMAPABLE);
+	cleanup_free uint32_t *keys = calloc(count, sizeof(*keys));
+	uint32_t made, stored;
+	int failed = 0, *fds;
+
+	fds = realloc(tracer->slab_fds, (tracer->slab_count + count) * sizeof(*fds));
+	if (!keys || !fds)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot add shadow memory");
+	tracer->slab_fds = fds;
+	fds += tracer->slab_count;
+	for (made = 0; made < count; made++) {
+		keys[made] = tracer->slab_count + made;
+		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slab", sizeof(uint32_t),
+					   TMBPF_SLAB_ENTRIES * sizeof(uint32_t), 1, &slab_options);
+		if (fds[made] < 0) {
+			failed = fds[made];
+			break;
+		}
+	}
+	stored = made;
+	if (!failed && bpf_map_update_batch(map, keys, fds, &stored, &options))
+		failed = -errno;
+	/* Before Linux 5.14 one at a time, each of which waits. */
+	if (failed == -EOPNOTSUPP || failed == -ENOTSUPP)
+		for (failed = 0, stored = 0; stored < made && !failed; stored++)
+			if (bpf_map_update_elem(map, &keys[stored], &fds[stored], BPF_ANY))
+				failed = -errno;
+	while (failed && made--)
+		close(fds[made]);
+	if (failed)
+		return error_create_errno(ERROR_FAILED, failed, "cannot add shadow memory");
+	tracer->slab_count += count;
+	return NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef TMBPF_TRACE_TRACER_PARTS_H
 #define TMBPF_TRACE_TRACER_PARTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,8 @@ struct tracer {
 	uint32_t windows; /* bursts so far */
 	struct tracer_options options;
 	uint64_t initial_slabs;
+	int *slab_fds; /* the shadow's slabs, as many as are ready */
+	uint32_t slab_count;
 	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
 	struct probes_link *links;
 	size_t link_count;
@@ -39,13 +42,13 @@ struct tracer {
 	size_t fault_count;
 	struct probes_link *large_links; /* of the probes that see large blocks all the time */
 	size_t large_count;
+	struct bpf_link *thread_link; /* before Linux 5.17; else NULL */
 	struct bpf_link *exec_link, *fork_link;
 	uint64_t forks;         /* that children were released of */
 	uint64_t released_next; /* monotonic: not before that again */
 	/* Where frees are not probed; else NULL. */
 	struct reaper *reaper;
 	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
-	uint32_t slab_count;
 	struct tmbpf_record_code_end
 		*ended; /* code objects found dead, to be told in their place */
 	size_t ended_count, ended_capacity;
@@ -53,7 +56,14 @@ struct tracer {
 };
 
 /* How large the maps are to be, of programs that are not loaded yet, and what CONFIG says of that. */
-struct error *tracer_maps_size(struct tracer *tracer, struct tmbpf_config *config);
+struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_features *features,
+			       struct tmbpf_config *config);
+
+/*
+ * Puts COUNT new slabs behind those there are. They stay open: to open one again by what the map of
+ * maps says takes CAP_SYS_ADMIN.
+ */
+struct error *tracer_slabs_add(struct tracer *tracer, uint32_t count);
 
 /* Attaches what traces all, of one file: GROUP of its sites, in process PID. */
 struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid,
@@ -62,11 +72,25 @@ struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid
 struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid,
 					struct probes_link *ret);
 
-/* A descriptor of slab INDEX, which is in use, to be closed; negative: errno. */
-int tracer_slab_open(const struct tracer *tracer, uint32_t index);
+/*
+ * Refuses where the memory limits of the process leave too little for the probes of the groups from FIRST on: it could be
+ * killed for them.
+ */
+struct error *tracer_room_check(const struct tracer *tracer, size_t first);
+
+/* The slab of CHUNK (its number plus 1; tmbpf.h); false: it has none. */
+bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret);
+/* All entries of slab INDEX, to be given back by tracer_slab_unmap(). */
+struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret);
+void tracer_slab_unmap(uint32_t *entries);
 
 /* Deletes all that is in MAP, a hash by 64-bit keys. */
 void tracer_hash_clear(int map, size_t key_size);
+
+/* The skeleton with the programs for kernels before 5.17. NULL: errno says why. */
+struct tmbpf_bpf *tracer_plain_open(void);
+/* What these need beside, if it is these that are loaded. */
+struct error *tracer_plain_attach(struct tracer *tracer);
 
 /* Adds a program's runs and their time to RET. */
 void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret);

@@ -5,7 +5,6 @@
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +35,11 @@ static int fault_open(pid_t tid, uint64_t period)
 	};
 	int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 
+	if (fd < 0 &&
+	    errno == EINVAL) { /* before Linux 5.13; there the program tells a fork's child */
+		attr.inherit_thread = 0;
+		fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	}
 	return fd < 0 ? -errno : fd;
 }
 
@@ -150,24 +154,12 @@ static struct error *faults_open_instead(struct tracer *tracer, uint64_t period,
 	return faults_open(tracer, period, faults, ret_new);
 }
 
-/* A descriptor for each thread is more than processes usually get. */
-static void descriptors_raise(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 struct error *tracer_faults_open(struct tracer *tracer, uint64_t period)
 {
 	cleanup(faults_deinit) struct faults faults = {0};
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	size_t new = 1;
 
-	descriptors_raise();
 	/*
 	 * A thread that was started meanwhile may have an event of its creator's or none: which cannot be told, and
 	 * two would count double. So once more from the start.

@@ -13,9 +13,7 @@
 #include "trace/tracer.h"
 #include "trace/tracer_parts.h"
 
-/* As bpf/shadow.h has it. */
-#define CHUNK_PROBES 8
-#define SLAB_BYTES   (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
+#define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
 
 bool tracer_is_lazy(const struct tracer *tracer)
 {
@@ -149,23 +147,37 @@ static void ended_tell(struct tracer *tracer, tracer_handler handle, void *conte
 	tracer->ended_count = 0;
 }
 
+struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret)
+{
+	void *entries;
+
+	if (index >= tracer->slab_count)
+		return error_create_errno(ERROR_FAILED, ENOENT, "cannot map the shadow");
+	entries = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       tracer->slab_fds[index], 0);
+	if (entries == MAP_FAILED)
+		return error_create_errno(ERROR_FAILED, errno, "cannot map the shadow");
+	*ret = entries;
+	return NULL;
+}
+
+void tracer_slab_unmap(uint32_t *entries)
+{
+	if (entries)
+		munmap(entries, SLAB_BYTES);
+}
+
 struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler handle,
 			  void *context)
 {
-	cleanup_fd int fd = -1;
 	struct error *error;
-	void *entries;
+	uint32_t *entries;
 
 	if (!tracer->slab_addresses[slab])
 		return NULL;
-	fd = tracer_slab_open(tracer, slab);
-	if (fd < 0)
-		return error_create_errno(ERROR_FAILED, -fd, "cannot open the shadow");
-	entries = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (entries == MAP_FAILED)
-		return error_create_errno(ERROR_FAILED, errno, "cannot map the shadow");
+	try(tracer_slab_map(tracer, slab, &entries));
 	error = reaper_slab(tracer->reaper, entries, tracer->slab_addresses[slab], &tracer->reaped);
-	munmap(entries, SLAB_BYTES);
+	tracer_slab_unmap(entries);
 	ended_tell(tracer, handle, context);
 	return error;
 }
@@ -193,13 +205,13 @@ uint32_t tracer_hook_extra(const struct tracer *tracer)
 }
 
 /* As shadow_entry() of bpf/shadow.h. False: CHUNK has no slab. */
-static bool chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
+bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;
 	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
 	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
 
-	for (uint32_t i = 0; i < CHUNK_PROBES; i++) {
+	for (uint32_t i = 0; i < TMBPF_CHUNK_PROBES; i++) {
 		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];
 		uint64_t found = __atomic_load_n(&entry->chunk, __ATOMIC_SEQ_CST);
 		uint32_t slab = __atomic_load_n(&entry->slab, __ATOMIC_SEQ_CST);
@@ -223,21 +235,13 @@ struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint3
 		uint32_t first = granule & (TMBPF_SLAB_ENTRIES - 1), slab;
 		uint32_t here = TMBPF_SLAB_ENTRIES - first < count ? TMBPF_SLAB_ENTRIES - first
 								   : count;
-		cleanup_fd int fd = -1;
-		void *entries;
+		uint32_t *entries;
 
 		memset(ret, 0, here * sizeof(*ret));
-		if (chunk_slab(tracer, (granule >> TMBPF_SLAB_BITS) + 1, &slab)) {
-			fd = tracer_slab_open(tracer, slab);
-			if (fd < 0)
-				return error_create_errno(ERROR_FAILED, -fd,
-							  "cannot open the shadow");
-			entries = mmap(NULL, SLAB_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-			if (entries == MAP_FAILED)
-				return error_create_errno(ERROR_FAILED, errno,
-							  "cannot map the shadow");
-			memcpy(ret, (uint32_t *)entries + first, here * sizeof(*ret));
-			munmap(entries, SLAB_BYTES);
+		if (tracer_chunk_slab(tracer, (granule >> TMBPF_SLAB_BITS) + 1, &slab)) {
+			try(tracer_slab_map(tracer, slab, &entries));
+			memcpy(ret, entries + first, here * sizeof(*ret));
+			tracer_slab_unmap(entries);
 		}
 		ret += here;
 		granule += here;

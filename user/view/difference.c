@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "snapshot/comparison.h"
+#include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
 #include "view/place.h"
 #include "view/table.h"
@@ -51,6 +52,18 @@ static size_t snapshot_of(const struct comparison *comparison, const struct diff
 			return i;
 	}
 	return comparison->snapshot_count - 1;
+}
+
+/* The snapshot that has most there. */
+static size_t most_of(const struct comparison *comparison, const struct difference *difference)
+{
+	const struct comparison_value *values = values_of(comparison, difference);
+	size_t most = 0;
+
+	for (size_t i = 1; i < comparison->snapshot_count; i++)
+		if (values[i].size > values[most].size)
+			most = i;
+	return most;
 }
 
 /* How much that is of what was there: "+12.3 %", or that it came or went. */
@@ -105,6 +118,7 @@ static void row_format(const struct tables *tables, const struct comparison *com
 
 /* A group's line in either table. */
 struct printing {
+	const struct compared *compared;
 	const struct tables *tables;
 	const struct comparison *comparison;
 	const struct source_lines *lines;
@@ -141,13 +155,29 @@ static struct error *two_add(const struct printing *printing, const struct diffe
 	return source_add(printing, &row.place, difference);
 }
 
-/* With more: the size in each, the difference of the last to the first, and the mark of a leak. */
-static struct error *many_columns(size_t count, struct table_column **ret, char (**ret_titles)[32])
+/* "size 1", or whose it is; a file of no known process is called by its number. */
+static void title_format(const struct compared *compared, const struct comparison *comparison,
+			 size_t i, char *buffer, size_t size)
 {
-	static const struct table_column behind[] = {
+	if (comparison->side_by_side && compared[i].snapshot->info.pid > 0)
+		snprintf(buffer, size, "pid %" PRId32, compared[i].snapshot->info.pid);
+	else
+		snprintf(buffer, size, "size %zu", i + 1);
+}
+
+/* With more: the size in each, the difference of the last to the first, and the mark of a leak. */
+static struct error *many_columns(const struct compared *compared,
+				  const struct comparison *comparison, struct table_column **ret,
+				  char (**ret_titles)[32])
+{
+	static const struct table_column in_order[] = {
 		{"size_diff", true}, {"count_diff", true}, {"grows", false}, {"place", false}};
+	static const struct table_column side_by_side[] = {
+		{"apart", true}, {"blocks", true}, {"most in", false}, {"place", false}};
+	const struct table_column *behind = comparison->side_by_side ? side_by_side : in_order;
+	size_t count = comparison->snapshot_count;
 	cleanup_free struct table_column *columns =
-		calloc(count + array_size(behind), sizeof(*columns));
+		calloc(count + array_size(in_order), sizeof(*columns));
 	char(*titles)[32] = calloc(count, sizeof(*titles));
 
 	if (!columns || !titles) {
@@ -155,10 +185,10 @@ static struct error *many_columns(size_t count, struct table_column **ret, char 
 		return no_memory();
 	}
 	for (size_t i = 0; i < count; i++) {
-		snprintf(titles[i], sizeof(titles[i]), "size %zu", i + 1);
+		title_format(compared, comparison, i, titles[i], sizeof(titles[i]));
 		columns[i] = (struct table_column){titles[i], true};
 	}
-	for (size_t i = 0; i < array_size(behind); i++)
+	for (size_t i = 0; i < array_size(in_order); i++)
 		columns[count + i] = behind[i];
 	*ret = take(columns);
 	*ret_titles = titles;
@@ -172,6 +202,7 @@ static struct error *many_add(const struct printing *printing, const struct diff
 	cleanup_free const char **cells = calloc(count + 4, sizeof(*cells));
 	cleanup_free char(*sizes)[TEXT_NUMBER_MAX] = calloc(count, sizeof(*sizes));
 	cleanup_free char *place = NULL;
+	char most[32];
 	struct row row;
 
 	row_format(printing->tables, printing->comparison, difference, &row);
@@ -183,6 +214,11 @@ static struct error *many_add(const struct printing *printing, const struct diff
 	cells[count] = row.size_diff;
 	cells[count + 1] = row.count_diff;
 	cells[count + 2] = difference->grows ? "each step" : "";
+	if (printing->comparison->side_by_side) {
+		title_format(printing->compared, printing->comparison,
+			     most_of(printing->comparison, difference), most, sizeof(most));
+		cells[count + 2] = difference->noise ? "noise" : most;
+	}
 	cells[count + 3] = place;
 	try(table_row(printing->table, cells));
 	table_colour(printing->table, count, colour_of(difference->size_diff));
@@ -212,17 +248,18 @@ static size_t range_find(const struct comparison *comparison, size_t limit)
 	return i;
 }
 
-static struct error *print_table(const struct tables *tables, const struct comparison *comparison,
-				 size_t range, const struct source_lines *lines, FILE *file)
+static struct error *print_table(const struct compared *compared, const struct tables *tables,
+				 const struct comparison *comparison, size_t range,
+				 const struct source_lines *lines, FILE *file)
 {
 	cleanup(table_cleanup) struct table *table = NULL;
-	struct printing printing = {tables, comparison, lines, NULL};
+	struct printing printing = {compared, tables, comparison, lines, NULL};
 	cleanup_free struct table_column *columns = NULL;
 	cleanup_free char(*titles)[32] = NULL;
-	bool many = comparison->snapshot_count > 2;
+	bool many = comparison->snapshot_count > 2 || comparison->side_by_side;
 
 	if (many) {
-		try(many_columns(comparison->snapshot_count, &columns, &titles));
+		try(many_columns(compared, comparison, &columns, &titles));
 		try(table_create(columns, comparison->snapshot_count + 4, &table));
 	} else {
 		try(table_create(two_columns, array_size(two_columns), &table));
@@ -246,7 +283,11 @@ static void print_sizes(const struct comparison *comparison, const struct differ
 	char number[TEXT_NUMBER_MAX];
 
 	for (size_t i = 0; i < comparison->snapshot_count; i++)
-		fprintf(file, "%s%s", i > 0 ? " -> " : "", text_size(values[i].size, number));
+		fprintf(file, "%s%s",
+			i == 0                     ? ""
+			: comparison->side_by_side ? " | "
+						   : " -> ",
+			text_size(values[i].size, number));
 	if (comparison->snapshot_count > 2 && difference->grows)
 		fputs(", grows in each step", file);
 }
@@ -269,7 +310,7 @@ static struct error *print_tracebacks(const struct tables *tables,
 		row_format(tables, comparison, difference, &row);
 		fprintf(file, "%s%s%s (%s)%s: ", first ? "" : "\n",
 			colour ? escapes[colour_of(difference->size_diff)] : "", row.size_diff,
-			row.change, colour ? "\033[0m" : "");
+			comparison->side_by_side ? "apart" : row.change, colour ? "\033[0m" : "");
 		print_sizes(comparison, difference, file);
 		fprintf(file, "; count %s (%s)\n", row.count, row.count_diff);
 		try(traceback_print(tables, difference->traceback, lines,
@@ -299,16 +340,18 @@ static void print_left_out(const struct comparison *comparison, size_t range, FI
 	}
 	if (left > 0) {
 		fprintf(file, "\n%zu more not shown", left);
-		if (!comparison->cumulative)
+		/* What is apart has no sum either. */
+		if (!comparison->cumulative && !comparison->side_by_side)
 			fprintf(file, ": %s in %+" PRId64 " blocks",
 				text_size_diff(size_diff, number), count_diff);
 		fputs("; --limit 0 shows all\n", file);
 	}
 	if (unchanged > 0)
-		fprintf(file, "%s%zu unchanged\n", left > 0 ? "" : "\n", unchanged);
+		fprintf(file, "%s%zu %s\n", left > 0 ? "" : "\n", unchanged,
+			comparison->side_by_side ? "alike in all" : "unchanged");
 }
 
-struct error *difference_print_groups(const struct tables *tables,
+struct error *difference_print_groups(const struct compared *compared, const struct tables *tables,
 				      const struct comparison *comparison, size_t limit,
 				      const struct source_lines *lines, FILE *file)
 {
@@ -319,7 +362,7 @@ struct error *difference_print_groups(const struct tables *tables,
 	else if (comparison->group_by == GROUP_BY_TRACEBACK)
 		try(print_tracebacks(tables, comparison, range, lines, file));
 	else
-		try(print_table(tables, comparison, range, lines, file));
+		try(print_table(compared, tables, comparison, range, lines, file));
 	print_left_out(comparison, range, file);
 	return NULL;
 }

@@ -28,10 +28,10 @@ struct error *difference_print_head(const struct compared *compared,
 
 /*
  * The first LIMIT groups that differ, and what was left out; with two snapshots their differences,
- * with more the size in each. The source line of a place is that of the last snapshot which holds
+ * with more, or side by side, the size in each of COMPARED. The source line of a place is that of the last snapshot which holds
  * something there; LINES may be NULL.
  */
-struct error *difference_print_groups(const struct tables *tables,
+struct error *difference_print_groups(const struct compared *compared, const struct tables *tables,
 				      const struct comparison *comparison, size_t limit,
 				      const struct source_lines *lines, FILE *file);
 

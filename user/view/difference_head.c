@@ -49,9 +49,10 @@ struct cells {
 	const char *texts[COLUMN_COUNT];
 };
 
-static const char *number_format(size_t i, size_t count, char *buffer, size_t size)
+static const char *number_format(size_t i, const struct comparison *comparison, char *buffer,
+				 size_t size)
 {
-	if (count == 2)
+	if (comparison->snapshot_count == 2 && !comparison->side_by_side)
 		return i == 0 ? "old" : "new";
 	snprintf(buffer, size, "%zu", i + 1);
 	return buffer;
@@ -67,7 +68,8 @@ static const char *held_format(const struct snapshot *snapshot, char *buffer, si
 	return buffer;
 }
 
-static void cells_fill(const struct compared *compared, size_t i, size_t count, struct cells *cells)
+static void cells_fill(const struct compared *compared, size_t i,
+		       const struct comparison *comparison, struct cells *cells)
 {
 	const struct snapshot_info *info = &compared[i].snapshot->info;
 	const char **texts = cells->texts;
@@ -77,7 +79,7 @@ static void cells_fill(const struct compared *compared, size_t i, size_t count, 
 	if (info->traceback_limit > 0)
 		snprintf(cells->nframe, sizeof(cells->nframe), "%" PRIu32, info->traceback_limit);
 	snapshot_python_version(info->python_version, cells->python, sizeof(cells->python));
-	texts[NUMBER] = number_format(i, count, cells->number, sizeof(cells->number));
+	texts[NUMBER] = number_format(i, comparison, cells->number, sizeof(cells->number));
 	texts[NAME] = compared[i].name;
 	texts[PID] = cells->pid;
 	texts[HOST] = info->host;
@@ -169,6 +171,13 @@ static void totals_print(const char *title, const struct comparison *comparison,
 	char number[TEXT_NUMBER_MAX];
 
 	fprintf(file, "%s: ", title);
+	if (comparison->side_by_side) {
+		for (size_t i = 0; i <= last; i++)
+			fprintf(file, "%s%s in %" PRIu64 " blocks", i > 0 ? " | " : "",
+				text_size(totals[i].size, number), totals[i].count);
+		fputc('\n', file);
+		return;
+	}
 	for (size_t i = 0; i <= last; i++)
 		fprintf(file, "%s%s", i > 0 ? " -> " : "", text_size(totals[i].size, number));
 	fprintf(file, " (%s", text_size_diff(size_diff, number));
@@ -189,7 +198,7 @@ struct error *difference_print_head(const struct compared *compared,
 	if (!cells)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a report");
 	for (size_t i = 0; i < count; i++)
-		cells_fill(compared, i, count, &cells[i]);
+		cells_fill(compared, i, comparison, &cells[i]);
 	try(snapshots_print(cells, count, file));
 	try(commands_print(compared, cells, count, file));
 	totals_print(selected ? "selected" : "held", comparison, file);

@@ -32,12 +32,19 @@ static struct error *print_text(FILE *file, const char *before, const char *text
 	return NULL;
 }
 
-/* The first twelve digits of an id, as container tools show it. */
-static struct error *print_container(const char *container, FILE *file)
+/* The first twelve digits of an id, as container tools show it, the name, and the image. */
+static struct error *print_container(const struct snapshot_info *info, FILE *file)
 {
-	cleanup_free char *shown = strndup(container, CONTAINER_SHOWN);
+	cleanup_free char *shown = strndup(info->container, CONTAINER_SHOWN);
 
-	return shown ? print_text(file, ", container ", shown, "") : no_memory();
+	if (!shown)
+		return no_memory();
+	if (!*shown)
+		return NULL;
+	try(print_text(file, ", container ", shown, ""));
+	if (strcmp(info->container_name, info->container) != 0)
+		try(print_text(file, " ", info->container_name, ""));
+	return print_text(file, " of ", info->image, "");
 }
 
 static bool process_known(const struct snapshot_info *info)
@@ -54,10 +61,12 @@ static struct error *print_process(const struct snapshot_info *info, FILE *file)
 		return NULL;
 	if (info->pid > 0)
 		fprintf(file, "pid %" PRId32, info->pid);
+	else if (*name)
+		fputs("process", file);
 	else
 		fputs("process not known", file);
 	try(print_text(file, ": ", name, ""));
-	try(print_container(info->container, file));
+	try(print_container(info, file));
 	try(print_text(file, ", on ", info->host, ""));
 	fputc('\n', file);
 	return NULL;

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support.h"
+
+#include "base/clock.h"
+#include "trace/gate.h"
+
+#define SHARE 0.005 /* 0.05 s of a round */
+
+static uint64_t at(double seconds)
+{
+	return (uint64_t)(seconds * NSEC_PER_SEC);
+}
+
+static void test_cheap(void **state)
+{
+	struct gate gate;
+
+	(void)state;
+	gate_init(&gate, true, at(100));
+	for (int i = 1; i < 1000; i++)
+		assert_true(gate_pass(&gate, 0.004 * i, SHARE, at(100 + i)));
+}
+
+/* A minute, two minutes, four; and half as much each time, until a whole round was cheap. */
+static void test_costly(void **state)
+{
+	struct gate gate;
+
+	(void)state;
+	gate_init(&gate, true, at(100));
+	assert_true(gate_pass(&gate, 0.049, SHARE, at(100.1)));
+	assert_false(gate_pass(&gate, 0.051, SHARE, at(100.2)));
+	assert_false(gate_pass(&gate, 0.051, SHARE, at(160.1)));
+	assert_true(gate_pass(&gate, 0.051, SHARE, at(160.3)));
+	assert_true(gate_pass(&gate, 0.051 + 0.024, SHARE, at(160.4)));
+	assert_false(gate_pass(&gate, 0.051 + 0.026, SHARE, at(160.5)));
+	assert_false(gate_pass(&gate, 0.1, SHARE, at(280.4)));
+	assert_true(gate_pass(&gate, 0.1, SHARE, at(280.6)));
+	assert_false(gate_pass(&gate, 0.1 + 0.0126, SHARE, at(280.7)));
+	assert_true(gate_pass(&gate, 0.2, SHARE, at(520.8)));
+	assert_true(gate_pass(&gate, 0.2 + 0.006, SHARE, at(530.9)));
+	assert_true(gate_pass(&gate, 0.206 + 0.049, SHARE, at(531)));
+}
+
+static void test_trial(void **state)
+{
+	struct gate gate;
+
+	(void)state;
+	gate_init(&gate, true, at(100));
+	assert_true(gate_on_trial(&gate, at(100.4)));
+	assert_false(gate_on_trial(&gate, at(100.6)));
+	/* A new round is none. */
+	assert_true(gate_pass(&gate, 0, SHARE, at(111)));
+	assert_false(gate_on_trial(&gate, at(111.1)));
+	gate_close(&gate, at(112));
+	assert_false(gate_on_trial(&gate, at(112)));
+	assert_false(gate_pass(&gate, 0, SHARE, at(171)));
+	assert_true(gate_pass(&gate, 0, SHARE, at(172.1)));
+	assert_true(gate_on_trial(&gate, at(172.2)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cheap),
+		cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_trial),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "command/group_serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/error.h"
+#include "base/privileges.h"
+#include "command/ended.h"
+#include "command/group_parts.h"
+#include "command/serve.h"
+#include "command/target.h"
+
+/* How long a tracer that attaches is waited for when all are to be stopped. */
+#define STARTING_WAIT_MS 60000
+/* And one whose process has ended, until it has kept what it knew last. */
+#define ENDING_WAIT_MS 10000
+/* A control group whose folder cannot be seen has ended when nobody was in it for so long. */
+#define EMPTY_NANOSECONDS (10 * NSEC_PER_SEC)
+
+struct beginning {
+	const struct group_target *target;
+	const struct tracer_options *options;
+};
+
+static void add_text(json_object *to, const char *key, const char *value)
+{
+	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
+}
+
+static void add_number(json_object *to, const char *key, uint64_t value)
+{
+	json_object_object_add(to, key, json_object_new_uint64(value));
+}
+
+static void losses_describe(const struct group *group, json_object *reply)
+{
+	json_object *losses = json_object_new_object();
+	uint64_t events, members;
+	const char *refused;
+
+	follow_losses(group->follow, &events, &members);
+	const struct {
+		const char *name;
+		uint64_t count;
+	} counters[] = {
+		{"events_lost", events},
+		{"unfollowed_processes", members},
+		{"ended_early", group->members.ended_early},
+		{"ended_unseen", group->members.ended_unseen},
+		{"failed", group->members.failed},
+		{"killed_tracers", group->members.killed},
+		{"refused_system_calls", confine_refused(&refused)},
+	};
+
+	for (size_t i = 0; i < array_size(counters); i++)
+		if (counters[i].count)
+			add_number(losses, counters[i].name, counters[i].count);
+	json_object_object_add(reply, "losses", losses);
+}
+
+static void container_describe_json(const struct group *group, json_object *reply)
+{
+	const struct container *container = &group->target.container;
+	json_object *groups = json_object_new_array(), *object = NULL;
+
+	for (size_t i = 0; i < container->groups.count; i++) {
+		json_object *one = json_object_new_object();
+
+		add_text(one, "hierarchy", container->groups.list[i].hierarchy);
+		add_text(one, "path", container->groups.list[i].path);
+		json_object_array_add(groups, one);
+	}
+	json_object_object_add(reply, "cgroups", groups);
+	if (group->target.kind == GROUP_CONTAINER) {
+		object = json_object_new_object();
+		add_text(object, "id", container->id);
+		add_text(object, "name", container->name);
+		add_text(object, "pod", container->pod);
+		add_text(object, "image", container->image);
+		add_text(object, "runtime", container->runtime);
+	}
+	json_object_object_add(reply, "container", object);
+}
+
+static void group_describe(const struct group *group, const char *state, json_object *reply)
+{
+	static const char *const kinds[] = {"follow", "container", "cgroup"};
+	struct tm utc;
+	char text[32];
+
+	add_text(reply, "group", group->target.name);
+	add_text(reply, "kind", kinds[group->target.kind]);
+	add_text(reply, "title", group->target.title);
+	if (group->target.kind == GROUP_FOLLOW)
+		add_number(reply, "root", group->target.root);
+	else
+		container_describe_json(group, reply);
+	add_text(reply, "state", state);
+	gmtime_r(&group->since.tv_sec, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	add_text(reply, "since", text);
+	json_object_object_add(
+		reply, "seconds",
+		json_object_new_double(clock_since(CLOCK_MONOTONIC, group->since_monotonic)));
+	add_number(reply, "watcher_pid", getpid());
+	members_describe(&group->members, reply);
+	losses_describe(group, reply);
+	if (group->warning)
+		add_text(reply, "warning", group->warning);
+}
+
+/* MEMBER's session has ended by itself: what it says at last is taken in. */
+static void member_await(struct group *group, struct member *member)
+{
+	while (member->report >= 0) {
+		struct pollfd wait = {.fd = member->report, .events = POLLIN};
+
+		if (poll(&wait, 1, ENDING_WAIT_MS) <= 0)
+			return;
+		group_report(group, member);
+	}
+}
+
+/* Stops the session of MEMBER; one that attaches answers when it has done so. */
+static struct error *member_stop(struct group *group, struct member *member)
+{
+	cleanup(json_cleanup) json_object *reply = NULL;
+	struct error *error;
+
+	while (member->state == MEMBER_STARTING) {
+		struct pollfd wait = {.fd = member->report, .events = POLLIN};
+
+		if (poll(&wait, 1, STARTING_WAIT_MS) <= 0)
+			break;
+		group_report(group, member);
+	}
+	if (member->state == MEMBER_TRACED || member->state == MEMBER_STARTING) {
+		error = target_request(member->pid, "stop", NULL, &reply, NULL, NULL);
+		if (error && error_kind(error) != ERROR_NOTHING)
+			return error;
+		if (error)
+			member_await(group, member);
+		error_destroy(error);
+		if (member->report < 0)
+			return NULL;
+		close(member->report);
+		member->report = -1;
+		member->state = MEMBER_STOPPED;
+	}
+	return NULL;
+}
+
+/* All sessions end, and what others have left is forgotten. The first error is returned. */
+static struct error *group_stop(struct group *group)
+{
+	struct error *first = NULL;
+
+	for (size_t i = 0; i < group->members.count; i++) {
+		struct member *member = group->members.list[i];
+		struct error *error = member_stop(group, member);
+
+		if (first)
+			error_destroy(error);
+		else
+			first = error;
+		if (member->state == MEMBER_ENDED)
+			ended_forget(member->pid);
+	}
+	group->stopped = true;
+	return first;
+}
+
+static struct error *request_run(struct group *group, const char *name, json_object *reply)
+{
+	if (!strcmp(name, "status")) {
+		group_describe(group, "running", reply);
+		return NULL;
+	}
+	if (!strcmp(name, "stop"))
+		return group_stop(group);
+	return error_create(ERROR_FAILED, "a group does not know the request \"%s\"", name);
+}
+
+static void listener_serve(struct group *group)
+{
+	cleanup(json_cleanup) json_object *request = NULL, *reply = json_object_new_object();
+	cleanup_fd int fd = accept4(group->listener, NULL, NULL, SOCK_CLOEXEC);
+	json_object *command;
+	struct error *error;
+
+	if (fd < 0)
+		return;
+	error = control_receive(fd, &request);
+	if (!error) {
+		json_object_object_get_ex(request, "command", &command);
+		error = request_run(group, command ? json_object_get_string(command) : "", reply);
+	}
+	/* If even the answer fails, the asker has gone: it knows. */
+	error_destroy(error ? control_reply_error(fd, error) : control_reply(fd, reply, NULL, 0));
+	error_destroy(error);
+}
+
+/* Whether nobody is in the group, nor will be. */
+static bool group_over(const struct group *group)
+{
+	bool known = false;
+	struct stat found;
+
+	if (members_alive(&group->members))
+		return false;
+	for (size_t i = 0; i < group->folder_count; i++) {
+		if (!*group->folders[i])
+			continue;
+		known = true;
+		if (!stat(group->folders[i], &found))
+			return false;
+	}
+	return known || group->target.kind == GROUP_FOLLOW ||
+	       clock_now(CLOCK_MONOTONIC) - group->since_monotonic > EMPTY_NANOSECONDS;
+}
+
+/* Waits TIMEOUT milliseconds for something to happen, and serves it. */
+static struct error *group_wait(struct group *group, int signals, int timeout)
+{
+	size_t count = 3, last = group->members.count;
+	cleanup_free struct pollfd *waits = calloc(count + last, sizeof(*waits));
+	cleanup_free struct member **members = calloc(count + last, sizeof(struct member *));
+
+	if (!waits || !members)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a group of processes");
+	waits[0] = (struct pollfd){.fd = group->listener, .events = POLLIN};
+	waits[1] = (struct pollfd){.fd = follow_fd(group->follow), .events = POLLIN};
+	waits[2] = (struct pollfd){.fd = signals, .events = POLLIN};
+	for (size_t i = 0; i < last; i++) {
+		if (group->members.list[i]->report < 0)
+			continue;
+		members[count] = group->members.list[i];
+		waits[count].fd = members[count]->report;
+		waits[count++].events = POLLIN;
+	}
+	if (poll(waits, count, timeout) < 0 && errno != EINTR)
+		return error_create_errno(ERROR_FAILED, errno, "cannot wait");
+	for (size_t i = 3; i < count; i++)
+		if (waits[i].revents)
+			group_report(group, members[i]);
+	if (waits[2].revents)
+		error_destroy(group_stop(group));
+	else if (waits[0].revents)
+		listener_serve(group);
+	return NULL;
+}
+
+void group_release(void *context)
+{
+	struct group *group = context;
+
+	follow_destroy(group->follow);
+	group->follow = NULL;
+	members_deinit(&group->members);
+	for (size_t i = 0; i < group->folder_count; i++)
+		free(group->folders[i]);
+	free(group->folders);
+	group->folders = NULL;
+	group->folder_count = 0;
+	free(group->warning);
+	group->warning = NULL;
+}
+
+static struct error *group_begin(struct group *group)
+{
+	try(control_group_lock(group->target.name, &group->lock));
+	group_status_forget(group->target.name);
+	clock_gettime(CLOCK_REALTIME, &group->since);
+	group->since_monotonic = clock_now(CLOCK_MONOTONIC);
+	try(control_group_listen(group->target.name, &group->listener));
+	return group_watch_begin(group);
+}
+
+/* Until it is stopped or over; REPORT is told when all that are there have been looked at. */
+static void group_loop(struct group *group, int report, int signals)
+{
+	struct error *error = NULL;
+
+	while (!error && !group->stopped && !group_over(group)) {
+		int timeout = group_watch(group);
+
+		if (report >= 0 && group_settled(group)) {
+			if (write(report, "0", 1) == 1)
+				serve_detach();
+			close(report);
+			report = -1;
+		}
+		error = group_wait(group, signals, timeout);
+	}
+	if (report >= 0) { /* all ended at once */
+		if (error)
+			serve_report(report, error);
+		else if (write(report, "0", 1) == 1)
+			serve_detach();
+		close(report);
+	}
+	error_destroy(error);
+}
+
+static void group_run(int report, void *context)
+{
+	const struct beginning *beginning = context;
+	struct group group = {.target = *beginning->target,
+			      .tracing = *beginning->options,
+			      .lock = -1,
+			      .listener = -1};
+	int signals = serve_signals();
+	struct error *error = privileges_keep(PRIVILEGES_ATTACH, false);
+
+	if (!error)
+		error = confine(CONFINE_WATCHER);
+	if (!error)
+		error = group_begin(&group);
+	if (!error) {
+		group_loop(&group, report, signals);
+		if (!group.stopped) {
+			cleanup(json_cleanup) json_object *last = json_object_new_object();
+
+			group_describe(&group, "ended", last);
+			error_destroy(group_status_store(group.target.name, last));
+		}
+	} else {
+		serve_report(report, error);
+	}
+	if (group.lock >= 0)
+		control_group_unlisten(group.target.name, group.listener);
+	group_release(&group);
+	_exit(error ? 1 : 0);
+}
+
+struct error *group_start(const struct group_target *target, const struct tracer_options *options)
+{
+	struct beginning beginning = {target, options};
+	struct error *error;
+	int report;
+
+	try(serve_fork(NULL, group_run, &beginning, &report));
+	error = serve_wait(report);
+	return error ? error : privileges_end();
+}

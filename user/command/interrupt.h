@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Waiting that Ctrl-C, SIGTERM or a terminal that goes away ends in order. */
+#ifndef TMBPF_COMMAND_INTERRUPT_H
+#define TMBPF_COMMAND_INTERRUPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * From now on these signals are told by the descriptor that is returned, and end nothing. To be
+ * called after a session was started: its process keeps the signals as it has them. Negative: there
+ * are no descriptors left; then waiting is not interrupted.
+ */
+int interrupts_take(void);
+
+/* Waits so many seconds; true if it was interrupted, or if OTHER (a descriptor, or -1) could be read before. */
+bool interrupts_wait(int interrupts, int other, uint64_t seconds);
+
+#endif

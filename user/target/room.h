@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How much more memory a process may take. The kernel puts a breakpoint into a copy of the page of
+ * code, which it charges to the process (kernel/events/uprobes.c, __replace_page): where there is
+ * no room for it in a control group, somebody there is killed.
+ */
+#ifndef TMBPF_TARGET_ROOM_H
+#define TMBPF_TARGET_ROOM_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+
+#define ROOM_UNLIMITED UINT64_MAX
+
+/*
+ * Bytes that the memory limits of PID's control group, and of those above it, leave: also of what
+ * the kernel can take back at once, pages of files that are neither mapped nor changed. What can be
+ * taken back is not looked at where ENOUGH is there without. ERROR_NOTHING if PID is gone. ROOT is what
+ * stands before /proc: "" but for tests.
+ */
+struct error *room_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether what is there all the time may be there: as long as it costs no more than its share. Where it does it is closed
+ * for a minute, then for two, and so on; each time it is tried again, half as much may be spent on finding out.
+ */
+#ifndef TMBPF_TRACE_GATE_H
+#define TMBPF_TRACE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* While a gate is on trial it wants to be looked at every so many milliseconds: else more is spent than it may. */
+#define GATE_LOOK_MS 5
+
+struct gate {
+	bool open;
+	uint64_t opened, next; /* nanoseconds: open since, or not again before */
+	uint64_t since;        /* when this round began */
+	double spent;          /* seconds, by then */
+	unsigned int refused;  /* times in a row */
+};
+
+void gate_init(struct gate *gate, bool open, uint64_t now);
+/* Whether what has cost SPENT seconds so far, of which SHARE of the time is allowed, may go on or begin again. */
+bool gate_pass(struct gate *gate, double spent, double share, uint64_t now);
+/* It could not be opened: not before a minute is over. */
+void gate_close(struct gate *gate, uint64_t now);
+/* Whether it was opened a moment ago. */
+bool gate_on_trial(const struct gate *gate, uint64_t now);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which of its parent's blocks a forked child still has: its own pools and malloc's chunks say. A
+ * block at the same address may be another one by now, which the child took when the first was
+ * freed. That shows where it is of another size, or another type's object; else what it holds
+ * differs from what the parent has there, as it also does where the child has only written to it.
+ */
+#ifndef TMBPF_TRACE_HEIR_H
+#define TMBPF_TRACE_HEIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct inheritance_block;
+struct process;
+struct python;
+
+enum heir_state {
+	HEIR_UNKNOWN, /* a pool that changed whenever it was read, a malloc that is not glibc's */
+	HEIR_GONE,
+	HEIR_LIVE,
+	HEIR_CHANGED, /* something lives there, and it is not what the parent has */
+};
+
+struct heir {
+	const struct python *python; /* the child's */
+	struct process *parent;      /* NULL: what the blocks hold is not compared */
+	uint32_t hook_extra;         /* bytes that debug hooks add to a request */
+};
+
+/*
+ * The state of each of COUNT blocks of pymalloc's, or of malloc's, in ascending order, to RET (enum
+ * heir_state). Fails if the child has gone.
+ */
+struct error *heir_pools(const struct heir *heir, const struct inheritance_block *blocks,
+			 size_t count, uint8_t *ret);
+struct error *heir_chunks(const struct heir *heir, const struct inheritance_block *blocks,
+			  size_t count, uint8_t *ret);
+
+#endif

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "trace/inheritance.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/lookup.h"
+#include "trace/symbols.h"
+#include "trace/tracer.h"
+
+/* Blocks between two rests. */
+#define REST_BLOCKS 262144
+
+void inheritance_deinit(struct inheritance *inheritance)
+{
+	if (inheritance->packed) {
+		free(inheritance->packed);
+	} else {
+		free(inheritance->pools);
+		free(inheritance->large);
+		free(inheritance->stacks);
+		free(inheritance->frames);
+		free(inheritance->text);
+	}
+	*inheritance = (struct inheritance){0};
+}
+
+struct taking {
+	struct inheritance *taken;
+	struct tracer *tracer;
+	struct symbols *symbols;
+	void (*rest)(void *context);
+	void *context;
+	uint32_t *
+		places; /* by stack id of TRACER's: its place in `stacks`, plus 1; 0: not looked up */
+	struct lookup texts, tracebacks;
+	const char *
+		*strings; /* by place in the look-up of texts: the string, and where it begins */
+	uint32_t *offsets;
+	size_t string_count, string_capacity, offset_capacity;
+	const void **rows; /* by place in `stacks`: the traceback */
+	size_t row_capacity;
+};
+
+static struct error *block_add(void *context, const struct tracer_block *block)
+{
+	struct taking *taking = context;
+	struct inheritance *taken = taking->taken;
+	const struct inheritance_block added = {block->address, block->size, block->stack};
+
+	if (block->size > INHERITANCE_SIZE_MAX)
+		return NULL;
+	if (block->large) {
+		try(array_reserve(&taken->large, &taken->large_capacity, taken->large_count, 1,
+				  sizeof(added)));
+		taken->large[taken->large_count++] = added;
+	} else {
+		try(array_reserve(&taken->pools, &taken->pool_capacity, taken->pool_count, 1,
+				  sizeof(added)));
+		taken->pools[taken->pool_count++] = added;
+	}
+	if ((taken->pool_count + taken->large_count) % REST_BLOCKS == 0)
+		taking->rest(taking->context);
+	return NULL;
+}
+
+static bool pointer_equal(const void *context, uint32_t position, const void *key)
+{
+	const void *const *pointers = context;
+
+	return pointers[position] == key;
+}
+
+/* Strings are kept once by who keeps the tracebacks, so equal ones are at one address. */
+static struct error *text_add(struct taking *taking, const char *string, size_t length,
+			      uint32_t *ret)
+{
+	struct inheritance *taken = taking->taken;
+	uint64_t hash = lookup_hash_number(0, (uintptr_t)string);
+	uint32_t found = lookup_find(&taking->texts, hash, pointer_equal, taking->strings, string);
+
+	if (found != LOOKUP_NONE) {
+		*ret = taking->offsets[found];
+		return NULL;
+	}
+	if (taken->text_size + length + 1 > UINT32_MAX)
+		return error_create(ERROR_FAILED, "there are too many names of functions");
+	try(array_reserve(&taken->text, &taken->text_capacity, taken->text_size, length + 1, 1));
+	try(array_reserve(&taking->strings, &taking->string_capacity, taking->string_count, 1,
+			  sizeof(*taking->strings)));
+	try(array_reserve(&taking->offsets, &taking->offset_capacity, taking->string_count, 1,
+			  sizeof(*taking->offsets)));
+	try(lookup_add(&taking->texts, hash, (uint32_t)taking->string_count));
+	*ret = (uint32_t)taken->text_size;
+	taking->strings[taking->string_count] = string;
+	taking->offsets[taking->string_count++] = *ret;
+	memcpy(taken->text + taken->text_size, string, length);
+	taken->text[taken->text_size + length] = 0;
+	taken->text_size += length + 1;
+	return NULL;
+}
+
+static struct error *stack_add(void *context, const struct symbols_row *row)
+{
+	struct taking *taking = context;
+	struct inheritance *taken = taking->taken;
+
+	try(array_reserve(&taken->stacks, &taken->stack_capacity, taken->stack_count, 1,
+			  sizeof(*taken->stacks)));
+	try(array_reserve(&taken->frames, &taken->frame_capacity, taken->frame_count, row->nframe,
+			  sizeof(*taken->frames)));
+	for (uint32_t i = 0; i < row->nframe; i++) {
+		const struct symbols_frame *frame = &row->frames[i];
+		struct inheritance_frame *added = &taken->frames[taken->frame_count + i];
+
+		try(text_add(taking, frame->filename, frame->filename_length, &added->filename));
+		try(text_add(taking, frame->name, frame->name_length, &added->name));
+		added->lineno = frame->lineno;
+		added->firstlineno = frame->firstlineno;
+	}
+	taken->stacks[taken->stack_count++] =
+		(struct inheritance_stack){taken->frame_count, row->nframe, row->total_nframe};
+	taken->frame_count += row->nframe;
+	return NULL;
+}
+
+/* STACK gets a place, that of its traceback, which several stacks may mean. */
+static struct error *stack_place(struct taking *taking, uint32_t stack,
+				 const struct symbols_traceback *traceback, uint32_t *ret)
+{
+	/* No traceback: of no Python code, or lost. */
+	uint64_t number = stack == TMBPF_STACK_UNKNOWN ? TMBPF_STACK_UNKNOWN : TMBPF_STACK_LOST;
+	const void *key = traceback ? (const void *)traceback : (const void *)(uintptr_t)number;
+	uint64_t hash = lookup_hash_number(0, (uintptr_t)key);
+	uint32_t found = lookup_find(&taking->tracebacks, hash, pointer_equal, taking->rows, key);
+
+	if (found == LOOKUP_NONE) {
+		found = (uint32_t)taking->taken->stack_count;
+		try(array_reserve(&taking->rows, &taking->row_capacity, found, 1,
+				  sizeof(*taking->rows)));
+		try(lookup_add(&taking->tracebacks, hash, found));
+		taking->rows[found] = key;
+		try(symbols_stack(taking->symbols, stack, 0, stack_add, taking));
+	}
+	*ret = found;
+	return NULL;
+}
+
+static struct error *stack_look(struct taking *taking, uint32_t stack, uint32_t *ret)
+{
+	struct symbols_traceback *traceback;
+	struct error *error = NULL;
+
+	if (!taking->places[stack]) {
+		traceback = symbols_hold(taking->symbols, stack);
+		error = stack_place(taking, stack, traceback, ret);
+		symbols_release(taking->symbols, traceback);
+		if (!error)
+			taking->places[stack] = *ret + 1;
+	}
+	*ret = taking->places[stack] - 1;
+	return error;
+}
+
+static struct error *blocks_place(struct taking *taking, struct inheritance_block *blocks,
+				  size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t place;
+
+		try(stack_look(taking, blocks[i].stack, &place));
+		blocks[i].stack = place;
+	}
+	return NULL;
+}
+
+static int block_compare(const void *left, const void *right)
+{
+	const struct inheritance_block *a = left, *b = right;
+
+	return a->address < b->address ? -1 : a->address > b->address;
+}
+
+/* Puts COUNT of BLOCKS in order; of two at one address, seen while the table changed, one stays. */
+static size_t blocks_sort(struct inheritance_block *blocks, size_t count)
+{
+	size_t kept = 0;
+
+	if (count)
+		qsort(blocks, count, sizeof(*blocks), block_compare);
+	for (size_t i = 0; i < count; i++)
+		if (!kept || blocks[i].address != blocks[kept - 1].address)
+			blocks[kept++] = blocks[i];
+	return kept;
+}
+
+static struct error *take_all(struct taking *taking)
+{
+	struct inheritance *taken = taking->taken;
+
+	taking->places = calloc(tracer_stack_limit(taking->tracer), sizeof(*taking->places));
+	if (!taking->places)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot copy the live blocks");
+	try(tracer_blocks(taking->tracer, block_add, taking));
+	/* What the stacks of these blocks mean has been announced. */
+	taking->rest(taking->context);
+	taken->pool_count = blocks_sort(taken->pools, taken->pool_count);
+	taken->large_count = blocks_sort(taken->large, taken->large_count);
+	try(blocks_place(taking, taken->pools, taken->pool_count));
+	return blocks_place(taking, taken->large, taken->large_count);
+}
+
+struct error *inheritance_take(struct tracer *tracer, struct symbols *symbols,
+			       void (*rest)(void *context), void *context, struct inheritance *ret)
+{
+	cleanup(inheritance_deinit) struct inheritance taken = {0};
+	struct taking taking = {.taken = &taken,
+				.tracer = tracer,
+				.symbols = symbols,
+				.rest = rest,
+				.context = context};
+	struct error *error = take_all(&taking);
+
+	free(taking.places);
+	free(taking.strings);
+	free(taking.offsets);
+	free(taking.rows);
+	lookup_deinit(&taking.texts);
+	lookup_deinit(&taking.tracebacks);
+	try(error);
+	*ret = taken;
+	taken = (struct inheritance){0};
+	return NULL;
+}
+
+struct packed { /* the last of what is packed */
+	uint64_t pool_count, large_count, stack_count, frame_count, text_size;
+};
+
+struct error *inheritance_pack(struct inheritance *inheritance, void **ret, size_t *ret_size)
+{
+	const struct packed counts = {inheritance->pool_count, inheritance->large_count,
+				      inheritance->stack_count, inheritance->frame_count,
+				      inheritance->text_size};
+	const struct {
+		const void *data;
+		size_t size;
+	} parts[] = {
+		{inheritance->large, counts.large_count * sizeof(*inheritance->large)},
+		{inheritance->stacks, counts.stack_count * sizeof(*inheritance->stacks)},
+		{inheritance->frames, counts.frame_count * sizeof(*inheritance->frames)},
+		{inheritance->text, counts.text_size},
+		{&counts, sizeof(counts)},
+	};
+	size_t at = counts.pool_count * sizeof(*inheritance->pools), size = at;
+	uint8_t *packed;
+
+	for (size_t i = 0; i < array_size(parts); i++)
+		size += parts[i].size;
+	packed = realloc(inheritance->pools, size);
+	if (!packed)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot copy the live blocks");
+	inheritance->pools = NULL;
+	for (size_t i = 0; i < array_size(parts); at += parts[i++].size)
+		if (parts[i].size)
+			memcpy(packed + at, parts[i].data, parts[i].size);
+	inheritance_deinit(inheritance);
+	*ret = packed;
+	*ret_size = size;
+	return NULL;
+}
+
+static bool blocks_hold(const struct inheritance *inheritance,
+			const struct inheritance_block *blocks, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((i && blocks[i].address <= blocks[i - 1].address) ||
+		    blocks[i].stack >= inheritance->stack_count)
+			return false;
+	return true;
+}
+
+static bool inheritance_holds(const struct inheritance *inheritance)
+{
+	if (inheritance->text_size && inheritance->text[inheritance->text_size - 1])
+		return false;
+	for (size_t i = 0; i < inheritance->frame_count; i++)
+		if (inheritance->frames[i].filename >= inheritance->text_size ||
+		    inheritance->frames[i].name >= inheritance->text_size)
+			return false;
+	for (size_t i = 0; i < inheritance->stack_count; i++) {
+		const struct inheritance_stack *stack = &inheritance->stacks[i];
+
+		if (!stack->nframe || stack->nframe > TMBPF_WALK_MAX ||
+		    stack->first > inheritance->frame_count ||
+		    stack->nframe > inheritance->frame_count - stack->first)
+			return false;
+	}
+	return blocks_hold(inheritance, inheritance->pools, inheritance->pool_count) &&
+	       blocks_hold(inheritance, inheritance->large, inheritance->large_count);
+}
+
+/* The next part of *CURSOR: COUNT elements of SIZE bytes; NULL if there are not so many. */
+static void *part_take(uint8_t **cursor, const uint8_t *end, uint64_t count, size_t size)
+{
+	void *part = *cursor;
+
+	if (!part || count > (size_t)(end - *cursor) / size) {
+		*cursor = NULL;
+		return NULL;
+	}
+	*cursor += count * size;
+	return part;
+}
+
+struct error *inheritance_unpack(void *packed, size_t size, struct inheritance *ret)
+{
+	cleanup(inheritance_deinit) struct inheritance taken = {.packed = packed};
+	uint8_t *cursor = packed, *end = cursor + size;
+	struct packed counts;
+
+	if (size < sizeof(counts))
+		return error_create(ERROR_FAILED, "the parent's session has sent too little");
+	end -= sizeof(counts);
+	memcpy(&counts, end, sizeof(counts));
+	taken.pool_count = counts.pool_count;
+	taken.large_count = counts.large_count;
+	taken.stack_count = counts.stack_count;
+	taken.frame_count = counts.frame_count;
+	taken.text_size = counts.text_size;
+	taken.pools = part_take(&cursor, end, taken.pool_count, sizeof(*taken.pools));
+	taken.large = part_take(&cursor, end, taken.large_count, sizeof(*taken.large));
+	taken.stacks = part_take(&cursor, end, taken.stack_count, sizeof(*taken.stacks));
+	taken.frames = part_take(&cursor, end, taken.frame_count, sizeof(*taken.frames));
+	taken.text = part_take(&cursor, end, taken.text_size, 1);
+	if (cursor != end || !inheritance_holds(&taken))
+		return error_create(ERROR_FAILED,
+				    "what the parent's session has sent does not hold together");
+	*ret = taken;
+	taken = (struct inheritance){0};
+	return NULL;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Whether the target's memory limits leave room for probes: see target/room.h. */
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "target/process.h"
+#include "target/room.h"
+#include "trace/sites.h"
+#include "trace/tracer_parts.h"
+
+/* The target needs some itself meanwhile: as much again is left to it. */
+#define ROOM_FACTOR 2
+
+static struct error *room_look(const struct tracer *tracer, size_t first, uint64_t *ret_need,
+			       uint64_t *ret_room)
+{
+	uint64_t need;
+	size_t pages;
+
+	try(sites_pages(tracer->sites, first, &pages));
+	need = pages * sysconf(_SC_PAGESIZE);
+	try(room_read("", tracer->process->pid, ROOM_FACTOR * need, ret_room));
+	*ret_need = need;
+	return NULL;
+}
+
+struct error *tracer_room_check(const struct tracer *tracer, size_t first)
+{
+	char left[TEXT_NUMBER_MAX], wanted[TEXT_NUMBER_MAX];
+	uint64_t need, room;
+
+	try(room_look(tracer, first, &need, &room));
+	if (room >= ROOM_FACTOR * need)
+		return NULL;
+	return error_advise(
+		error_create(
+			ERROR_FAILED,
+			"the memory limit of process %d's control group leaves %s, and the probes may take %s",
+			(int)tracer->process->pid, text_size(room, left), text_size(need, wanted)),
+		"Pages of code with breakpoints are copies that count for the process. Without room for "
+		"them, and as much again, it could be killed. Raise the limit; `tmbpf heap` takes nothing.");
+}
+
+struct error *tracer_room(struct tracer *tracer, bool *ret)
+{
+	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
+	uint64_t need, room;
+
+	try(room_look(tracer, 0, &need, &room));
+	*ret = room >= ROOM_FACTOR * need;
+	if (!*ret)
+		__atomic_fetch_add(&state->losses[TMBPF_LOSS_NO_ROOM], 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
