@@ -10,8 +10,8 @@ READY once it is warm, then obeys lines on its standard input, each answered by 
     keep      makes and holds 10000 Held and 100 bytes objects of 5000 bytes   -> kept
     drop      gives up what `keep` made                                        -> dropped
     old       gives up all that was allocated before READY                     -> dropped
-    report    -> JSON: rounds, wrong (checksums), worst (longest round, seconds), rate; worst and
-                 rate since the last report
+    report    -> JSON: rounds, each (rounds, by thread), wrong (checksums), worst (longest round,
+                 seconds), rate; worst and rate since the last report
     end       ends, with status 1 if a checksum was wrong                      -> ended
 """
 import json
@@ -92,7 +92,7 @@ def keep():
 def report(workers, since):
     now = time.perf_counter()
     found = {
-        "rounds": sum(w.rounds for w in workers), "wrong": sum(w.wrong for w in workers), "worst": max(w.worst for w in workers),
+        "rounds": sum(w.rounds for w in workers), "each": [w.rounds for w in workers], "wrong": sum(w.wrong for w in workers), "worst": max(w.worst for w in workers),
         "rate": sum(w.since for w in workers) / (now - since[0]),
     }
     for worker in workers:
