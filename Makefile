@@ -30,8 +30,7 @@ endif
 OWN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -pthread -fPIE -fstack-protector-strong \
 	$(WARNINGS) $(INCLUDES)
 OWN_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS := -lm -lbpf -ldw -lelf -lZydis -lprotobuf-c -lz -ljson-c -lncursesw -ltinfo \
-	-lseccomp -lcap
+LDLIBS := -lm -lbpf -ldw -lelf -lZydis -lprotobuf-c -lz -ljson-c -lseccomp -lcap
 # Every kernel that tmbpf supports has the v3 instruction set (5.1 on).
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -std=gnu11 -g -O2 \
 	-Wall -Wextra -Wno-unused-parameter $(WERROR) -Ivmlinux -Ibpf

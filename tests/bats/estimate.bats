@@ -165,6 +165,8 @@ uprobe_count()
 		run -2 --separate-stderr tmbpf start -p "$TARGET_PID" --overhead 3 "$mode"
 		[[ $stderr == *"--overhead"* ]]
 	done
+	run -2 --separate-stderr tmbpf start -p "$TARGET_PID" --max-large 100
+	[[ $stderr == *"--max-large is of exact tracing"* ]]
 }
 
 # faults_settled: whether more than the first period was chosen, and events are open

@@ -300,8 +300,12 @@ worker_keeps()
 	[[ $output == "3 processes"* ]]
 	process_is "${WORKERS[0]}" '.session.blocks == 0'
 	kill -CONT "${WORKERS[0]}"
-	# One that is there already is shown, and stays.
+	# One that is there already is shown, and stays; it has to be what was asked for.
 	run -0 tmbpf "${GROUP[@]}" --count 1 -i 1
+	run -0 tmbpf "${GROUP[@]}" --count 1 -i 1 --exact
+	run -2 --separate-stderr tmbpf "${GROUP[@]}" --count 1 -i 1 --overhead 3
+	[[ $stderr == *"is traced already (exact, 25 frames), and --overhead would need another session"* ]]
+	[[ $stderr == *"\`tmbpf stop -p $TARGET_PID --follow\`"* ]]
 	process_is "${WORKERS[0]}" '.state == "traced"'
 }
 
@@ -528,7 +532,9 @@ tracers_left_nothing()
 	watcher=$(group_status | jq .watcher_pid)
 	kill -KILL "$watcher"
 	wait_until tracer_gone "$watcher"
-	group_is '.state == "unwatched" and (.processes | length) == 3'
+	group_is '.state == "unwatched" and (.processes | length) == 3 and .counts.traced == 3 and .seconds > 0'
+	run -0 tmbpf status "${GROUP[@]}"
+	[[ ${lines[0]} == *": 3 traced, "* ]]
 	run -0 tmbpf snapshot "${GROUP[@]}" -o all
 	run -0 tmbpf stop "${GROUP[@]}"
 	run -3 --separate-stderr tmbpf status

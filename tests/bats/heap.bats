@@ -199,6 +199,7 @@ made()
 	grep -F ' 1  dict: keys, e.g. ["one"]' <<<"$output"
 	# What is behind the last dot will do.
 	run -0 tmbpf heap -p "$TARGET_PID" --referrers Session --json
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/referrers.schema.json" <<<"$output"
 	jq -e '.groups[0].count == 501 and .groups[0].level == 0' <<<"$output"
 	jq -e 'any(.groups[]; .kind == "frame" and (.name | startswith("hold (")))' <<<"$output"
 	address=$(jq -r '[.groups[] | select(.level == 1 and .type == "list")][0].address' <<<"$output")

@@ -266,7 +266,9 @@ load session
 		[[ $stderr == *"is traced already (exact, 1 frame), and ${given%% *} would need another session"* ]]
 		[[ $stderr == *"tmbpf stop -p $TARGET_PID"* ]]
 	done
-	run -0 tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --nframe 1
+	run -2 --separate-stderr tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --max-large 70
+	[[ $stderr == *"and --max-large would need another session"* ]]
+	run -0 tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --nframe 1 --max-stacks 262144 --max-large 1048576
 	[[ $output == *"exact, 1 frame, "* ]]
 	# Without --for no session is begun that options could be about.
 	run -2 --separate-stderr tmbpf snapshot -p "$TARGET_PID" --exact -o one.pb.gz

@@ -50,6 +50,7 @@ static void test_growth(void **state)
 	assert_non_null(strstr(text, "leak.py:1 keep\n"));
 	assert_non_null(strstr(text, "leak.py:2 keep\n"));
 	assert_null(strstr(text, "leak.py:3"));
+	assert_non_null(strstr(text, "\nand 1 more line that grows\n"));
 	free(text);
 }
 
@@ -60,6 +61,7 @@ static void test_growth_among_others(void **state)
 
 	(void)state;
 	assert_non_null(strstr(text, "leak.py:1 keep\n"));
+	assert_null(strstr(text, "more line"));
 	free(text);
 }
 

@@ -42,7 +42,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const char doc[] =
 	"Forgets what was traced, as tracemalloc.clear_traces does: blocks that are held now are not seen any more, current "
-	"and peak start from 0. Of a group: in each of its processes.\v" GROUP_TARGET_HELP "\n"
+	"and peak start from 0. Of a group: in each of its processes. --peak is of --exact alone: estimates and --lazy-free "
+	"measure no peak.\v" GROUP_TARGET_HELP "\n"
 	"\n"
 	"Examples: what does the process allocate from now on? A server and its workers?\n"
 	"  tmbpf clear -p 1234\n"

@@ -44,7 +44,8 @@ struct inputs {
 };
 
 static const struct argp_option options[] = {
-	{"growth", OPTION_GROWTH, NULL, 0, "Show only what grew", 1},
+	{"growth", OPTION_GROWTH, NULL, 0,
+	 "Show only what grew; of estimates, by more than twice the error", 1},
 	{"by-process", OPTION_BY_PROCESS, NULL, 0,
 	 "The files are of processes that do the same, workers say: set them side by side, what they differ in most first",
 	 1},

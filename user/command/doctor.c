@@ -59,7 +59,7 @@ static const char doc[] =
 	"Says what this kernel and these privileges allow, and what tmbpf finds in a process: the "
 	"interpreter, how its layout was established, where its threads and its heap are, which "
 	"allocators it uses, and the instructions to probe. What is missing, or refused, is said "
-	"with the reason. Changes nothing.\v"
+	"with the reason. Changes nothing in the process.\v"
 	"Examples:\n"
 	"  tmbpf doctor\n"
 	"  tmbpf doctor -p 1234\n"

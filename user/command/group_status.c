@@ -127,6 +127,8 @@ void group_status_print_losses(json_object *status, FILE *out)
 		{"ended_unseen", "programs that ended before they could be looked at"},
 		{"failed", "processes that could not be traced"},
 		{"killed_tracers", "tracers that were killed"},
+		{"refused_system_calls",
+		 "system calls that the filter refused to who watches the group"},
 	};
 	json_object *losses;
 

@@ -306,9 +306,10 @@ static struct error *stored_read(const char *name, json_object **ret)
 static struct error *orphans_read(const char *name, json_object **ret)
 {
 	cleanup(json_cleanup) json_object *status = json_object_new_object();
-	json_object *processes = json_object_new_array();
+	json_object *processes = json_object_new_array(), *counts = json_object_new_object();
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0;
+	double seconds = 0;
 
 	json_object_object_add(status, "group", json_object_new_string(name));
 	json_object_object_add(status, "title", json_object_new_string(name));
@@ -319,6 +320,7 @@ static struct error *orphans_read(const char *name, json_object **ret)
 			"who watched for new processes was killed; `tmbpf stop` ends "
 			"the sessions that are left"));
 	json_object_object_add(status, "processes", processes);
+	json_object_object_add(status, "counts", counts);
 	try(control_sessions(&pids, &count));
 	for (size_t i = 0; i < count; i++) {
 		cleanup(json_cleanup) json_object *session = NULL;
@@ -329,9 +331,15 @@ static struct error *orphans_read(const char *name, json_object **ret)
 			continue;
 		json_object_object_add(session, "state", json_object_new_string("traced"));
 		json_object_array_add(processes, json_object_get(session));
+		if (status_real(session, "seconds", 0) > seconds)
+			seconds = status_real(session, "seconds", 0);
 	}
 	if (!json_object_array_length(processes))
 		return error_create(ERROR_NOTHING, "the group %s is not traced", name);
+	/* At least so long; of those that have ended nobody knows. */
+	json_object_object_add(status, "seconds", json_object_new_double(seconds));
+	json_object_object_add(counts, "traced",
+			       json_object_new_uint64(json_object_array_length(processes)));
 	*ret = take(status);
 	return NULL;
 }

@@ -239,9 +239,15 @@ static struct error *session_have(struct live *live, const struct arguments *arg
 	cleanup(json_cleanup) json_object *status = NULL;
 	struct error *error = target_request(live->pid, "status", NULL, &status, NULL, NULL);
 	struct tracer_options tracing;
+	char what[32];
 
-	if (!error)
-		return session_options_match(&arguments->session, live->pid, status);
+	if (!error) {
+		snprintf(what, sizeof(what), "process %d", live->pid);
+		error = session_options_match(&arguments->session, what, status);
+		return error ? error_advise(error, "`tmbpf stop -p %d` ends the one that is there.",
+					    live->pid)
+			     : NULL;
+	}
 	if (error_kind(error) != ERROR_NOTHING)
 		return error;
 	error_destroy(error);
@@ -249,6 +255,40 @@ static struct error *session_have(struct live *live, const struct arguments *arg
 	try(serve_start(live->pid, &tracing));
 	live->started = true;
 	return NULL;
+}
+
+/* All sessions of a group have the same options; of one that has none yet nobody can tell. */
+static struct error *group_match(const struct arguments *arguments, json_object *status)
+{
+	const struct group_target_options *target = &arguments->target;
+	cleanup(json_cleanup) json_object *session = NULL;
+	json_object *processes = NULL;
+	struct error *error = NULL;
+
+	json_object_object_get_ex(status, "processes", &processes);
+	for (size_t i = 0; processes && !session && i < json_object_array_length(processes); i++) {
+		json_object *process = json_object_array_get_idx(processes, i);
+
+		if (strcmp(status_text(process, "state"), "traced") != 0)
+			continue;
+		error = target_request(status_number(process, "pid"), "status", NULL, &session,
+				       NULL, NULL);
+		if (error && error_kind(error) != ERROR_NOTHING)
+			return error;
+		error_destroy(error); /* it has ended meanwhile */
+		error = NULL;
+	}
+	if (session)
+		error = session_options_match(&arguments->session, status_text(status, "title"),
+					      session);
+	if (!error)
+		return NULL;
+	if (target->follow)
+		return error_advise(error, "`tmbpf stop -p %s --follow` ends those that are there.",
+				    target->pid);
+	return error_advise(error, "`tmbpf stop %s %s` ends those that are there.",
+			    target->container ? "--container" : "--cgroup",
+			    target->container ? target->container : target->cgroup);
 }
 
 /* The same for a group. */
@@ -261,7 +301,7 @@ static struct error *group_have(struct live *live, const struct arguments *argum
 	if (!error)
 		error = group_status_fetch(live->group, &status);
 	if (!error && strcmp(status_text(status, "state"), "ended") != 0)
-		return NULL;
+		return group_match(arguments, status);
 	if (error && error_kind(error) != ERROR_NOTHING)
 		return error;
 	error_destroy(error);

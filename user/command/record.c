@@ -331,6 +331,8 @@ static void status_counters(const struct session *session, json_object *reply)
 	add_number(reply, "tracebacks", symbols.tracebacks);
 	add_number(reply, "stacks", symbols.stacks);
 	add_number(reply, "stack_limit", session->options.stack_limit);
+	if (!session->options.births_limit)
+		add_number(reply, "large_limit", session->options.large_limit);
 	add_number(reply, "recycled_stacks", symbols.recycled);
 	add_number(reply, "code_objects", symbols.codes);
 	add_number(memory, "tracer_rss", tracer_rss());

@@ -64,6 +64,7 @@ static struct error *place_add(void *context, const struct symbols_row *row)
 	return NULL;
 }
 
+/* Lines that are not known to grow are sent as far as these are of the first so many. */
 #define GROWTH_ROWS 40
 
 static struct error *status_growth(struct session *session, json_object *reply)
@@ -81,10 +82,13 @@ static struct error *status_growth(struct session *session, json_object *reply)
 	}
 	add_number(reply, "current", rounded(held));
 	add_number(reply, "blocks", rounded(blocks));
-	for (size_t i = 0; i < estimate->count && i < GROWTH_ROWS; i++) {
+	for (size_t i = 0; i < estimate->count; i++) {
 		const struct estimate_row *row = &estimate->rows[i];
-		json_object *item = json_object_new_object();
+		json_object *item;
 
+		if (i >= GROWTH_ROWS && !row->grows)
+			continue;
+		item = json_object_new_object();
 		json_object_array_add(rows, item);
 		json_object_object_add(item, "grows", json_object_new_boolean(row->grows));
 		add_double(item, "size", row->size_growth.value);

@@ -71,16 +71,17 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const char doc[] =
 	"Runs a command and traces the first CPython that it becomes, from its first allocation on. While it runs, the "
 	"other commands reach it by its pid (`tmbpf status`). The exit status is the command's own; 1, 2 or 3 with a "
-	"message if tmbpf itself fails, or the command was never a CPython.\v"
+	"message if tmbpf itself fails, or the command was never a CPython; 128 and the signal's number if it was ended by one.\v"
 	"At the end Python has freed most of what the command held: for a leak, take a snapshot while it runs. A Python "
 	"that a shell starts as a child is not followed: use `exec` there.\n"
 	"\n"
 	"How the interpreter is laid out is learned from another process of it, started for a moment beside the command, "
-	"and checked once the command's own is up.\n"
+	"and checked once the command's own is up. So it has to be a program called python* (no uwsgi, no program with a "
+	"CPython in it), without PYTHONMALLOC and PYTHONDEVMODE, which change its allocators while it starts: start others "
+	"by themselves, and attach with `tmbpf start -p PID`.\n"
 	"\n"
 	"Example:\n"
-	"  tmbpf run --exact -o app.snap -- python3 app.py --port 8000\n"
-	"\n" COMMAND_EXIT_STATUSES;
+	"  tmbpf run --exact -o app.snap -- python3 app.py --port 8000\n";
 
 /* Hooks that the interpreter is about to put in come after its first allocations. */
 static struct error *environment_check(pid_t pid)

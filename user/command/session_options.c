@@ -38,9 +38,10 @@ static const struct argp_option options[] = {
 	{"overhead", OPTION_OVERHEAD, "PCT", 0,
 	 "What estimating may cost the process, 1 to 50 percent of its time (default 2)", 5},
 	{"max-stacks", OPTION_MAX_STACKS, "N", 0,
-	 "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each)", 5},
+	 "Distinct stacks that can hold memory at a time (default 262144, about 72 bytes each; of estimates those of one window, 16384)",
+	 5},
 	{"max-large", OPTION_MAX_LARGE, "N", 0,
-	 "Blocks over 512 bytes and of the raw domain at a time (default 1048576, about 64 bytes each when used)",
+	 "Of exact tracing: blocks over 512 bytes and of the raw domain at a time (default 1048576, about 64 bytes each when used)",
 	 5},
 	{0},
 };
@@ -94,6 +95,10 @@ struct error *session_options_check(const struct session_options *given, struct 
 		return error_create(
 			ERROR_USAGE,
 			"--overhead is a budget for estimates: tracing exactly has none");
+	if (!given->exact && !given->lazy_free && given->max_large)
+		return error_create(
+			ERROR_USAGE,
+			"--max-large is of exact tracing: estimates have no such table");
 	if (!given->exact && !given->lazy_free) {
 		uint32_t percent = 2;
 
@@ -132,13 +137,14 @@ static const char *mismatch(const struct session_options *given, const struct tr
 		return "--overhead";
 	if (given->nframe && status_number(status, "nframe") != asked->nframe)
 		return "--nframe";
-	/* Of its tables a session does not tell how large they are. */
-	if (given->max_stacks)
+	if (given->max_stacks && status_number(status, "stack_limit") != asked->stack_limit)
 		return "--max-stacks";
-	return given->max_large ? "--max-large" : NULL;
+	if (given->max_large && status_number(status, "large_limit") != asked->large_limit)
+		return "--max-large";
+	return NULL;
 }
 
-struct error *session_options_match(const struct session_options *given, pid_t pid,
+struct error *session_options_match(const struct session_options *given, const char *what,
 				    json_object *status)
 {
 	struct tracer_options asked;
@@ -150,11 +156,9 @@ struct error *session_options_match(const struct session_options *given, pid_t p
 	if (!option)
 		return NULL;
 	nframe = status_number(status, "nframe");
-	return error_advise(
-		error_create(ERROR_USAGE,
-			     "process %d is traced already (%s, %llu frame%s), and %s would "
-			     "need another session",
-			     pid, status_text(status, "mode"), (unsigned long long)nframe,
-			     nframe == 1 ? "" : "s", option),
-		"`tmbpf stop -p %d` ends the one that is there.", pid);
+	return error_create(ERROR_USAGE,
+			    "%s is traced already (%s, %llu frame%s), and %s would need another "
+			    "session",
+			    what, status_text(status, "mode"), (unsigned long long)nframe,
+			    nframe == 1 ? "" : "s", option);
 }

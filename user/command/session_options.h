@@ -26,10 +26,10 @@ struct error *session_options_check(const struct session_options *given,
 bool session_options_given(const struct session_options *given);
 
 /*
- * The session of PID that is there goes on as it was begun: fails (ERROR_USAGE) if what was given asks for another
- * one than STATUS, its answer, tells of.
+ * A session that is there goes on as it was begun: fails (ERROR_USAGE) if what was given asks for another one than
+ * STATUS, its answer, tells of. The message calls it WHAT ("process 12"); how it is ended is the caller's to say.
  */
-struct error *session_options_match(const struct session_options *given, pid_t pid,
+struct error *session_options_match(const struct session_options *given, const char *what,
 				    json_object *status);
 
 #endif

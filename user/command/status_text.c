@@ -186,22 +186,25 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 		{"growth", true}, {"held", true}, {"windows", true}, {"line", false}};
 	cleanup(table_cleanup) struct table *table = NULL;
 	json_object *rows;
-	size_t shown = 0;
+	size_t count = 0;
 
 	if (!json_object_object_get_ex(status, "growth", &rows))
 		return NULL;
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < json_object_array_length(rows) && shown < limit; i++) {
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		json_object *row = json_object_array_get_idx(rows, i);
 
 		if (!status_grows(row))
 			continue;
-		try(status_growth_row(row, NULL, table));
-		shown++;
+		if (count++ < limit)
+			try(status_growth_row(row, NULL, table));
 	}
-	if (shown)
+	if (count)
 		table_print(table, out, terminal_has_colour(out));
-	else
+	if (count > limit)
+		fprintf(out, "and %zu more line%s\n", count - limit,
+			count - limit == 1 ? " that grows" : "s that grow");
+	if (!count)
 		fprintf(out, "no line is known to grow%s\n",
 			status_number(status, "windows") < ESTIMATE_WINDOWS_LEAST
 				? " yet: too few windows"
