@@ -48,7 +48,7 @@ requires()
 				skip "requires $word, this is $(uname -r)"
 			;;
 		command:*)
-			command -v "${word#*:}" >/dev/null || skip "requires the command ${word#*:}"
+			command -v "${word#*:}" >/dev/null || skip "requires the command ${word#*:}; scripts/deps test installs it"
 			;;
 		module:*)
 			/usr/bin/python3 -c "import ${word#*:}" 2>/dev/null ||

@@ -87,6 +87,12 @@ nothing_left()
 	[[ -z $(ls -A "$TMBPF_RUN") ]]
 }
 
+# nothing_left_now: the same, where a tracer may be on its way yet
+nothing_left_now()
+{
+	nothing_left && ! pgrep -f "^$TMBPF start .*-p $TARGET_PID " >/dev/null
+}
+
 @test "--follow: a server, its workers, and those that it forks later, as a tree" {
 	start_workers 2
 	GROUP=(-p "$TARGET_PID" --follow)
@@ -190,6 +196,45 @@ nothing_left()
 	[[ $output == *"CPythons that ended before they could be traced"* ]]
 }
 
+@test "a child that has ended and that nobody has asked for is none to trace" {
+	cat >careless.py <<-'CODE'
+		import os, subprocess, sys
+		child = subprocess.Popen(["true"])
+		os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+		os.write(1, b"READY\n")
+		sys.stdin.readline()
+	CODE
+	start_target careless.py
+	GROUP=(-p "$TARGET_PID" --follow)
+	run -0 --separate-stderr tmbpf start "${GROUP[@]}" --exact
+	[[ $output == *": 1 process is traced"* && -z $stderr ]]
+	group_is '.losses.failed == null and (.processes | length) == 1'
+}
+
+@test "a start that is interrupted leaves nothing" {
+	local client wait
+	start_workers 3
+	GROUP=(-p "$TARGET_PID" --follow)
+	for wait in 0 0.02 0.05 0.1; do
+		"$TMBPF" start "${GROUP[@]}" --exact 3>&- &
+		client=$!
+		sleep "$wait"
+		kill -KILL "$client"
+		wait "$client" || true
+		wait_until nothing_left_now
+		run -3 --separate-stderr tmbpf status
+	done
+	# As of one process.
+	"$TMBPF" start -p "$TARGET_PID" --exact 3>&- &
+	client=$!
+	sleep 0.05
+	kill -KILL "$client"
+	wait "$client" || true
+	wait_until nothing_left_now
+	target_alive
+	GROUP=()
+}
+
 # worker_keeps: whether WORKER's snapshot names who keeps its blocks
 worker_keeps()
 {
@@ -281,7 +326,15 @@ worker_keeps()
 	[[ $output == *"all have ended"* ]]
 	tmbpf snapshot "${GROUP[@]}" -o all
 	[[ -s all/${WORKERS[0]}.pb.gz ]]
+	# What has come under one of the pids since, another's, is left alone.
+	jq -c '.group = "follow-1"' "$TMBPF_RUN/${WORKERS[0]}.status" >other.status
+	mv other.status "$TMBPF_RUN/${WORKERS[0]}.status"
+	run -0 --separate-stderr tmbpf snapshot "${GROUP[@]}" -o rest
+	[[ -s rest/${WORKERS[1]}.pb.gz && ! -e rest/${WORKERS[0]}.pb.gz ]]
+	[[ $stderr == *"no snapshot of process ${WORKERS[0]}"* ]]
 	run -0 tmbpf stop "${GROUP[@]}"
+	[[ -e $TMBPF_RUN/${WORKERS[0]}.status && ! -e $TMBPF_RUN/${WORKERS[1]}.status ]]
+	tmbpf stop -p "${WORKERS[0]}"
 	nothing_left
 }
 
@@ -357,6 +410,40 @@ worker_keeps()
 	done
 	((${#CGROUPS[@]} > 0)) || skip "there is no control group to make one in"
 	CGROUPS=()
+}
+
+@test "a control group that is made anew, as by a service's restart, is watched on" {
+	local base folder
+	for base in /sys/fs/cgroup/unified /sys/fs/cgroup; do
+		[[ -f $base/cgroup.procs && -f $base/cgroup.controllers ]] && break
+	done
+	[[ -f $base/cgroup.controllers ]] || skip "there is no control group of version 2 to make one in"
+	folder=$base/tmbpf-test-$$-anew
+	mkdir "$folder"
+	CGROUPS+=("$folder")
+	start_workers 1
+	echo "$TARGET_PID" >"$folder/cgroup.procs"
+	# However it is written.
+	GROUP=(--cgroup "$base//x/../${folder##*/}/")
+	tmbpf start "${GROUP[@]}" --exact
+	group_is '.counts.traced == 1'
+	# Its last process is still about, as the group is removed and made again.
+	echo "$TARGET_PID" >"$base/cgroup.procs"
+	rmdir "$folder"
+	mkdir "$folder"
+	start_workers 1
+	echo "$TARGET_PID" >"$folder/cgroup.procs"
+	GROUP=(--cgroup "$folder")
+	wait_until process_is "$TARGET_PID" '.state == "traced"'
+	# So short that only the kernel can tell of them.
+	tell_target "short 20"
+	wait_target "done"
+	wait_until group_is '([.processes[] | select(.state == "ended")] | length) + .losses.ended_early == 20'
+	tmbpf stop "${GROUP[@]}"
+	nothing_left
+	CGROUPS=()
+	stop_targets
+	wait_until cgroup_remove "$folder"
 }
 
 # shop_make: the shop, in ./shop; the second of its workers leaks, and says who it is in `leaking`. The master waits
@@ -538,6 +625,29 @@ tracers_left_nothing()
 	run -0 tmbpf snapshot "${GROUP[@]}" -o all
 	run -0 tmbpf stop "${GROUP[@]}"
 	run -3 --separate-stderr tmbpf status
+}
+
+@test "a container's watcher that is killed: its sessions are found by the container's name" {
+	local base folder watcher
+	for base in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do
+		[[ -f $base/cgroup.procs && ($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] && break
+	done
+	folder=$base/tmbpf-test-$$-orphans
+	mkdir "$folder" || skip "there is no control group to make one in"
+	CGROUPS+=("$folder")
+	start_workers 1
+	echo "$TARGET_PID" >"$folder/cgroup.procs"
+	GROUP=(--container "${folder##*/}")
+	tmbpf start "${GROUP[@]}" --exact
+	watcher=$(group_status | jq .watcher_pid)
+	kill -KILL "$watcher"
+	wait_until tracer_gone "$watcher"
+	group_is '.state == "unwatched" and .counts.traced == 1'
+	run -0 tmbpf stop "${GROUP[@]}"
+	run -3 --separate-stderr tmbpf status
+	stop_targets
+	CGROUPS=()
+	wait_until cgroup_remove "$folder"
 }
 
 @test "a tracer that is killed is told of" {

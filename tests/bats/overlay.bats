@@ -60,6 +60,33 @@ sees_allocations()
 	wait_until field_at_least .cost.hits 1
 }
 
+@test "copied up, and hooks come later: what a confined tracer may not do any more was done before" {
+	cat >hooked.py <<-'CODE'
+		import sys, tracemalloc
+		kept = []
+		print("READY", flush=True)
+		for line in sys.stdin:
+		    if line == "hooks\n":
+		        tracemalloc.start()
+		    kept.append([bytes(100) for _ in range(10000)])
+		    print("kept", flush=True)
+	CODE
+	start_target hooked.py
+	chmod 700 merged/bin/python3
+	tmbpf start -p "$TARGET_PID" --exact
+	tell_target
+	wait_target kept
+	wait_until field_at_least .blocks 10000
+	tell_target hooks
+	wait_target kept
+	tell_target
+	wait_target kept
+	wait_until field_at_least .blocks 20000
+	tmbpf status -p "$TARGET_PID" --json >status.json
+	jq -e '.losses.refused_system_calls == null and .privileges.refused_system_call == null' status.json
+	jq -e '(.warning // "") | test("BPF program") | not' status.json
+}
+
 @test "a copy with other contents is refused" {
 	start_target "$TARGETS/busy.py"
 	chmod 700 merged/bin/python3

@@ -205,6 +205,26 @@ static void resolves(const char *root, const char *path, size_t hierarchies, siz
 	assert_int_equal(count, processes);
 }
 
+static void test_clean(void **state)
+{
+	static const struct {
+		const char *given, *clean;
+	} cases[] = {
+		{"/", "/"},          {"//", "/"},
+		{"/a", "/a"},        {"/a/", "/a"},
+		{"//a//b/", "/a/b"}, {"/a/./b/..", "/a"},
+		{"/../a", "/a"},     {"/a/..", "/"},
+		{"/a/../..", "/"},   {"/..a/.b/c..", "/..a/.b/c.."},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_free char *clean = cgroup_path_clean(cases[i].given);
+
+		assert_string_equal(clean, cases[i].clean);
+	}
+}
+
 static void test_resolve(void **state)
 {
 	const char *root = *state;
@@ -217,6 +237,7 @@ static void test_resolve(void **state)
 	resolves(root, box, 1, 1);
 	resolves(root, empty, 1, 0);
 	resolves(root, "/box", 2, 1);
+	resolves(root, "//else/../box/.", 2, 1);
 	resolves(root, "/elsewhere", 1, 1);
 	support_fails(cgroups_resolve(root, missing, &groups), ERROR_NOTHING, "missing");
 	support_fails(cgroups_resolve(root, "/nowhere", &groups), ERROR_NOTHING, "nowhere");
@@ -233,6 +254,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_find, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_of, setup, teardown),
 		cmocka_unit_test(test_below),
+		cmocka_unit_test(test_clean),
 		cmocka_unit_test_setup_teardown(test_resolve, setup, teardown),
 	};
 

@@ -132,3 +132,21 @@ bool ended_forget(pid_t pid)
 		found |= !unlink(snapshot);
 	return found;
 }
+
+bool ended_is_of(pid_t pid, const char *group)
+{
+	json_object *status = NULL, *name = NULL;
+	bool same;
+
+	error_destroy(ended_status(pid, &status));
+	same = status && json_object_object_get_ex(status, "group", &name) && name &&
+	       !strcmp(json_object_get_string(name), group);
+	json_object_put(status);
+	return same;
+}
+
+void ended_forget_of(pid_t pid, const char *group)
+{
+	if (ended_is_of(pid, group))
+		ended_forget(pid);
+}

@@ -23,5 +23,9 @@ struct error *ended_snapshot(pid_t pid, void **ret, size_t *ret_size);
 struct error *ended_sessions(pid_t **ret, size_t *ret_count);
 /* Removes both; false if there was nothing. */
 bool ended_forget(pid_t pid);
+/* Whether what PID's session left is of GROUP: the pid may have been another's since. */
+bool ended_is_of(pid_t pid, const char *group);
+/* Removes both if they are. */
+void ended_forget_of(pid_t pid, const char *group);
 
 #endif

@@ -89,17 +89,22 @@ struct error *group_command_start(const struct group_target_options *given,
 	return *ret_name ? NULL : no_memory();
 }
 
-/* Sessions whose watcher is gone are stopped one by one. */
-static struct error *members_stop(json_object *status)
+/*
+ * Sessions whose watcher is gone are stopped one by one. Of a group that ended long ago only what it left is touched: its
+ * pids may be others' by now.
+ */
+static struct error *members_stop(const char *name, json_object *status)
 {
 	size_t count;
 	json_object *processes = processes_of(status, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		json_object *reply = NULL;
-		pid_t pid = status_number(json_object_array_get_idx(processes, i), "pid");
+		json_object *process = json_object_array_get_idx(processes, i), *reply = NULL;
+		pid_t pid = status_number(process, "pid");
 
-		ended_forget(pid);
+		ended_forget_of(pid, name);
+		if (!state_is(process, "traced"))
+			continue;
 		error_destroy(target_request(pid, "stop", NULL, &reply, NULL, NULL));
 		json_object_put(reply);
 	}
@@ -117,7 +122,7 @@ struct error *group_command_stop(const char *name)
 	error = group_request_stop(name);
 	if (error && error_kind(error) == ERROR_NOTHING) {
 		error_destroy(error);
-		try(members_stop(status));
+		try(members_stop(name, status));
 		group_status_forget(name);
 		printf("%s has ended, and its last totals are forgotten\n", title ? title : "");
 		return NULL;
@@ -157,7 +162,16 @@ struct error *group_command_clear(const char *name, bool peak)
 	return NULL;
 }
 
-static struct error *snapshot_write(const char *folder, pid_t pid, bool *ret)
+/* The last of a process that has ended: that of the group NAME, not of who has had its pid since. */
+static struct error *ended_bytes(const char *name, pid_t pid, void **ret, size_t *ret_size)
+{
+	if (!ended_is_of(pid, name))
+		return error_create(ERROR_NOTHING, "process %d is not traced", pid);
+	return ended_snapshot(pid, ret, ret_size);
+}
+
+/* ENDED: the group NAME, whose process PID has ended; else NULL. */
+static struct error *snapshot_write(const char *folder, pid_t pid, const char *ended, bool *ret)
 {
 	cleanup(output_cleanup) struct output *output = NULL;
 	cleanup_free char *path = NULL;
@@ -166,7 +180,8 @@ static struct error *snapshot_write(const char *folder, pid_t pid, bool *ret)
 	struct error *error;
 	size_t size;
 
-	error = target_snapshot_bytes(pid, &data, &size);
+	error = ended ? ended_bytes(ended, pid, &data, &size)
+		      : target_snapshot_bytes(pid, &data, &size);
 	if (error && error_kind(error) == ERROR_NOTHING) {
 		fprintf(stderr, "tmbpf: no snapshot of process %d: its session is gone\n", pid);
 		error_destroy(error);
@@ -210,7 +225,8 @@ struct error *group_command_snapshot(const char *name, const char *folder)
 
 		if (!state_is(process, "traced") && !state_is(process, "ended"))
 			continue;
-		try(snapshot_write(folder, status_number(process, "pid"), &done));
+		try(snapshot_write(folder, status_number(process, "pid"),
+				   state_is(process, "ended") ? name : NULL, &done));
 		written += done;
 	}
 	if (!written)

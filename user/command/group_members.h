@@ -33,12 +33,13 @@ struct member {
 	enum member_state state;
 	uint32_t programs;  /* it became others by exec, so often */
 	uint64_t look_at;   /* monotonic nanoseconds: NEW is looked at again then */
-	uint64_t look_till; /* and for the last time */
+	uint64_t look_till; /* and for the last time; 0: it was not looked at yet */
 	uint64_t rest;      /* nanoseconds between two looks; grows */
 	bool looked;        /* at its present program: the watcher has seen it once */
 	bool python;        /* it is a CPython for certain: a fork of one, no other program since */
 	bool again;         /* it became another program while its tracer attached */
 	bool gone;          /* it has ended */
+	bool later;         /* it came when the group was begun */
 	int report;         /* of its tracer; -1 none */
 	char *text;         /* what was reported, SERVE_REPORT_MAX bytes of room */
 	size_t size;

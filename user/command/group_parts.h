@@ -22,6 +22,8 @@ struct group {
 	size_t folder_count;
 	char *warning; /* what went wrong in watching; NULL nothing */
 	int lock, listener;
+	uint64_t occupied; /* monotonic nanoseconds: somebody was in it then, or it began */
+	bool begun;        /* those that were there are known */
 	bool stopped;
 };
 
@@ -32,7 +34,9 @@ struct error *group_watch_begin(struct group *group);
  * something else is.
  */
 int group_watch(struct group *group);
-/* Whether each process that is there has been looked at, and no tracer is attaching. */
+/* Takes in all that has been told of, and of a tree whom the kernel has in it. */
+void group_catch_up(struct group *group);
+/* Whether each process that was there at the beginning has been looked at, and no tracer attaches to one of them. */
 bool group_settled(const struct group *group);
 /* Takes in what the tracer of MEMBER reported. */
 void group_report(struct group *group, struct member *member);

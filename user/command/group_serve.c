@@ -175,7 +175,7 @@ static struct error *group_stop(struct group *group)
 		else
 			first = error;
 		if (member->state == MEMBER_ENDED)
-			ended_forget(member->pid);
+			ended_forget_of(member->pid, group->target.name);
 	}
 	group->stopped = true;
 	return first;
@@ -211,14 +211,17 @@ static void listener_serve(struct group *group)
 	error_destroy(error);
 }
 
-/* Whether nobody is in the group, nor will be. */
-static bool group_over(const struct group *group)
+/* Whether nobody is known to be in the group, nor will be. */
+static bool group_empty(struct group *group)
 {
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
 	bool known = false;
 	struct stat found;
 
-	if (members_alive(&group->members))
+	if (members_alive(&group->members)) {
+		group->occupied = now;
 		return false;
+	}
 	for (size_t i = 0; i < group->folder_count; i++) {
 		if (!*group->folders[i])
 			continue;
@@ -227,7 +230,16 @@ static bool group_over(const struct group *group)
 			return false;
 	}
 	return known || group->target.kind == GROUP_FOLLOW ||
-	       clock_now(CLOCK_MONOTONIC) - group->since_monotonic > EMPTY_NANOSECONDS;
+	       now - group->occupied > EMPTY_NANOSECONDS;
+}
+
+/* The last that is known may have started another one, of which was not told yet. */
+static bool group_over(struct group *group)
+{
+	if (!group_empty(group))
+		return false;
+	group_catch_up(group);
+	return group_empty(group);
 }
 
 /* Waits TIMEOUT milliseconds for something to happen, and serves it. */
@@ -282,9 +294,19 @@ static struct error *group_begin(struct group *group)
 	try(control_group_lock(group->target.name, &group->lock));
 	group_status_forget(group->target.name);
 	clock_gettime(CLOCK_REALTIME, &group->since);
-	group->since_monotonic = clock_now(CLOCK_MONOTONIC);
+	group->since_monotonic = group->occupied = clock_now(CLOCK_MONOTONIC);
 	try(control_group_listen(group->target.name, &group->listener));
 	return group_watch_begin(group);
+}
+
+/* Tells REPORT that all goes well. Who began the group may have been interrupted: then it was not to be. */
+static void begun_report(struct group *group, int report)
+{
+	if (write(report, "0", 1) == 1)
+		serve_detach();
+	else
+		error_destroy(group_stop(group));
+	close(report);
 }
 
 /* Until it is stopped or over; REPORT is told when all that are there have been looked at. */
@@ -296,18 +318,15 @@ static void group_loop(struct group *group, int report, int signals)
 		int timeout = group_watch(group);
 
 		if (report >= 0 && group_settled(group)) {
-			if (write(report, "0", 1) == 1)
-				serve_detach();
-			close(report);
+			begun_report(group, report);
 			report = -1;
 		}
 		error = group_wait(group, signals, timeout);
 	}
-	if (report >= 0) { /* all ended at once */
-		if (error)
-			serve_report(report, error);
-		else if (write(report, "0", 1) == 1)
-			serve_detach();
+	if (report >= 0 && !error) { /* all ended at once */
+		begun_report(group, report);
+	} else if (report >= 0) {
+		serve_report(report, error);
 		close(report);
 	}
 	error_destroy(error);

@@ -108,17 +108,19 @@ static uint32_t text_hash(const char *text, size_t length)
 }
 
 /* From the text alone: the group has a name still when it is gone. */
-static void cgroup_name(const char *path, char ret[CONTROL_GROUP_MAX + 1])
+static struct error *cgroup_name(const char *given, char ret[CONTROL_GROUP_MAX + 1])
 {
-	size_t length = strlen(path);
+	cleanup_free char *path = cgroup_path_clean(given);
+	size_t length = path ? strlen(path) : 0;
 	char hash[12];
 
-	while (length > 1 && path[length - 1] == '/')
-		length--;
+	if (!path)
+		return no_memory();
 	snprintf(hash, sizeof(hash), "-%08x", text_hash(path, length));
 	snprintf(ret, CONTROL_GROUP_MAX + 1, "cgroup-");
 	name_append(ret, path + (length > 40 ? length - 40 : 0), length > 40 ? 40 : length);
 	name_append(ret, hash, sizeof(hash));
+	return NULL;
 }
 
 static struct error *target_follow(const struct group_target_options *given,
@@ -162,7 +164,7 @@ static struct error *target_cgroup(const struct group_target_options *given,
 {
 	ret->kind = GROUP_CGROUP;
 	try(cgroups_resolve("", given->cgroup, &ret->container.groups));
-	cgroup_name(given->cgroup, ret->name);
+	try(cgroup_name(given->cgroup, ret->name));
 	if (asprintf(&ret->title, "control group %s", given->cgroup) < 0)
 		ret->title = NULL;
 	return ret->title ? NULL : no_memory();
@@ -245,6 +247,17 @@ static bool group_exists(const char *name)
 	return !error;
 }
 
+/* The name that a group of a container has which is there: its sessions may be, without who watched. */
+static void container_name(const struct group_target_options *given, char *ret)
+{
+	cleanup(group_target_deinit) struct group_target target = {0};
+	struct error *error = target_container(given, &target);
+
+	if (!error)
+		strcpy(ret, target.name);
+	error_destroy(error);
+}
+
 struct error *group_find(const struct group_target_options *given, char **ret)
 {
 	char name[CONTROL_GROUP_MAX + 1] = "", *found = NULL;
@@ -254,8 +267,10 @@ struct error *group_find(const struct group_target_options *given, char **ret)
 		try(container_group("sock", given->container, &found));
 		if (!found)
 			try(container_group("status", given->container, &found));
+		if (!found)
+			container_name(given, name);
 	} else if (given->cgroup) {
-		cgroup_name(given->cgroup, name);
+		try(cgroup_name(given->cgroup, name));
 	} else {
 		try(option_pid("-p", given->pid, &pid));
 		snprintf(name, sizeof(name), "follow-%d", pid);

@@ -9,10 +9,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "command/ended.h"
 #include "command/group_parts.h"
 #include "command/serve.h"
-#include "command/status.h"
 #include "python/find.h"
 #include "target/process.h"
 
@@ -51,7 +49,7 @@ static void member_renew(struct member *member, uint64_t delay)
 	member->state = MEMBER_NEW;
 	member->looked = false;
 	member->look_at = now + delay;
-	member->look_till = now + LOOK_NANOSECONDS;
+	member->look_till = 0;
 	member->rest = LOOK_REST_FIRST;
 	member_set_reason(member, NULL);
 }
@@ -72,6 +70,7 @@ static struct member *member_found(struct group *group, pid_t pid, pid_t parent,
 		return NULL;
 	member->since = since;
 	member->until = delay ? since : clock_now(CLOCK_MONOTONIC);
+	member->later = group->begun;
 	member_renew(member, delay);
 	return member;
 }
@@ -90,6 +89,14 @@ static void member_exited(struct group *group, struct member *member)
 		group->members.ended_unseen += !member->looked;
 		member->state = MEMBER_OTHER;
 	}
+}
+
+/* MEMBER's end was not told. No other process has its pid yet: who has it next is not followed for that. */
+static void member_vanished(struct group *group, struct member *member)
+{
+	if (group->scope == FOLLOW_TREE)
+		follow_remove(group->follow, member->pid);
+	member_exited(group, member);
 }
 
 static void member_forked(struct group *group, const struct follow_record *record)
@@ -274,7 +281,9 @@ struct error *group_watch_begin(struct group *group)
 		try(process_parent(group->target.root, &parent));
 		member_found(group, group->target.root, parent, clock_now(CLOCK_MONOTONIC), 0);
 	}
-	return group_scan(group);
+	try(group_scan(group));
+	group->begun = true;
+	return NULL;
 }
 
 /* Not now: later, or given up as STATE. */
@@ -283,6 +292,9 @@ static void member_postpone(struct group *group, struct member *member, enum mem
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
 	member->state = MEMBER_NEW;
+	/* From the first look on: it may have waited for others. */
+	if (!member->look_till)
+		member->look_till = now + LOOK_NANOSECONDS;
 	if (now < member->look_till) {
 		member->look_at = now + member->rest;
 		if (member->rest < LOOK_REST_MOST)
@@ -356,7 +368,7 @@ static void member_look(struct group *group, struct member *member)
 		/* By exec, perhaps: that is told as well. */
 		error = process_start_time(member->pid, &started);
 		if (error)
-			member_exited(group, member);
+			member_vanished(group, member);
 		else
 			member_postpone(group, member, MEMBER_OTHER);
 		error_destroy(error);
@@ -375,23 +387,24 @@ static void member_look(struct group *group, struct member *member)
 /* The session has ended; its process runs on, as another program or this one, or it does not. */
 static void session_ended(struct group *group, struct member *member)
 {
-	cleanup(json_cleanup) json_object *status = NULL;
-	bool regular = member->size > 1 && member->text[member->size - 1] == '.';
-	const char *state;
-
-	error_destroy(ended_status(member->pid, &status));
-	state = status_text(status, "state");
-	if (!regular) {
+	switch (member->size > 1 ? member->text[member->size - 1] : 0) {
+	case SERVE_EXECED:
+		if (!member->gone) {
+			member_renew(member, LOOK_DELAY);
+			break;
+		}
+		/* fall through */
+	case SERVE_ENDED:
+		member->gone = true;
+		member->state = MEMBER_ENDED;
+		break;
+	case SERVE_STOPPED:
+		member->state = MEMBER_STOPPED;
+		break;
+	default:
 		group->members.killed++;
 		member->state = MEMBER_FAILED;
 		member_set_reason(member, "its tracer was killed");
-	} else if (!strcmp(state, "exec") && !member->gone) {
-		member_renew(member, LOOK_DELAY);
-	} else if (status) {
-		member->gone = true;
-		member->state = MEMBER_ENDED;
-	} else {
-		member->state = MEMBER_STOPPED;
 	}
 }
 
@@ -451,14 +464,31 @@ static void members_check(struct group *group)
 		struct member *member = group->members.list[i];
 		struct error *error;
 		uint64_t started = 0;
+		pid_t parent;
 
 		if (member->gone || member->report >= 0)
 			continue;
-		error = process_start_time(member->pid, &started);
-		if (error || (member->started && started != member->started))
+		error = process_parent(member->pid, &parent);
+		if (!error)
+			error = process_start_time(member->pid, &started);
+		if (error)
+			member_vanished(group, member);
+		else if (member->started && started != member->started)
 			member_exited(group, member);
 		error_destroy(error);
 	}
+}
+
+/* A control group that was removed and made anew, as when a service restarts, is another one to the kernel. */
+static void cgroup_mend(struct group *group)
+{
+	bool changed = false;
+
+	if (group->scope != FOLLOW_CGROUP)
+		return;
+	group_warn(group, follow_cgroup(group->follow, group->folders[0], &changed));
+	if (changed)
+		group_warn(group, group_scan(group));
 }
 
 /* What was not told is found by looking. */
@@ -475,6 +505,7 @@ static void losses_mend(struct group *group, uint64_t now)
 	if (now - group->checked < CHECK_NANOSECONDS)
 		return;
 	group->checked = now;
+	cgroup_mend(group);
 	members_check(group);
 	members_prune(&group->members);
 }
@@ -505,11 +536,20 @@ int group_watch(struct group *group)
 	return next > now ? (int)((next - now) / 1000000) + 1 : 0;
 }
 
+void group_catch_up(struct group *group)
+{
+	follow_consume(group->follow, record_handle, group);
+	if (group->scope == FOLLOW_TREE)
+		group_warn(group, group_scan(group));
+}
+
 bool group_settled(const struct group *group)
 {
 	for (size_t i = 0; i < group->members.count; i++) {
 		const struct member *member = group->members.list[i];
 
+		if (member->later)
+			continue;
 		if (member->state == MEMBER_STARTING ||
 		    (member->state == MEMBER_NEW && (!member->looked || member->reason)))
 			return false;

@@ -255,8 +255,16 @@ struct beginning {
 static void serve_run(int report, void *context)
 {
 	const struct beginning *beginning = context;
+	/* How a group learns that it was no accident, and what became of the process. */
+	static const char ends[] = {
+		[SESSION_RUNNING] = SERVE_STOPPED, /* it could not go on */
+		[SESSION_STOPPED] = SERVE_STOPPED,
+		[SESSION_EXITED] = SERVE_ENDED,
+		[SESSION_EXECED] = SERVE_EXECED,
+	};
 	struct session *session = NULL;
 	struct error *error;
+	enum session_state state;
 	int signals = serve_signals();
 
 	error = privileges_keep(PRIVILEGES_ATTACH, false);
@@ -277,9 +285,9 @@ static void serve_run(int report, void *context)
 	if (!beginning->member)
 		close(report);
 	error = serve_session(session, signals);
+	state = session->state;
 	session_destroy(session);
-	/* A group sees by this that it was no accident. */
-	if (beginning->member && write(report, ".", 1) != 1)
+	if (beginning->member && write(report, &ends[state], 1) != 1)
 		_exit(1);
 	_exit(error ? 1 : 0);
 }
@@ -315,6 +323,8 @@ struct error *serve_fork(void (*prepare)(void *context), void (*run)(int report,
 		/* Twice forked, it is nobody's zombie. */
 		if (fork())
 			_exit(0);
+		/* Who is to be told may be gone: a write that fails says so. */
+		signal(SIGPIPE, SIG_IGN);
 		if (prepare)
 			prepare(context);
 		dup2(ends[1], 3);

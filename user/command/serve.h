@@ -19,6 +19,13 @@ struct error *serve_start(pid_t pid, const struct tracer_options *options);
 /* The most that a tracer reports. */
 #define SERVE_REPORT_MAX 8192
 
+/* What one of a group reports at its end, where it came to that. */
+enum {
+	SERVE_STOPPED = 's', /* the process runs on */
+	SERVE_ENDED = 'e',   /* the process has ended */
+	SERVE_EXECED = 'x',  /* the process is another program now */
+};
+
 /* Of a session that belongs to a group, a process of its own that starts and watches it. */
 struct serve_member {
 	struct session_origin origin;
@@ -29,7 +36,7 @@ struct serve_member {
 
 /*
  * The same without waiting. From RET, to be closed, comes what serve_error() understands: "0" when all probes are on,
- * or why they are not; with MEMBER later a "." when the session has ended as it should. End of file: the tracer is gone.
+ * or why they are not; with MEMBER later SERVE_... when the session has ended as it should. End of file: the tracer is gone.
  */
 struct error *serve_begin(pid_t pid, const struct tracer_options *options,
 			  const struct serve_member *member, int *ret);

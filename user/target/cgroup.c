@@ -393,22 +393,49 @@ static struct error *resolve_path(const char *root, const char *path, struct cgr
 	return NULL;
 }
 
+char *cgroup_path_clean(const char *path)
+{
+	char *clean = malloc(strlen(path) + 2), *end = clean;
+
+	if (!clean)
+		return NULL;
+	*end = 0;
+	while (*path) {
+		size_t length = strcspn(path, "/");
+
+		if (length == 2 && !strncmp(path, "..", 2)) {
+			while (end > clean && *--end != '/')
+				;
+			*end = 0;
+		} else if (length && (length != 1 || *path != '.')) {
+			*end++ = '/';
+			memcpy(end, path, length);
+			end += length;
+			*end = 0;
+		}
+		path += length;
+		path += *path == '/';
+	}
+	if (end == clean)
+		strcpy(clean, "/");
+	return clean;
+}
+
 struct error *cgroups_resolve(const char *root, const char *path, struct cgroups *ret)
 {
 	cleanup(cgroups_deinit) struct cgroups groups = {0};
-	cleanup_free char *clean = strdup(path);
-	size_t length;
+	cleanup_free char *clean = cgroup_path_clean(path), *real = NULL;
 
 	if (!clean)
 		return no_memory();
-	for (length = strlen(clean); length > 1 && clean[length - 1] == '/'; length--)
-		clean[length - 1] = 0;
-	if (clean[0] != '/')
+	if (path[0] != '/')
 		return error_advise(error_create(ERROR_USAGE, "%s is no control group's path",
 						 path),
 				    "It begins with /: a folder below /sys/fs/cgroup, or as "
 				    "/proc/PID/cgroup has it.");
-	try(resolve_folder(root, clean, &groups));
+	/* /sys/fs/cgroup/cpu may be a link to cpu,cpuacct. */
+	real = realpath(clean, NULL);
+	try(resolve_folder(root, real ? real : clean, &groups));
 	if (!groups.count)
 		try(resolve_path(root, clean, &groups));
 	if (!groups.count)

@@ -47,6 +47,9 @@ struct error *cgroups_processes(const char *root, const struct cgroups *groups, 
 /* The pids of all processes, ascending; malloc'd. */
 struct error *processes_list(const char *root, pid_t **ret, size_t *ret_count);
 
+/* PATH without what names nothing: "//", "/.", "/..", a slash at its end; by its text alone. malloc'd, NULL: no memory. */
+char *cgroup_path_clean(const char *path);
+
 /*
  * What --cgroup PATH means: a folder below the mount point of a hierarchy, or a path as
  * /proc/PID/cgroup has it, which is taken in each hierarchy that has a process there. ERROR_NOTHING

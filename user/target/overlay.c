@@ -91,17 +91,21 @@ static struct error *overlay_find(const struct process *process, const struct pr
 	return NULL;
 }
 
-/* The regular file RELATIVE below FOLDER, -1: none; errno is that of the opening. */
+/*
+ * The regular file RELATIVE below FOLDER, -1: none; errno is that of the opening. The target names both: what is there is
+ * looked at before it is opened, since opening a device can do things.
+ */
 static int layer_open(const char *folder, const char *relative)
 {
 	cleanup_fd int directory = folder[0] == '/' ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC)
 						    : -1;
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 	cleanup_fd int fd = -1;
 	struct stat found;
+	char path[40];
 
 	if (directory < 0) {
 		errno = EACCES; /* whatever it is: what is in it is not known */
@@ -114,7 +118,8 @@ static int layer_open(const char *folder, const char *relative)
 		errno = ENOENT;
 		return -1;
 	}
-	return take_fd(fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* The file of the uppermost layer that has it. */

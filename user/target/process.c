@@ -541,6 +541,8 @@ struct error *process_parent(pid_t pid, pid_t *ret)
 	struct stat_fields stat;
 
 	try(stat_read(pid, &stat));
+	if (stat.state == 'Z' || stat.state == 'X')
+		return error_create(ERROR_NOTHING, "process %d has ended", (int)pid);
 	*ret = stat.parent;
 	return NULL;
 }

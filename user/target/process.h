@@ -97,7 +97,10 @@ bool process_asleep(const struct process *process);
 /* The start time of whatever process is PID now; no permission is needed. */
 struct error *process_start_time(pid_t pid, uint64_t *ret);
 
-/* Who is the parent of whatever process is PID now: who started it, or who took it over. */
+/*
+ * Who is the parent of whatever process is PID now: who started it, or who took it over. ERROR_NOTHING if there is none,
+ * or it has ended and only waits for its parent to ask.
+ */
 struct error *process_parent(pid_t pid, pid_t *ret);
 
 /* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -17,6 +18,8 @@
 struct follow {
 	struct follow_bpf *skeleton;
 	struct ring_buffer *ring;
+	dev_t device;          /* of the control group's folder, */
+	ino_t inode;           /* and its number: made anew it has another one */
 	follow_handler handle; /* while records are consumed */
 	void *context;
 };
@@ -34,6 +37,7 @@ static struct error *cgroup_set(struct follow *follow, const char *folder)
 {
 	cleanup_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint32_t key = 0;
+	struct stat found;
 
 	if (fd < 0)
 		return error_create_errno(errno == ENOENT ? ERROR_NOTHING : ERROR_FAILED, errno,
@@ -41,7 +45,30 @@ static struct error *cgroup_set(struct follow *follow, const char *folder)
 	if (bpf_map_update_elem(bpf_map__fd(follow->skeleton->maps.cgroup), &key, &fd, BPF_ANY))
 		return error_create_errno(ERROR_FAILED, errno, "cannot watch the control group %s",
 					  folder);
+	if (fstat(fd, &found))
+		return error_create_errno(ERROR_FAILED, errno,
+					  "cannot look at the control group %s", folder);
+	follow->device = found.st_dev;
+	follow->inode = found.st_ino;
 	return NULL;
+}
+
+struct error *follow_cgroup(struct follow *follow, const char *folder, bool *ret)
+{
+	struct error *error;
+	struct stat found;
+
+	*ret = false;
+	if (stat(folder, &found) ||
+	    (found.st_dev == follow->device && found.st_ino == follow->inode))
+		return NULL;
+	error = cgroup_set(follow, folder);
+	if (error && error_kind(error) == ERROR_NOTHING) { /* gone again */
+		error_destroy(error);
+		return NULL;
+	}
+	*ret = !error;
+	return error;
 }
 
 static struct error *follow_start(struct follow *follow, enum follow_scope scope,

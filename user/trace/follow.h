@@ -8,6 +8,7 @@
 #define TMBPF_TRACE_FOLLOW_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -33,6 +34,12 @@ struct error *follow_add(struct follow *follow, pid_t pid, pid_t parent);
 
 /* Of a process that has ended while it was added: its pid may be another's soon. */
 void follow_remove(struct follow *follow, pid_t pid);
+
+/*
+ * Of FOLLOW_CGROUP: whether there is another control group at FOLDER now than the one that is watched, which is watched
+ * from now on. One that is gone stays what it was.
+ */
+struct error *follow_cgroup(struct follow *follow, const char *folder, bool *ret);
 
 /* The members of the tree now, with who started each; malloc'd. */
 struct follow_member {

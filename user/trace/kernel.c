@@ -375,21 +375,37 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 		      "malloc results that return to unknown places, Linux 6.13");
 }
 
+/* The program of probe_try(), once it is loaded, and by whom: in a child its descriptor may be another file's. */
+static struct {
+	int fd;
+	pid_t pid;
+} trial = {-1, 0};
+
+struct error *probe_try_prepare(void)
+{
+	int number;
+
+	if (trial.pid == getpid())
+		return NULL;
+	trial.fd = program_load(probes_attach_type(false), &number);
+	if (trial.fd < 0)
+		return error_create_errno(ERROR_FAILED, number, "cannot load a BPF program");
+	trial.pid = getpid();
+	return NULL;
+}
+
 struct error *probe_try(const char *path, uint64_t offset, pid_t pid, struct memory *memory,
 			uint64_t address, bool *ret)
 {
 	uint64_t cookie = 0;
 	struct probes probes = {.path = path, .offsets = &offset, .cookies = &cookie, .count = 1};
 	struct probes_link link;
-	int number;
-	cleanup_fd int program = program_load(probes_attach_type(false), &number);
 	struct error *error;
 	uint8_t before, after;
 
-	if (program < 0)
-		return error_create_errno(ERROR_FAILED, number, "cannot load a BPF program");
+	try(probe_try_prepare());
 	try(memory_read_u8(memory, address, &before));
-	try(probes_attach(program, &probes, pid, &link));
+	try(probes_attach(trial.fd, &probes, pid, &link));
 	error = memory_read_u8(memory, address, &after);
 	probes_detach(&link);
 	try(error);

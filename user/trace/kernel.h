@@ -50,6 +50,8 @@ struct memory;
  */
 struct error *probe_try(const char *path, uint64_t offset, pid_t pid, struct memory *memory,
 			uint64_t address, bool *ret);
+/* So that this process can do so as well when it may load no programs any more. */
+struct error *probe_try_prepare(void);
 
 struct probes {
 	const char *path;        /* any path that leads to the file's inode */

@@ -15,6 +15,7 @@
 #include "python/arenas.h"
 #include "python/twin.h"
 #include "trace/control.h"
+#include "trace/kernel.h"
 
 /* How long records may wait in the ring if nothing wakes us. */
 #define TICK_MS           100
@@ -596,6 +597,8 @@ static void session_confine(struct session *session)
 	    (session->options.births_limit && !session->burst))
 		return;
 	session->confined = true;
+	/* A module that comes later may lie on an overlay. */
+	session_warn(session, probe_try_prepare());
 	session_warn(session, confine(CONFINE_SESSION));
 }
 
