@@ -248,13 +248,14 @@ static bool group_exists(const char *name)
 }
 
 /* The name that a group of a container has which is there: its sessions may be, without who watched. */
-static void container_name(const struct group_target_options *given, char *ret)
+static void container_name(const struct group_target_options *given,
+			   char ret[CONTROL_GROUP_MAX + 1])
 {
 	cleanup(group_target_deinit) struct group_target target = {0};
 	struct error *error = target_container(given, &target);
 
 	if (!error)
-		strcpy(ret, target.name);
+		memcpy(ret, target.name, sizeof(target.name));
 	error_destroy(error);
 }
 

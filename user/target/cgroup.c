@@ -399,25 +399,23 @@ char *cgroup_path_clean(const char *path)
 
 	if (!clean)
 		return NULL;
-	*end = 0;
 	while (*path) {
 		size_t length = strcspn(path, "/");
 
 		if (length == 2 && !strncmp(path, "..", 2)) {
 			while (end > clean && *--end != '/')
 				;
-			*end = 0;
 		} else if (length && (length != 1 || *path != '.')) {
 			*end++ = '/';
 			memcpy(end, path, length);
 			end += length;
-			*end = 0;
 		}
 		path += length;
 		path += *path == '/';
 	}
 	if (end == clean)
-		strcpy(clean, "/");
+		*end++ = '/';
+	*end = 0;
 	return clean;
 }
 
