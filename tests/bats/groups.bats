@@ -7,91 +7,7 @@
 
 load ../helpers
 load session
-
-setup()
-{
-	requires root command:jq
-	cd "$BATS_TEST_TMPDIR" || return
-	export TMBPF_RUN=$BATS_TEST_TMPDIR/run
-	mkdir -m 700 "$TMBPF_RUN"
-	GROUP=()
-	CGROUPS=()
-}
-
-teardown()
-{
-	local folder
-	((${#GROUP[@]} == 0)) || tmbpf stop "${GROUP[@]}" >/dev/null 2>&1 || true
-	stop_targets
-	for folder in "${CGROUPS[@]}"; do
-		wait_until cgroup_remove "$folder"
-	done
-}
-
-# cgroup_remove FOLDER: ends whoever is in it
-cgroup_remove()
-{
-	local pid
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done <"$1/cgroup.procs"
-	rmdir "$1"
-}
-
-# read_pid: the next `worker PID` that the target prints, in WORKER
-read_pid()
-{
-	local line
-	while IFS= read -r -t "$PATIENCE" -u "$TARGET_OUT" line; do
-		[[ $line != 'worker '* ]] || {
-			WORKER=${line#worker }
-			return 0
-		}
-	done
-	return 1
-}
-
-# start_workers COUNT: tests/targets/workers.py; WORKERS are their pids
-start_workers()
-{
-	local i
-	start_quiet_target "$TARGETS/workers.py" "$1"
-	WORKERS=()
-	for ((i = 0; i < $1; i++)); do
-		read_pid
-		WORKERS+=("$WORKER")
-	done
-	wait_target READY
-}
-
-group_status()
-{
-	tmbpf status "${GROUP[@]}" --json
-}
-
-# process_is PID FILTER: whether what the group's status says of PID passes a filter of jq's
-process_is()
-{
-	group_status | jq -e ".processes | map(select(.pid == $1)) | last | $2"
-}
-
-# group_is FILTER
-group_is()
-{
-	group_status | jq -e "$1"
-}
-
-# nothing_left: no session and no watcher has anything in the folder of sockets
-nothing_left()
-{
-	[[ -z $(ls -A "$TMBPF_RUN") ]]
-}
-
-# nothing_left_now: the same, where a tracer may be on its way yet
-nothing_left_now()
-{
-	nothing_left && ! pgrep -f "^$TMBPF start .*-p $TARGET_PID " >/dev/null
-}
+load groups
 
 @test "--follow: a server, its workers, and those that it forks later, as a tree" {
 	start_workers 2
@@ -194,45 +110,6 @@ nothing_left_now()
 	wait_until group_is '([.processes[] | select(.state == "ended")] | length) + .losses.ended_early == 20'
 	run -0 tmbpf status "${GROUP[@]}"
 	[[ $output == *"CPythons that ended before they could be traced"* ]]
-}
-
-@test "a child that has ended and that nobody has asked for is none to trace" {
-	cat >careless.py <<-'CODE'
-		import os, subprocess, sys
-		child = subprocess.Popen(["true"])
-		os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-		os.write(1, b"READY\n")
-		sys.stdin.readline()
-	CODE
-	start_target careless.py
-	GROUP=(-p "$TARGET_PID" --follow)
-	run -0 --separate-stderr tmbpf start "${GROUP[@]}" --exact
-	[[ $output == *": 1 process is traced"* && -z $stderr ]]
-	group_is '.losses.failed == null and (.processes | length) == 1'
-}
-
-@test "a start that is interrupted leaves nothing" {
-	local client wait
-	start_workers 3
-	GROUP=(-p "$TARGET_PID" --follow)
-	for wait in 0 0.02 0.05 0.1; do
-		"$TMBPF" start "${GROUP[@]}" --exact 3>&- &
-		client=$!
-		sleep "$wait"
-		kill -KILL "$client"
-		wait "$client" || true
-		wait_until nothing_left_now
-		run -3 --separate-stderr tmbpf status
-	done
-	# As of one process.
-	"$TMBPF" start -p "$TARGET_PID" --exact 3>&- &
-	client=$!
-	sleep 0.05
-	kill -KILL "$client"
-	wait "$client" || true
-	wait_until nothing_left_now
-	target_alive
-	GROUP=()
 }
 
 # worker_keeps: whether WORKER's snapshot names who keeps its blocks
@@ -412,40 +289,6 @@ worker_keeps()
 	CGROUPS=()
 }
 
-@test "a control group that is made anew, as by a service's restart, is watched on" {
-	local base folder
-	for base in /sys/fs/cgroup/unified /sys/fs/cgroup; do
-		[[ -f $base/cgroup.procs && -f $base/cgroup.controllers ]] && break
-	done
-	[[ -f $base/cgroup.controllers ]] || skip "there is no control group of version 2 to make one in"
-	folder=$base/tmbpf-test-$$-anew
-	mkdir "$folder"
-	CGROUPS+=("$folder")
-	start_workers 1
-	echo "$TARGET_PID" >"$folder/cgroup.procs"
-	# However it is written.
-	GROUP=(--cgroup "$base//x/../${folder##*/}/")
-	tmbpf start "${GROUP[@]}" --exact
-	group_is '.counts.traced == 1'
-	# Its last process is still about, as the group is removed and made again.
-	echo "$TARGET_PID" >"$base/cgroup.procs"
-	rmdir "$folder"
-	mkdir "$folder"
-	start_workers 1
-	echo "$TARGET_PID" >"$folder/cgroup.procs"
-	GROUP=(--cgroup "$folder")
-	wait_until process_is "$TARGET_PID" '.state == "traced"'
-	# So short that only the kernel can tell of them.
-	tell_target "short 20"
-	wait_target "done"
-	wait_until group_is '([.processes[] | select(.state == "ended")] | length) + .losses.ended_early == 20'
-	tmbpf stop "${GROUP[@]}"
-	nothing_left
-	CGROUPS=()
-	stop_targets
-	wait_until cgroup_remove "$folder"
-}
-
 # shop_make: the shop, in ./shop; the second of its workers leaks, and says who it is in `leaking`. The master waits
 # for `go` before it does anything.
 shop_make()
@@ -609,56 +452,6 @@ tracers_left_nothing()
 	wait_until group_is '.counts.traced == 5 and .counts.sessions == 6'
 	tmbpf stop "${GROUP[@]}"
 	nothing_left
-}
-
-@test "a watcher that is killed leaves its sessions, and they can be stopped" {
-	local watcher
-	start_workers 2
-	GROUP=(-p "$TARGET_PID" --follow)
-	tmbpf start "${GROUP[@]}" --exact
-	watcher=$(group_status | jq .watcher_pid)
-	kill -KILL "$watcher"
-	wait_until tracer_gone "$watcher"
-	group_is '.state == "unwatched" and (.processes | length) == 3 and .counts.traced == 3 and .seconds > 0'
-	run -0 tmbpf status "${GROUP[@]}"
-	[[ ${lines[0]} == *": 3 traced, "* ]]
-	run -0 tmbpf snapshot "${GROUP[@]}" -o all
-	run -0 tmbpf stop "${GROUP[@]}"
-	run -3 --separate-stderr tmbpf status
-}
-
-@test "a container's watcher that is killed: its sessions are found by the container's name" {
-	local base folder watcher
-	for base in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do
-		[[ -f $base/cgroup.procs && ($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] && break
-	done
-	folder=$base/tmbpf-test-$$-orphans
-	mkdir "$folder" || skip "there is no control group to make one in"
-	CGROUPS+=("$folder")
-	start_workers 1
-	echo "$TARGET_PID" >"$folder/cgroup.procs"
-	GROUP=(--container "${folder##*/}")
-	tmbpf start "${GROUP[@]}" --exact
-	watcher=$(group_status | jq .watcher_pid)
-	kill -KILL "$watcher"
-	wait_until tracer_gone "$watcher"
-	group_is '.state == "unwatched" and .counts.traced == 1'
-	run -0 tmbpf stop "${GROUP[@]}"
-	run -3 --separate-stderr tmbpf status
-	stop_targets
-	CGROUPS=()
-	wait_until cgroup_remove "$folder"
-}
-
-@test "a tracer that is killed is told of" {
-	local tracer
-	start_workers 2
-	GROUP=(-p "$TARGET_PID" --follow)
-	tmbpf start "${GROUP[@]}" --exact
-	tracer=$(tmbpf status -p "${WORKERS[0]}" --json | jq .tracer_pid)
-	kill -KILL "$tracer"
-	wait_until process_is "${WORKERS[0]}" '.state == "failed" and (.reason | test("killed"))'
-	group_is '.losses.killed_tracers == 1'
 }
 
 @test "what is asked wrongly, and what is not there" {

@@ -75,7 +75,8 @@ struct error *group_command_start(const struct group_target_options *given,
 	json_object_object_get_ex(status, "counts", &counts);
 	failures_print(status);
 	title = text_display(target.title);
-	if (!status_number(counts, "traced") && status_number(counts, "failed")) {
+	if (!status_number(counts, "traced") && status_number(counts, "failed") &&
+	    !status_number(counts, "starting") && !status_number(counts, "new")) {
 		error_destroy(group_request_stop(target.name));
 		return error_create(ERROR_FAILED, "%s: no process can be traced",
 				    title ? title : "");
@@ -103,7 +104,7 @@ static struct error *members_stop(const char *name, json_object *status)
 		pid_t pid = status_number(process, "pid");
 
 		ended_forget_of(pid, name);
-		if (!state_is(process, "traced"))
+		if (state_is(status, "ended"))
 			continue;
 		error_destroy(target_request(pid, "stop", NULL, &reply, NULL, NULL));
 		json_object_put(reply);

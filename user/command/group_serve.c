@@ -25,7 +25,7 @@
 #define STARTING_WAIT_MS 60000
 /* And one whose process has ended, until it has kept what it knew last. */
 #define ENDING_WAIT_MS 10000
-/* A control group whose folder cannot be seen has ended when nobody was in it for so long. */
+/* A control group whose folder is gone, or cannot be seen, has ended when nobody was in it for so long: services restart. */
 #define EMPTY_NANOSECONDS (10 * NSEC_PER_SEC)
 
 struct beginning {
@@ -229,7 +229,9 @@ static bool group_empty(struct group *group)
 		if (!stat(group->folders[i], &found))
 			return false;
 	}
-	return known || group->target.kind == GROUP_FOLLOW ||
+	/* A container's is its own: it ends with it. */
+	return group->target.kind == GROUP_FOLLOW ||
+	       (known && group->target.kind == GROUP_CONTAINER) ||
 	       now - group->occupied > EMPTY_NANOSECONDS;
 }
 
@@ -320,6 +322,8 @@ static void group_loop(struct group *group, int report, int signals)
 		if (report >= 0 && group_settled(group)) {
 			begun_report(group, report);
 			report = -1;
+			if (group->stopped)
+				break;
 		}
 		error = group_wait(group, signals, timeout);
 	}

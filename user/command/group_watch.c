@@ -91,9 +91,17 @@ static void member_exited(struct group *group, struct member *member)
 	}
 }
 
-/* MEMBER's end was not told. No other process has its pid yet: who has it next is not followed for that. */
-static void member_vanished(struct group *group, struct member *member)
+/*
+ * ERROR says that MEMBER cannot be looked at, and is freed. If that is because it has ended, its end was not told; no other
+ * process has its pid yet, and who has it next is not followed for that.
+ */
+static void member_vanished(struct group *group, struct member *member, struct error *error)
 {
+	bool gone = error_kind(error) == ERROR_NOTHING;
+
+	error_destroy(error);
+	if (!gone)
+		return;
 	if (group->scope == FOLLOW_TREE)
 		follow_remove(group->follow, member->pid);
 	member_exited(group, member);
@@ -368,10 +376,9 @@ static void member_look(struct group *group, struct member *member)
 		/* By exec, perhaps: that is told as well. */
 		error = process_start_time(member->pid, &started);
 		if (error)
-			member_vanished(group, member);
+			member_vanished(group, member, error);
 		else
 			member_postpone(group, member, MEMBER_OTHER);
-		error_destroy(error);
 		return;
 	}
 	member->looked = true;
@@ -395,6 +402,9 @@ static void session_ended(struct group *group, struct member *member)
 		}
 		/* fall through */
 	case SERVE_ENDED:
+	case SERVE_LOST:
+		if (member->text[member->size - 1] == SERVE_LOST)
+			member_set_reason(member, "its last totals could not be kept");
 		member->gone = true;
 		member->state = MEMBER_ENDED;
 		break;
@@ -472,23 +482,26 @@ static void members_check(struct group *group)
 		if (!error)
 			error = process_start_time(member->pid, &started);
 		if (error)
-			member_vanished(group, member);
+			member_vanished(group, member, error);
 		else if (member->started && started != member->started)
 			member_exited(group, member);
-		error_destroy(error);
 	}
 }
 
-/* A control group that was removed and made anew, as when a service restarts, is another one to the kernel. */
-static void cgroup_mend(struct group *group)
+/*
+ * A control group that was removed and made anew, as when a service restarts, is another one to the kernel. Whether it was:
+ * then it has been scanned.
+ */
+static bool cgroup_mend(struct group *group)
 {
 	bool changed = false;
 
 	if (group->scope != FOLLOW_CGROUP)
-		return;
+		return false;
 	group_warn(group, follow_cgroup(group->follow, group->folders[0], &changed));
 	if (changed)
 		group_warn(group, group_scan(group));
+	return changed;
 }
 
 /* What was not told is found by looking. */
@@ -500,12 +513,13 @@ static void losses_mend(struct group *group, uint64_t now)
 	if (events != group->events_lost ||
 	    (group->scope != FOLLOW_TREE && now - group->scanned > SCAN_NANOSECONDS)) {
 		group->events_lost = events;
-		group_warn(group, group_scan(group));
+		if (!cgroup_mend(group))
+			group_warn(group, group_scan(group));
 	}
 	if (now - group->checked < CHECK_NANOSECONDS)
 		return;
 	group->checked = now;
-	cgroup_mend(group);
+	(void)cgroup_mend(group);
 	members_check(group);
 	members_prune(&group->members);
 }

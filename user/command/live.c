@@ -239,14 +239,12 @@ static struct error *session_have(struct live *live, const struct arguments *arg
 	cleanup(json_cleanup) json_object *status = NULL;
 	struct error *error = target_request(live->pid, "status", NULL, &status, NULL, NULL);
 	struct tracer_options tracing;
-	char what[32];
+	char what[32], stop[32];
 
 	if (!error) {
 		snprintf(what, sizeof(what), "process %d", live->pid);
-		error = session_options_match(&arguments->session, what, status);
-		return error ? error_advise(error, "`tmbpf stop -p %d` ends the one that is there.",
-					    live->pid)
-			     : NULL;
+		snprintf(stop, sizeof(stop), "-p %d", live->pid);
+		return session_options_match(&arguments->session, what, stop, status);
 	}
 	if (error_kind(error) != ERROR_NOTHING)
 		return error;
@@ -262,12 +260,14 @@ static struct error *group_match(const struct arguments *arguments, json_object 
 {
 	const struct group_target_options *target = &arguments->target;
 	cleanup(json_cleanup) json_object *session = NULL;
+	cleanup_free char *stop = NULL;
 	json_object *processes = NULL;
-	struct error *error = NULL;
+	struct tracer_options tracing;
 
 	json_object_object_get_ex(status, "processes", &processes);
 	for (size_t i = 0; processes && !session && i < json_object_array_length(processes); i++) {
 		json_object *process = json_object_array_get_idx(processes, i);
+		struct error *error;
 
 		if (strcmp(status_text(process, "state"), "traced") != 0)
 			continue;
@@ -276,19 +276,22 @@ static struct error *group_match(const struct arguments *arguments, json_object 
 		if (error && error_kind(error) != ERROR_NOTHING)
 			return error;
 		error_destroy(error); /* it has ended meanwhile */
-		error = NULL;
 	}
-	if (session)
-		error = session_options_match(&arguments->session, status_text(status, "title"),
-					      session);
-	if (!error)
-		return NULL;
-	if (target->follow)
-		return error_advise(error, "`tmbpf stop -p %s --follow` ends those that are there.",
-				    target->pid);
-	return error_advise(error, "`tmbpf stop %s %s` ends those that are there.",
-			    target->container ? "--container" : "--cgroup",
-			    target->container ? target->container : target->cgroup);
+	if (!session)
+		return session_options_check(&arguments->session, &tracing);
+	if (asprintf(&stop, "%s %s%s",
+		     target->follow      ? "-p"
+		     : target->container ? "--container"
+					 : "--cgroup",
+		     target->follow      ? target->pid
+		     : target->container ? target->container
+					 : target->cgroup,
+		     target->follow ? " --follow" : "") < 0) {
+		stop = NULL;
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a group of processes");
+	}
+	return session_options_match(&arguments->session, status_text(status, "title"), stop,
+				     session);
 }
 
 /* The same for a group. */

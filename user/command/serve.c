@@ -264,7 +264,7 @@ static void serve_run(int report, void *context)
 	};
 	struct session *session = NULL;
 	struct error *error;
-	enum session_state state;
+	char end;
 	int signals = serve_signals();
 
 	error = privileges_keep(PRIVILEGES_ATTACH, false);
@@ -285,9 +285,9 @@ static void serve_run(int report, void *context)
 	if (!beginning->member)
 		close(report);
 	error = serve_session(session, signals);
-	state = session->state;
+	end = error && session->state == SESSION_EXITED ? SERVE_LOST : ends[session->state];
 	session_destroy(session);
-	if (beginning->member && write(report, &ends[state], 1) != 1)
+	if (beginning->member && write(report, &end, 1) != 1)
 		_exit(1);
 	_exit(error ? 1 : 0);
 }

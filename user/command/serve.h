@@ -23,6 +23,7 @@ struct error *serve_start(pid_t pid, const struct tracer_options *options);
 enum {
 	SERVE_STOPPED = 's', /* the process runs on */
 	SERVE_ENDED = 'e',   /* the process has ended */
+	SERVE_LOST = 'l',    /* the same, and what was known at last could not be kept */
 	SERVE_EXECED = 'x',  /* the process is another program now */
 };
 

@@ -87,7 +87,7 @@ static struct error *number_check(const char *what, const char *text, uint64_t l
 	return NULL;
 }
 
-struct error *session_options_check(const struct session_options *given, struct tracer_options *ret)
+static struct error *options_read(const struct session_options *given, struct tracer_options *ret)
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
 	ret->lazy_free = given->lazy_free;
@@ -95,10 +95,6 @@ struct error *session_options_check(const struct session_options *given, struct 
 		return error_create(
 			ERROR_USAGE,
 			"--overhead is a budget for estimates: tracing exactly has none");
-	if (!given->exact && !given->lazy_free && given->max_large)
-		return error_create(
-			ERROR_USAGE,
-			"--max-large is of exact tracing: estimates have no such table");
 	if (!given->exact && !given->lazy_free) {
 		uint32_t percent = 2;
 
@@ -111,6 +107,15 @@ struct error *session_options_check(const struct session_options *given, struct 
 	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
 			 &ret->stack_limit));
 	return number_check("--max-large", given->max_large, 64, 1u << 28, &ret->large_limit);
+}
+
+struct error *session_options_check(const struct session_options *given, struct tracer_options *ret)
+{
+	if (!given->exact && !given->lazy_free && given->max_large)
+		return error_create(
+			ERROR_USAGE,
+			"--max-large is of exact tracing: estimates have no such table");
+	return options_read(given, ret);
 }
 
 bool session_options_given(const struct session_options *given)
@@ -145,20 +150,22 @@ static const char *mismatch(const struct session_options *given, const struct tr
 }
 
 struct error *session_options_match(const struct session_options *given, const char *what,
-				    json_object *status)
+				    const char *stop, json_object *status)
 {
 	struct tracer_options asked;
 	const char *option;
 	uint64_t nframe;
 
-	try(session_options_check(given, &asked));
+	try(options_read(given, &asked));
 	option = mismatch(given, &asked, status);
 	if (!option)
 		return NULL;
 	nframe = status_number(status, "nframe");
-	return error_create(ERROR_USAGE,
-			    "%s is traced already (%s, %llu frame%s), and %s would need another "
-			    "session",
-			    what, status_text(status, "mode"), (unsigned long long)nframe,
-			    nframe == 1 ? "" : "s", option);
+	return error_advise(
+		error_create(ERROR_USAGE,
+			     "%s is traced already (%s, %llu frame%s), and %s would need another "
+			     "session",
+			     what, status_text(status, "mode"), (unsigned long long)nframe,
+			     nframe == 1 ? "" : "s", option),
+		"`tmbpf stop %s` ends what is there.", stop);
 }

@@ -27,9 +27,9 @@ bool session_options_given(const struct session_options *given);
 
 /*
  * A session that is there goes on as it was begun: fails (ERROR_USAGE) if what was given asks for another one than
- * STATUS, its answer, tells of. The message calls it WHAT ("process 12"); how it is ended is the caller's to say.
+ * STATUS, its answer, tells of. The message calls it WHAT ("process 12"), and says that `tmbpf stop STOP` ends it.
  */
 struct error *session_options_match(const struct session_options *given, const char *what,
-				    json_object *status);
+				    const char *stop, json_object *status);
 
 #endif

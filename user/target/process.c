@@ -84,6 +84,7 @@ enum {
 	STAT_STATE = 3,
 	STAT_PARENT = 4,
 	STAT_FLAGS = 9,
+	STAT_THREADS = 20,
 	STAT_START_TIME = 22,
 	STAT_START_CODE = 26,
 	STAT_START_STACK = 28,
@@ -94,7 +95,7 @@ struct stat_fields {
 	char state;
 	pid_t parent;
 	unsigned long flags;
-	uint64_t start_time, start_code, start_stack;
+	uint64_t threads, start_time, start_code, start_stack;
 };
 
 /*
@@ -128,6 +129,7 @@ static struct error *stat_read(pid_t pid, struct stat_fields *ret)
 		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
 	ret->state = *stat_field(text, STAT_STATE);
 	ret->parent = (pid_t)stat_number(text, STAT_PARENT);
+	ret->threads = stat_number(text, STAT_THREADS);
 	ret->flags = stat_number(text, STAT_FLAGS);
 	ret->start_time = stat_number(text, STAT_START_TIME);
 	ret->start_code = stat_number(text, STAT_START_CODE);
@@ -387,6 +389,11 @@ static struct error *state_check(pid_t pid, const struct stat_fields *stat)
 {
 	if (stat->flags & KERNEL_THREAD)
 		return error_create(ERROR_FAILED, "process %d is a kernel thread", (int)pid);
+	if (stat->state == 'Z' && stat->threads > 1)
+		return error_create(
+			ERROR_FAILED,
+			"the first thread of process %d has ended: its memory cannot be read",
+			(int)pid);
 	if (stat->state == 'Z')
 		return error_create(ERROR_FAILED, "process %d is a zombie: it has ended", (int)pid);
 	if (stat->state == 'X' || stat->state == 'x')
@@ -541,7 +548,8 @@ struct error *process_parent(pid_t pid, pid_t *ret)
 	struct stat_fields stat;
 
 	try(stat_read(pid, &stat));
-	if (stat.state == 'Z' || stat.state == 'X')
+	/* The first thread alone may have ended, with others running on. */
+	if ((stat.state == 'Z' || stat.state == 'X') && stat.threads <= 1)
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)pid);
 	*ret = stat.parent;
 	return NULL;
