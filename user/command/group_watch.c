@@ -478,9 +478,7 @@ static void members_check(struct group *group)
 
 		if (member->gone || member->report >= 0)
 			continue;
-		error = process_parent(member->pid, &parent);
-		if (!error)
-			error = process_start_time(member->pid, &started);
+		error = process_origin(member->pid, &parent, &started);
 		if (error)
 			member_vanished(group, member, error);
 		else if (member->started && started != member->started)

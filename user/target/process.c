@@ -543,7 +543,7 @@ struct error *process_start_time(pid_t pid, uint64_t *ret)
 	return NULL;
 }
 
-struct error *process_parent(pid_t pid, pid_t *ret)
+struct error *process_origin(pid_t pid, pid_t *ret_parent, uint64_t *ret_started)
 {
 	struct stat_fields stat;
 
@@ -551,8 +551,16 @@ struct error *process_parent(pid_t pid, pid_t *ret)
 	/* The first thread alone may have ended, with others running on. */
 	if ((stat.state == 'Z' || stat.state == 'X') && stat.threads <= 1)
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)pid);
-	*ret = stat.parent;
+	*ret_parent = stat.parent;
+	*ret_started = stat.start_time;
 	return NULL;
+}
+
+struct error *process_parent(pid_t pid, pid_t *ret)
+{
+	uint64_t started;
+
+	return process_origin(pid, ret, &started);
 }
 
 static bool is_task(const struct dirent *entry)

@@ -102,6 +102,8 @@ struct error *process_start_time(pid_t pid, uint64_t *ret);
  * or it has ended and only waits for its parent to ask.
  */
 struct error *process_parent(pid_t pid, pid_t *ret);
+/* The same, and its start time. */
+struct error *process_origin(pid_t pid, pid_t *ret_parent, uint64_t *ret_started);
 
 /* Resident memory, bytes: VmRSS and RssAnon of /proc/PID/status. */
 struct error *process_resident(const struct process *process, uint64_t *ret_rss,
