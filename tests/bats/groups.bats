@@ -221,8 +221,13 @@ worker_keeps()
 	run -0 tmbpf "${GROUP[@]}" --exact --count 2 -i 1 -n 3
 	[[ $output == *"since last"*"pid"*"line"* ]]
 	[[ $output == *" ${WORKERS[0]}  "*"workers.py:"*" leak"* ]]
-	# It began the sessions, and ends them.
+	# It began the sessions, and ends them; when `stop` returns others may begin.
 	nothing_left
+	for _ in 1 2 3 4 5; do
+		tmbpf start "${GROUP[@]}" --exact
+		tmbpf stop "${GROUP[@]}"
+		nothing_left
+	done
 	tmbpf start "${GROUP[@]}" --exact
 	wait_until process_is "${WORKERS[0]}" '.session.blocks > 100'
 	kill -STOP "${WORKERS[0]}"

@@ -181,14 +181,29 @@ static struct error *group_stop(struct group *group)
 	return first;
 }
 
+/* Behind the lock another watcher may begin at once: nothing of it is to be touched later. */
+static void group_end(struct group *group)
+{
+	if (group->lock < 0)
+		return;
+	control_group_unlisten(group->target.name, group->listener);
+	close(group->lock);
+	group->lock = group->listener = -1;
+}
+
 static struct error *request_run(struct group *group, const char *name, json_object *reply)
 {
 	if (!strcmp(name, "status")) {
 		group_describe(group, "running", reply);
 		return NULL;
 	}
-	if (!strcmp(name, "stop"))
-		return group_stop(group);
+	if (!strcmp(name, "stop")) {
+		struct error *error = group_stop(group);
+
+		/* The answer means that nothing is left, and that another group may begin. */
+		group_end(group);
+		return error;
+	}
 	return error_create(ERROR_FAILED, "a group does not know the request \"%s\"", name);
 }
 
@@ -361,8 +376,7 @@ static void group_run(int report, void *context)
 	} else {
 		serve_report(report, error);
 	}
-	if (group.lock >= 0)
-		control_group_unlisten(group.target.name, group.listener);
+	group_end(&group);
 	group_release(&group);
 	_exit(error ? 1 : 0);
 }
