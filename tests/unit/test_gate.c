@@ -28,18 +28,42 @@ static void test_costly(void **state)
 
 	(void)state;
 	gate_init(&gate, true, at(100));
-	assert_true(gate_pass(&gate, 0.049, SHARE, at(100.1)));
-	assert_false(gate_pass(&gate, 0.051, SHARE, at(100.2)));
-	assert_false(gate_pass(&gate, 0.051, SHARE, at(160.1)));
-	assert_true(gate_pass(&gate, 0.051, SHARE, at(160.3)));
-	assert_true(gate_pass(&gate, 0.051 + 0.024, SHARE, at(160.4)));
-	assert_false(gate_pass(&gate, 0.051 + 0.026, SHARE, at(160.5)));
+	assert_true(gate_pass(&gate, 0.012, SHARE, at(100.1)));
+	assert_false(gate_pass(&gate, 0.013, SHARE, at(100.2)));
+	assert_false(gate_pass(&gate, 0.013, SHARE, at(160.1)));
+	assert_true(gate_pass(&gate, 0.013, SHARE, at(160.3)));
+	assert_true(gate_pass(&gate, 0.013 + 0.006, SHARE, at(160.4)));
+	assert_false(gate_pass(&gate, 0.013 + 0.0065, SHARE, at(160.5)));
 	assert_false(gate_pass(&gate, 0.1, SHARE, at(280.4)));
 	assert_true(gate_pass(&gate, 0.1, SHARE, at(280.6)));
-	assert_false(gate_pass(&gate, 0.1 + 0.0126, SHARE, at(280.7)));
+	assert_false(gate_pass(&gate, 0.1 + 0.0032, SHARE, at(280.7)));
 	assert_true(gate_pass(&gate, 0.2, SHARE, at(520.8)));
-	assert_true(gate_pass(&gate, 0.2 + 0.006, SHARE, at(530.9)));
-	assert_true(gate_pass(&gate, 0.206 + 0.049, SHARE, at(531)));
+}
+
+/* Rounds of 2.5, 5 and 10 seconds: what may be spent at once grows with the trust. */
+static void test_trust(void **state)
+{
+	struct gate gate;
+
+	(void)state;
+	gate_init(&gate, true, at(100));
+	assert_true(gate_pass(&gate, 0.012, SHARE, at(102.6)));
+	assert_true(gate_pass(&gate, 0.012 + 0.024, SHARE, at(102.7)));
+	assert_true(gate_pass(&gate, 0.036, SHARE, at(107.7)));
+	assert_true(gate_pass(&gate, 0.036 + 0.049, SHARE, at(107.8)));
+	assert_false(gate_pass(&gate, 0.036 + 0.051, SHARE, at(107.9)));
+}
+
+/* Who is looked at late is judged by all that was spent meanwhile. */
+static void test_late(void **state)
+{
+	struct gate gate;
+
+	(void)state;
+	gate_init(&gate, true, at(100));
+	assert_true(gate_pass(&gate, 0.099, SHARE, at(120)));
+	gate_init(&gate, true, at(100));
+	assert_false(gate_pass(&gate, 0.101, SHARE, at(120)));
 }
 
 static void test_trial(void **state)
@@ -63,8 +87,8 @@ static void test_trial(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cheap),
-		cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_cheap), cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_trust), cmocka_unit_test(test_late),
 		cmocka_unit_test(test_trial),
 	};
 

@@ -62,8 +62,8 @@ static void test_open_rarely(void **state)
 		elapsed += governor.span;
 		governor_window(&governor, &cost, elapsed);
 		open += cost.open;
-		if (i == 28)
-			assert_true(elapsed < 40);
+		if (i == 18)
+			assert_true(elapsed < 25);
 	}
 	assert_true(open / elapsed < 0.00315);
 	assert_true(open / elapsed > 0.00275);
@@ -95,9 +95,29 @@ static void test_shorter_windows(void **state)
 	struct governor governor;
 
 	(void)state;
-	share_of(0.01, 1000, 3600, &governor);
+	share_of(0.01, 10000, 3600, &governor);
 	assert_false(governor.stopped);
-	assert_true(governor.window < GOVERNOR_WINDOW_MAX);
+	assert_true(governor.window < GOVERNOR_WINDOW_FIRST);
+}
+
+/* Windows are as long as what they cost anyway is worth, within bounds. */
+static void test_longer_windows(void **state)
+{
+	struct governor governor;
+
+	(void)state;
+	/* As costly as the rest of it. */
+	share_of(0.015, 0.5, 600, &governor);
+	assert_true(governor.window > 0.029 && governor.window < 0.031);
+	/* No request meets more than so many traps, however costly the rest is. */
+	share_of(0.2, 0.8, 600, &governor);
+	assert_true(governor.window > 0.024 && governor.window < 0.026);
+	/* The rest is cheap. */
+	share_of(0.001, 0.8, 600, &governor);
+	assert_true(governor.window == GOVERNOR_WINDOW_FIRST);
+	/* Nothing happens. */
+	share_of(0.01, 0, 600, &governor);
+	assert_true(governor.window == GOVERNOR_WINDOW_MAX);
 }
 
 /* What was spent before the first window has room in its span. */
@@ -166,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_shorter_windows), cmocka_unit_test(test_begins_within_budget),
 		cmocka_unit_test(test_rests),           cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_open_rarely),     cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_longer_windows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

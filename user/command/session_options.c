@@ -19,7 +19,7 @@ enum {
 	OPTION_OVERHEAD
 };
 
-/* Births listed of one window: about as many as a process can have in 10 ms. */
+/* Births listed of one window: about as many as a process can have in 50 ms. */
 #define BIRTHS_LIMIT 65536
 /* Stacks of one window. */
 #define BURST_STACKS 16384

@@ -259,12 +259,25 @@ struct arenas_search {
 	uint64_t found, word; /* the array, and what leads to it */
 };
 
-/* WORDS lie at ADDRESS. */
+/* Is ADDRESS in the interpreter's own file, as it is mapped? The array is malloc's, and never there. */
+static bool image_holds(const struct python *python, uint64_t address)
+{
+	for (size_t i = 0; i < python->image->segment_count; i++) {
+		const struct image_segment *segment = &python->image->segments[i];
+
+		if (address - python->bias - segment->address < segment->memory_size)
+			return true;
+	}
+	return false;
+}
+
+/* WORDS lie at ADDRESS. Most of them lead to functions, types and strings of the file, and are not asked: each costs a read. */
 static bool words_search(struct arenas_search *search, uint64_t address, const uint64_t *words,
 			 size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (words[i] && words[i] % 16 == 0 && words[i] < ADDRESS_MAX &&
+		    !image_holds(search->python, words[i]) &&
 		    arenas_fit(search->python, words[i], search->witnesses,
 			       search->witness_count)) {
 			search->found = words[i];
@@ -278,9 +291,10 @@ static bool words_search(struct arenas_search *search, uint64_t address, const u
 /*
  * Up to 3.11: `arenas` is static; the word that leads to what the used pools name. 0 where there is
  * no pool with room: with PYTHONMALLOC=malloc nothing was ever taken from pymalloc. That all
- * classes of one that is in use are full at the same moment is not to be expected.
+ * classes of one that is in use are full at the same moment is not to be expected. Where the word was found it is looked for
+ * first when the heap is read again.
  */
-static struct error *arenas_search(const struct python *python, uint64_t *word, uint64_t *ret)
+static struct error *arenas_search(const struct python *python, uint64_t *ret)
 {
 	struct arenas_search search = {.python = python};
 	cleanup_free uint64_t *words = malloc(SEGMENT_CHUNK);
@@ -294,9 +308,9 @@ static struct error *arenas_search(const struct python *python, uint64_t *word, 
 		*ret = 0;
 		return NULL;
 	}
-	if (*word && search.witness_count) {
-		try(memory_read_u64(&python->process->memory, *word, &known));
-		if (words_search(&search, *word, &known, 1)) {
+	if (python->heaps_word && *python->heaps_word && search.witness_count) {
+		try(memory_read_u64(&python->process->memory, *python->heaps_word, &known));
+		if (words_search(&search, *python->heaps_word, &known, 1)) {
 			*ret = search.found;
 			return NULL;
 		}
@@ -314,7 +328,8 @@ static struct error *arenas_search(const struct python *python, uint64_t *word, 
 			try(memory_read(&python->process->memory, start + python->bias + at, words,
 					length));
 			if (words_search(&search, start + python->bias + at, words, length / 8)) {
-				*word = search.word;
+				if (python->heaps_word)
+					*python->heaps_word = search.word;
 				*ret = search.found;
 				return NULL;
 			}
@@ -445,8 +460,7 @@ static struct error *states_take(const struct python *python, struct python_heap
 	return NULL;
 }
 
-static struct error *heaps_read_once(const struct python *python, uint64_t *word,
-				     struct python_heaps *heaps)
+static struct error *heaps_read_once(const struct python *python, struct python_heaps *heaps)
 {
 	struct python_arenas *heap;
 	uint64_t arenas;
@@ -456,7 +470,7 @@ static struct error *heaps_read_once(const struct python *python, uint64_t *word
 		return NULL;
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET)
 		return states_take(python, heaps);
-	try(arenas_search(python, word, &arenas));
+	try(arenas_search(python, &arenas));
 	if (!arenas)
 		return NULL;
 	try(arenas_length(python, arenas, &length));
@@ -467,19 +481,11 @@ static struct error *heaps_read_once(const struct python *python, uint64_t *word
 
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret)
 {
-	uint64_t word = 0;
-
-	return python_heaps_read_again(python, &word, ret);
-}
-
-struct error *python_heaps_read_again(const struct python *python, uint64_t *word,
-				      struct python_heaps *ret)
-{
 	unsigned tries = 0;
 
 	for (;;) {
 		struct python_heaps heaps = {0};
-		struct error *error = heaps_read_once(python, word, &heaps);
+		struct error *error = heaps_read_once(python, &heaps);
 
 		if (!error) {
 			*ret = heaps;

@@ -48,9 +48,6 @@ struct python_heaps {
  * pymalloc. Fails where the arenas are not found or do not hold together.
  */
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret);
-/* The same for who reads them again and again: WORD, 0 at first, keeps where the search found them. */
-struct error *python_heaps_read_again(const struct python *python, uint64_t *word,
-				      struct python_heaps *ret);
 void python_heaps_deinit(struct python_heaps *heaps);
 
 /* Calls VISIT for each arena of each heap, until it fails. */

@@ -79,8 +79,11 @@ static struct error *candidate_add(struct process *process, const struct process
 	python->map.path = strdup(map->path);
 	python->is_shared = !strncmp(base_name(map->path), "libpython", strlen("libpython"));
 	python->bias = image_bias(image, map->start, map->offset);
+	python->heaps_word = calloc(1, sizeof(*python->heaps_word));
 	candidates->list[candidates->count++] = python;
-	return python->map.path ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "%s", map->path);
+	return python->map.path && python->heaps_word
+		       ? NULL
+		       : error_create_errno(ERROR_FAILED, ENOMEM, "%s", map->path);
 }
 
 static bool same_file(const struct process_map *left, const struct process_map *right)

@@ -131,6 +131,7 @@ void python_destroy(struct python *python)
 	image_destroy(python->image);
 	free(python->map.path);
 	free(python->layout_source);
+	free(python->heaps_word);
 	free(python);
 }
 

@@ -198,6 +198,8 @@ struct python {
 	/* The raw allocator's table in the process, 0 unknown; see python_allocators(). */
 	uint64_t allocators;
 	struct python_malloc malloc;
+	/* Where python_heaps_read() found pymalloc's heaps last, 0: nowhere yet. Owned; NULL: it is not remembered. */
+	uint64_t *heaps_word;
 };
 
 /*

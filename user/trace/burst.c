@@ -29,11 +29,33 @@
 /* So many are looked at at a time, and for so long (nanoseconds). */
 #define LOOK_BATCH 512
 #define LOOK_MOST  10000000ull
-/* The last part of the time that probes are on, of which births are seen but not followed. */
+/* The last part of the time that probes are on, of which births are seen but not followed; at most so many seconds. */
 #define GUARD_SHARE 0.3
+#define GUARD_MOST  0.003
 /* Censuses may take this part of the budget, of one CPU, on average; and no more than this share of it. */
 #define CENSUS_PART  0.15
 #define CENSUS_SHARE 0.003
+
+/* Fields of /proc/PID/stat: CPU time of all its threads, in user and in kernel mode. */
+#define STAT_UTIME 14
+#define STAT_STIME 15
+
+/*
+ * The share of the time since this was asked last in which a thread of the process ran: who does not run loses nothing while
+ * probes come and go.
+ */
+static double share_running(struct burst *burst)
+{
+	uint64_t ran =
+		process_stat(burst->process, STAT_UTIME) + process_stat(burst->process, STAT_STIME);
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	double seconds = (double)(now - burst->ran_at) / NSEC_PER_SEC;
+	double running = ran > burst->ran ? (double)(ran - burst->ran) : 0;
+
+	burst->ran = ran;
+	burst->ran_at = now;
+	return fmin(running / (double)sysconf(_SC_CLK_TCK) / seconds, 1);
+}
 
 /* The next window lies anywhere in the span that begins where the last one ended. */
 static void window_plan(struct burst *burst)
@@ -188,6 +210,7 @@ struct error *burst_clear(struct burst *burst)
 	burst_charge(burst);
 	governor_begin(&burst->governor);
 	burst->began = burst->from = burst->looked = clock_now(CLOCK_MONOTONIC);
+	share_running(burst);
 	window_plan(burst);
 	return NULL;
 }
@@ -400,17 +423,19 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 {
 	cleanup(priority_restore) struct priority priority;
 	uint64_t runs, ns, runs_after, ns_after, opened, end, middle;
+	double guard = fmin(burst->governor.window * GUARD_SHARE, GUARD_MOST);
 	struct error *error;
 
 	priority_raise(&priority);
 	opened = clock_now(CLOCK_MONOTONIC);
-	cost->attach = burst->disturbance; /* also of what is opened half way */
+	cost->attach =
+		burst->disturbance * share_running(burst); /* also of what is opened half way */
 	tracer_runs(burst->tracer, &runs, &ns);
 	try(tracer_burst_open(burst->tracer, &window->window.start));
-	sleep_seconds(burst->governor.window * (1 - GUARD_SHARE));
+	sleep_seconds(burst->governor.window - guard);
 	tracer_births(burst->tracer, &harvest->born);
 	middle = clock_now(CLOCK_MONOTONIC);
-	sleep_seconds(burst->governor.window * GUARD_SHARE);
+	sleep_seconds(guard);
 	error = harvest_look(burst, harvest, window);
 	tracer_burst_end(burst->tracer, &end);
 	window->window.end = middle < end ? middle : end;

@@ -40,8 +40,9 @@ struct burst {
 	struct python_pools *pools;
 	struct followed_heap look;
 	struct governor governor;
-	double disturbance; /* seconds: what attaching and removing costs the target */
-	uint64_t charged;   /* CPU time of this thread up to which the governor was told of it */
+	double disturbance;   /* seconds: what attaching and removing costs a thread that runs */
+	uint64_t ran, ran_at; /* CPU time of the process (clock ticks), and when it was read */
+	uint64_t charged;     /* CPU time of this thread up to which the governor was told of it */
 	uint64_t random;
 
 	struct window *windows;

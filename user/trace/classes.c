@@ -40,7 +40,6 @@ struct counted {
 struct classes {
 	const struct python *python;
 	struct python_heaps heaps; /* as they were at first: no type lies in them */
-	uint64_t heaps_word;       /* of python_heaps_read_again() */
 	struct python_space *space;
 	struct python_types *types;
 	struct python_pools *pools;
@@ -92,7 +91,7 @@ static struct error *classes_init(struct classes *classes)
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, UINT32_MAX}, &outside));
 	try(outside_create(classes->python, &classes->outside));
-	try(python_heaps_read_again(classes->python, &classes->heaps_word, &classes->heaps));
+	try(python_heaps_read(classes->python, &classes->heaps));
 	try(python_space_create(classes->python, &classes->heaps, &classes->space));
 	try(python_types_create(classes->python, classes->space, &classes->types));
 	/* Only of some that are not made are names wanted. */
@@ -258,7 +257,7 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 
 	try(process_resident(classes->python->process, &rss, &anonymous));
 	now = clock_now(CLOCK_MONOTONIC);
-	try(python_heaps_read_again(classes->python, &classes->heaps_word, &heaps));
+	try(python_heaps_read(classes->python, &heaps));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;

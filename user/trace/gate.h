@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Whether what is there all the time may be there: as long as it costs no more than its share. Where it does it is closed
- * for a minute, then for two, and so on; each time it is tried again, half as much may be spent on finding out.
+ * for a minute, then for two, and so on. Before it is trusted it is looked at for a short round, then for ones twice as long; the
+ * more often it was refused, the shorter is the first one, and the less is spent on finding out.
  */
 #ifndef TMBPF_TRACE_GATE_H
 #define TMBPF_TRACE_GATE_H
@@ -17,6 +18,7 @@ struct gate {
 	uint64_t opened, next; /* nanoseconds: open since, or not again before */
 	uint64_t since;        /* when this round began */
 	double spent;          /* seconds, by then */
+	unsigned int doubt;    /* this round is halved so many times */
 	unsigned int refused;  /* times in a row */
 };
 

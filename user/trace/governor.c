@@ -13,11 +13,16 @@
 #define TOTAL_USED 0.9
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
+/* Traps and programs of a window take at most so many seconds, if it can be as short. */
+#define TRAPS_MOST 0.02
+/* How much longer a window may be than the one before: where it was too costly before, and else. */
+#define LONGER_SLOWLY 1.25
+#define LONGER        2.0
 /* The part of the budget that answers may take. */
 #define ANSWERS_SHARE 0.5
 /* The part of the budget that is the share of time in which probes may be there; after so many windows. */
 #define OPEN_SHARE   0.15
-#define OPEN_WINDOWS 30
+#define OPEN_WINDOWS 20
 /* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
 #define REST_WINDOWS 10
 #define REST_STEP    1.5
@@ -27,7 +32,7 @@ void governor_init(struct governor *governor, double budget, double trap)
 	memset(governor, 0, sizeof(*governor));
 	governor->budget = budget;
 	governor->trap = trap;
-	governor->window = GOVERNOR_WINDOW_MAX;
+	governor->window = GOVERNOR_WINDOW_FIRST;
 	governor->span = SPAN_FIRST;
 	governor->rest = 1;
 }
@@ -41,9 +46,28 @@ void governor_begin(struct governor *governor)
 	governor->span = span > SPAN_FIRST ? span : SPAN_FIRST;
 }
 
+/* The next window is as long as what it costs anyway is worth, but no longer than process and programs stand it. */
+static void window_fit(struct governor *governor)
+{
+	double most = fmin(governor->fixed, TRAPS_MOST), wanted = GOVERNOR_WINDOW_MAX;
+
+	if (governor->window < GOVERNOR_WINDOW_FIRST) {
+		governor->window = fmin(governor->window * LONGER_SLOWLY, GOVERNOR_WINDOW_FIRST);
+		return;
+	}
+	if (governor->rate * GOVERNOR_WINDOW_MAX > most)
+		wanted = fmax(most / governor->rate, GOVERNOR_WINDOW_FIRST);
+	governor->window = fmin(governor->window * LONGER, wanted);
+}
+
 static double cost_sum(const struct governor_cost *cost)
 {
 	return cost->traps + cost->programs + cost->attach + cost->tracer;
+}
+
+static void mean_add(const struct governor *governor, double *mean, double value)
+{
+	*mean += (governor->windows ? MEAN_WEIGHT : 1) * (value - *mean);
 }
 
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)
@@ -58,8 +82,10 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	governor->total.tracer += cost->tracer;
 	governor->total.hits += cost->hits;
 	governor->elapsed = elapsed;
-	governor->mean += (governor->windows ? MEAN_WEIGHT : 1) * (sum - governor->mean);
-	governor->open += (governor->windows ? MEAN_WEIGHT : 1) * (cost->open - governor->open);
+	mean_add(governor, &governor->mean, sum);
+	mean_add(governor, &governor->open, cost->open);
+	mean_add(governor, &governor->fixed, fixed);
+	mean_add(governor, &governor->rate, (sum - fixed) / governor->window);
 	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
 	/* What was spent too much so far is made up for within the next span. */
@@ -77,10 +103,7 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	if (governor->span < GOVERNOR_SPAN_MIN)
 		governor->span = GOVERNOR_SPAN_MIN;
 	if (governor->span <= GOVERNOR_SPAN_MAX) {
-		if (governor->window < GOVERNOR_WINDOW_MAX)
-			governor->window *= 1.25;
-		if (governor->window > GOVERNOR_WINDOW_MAX)
-			governor->window = GOVERNOR_WINDOW_MAX;
+		window_fit(governor);
 		return;
 	}
 	/* Shorter windows help only against what happens in them. */

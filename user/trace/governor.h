@@ -8,8 +8,11 @@
  * though it need not be the target's CPU. Spans are as long as the
  * budget asks for; windows are shortened when the longest span is not enough.
  *
+ * Putting probes in and out costs the same however long a window is. So it is as long as that is worth: until traps and programs
+ * cost as much. More would make it the lot of one request to meet all of them.
+ *
  * Who is served while a window is open waits longer than others. So that this is the lot of few, the time from when probes
- * go in until they are out is a share of all time as well, a part of the budget, once the first windows, about a minute's, have told enough.
+ * go in until they are out is a share of all time as well, a part of the budget, once the first twenty windows, about a minute's, have told enough.
  */
 #ifndef TMBPF_TRACE_GOVERNOR_H
 #define TMBPF_TRACE_GOVERNOR_H
@@ -28,7 +31,8 @@ struct governor {
 	double trap;         /* seconds a hit costs without its program; calibrated */
 	double window, span; /* of the next window, seconds */
 	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
-	double open; /* likewise, how long probes were in the process */
+	double fixed, rate; /* likewise, what it costs however long it is, and a second of it */
+	double open;        /* likewise, how long probes were in the process */
 	struct governor_cost last, total;
 	double answers; /* seconds of the total */
 	double elapsed; /* seconds from the start to the end of the span at hand */
@@ -37,11 +41,12 @@ struct governor {
 	bool stopped; /* even the widest gap is too much */
 };
 
-#define GOVERNOR_WINDOW_MAX 0.010
-#define GOVERNOR_WINDOW_MIN 0.001
-#define GOVERNOR_SPAN_MIN   1.0
-#define GOVERNOR_SPAN_MAX   120.0
-#define GOVERNOR_REST_MAX   8.0
+#define GOVERNOR_WINDOW_FIRST 0.010 /* and what they are shortened from */
+#define GOVERNOR_WINDOW_MAX   0.050
+#define GOVERNOR_WINDOW_MIN   0.001
+#define GOVERNOR_SPAN_MIN     1.0
+#define GOVERNOR_SPAN_MAX     120.0
+#define GOVERNOR_REST_MAX     8.0
 
 void governor_init(struct governor *governor, double budget, double trap);
 /* Sets the first span, in which what was spent so far has to find room. */

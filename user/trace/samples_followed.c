@@ -122,7 +122,7 @@ static struct error *pages_settle(struct samples *samples, struct sample *const 
 	struct python_space *space;
 	struct error *error;
 
-	try(python_heaps_read_again(tracer_python(samples->tracer), &samples->heaps_word, &heaps));
+	try(python_heaps_read(tracer_python(samples->tracer), &heaps));
 	error = python_space_create(tracer_python(samples->tracer), &heaps, &space);
 	python_heaps_deinit(&heaps);
 	try(error);

@@ -36,7 +36,6 @@ struct samples {
 	struct resident *resident;
 	bool blocks; /* large ones are sampled at all */
 	uint64_t random;
-	uint64_t heaps_word; /* of pymalloc's; see python_heaps_read_again() */
 
 	struct sample *list; /* by slice; from FRESH on those of the slice at hand */
 	size_t count, capacity, fresh;
