@@ -260,3 +260,44 @@ census_anew()
 	tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz
 	census_anew
 }
+
+@test "-p on a leaking Django application under gunicorn: the line that leaks comes first" {
+	requires command:gunicorn module:django
+	local worker client seconds line looked remembered
+	local PYTHON=(/usr/bin/python3 /usr/bin/gunicorn)
+	cp "$TARGETS/leaky_shop.py" .
+	cat >ask.py <<-'CODE'
+		import socket, sys, time
+		begin, i = time.monotonic(), 0
+		while time.monotonic() < begin + 300:
+		    if i >= (time.monotonic() - begin) * 100:
+		        time.sleep(0.001)
+		        continue
+		    i += 1
+		    with socket.socket(socket.AF_UNIX) as s:
+		        s.connect("shop.sock")
+		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n" % (i * 7919 % 1000, i))
+		        answer = b"".join(iter(lambda: s.recv(65536), b""))
+		        assert b" 200 " in answer
+	CODE
+	start_quiet_target --workers 1 --timeout 0 --bind unix:shop.sock leaky_shop:application
+	wait_until test -S shop.sock
+	wait_until pgrep -P "$TARGET_PID"
+	worker=$(pgrep -P "$TARGET_PID")
+	/usr/bin/python3 ask.py 3>&- &
+	client=$!
+	TARGET_PIDS+=("$client")
+	looked=$(grep -n '# LOOKED$' leaky_shop.py | cut -d: -f1)
+	remembered=$(grep -n '# REMEMBERED$' leaky_shop.py | cut -d: -f1)
+	tmbpf start -p "$worker"
+	# 28 seconds are enough; where others have the processors they may be twice or three times as many.
+	for seconds in 28 56 84; do
+		run -0 tmbpf -p "$worker" -i 28 --count 1
+		line=$(grep -A1 -E '^ *growth +held' <<<"$output" | tail -n 1)
+		[[ $line != *leaky_shop.py:"$looked"* && $line != *leaky_shop.py:"$remembered"* ]] || break
+	done
+	tmbpf stop -p "$worker"
+	printf '%s\n' "$output"
+	printf '# the line that leaks comes first after %d s: %s\n' "$seconds" "$line" >&3
+	[[ $line == *leaky_shop.py:"$looked"* || $line == *leaky_shop.py:"$remembered"* ]]
+}
