@@ -85,7 +85,7 @@ static void test_answers(void **state)
 		governor_answer(&governor, 0.1 * governor.span);
 		governor_window(&governor, &cost, elapsed);
 	}
-	assert_in_range(windows, 200, 310);
+	assert_in_range(windows, 170, 250);
 	assert_true(governor_share(&governor, elapsed) > 0.1);
 }
 

@@ -82,6 +82,11 @@ void python_types_unqualified(struct python_types *types)
 	types->unqualified = true;
 }
 
+void python_types_space(struct python_types *types, const struct python_space *space)
+{
+	types->space = space;
+}
+
 void python_types_destroy(struct python_types *types)
 {
 	if (!types)

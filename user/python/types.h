@@ -40,6 +40,8 @@ struct error *python_types_create(const struct python *python, const struct pyth
  * times as long to read.
  */
 void python_types_unqualified(struct python_types *types);
+/* From now on SPACE is: the arenas that there are by now. */
+void python_types_space(struct python_types *types, const struct python_space *space);
 /* NULL is accepted. */
 void python_types_destroy(struct python_types *types);
 

@@ -39,8 +39,7 @@ struct counted {
 
 struct classes {
 	const struct python *python;
-	struct python_heaps heaps; /* as they were at first: no type lies in them */
-	struct python_space *space;
+	struct python_space *space; /* as it was at the latest census: no type lies in it */
 	struct python_types *types;
 	struct python_pools *pools;
 	struct outside *outside;
@@ -83,16 +82,33 @@ static struct error *class_find(struct classes *classes, struct key key, uint32_
 	return NULL;
 }
 
+/* What points into an arena that is not known as one is looked at, each address of it, as a type that it may be. */
+static struct error *space_renew(struct classes *classes, const struct python_heaps *heaps)
+{
+	struct python_space *space;
+
+	try(python_space_create(classes->python, heaps, &space));
+	if (classes->types)
+		python_types_space(classes->types, space);
+	python_space_destroy(classes->space);
+	classes->space = space;
+	return NULL;
+}
+
 static struct error *classes_init(struct classes *classes)
 {
+	struct python_heaps heaps;
+	struct error *error;
 	uint32_t outside;
 
 	classes->stride = 1;
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
 	try(class_find(classes, (struct key){PYTHON_NO_TYPE, UINT32_MAX}, &outside));
 	try(outside_create(classes->python, &classes->outside));
-	try(python_heaps_read(classes->python, &classes->heaps));
-	try(python_space_create(classes->python, &classes->heaps, &classes->space));
+	try(python_heaps_read(classes->python, &heaps));
+	error = space_renew(classes, &heaps);
+	python_heaps_deinit(&heaps);
+	try(error);
 	try(python_types_create(classes->python, classes->space, &classes->types));
 	/* Only of some that are not made are names wanted. */
 	python_types_unqualified(classes->types);
@@ -124,7 +140,6 @@ void classes_destroy(struct classes *classes)
 	python_pools_destroy(classes->pools);
 	python_types_destroy(classes->types);
 	python_space_destroy(classes->space);
-	python_heaps_deinit(&classes->heaps);
 	lookup_deinit(&classes->lookup);
 	free(classes->list);
 	free(classes);
@@ -262,7 +277,9 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 		classes->list[c].counting = 0;
 	classes->arena_bytes = 0;
 	classes->untold = 0;
-	error = python_heaps_each(&heaps, arena_count, classes);
+	error = space_renew(classes, &heaps);
+	if (!error)
+		error = python_heaps_each(&heaps, arena_count, classes);
 	if (!error && (keep || outside_stale(classes->outside)))
 		error = outside_walk(classes->outside, &heaps, visitor);
 	python_heaps_deinit(&heaps);

@@ -10,7 +10,7 @@
 /* Some of the budget is kept for what the next window costs more than the last. */
 #define BUDGET_USED 0.8
 /* And of all that is spent, for what others than windows cost until the next one is planned: censuses, answers. */
-#define TOTAL_USED 0.9
+#define TOTAL_USED 0.8
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
 /* Traps and programs of a window take at most so many seconds, if it can be as short. */
