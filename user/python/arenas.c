@@ -257,9 +257,10 @@ struct arenas_search {
 	struct witness witnesses[POOLS_ASKED];
 	size_t witness_count;
 	uint64_t found, word; /* the array, and what leads to it */
+	uint64_t *words;      /* SEGMENT_CHUNK bytes */
 };
 
-/* Is ADDRESS in the interpreter's own file, as it is mapped? The array is malloc's, and never there. */
+/* Is ADDRESS in the interpreter's own file, as it is mapped? */
 static bool image_holds(const struct python *python, uint64_t address)
 {
 	for (size_t i = 0; i < python->image->segment_count; i++) {
@@ -271,21 +272,53 @@ static bool image_holds(const struct python *python, uint64_t address)
 	return false;
 }
 
-/* WORDS lie at ADDRESS. Most of them lead to functions, types and strings of the file, and are not asked: each costs a read. */
-static bool words_search(struct arenas_search *search, uint64_t address, const uint64_t *words,
-			 size_t count)
+/* Does WORD, which lies at ADDRESS, lead to the array? Then it is the one that was searched for. */
+static bool word_take(struct arenas_search *search, uint64_t address, uint64_t word)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (words[i] && words[i] % 16 == 0 && words[i] < ADDRESS_MAX &&
-		    !image_holds(search->python, words[i]) &&
-		    arenas_fit(search->python, words[i], search->witnesses,
-			       search->witness_count)) {
-			search->found = words[i];
-			search->word = address + i * sizeof(*words);
-			return true;
-		}
+	if (!word || word % 16 || word >= ADDRESS_MAX ||
+	    !arenas_fit(search->python, word, search->witnesses, search->witness_count))
+		return false;
+	search->found = word;
+	search->word = address;
+	return true;
+}
+
+/* Looks for it in SEGMENT, among the words that lead into the image (INSIDE) or among all others. */
+static struct error *segment_search(struct arenas_search *search,
+				    const struct image_segment *segment, bool inside)
+{
+	const struct python *python = search->python;
+	uint64_t start = (segment->address + 7) & ~7ULL;
+	uint64_t size = segment->memory_size - (start - segment->address);
+
+	for (uint64_t at = 0; at + 8 <= size; at += SEGMENT_CHUNK) {
+		uint64_t length = size - at < SEGMENT_CHUNK ? size - at : SEGMENT_CHUNK;
+		uint64_t address = start + python->bias + at;
+
+		try(memory_read(&python->process->memory, address, search->words, length));
+		for (uint64_t i = 0; i < length / 8; i++)
+			if (image_holds(python, search->words[i]) == inside &&
+			    word_take(search, address + 8 * i, search->words[i]))
+				return NULL;
 	}
-	return false;
+	return NULL;
+}
+
+/*
+ * The array comes from malloc. Most words lead to functions, types and strings of the image, and each that is asked costs a
+ * read: so those are asked when all others have been, for a malloc whose memory is there.
+ */
+static struct error *segments_search(struct arenas_search *search)
+{
+	const struct image *image = search->python->image;
+
+	for (int inside = 0; inside < 2; inside++) {
+		for (size_t i = 0; i < image->segment_count && !search->found; i++)
+			if (image->segments[i].writable &&
+			    image->segments[i].memory_size <= SEGMENT_MAX)
+				try(segment_search(search, &image->segments[i], inside));
+	}
+	return NULL;
 }
 
 /*
@@ -296,8 +329,8 @@ static bool words_search(struct arenas_search *search, uint64_t address, const u
  */
 static struct error *arenas_search(const struct python *python, uint64_t *ret)
 {
-	struct arenas_search search = {.python = python};
 	cleanup_free uint64_t *words = malloc(SEGMENT_CHUNK);
+	struct arenas_search search = {.python = python, .words = words};
 	uint64_t known;
 	bool empty;
 
@@ -308,37 +341,26 @@ static struct error *arenas_search(const struct python *python, uint64_t *ret)
 		*ret = 0;
 		return NULL;
 	}
-	if (python->heaps_word && *python->heaps_word && search.witness_count) {
+	if (!search.witness_count)
+		return error_create(ERROR_FAILED,
+				    "%s: pymalloc's arenas are not found: its pools do not hold "
+				    "together",
+				    python->image->path);
+	if (python->heaps_word && *python->heaps_word) {
 		try(memory_read_u64(&python->process->memory, *python->heaps_word, &known));
-		if (words_search(&search, *python->heaps_word, &known, 1)) {
-			*ret = search.found;
-			return NULL;
-		}
+		word_take(&search, *python->heaps_word, known);
 	}
-	for (size_t i = 0; i < python->image->segment_count && search.witness_count; i++) {
-		const struct image_segment *segment = &python->image->segments[i];
-		uint64_t start = (segment->address + 7) & ~7ULL;
-		uint64_t size = segment->memory_size - (start - segment->address);
-
-		if (!segment->writable || segment->memory_size > SEGMENT_MAX)
-			continue;
-		for (uint64_t at = 0; at + 8 <= size; at += SEGMENT_CHUNK) {
-			uint64_t length = size - at < SEGMENT_CHUNK ? size - at : SEGMENT_CHUNK;
-
-			try(memory_read(&python->process->memory, start + python->bias + at, words,
-					length));
-			if (words_search(&search, start + python->bias + at, words, length / 8)) {
-				if (python->heaps_word)
-					*python->heaps_word = search.word;
-				*ret = search.found;
-				return NULL;
-			}
-		}
-	}
-	return error_create(ERROR_FAILED, "%s: pymalloc's arenas are not found: %s",
-			    python->image->path,
-			    search.witness_count ? "nothing leads to those that its pools name"
-						 : "its pools do not hold together");
+	if (!search.found)
+		try(segments_search(&search));
+	if (!search.found)
+		return error_create(ERROR_FAILED,
+				    "%s: pymalloc's arenas are not found: nothing leads to those "
+				    "that its pools name",
+				    python->image->path);
+	if (python->heaps_word)
+		*python->heaps_word = search.word;
+	*ret = search.found;
+	return NULL;
 }
 
 /*

@@ -29,6 +29,8 @@
 /* So many are looked at at a time, and for so long (nanoseconds). */
 #define LOOK_BATCH 512
 #define LOOK_MOST  10000000ull
+/* Whether there is room for more births is looked up every so many seconds. */
+#define SLEEP_SLICE 0.005
 /* The last part of the time that probes are on, of which births are seen but not followed; at most so many seconds. */
 #define GUARD_SHARE 0.3
 #define GUARD_MOST  0.003
@@ -405,12 +407,16 @@ static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
 	return NULL;
 }
 
-static void sleep_seconds(double seconds)
+/* Waits while births are being listed: no longer than there is room for them, as the traps would be for nothing. */
+static void window_wait(const struct burst *burst, double seconds)
 {
-	struct timespec time = {.tv_sec = (time_t)seconds,
-				.tv_nsec = (long)(fmod(seconds, 1) * 1e9)};
+	while (seconds > 0 && !tracer_burst_full(burst->tracer)) {
+		double slice = fmin(seconds, SLEEP_SLICE);
+		struct timespec time = {.tv_nsec = (long)(slice * 1e9)};
 
-	nanosleep(&time, NULL);
+		nanosleep(&time, NULL);
+		seconds -= slice;
+	}
 }
 
 /*
@@ -422,7 +428,7 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 				struct governor_cost *cost)
 {
 	cleanup(priority_restore) struct priority priority;
-	uint64_t runs, ns, runs_after, ns_after, opened, end, middle;
+	uint64_t runs, ns, runs_after, ns_after, opened, end, middle, cpu;
 	double guard = fmin(burst->governor.window * GUARD_SHARE, GUARD_MOST);
 	struct error *error;
 
@@ -432,10 +438,11 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 		burst->disturbance * share_running(burst); /* also of what is opened half way */
 	tracer_runs(burst->tracer, &runs, &ns);
 	try(tracer_burst_open(burst->tracer, &window->window.start));
-	sleep_seconds(burst->governor.window - guard);
+	window_wait(burst, burst->governor.window - guard);
 	tracer_births(burst->tracer, &harvest->born);
 	middle = clock_now(CLOCK_MONOTONIC);
-	sleep_seconds(guard);
+	window_wait(burst, guard);
+	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	error = harvest_look(burst, harvest, window);
 	tracer_burst_end(burst->tracer, &end);
 	window->window.end = middle < end ? middle : end;
@@ -443,6 +450,7 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 		window->window.end = window->window.start + 1;
 	if (!error)
 		error = harvest_end(burst, harvest);
+	cost->births = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	tracer_burst_close(burst->tracer);
 	cost->open = clock_since(CLOCK_MONOTONIC, opened);
 	tracer_runs(burst->tracer, &runs_after, &ns_after);
@@ -488,7 +496,7 @@ static struct error *window_take(struct burst *burst)
 	struct window window = {.scale = 1};
 	struct governor_cost cost = {0};
 	struct error *error;
-	uint64_t until;
+	uint64_t until, cpu;
 
 	burst_charge(burst);
 	if (burst->window_count == BURST_WINDOWS_MAX)
@@ -498,7 +506,10 @@ static struct error *window_take(struct burst *burst)
 	burst->drain(burst->drain_context);
 	symbols_restart(burst->symbols);
 	error = window_run(burst, &window, &harvest, &cost);
+	cost.failed = error != NULL;
+	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	burst->drain(burst->drain_context);
+	cost.births += clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	if (!error)
 		error = window_keep(burst, &window, &harvest);
 	/* What failed has cost as well. */

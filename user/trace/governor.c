@@ -13,16 +13,17 @@
 #define TOTAL_USED 0.8
 /* Weight of the last window in the mean. */
 #define MEAN_WEIGHT 0.3
-/* Traps and programs of a window take at most so many seconds, if it can be as short. */
+/* Traps and programs of a window take at most so many seconds, as far as those before it tell and it can be as short. */
 #define TRAPS_MOST 0.02
 /* How much longer a window may be than the one before: where it was too costly before, and else. */
 #define LONGER_SLOWLY 1.25
 #define LONGER        2.0
 /* The part of the budget that answers may take. */
 #define ANSWERS_SHARE 0.5
-/* The part of the budget that is the share of time in which probes may be there; after so many windows. */
+/* The part of the budget that is the share of time in which probes may be there; after so many windows and seconds. */
 #define OPEN_SHARE   0.15
 #define OPEN_WINDOWS 20
+#define OPEN_SECONDS 60
 /* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
 #define REST_WINDOWS 10
 #define REST_STEP    1.5
@@ -49,15 +50,17 @@ void governor_begin(struct governor *governor)
 /* The next window is as long as what it costs anyway is worth, but no longer than process and programs stand it. */
 static void window_fit(struct governor *governor)
 {
-	double most = fmin(governor->fixed, TRAPS_MOST), wanted = GOVERNOR_WINDOW_MAX;
+	double wanted = GOVERNOR_WINDOW_MAX;
 
 	if (governor->window < GOVERNOR_WINDOW_FIRST) {
 		governor->window = fmin(governor->window * LONGER_SLOWLY, GOVERNOR_WINDOW_FIRST);
 		return;
 	}
-	if (governor->rate * GOVERNOR_WINDOW_MAX > most)
-		wanted = fmax(most / governor->rate, GOVERNOR_WINDOW_FIRST);
-	governor->window = fmin(governor->window * LONGER, wanted);
+	if (governor->rate * wanted > governor->fixed)
+		wanted = governor->fixed / governor->rate;
+	if (governor->traps * wanted > TRAPS_MOST)
+		wanted = TRAPS_MOST / governor->traps;
+	governor->window = fmin(governor->window * LONGER, fmax(wanted, GOVERNOR_WINDOW_FIRST));
 }
 
 static double cost_sum(const struct governor_cost *cost)
@@ -68,6 +71,24 @@ static double cost_sum(const struct governor_cost *cost)
 static void mean_add(const struct governor *governor, double *mean, double value)
 {
 	*mean += (governor->windows ? MEAN_WEIGHT : 1) * (value - *mean);
+}
+
+/* What comes now and then counts for some windows more. */
+static void peak_add(const struct governor *governor, double *peak, double value)
+{
+	mean_add(governor, peak, value);
+	*peak = fmax(*peak, value);
+}
+
+/* Takes in what a window that has been tells of the next one. */
+static void window_learn(struct governor *governor, const struct governor_cost *cost)
+{
+	double traps = cost->traps + cost->programs;
+
+	mean_add(governor, &governor->open, cost->open);
+	mean_add(governor, &governor->fixed, cost->attach + cost->tracer - cost->births);
+	peak_add(governor, &governor->rate, (traps + cost->births) / governor->window);
+	peak_add(governor, &governor->traps, traps / governor->window);
 }
 
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)
@@ -83,9 +104,8 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	governor->total.hits += cost->hits;
 	governor->elapsed = elapsed;
 	mean_add(governor, &governor->mean, sum);
-	mean_add(governor, &governor->open, cost->open);
-	mean_add(governor, &governor->fixed, fixed);
-	mean_add(governor, &governor->rate, (sum - fixed) / governor->window);
+	if (!cost->failed)
+		window_learn(governor, cost);
 	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
 	/* What was spent too much so far is made up for within the next span. */
@@ -94,8 +114,9 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	governor->span = most / (BUDGET_USED * governor->budget);
 	if (governor->span < debt / governor->budget)
 		governor->span = debt / governor->budget;
-	rare = governor->windows < OPEN_WINDOWS ? GOVERNOR_SPAN_MIN
-						: governor->open / (OPEN_SHARE * governor->budget);
+	rare = governor->windows < OPEN_WINDOWS || elapsed < OPEN_SECONDS
+		       ? GOVERNOR_SPAN_MIN
+		       : governor->open / (OPEN_SHARE * governor->budget);
 	if (rare > GOVERNOR_SPAN_MAX)
 		rare = GOVERNOR_SPAN_MAX;
 	if (governor->span < rare)
@@ -103,7 +124,8 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 	if (governor->span < GOVERNOR_SPAN_MIN)
 		governor->span = GOVERNOR_SPAN_MIN;
 	if (governor->span <= GOVERNOR_SPAN_MAX) {
-		window_fit(governor);
+		if (!cost->failed)
+			window_fit(governor);
 		return;
 	}
 	/* Shorter windows help only against what happens in them. */

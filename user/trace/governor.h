@@ -8,11 +8,12 @@
  * though it need not be the target's CPU. Spans are as long as the
  * budget asks for; windows are shortened when the longest span is not enough.
  *
- * Putting probes in and out costs the same however long a window is. So it is as long as that is worth: until traps and programs
- * cost as much. More would make it the lot of one request to meet all of them.
+ * Putting probes in and out, and looking at what is followed, costs the same however long a window is. So it is as long as that is
+ * worth: until its traps, programs and births cost as much, by the dearest of the last windows. A request that falls into it may meet
+ * all of its traps: so these are bounded as well.
  *
  * Who is served while a window is open waits longer than others. So that this is the lot of few, the time from when probes
- * go in until they are out is a share of all time as well, a part of the budget, once the first twenty windows, about a minute's, have told enough.
+ * go in until they are out is a share of all time as well, a part of the budget, after a first minute of at least twenty windows.
  */
 #ifndef TMBPF_TRACE_GOVERNOR_H
 #define TMBPF_TRACE_GOVERNOR_H
@@ -22,17 +23,21 @@
 
 struct governor_cost { /* of one window, seconds */
 	double traps, programs, attach, tracer;
-	double open; /* no cost: from the first probe's coming to the last one's going */
+	double births; /* of the tracer's, what the more births the more it takes */
+	double open;   /* no cost: from the first probe's coming to the last one's going */
 	uint64_t hits;
+	bool failed; /* there was no window, or not all of one */
 };
 
 struct governor {
 	double budget;       /* share */
 	double trap;         /* seconds a hit costs without its program; calibrated */
 	double window, span; /* of the next window, seconds */
-	double mean; /* cost of a window: the recent ones' mean, or the last if it was more */
-	double fixed, rate; /* likewise, what it costs however long it is, and a second of it */
-	double open;        /* likewise, how long probes were in the process */
+	double mean; /* cost of a window: of the recent ones, the later the more, as the following are */
+	double fixed; /* what it costs however long it is */
+	double rate,
+		traps; /* what a second of it costs, and the traps and programs of that: the dearest lately */
+	double open; /* how long probes were in the process */
 	struct governor_cost last, total;
 	double answers; /* seconds of the total */
 	double elapsed; /* seconds from the start to the end of the span at hand */

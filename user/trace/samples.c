@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,14 @@
 
 /* Page faults of the process so far: field of /proc/PID/stat. */
 #define STAT_MINFLT 10
-/* Page faults a second of which samples are taken; of more, one stands for several. */
+/* Page faults a second of which samples are taken; of more, one stands for several. Fewer, where one takes long. */
 #define FAULTS_WANTED 500
+#define FAULTS_LEAST  50
+/* So much of what they may cost is used, by what they cost on average so far. */
+#define FAULTS_SHARE 0.5
+/* Seconds that one costs, until so many have told. */
+#define FAULT_COST  20e-6
+#define FAULTS_TELL 16
 /* Until it is known how many there are. */
 #define PERIOD_FIRST 31
 /* As soon as samples are more than so many times what is wanted, seen over so many seconds. */
@@ -151,13 +158,27 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 	return NULL;
 }
 
+/* Samples a second that there may be: a traceback of many frames takes a while. */
+static double faults_wanted(const struct samples *samples)
+{
+	double cost = FAULT_COST, wanted;
+	struct tracer_samples_cost spent;
+
+	tracer_samples_cost(samples->tracer, &spent);
+	if (spent.fault_hits >= FAULTS_TELL)
+		cost = samples->governor->trap + RUN_COST +
+		       (double)spent.fault_ns / NSEC_PER_SEC / (double)spent.fault_hits;
+	wanted = FAULTS_SHARE * GATE_SHARE * samples->governor->budget / cost;
+	return fmax(fmin(wanted, FAULTS_WANTED), FAULTS_LEAST);
+}
+
 /* Primes, as what programs do in their loops comes in other numbers. */
-static uint64_t period_choose(double rate)
+static uint64_t period_choose(double rate, double wanted)
 {
 	static const uint64_t periods[] = {1, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093};
 	size_t i = 0;
 
-	while (i + 1 < array_size(periods) && (double)periods[i] * FAULTS_WANTED < rate)
+	while (i + 1 < array_size(periods) && (double)periods[i] * wanted < rate)
 		i++;
 	return periods[i];
 }
@@ -189,7 +210,8 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 
 	if (faults < samples->minor_faults || seconds <= 0)
 		return NULL;
-	period = period_choose((double)(faults - samples->minor_faults) / seconds);
+	period = period_choose((double)(faults - samples->minor_faults) / seconds,
+			       faults_wanted(samples));
 	samples->minor_faults = faults;
 	samples->looked = now;
 	samples->calm = period < samples->period ? samples->calm + 1 : 0;
@@ -217,9 +239,9 @@ static struct error *period_raise(struct samples *samples, uint64_t now)
 	samples->hits = spent.fault_hits;
 	samples->hits_at = now;
 	rate = (double)hits / seconds;
-	if (rate < PERIOD_MOST * FAULTS_WANTED || !samples->faults.open)
+	if (rate < PERIOD_MOST * faults_wanted(samples) || !samples->faults.open)
 		return NULL;
-	period = period_choose(rate * (double)samples->period);
+	period = period_choose(rate * (double)samples->period, faults_wanted(samples));
 	samples->calm = 0;
 	return faults_reopen(samples, period, now);
 }

@@ -144,6 +144,8 @@ struct error *tracer_hooks(struct tracer *tracer);
 struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start);
 /* Whether the process's memory limits leave room for it; a window that they do not is counted as lost. */
 struct error *tracer_room(struct tracer *tracer, bool *ret);
+/* Whether there is no more room for births: then the window has ended by itself. */
+bool tracer_burst_full(const struct tracer *tracer);
 void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end);
 /* Removes the probes; ends the window if it has not ended. */
 void tracer_burst_close(struct tracer *tracer);

@@ -115,7 +115,7 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	state->returned_stack = state->leaked_stacks = 0;
 	state->births = state->closed_at = 0;
 	/*
-	 * Putting probes in and taking them out takes as long as a window, and who hits them all the while stands still.
+	 * Putting probes in and taking them out takes longer than many a window, and who hits them all the while stands still.
 	 * So those that are known to be hit come last, and go first.
 	 */
 	if (probes_way() == PROBES_EVENTS) /* which are defined anew if other sites are wanted */
@@ -131,6 +131,11 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	*ret_start = clock_now(CLOCK_MONOTONIC);
 	__atomic_store_n(&state->window, ++tracer->windows, __ATOMIC_SEQ_CST);
 	return NULL;
+}
+
+bool tracer_burst_full(const struct tracer *tracer)
+{
+	return __atomic_load_n(&tracer->skeleton->bss->state.closed_at, __ATOMIC_RELAXED) != 0;
 }
 
 void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end)
