@@ -130,6 +130,14 @@ static void test_longer_windows(void **state)
 				assert_true(governor.window < 0.035);
 		}
 	}
+	/* One that ended early, for want of room, is judged by its own length. */
+	governor_init(&governor, 0.02, 1e-6);
+	for (int i = 0; i < 20; i++)
+		governor_window(
+			&governor,
+			&(struct governor_cost){.attach = 0.1, .programs = 0.01, .seconds = 0.005},
+			i);
+	assert_true(governor.window == GOVERNOR_WINDOW_FIRST);
 	/* One that failed tells nothing. */
 	share_of(0.2, 0.8, 600, &governor);
 	{

@@ -445,6 +445,8 @@ static struct error *window_run(struct burst *burst, struct window *window, stru
 	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	error = harvest_look(burst, harvest, window);
 	tracer_burst_end(burst->tracer, &end);
+	if (end > window->window.start)
+		cost->seconds = (double)(end - window->window.start) / NSEC_PER_SEC;
 	window->window.end = middle < end ? middle : end;
 	if (window->window.end <= window->window.start)
 		window->window.end = window->window.start + 1;

@@ -84,11 +84,12 @@ static void peak_add(const struct governor *governor, double *peak, double value
 static void window_learn(struct governor *governor, const struct governor_cost *cost)
 {
 	double traps = cost->traps + cost->programs;
+	double seconds = cost->seconds > 0 ? cost->seconds : governor->window;
 
 	mean_add(governor, &governor->open, cost->open);
 	mean_add(governor, &governor->fixed, cost->attach + cost->tracer - cost->births);
-	peak_add(governor, &governor->rate, (traps + cost->births) / governor->window);
-	peak_add(governor, &governor->traps, traps / governor->window);
+	peak_add(governor, &governor->rate, (traps + cost->births) / seconds);
+	peak_add(governor, &governor->traps, traps / seconds);
 }
 
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed)

@@ -23,8 +23,9 @@
 
 struct governor_cost { /* of one window, seconds */
 	double traps, programs, attach, tracer;
-	double births; /* of the tracer's, what the more births the more it takes */
-	double open;   /* no cost: from the first probe's coming to the last one's going */
+	double births;  /* of the tracer's, what the more births the more it takes */
+	double open;    /* no cost: from the first probe's coming to the last one's going */
+	double seconds; /* likewise, while births were listed; 0: as long as was asked for */
 	uint64_t hits;
 	bool failed; /* there was no window, or not all of one */
 };
@@ -33,11 +34,10 @@ struct governor {
 	double budget;       /* share */
 	double trap;         /* seconds a hit costs without its program; calibrated */
 	double window, span; /* of the next window, seconds */
-	double mean; /* cost of a window: of the recent ones, the later the more, as the following are */
-	double fixed; /* what it costs however long it is */
-	double rate,
-		traps; /* what a second of it costs, and the traps and programs of that: the dearest lately */
-	double open; /* how long probes were in the process */
+	/* Means of the recent windows, the later the more: cost, of that what a short one costs as well, and how long probes were there. */
+	double mean, fixed, open;
+	/* What a second of a window costs more, and of that traps and programs: in the dearest of the recent ones. */
+	double rate, traps;
 	struct governor_cost last, total;
 	double answers; /* seconds of the total */
 	double elapsed; /* seconds from the start to the end of the span at hand */
