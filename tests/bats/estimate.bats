@@ -207,28 +207,34 @@ seconds_taken()
 	awk -v ticks="$(getconf CLK_TCK)" '{ print ($14 + $15) / ticks }' "/proc/$1/stat"
 }
 
-@test "all CPU time of the tracer counts, once: answers, censuses, what it does between windows" {
-	local tracer charged least most taken i
-	start_target "$TARGETS/growing.py" thread 600
-	tmbpf start -p "$TARGET_PID"
-	tracer=$(tracer_pid)
+# cost_holds TRACER COMMAND...: does COMMAND until TRACER has taken enough CPU time to compare; whether that was charged
+cost_holds()
+{
+	local tracer=$1 charged least most taken i
+	shift
+	# What is charged is told between two looks at what was taken.
 	most=$(seconds_taken "$tracer")
 	charged=$(status_field .cost.tracer)
 	least=$(seconds_taken "$tracer")
-	# As many answers as it takes to have taken ten times what the comparison leaves open.
 	for ((i = 0; i < 1000; i++)); do
-		tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz >/dev/null
+		"$@" >/dev/null
 		taken=$(jq -n "$(seconds_taken "$tracer") - $least")
-		((i < 30)) || ! jq -n -e "$taken > 0.3" >/dev/null || break
-		sleep 0.05
+		! jq -n -e "$taken > 0.2" >/dev/null || break
 	done
-	((i < 1000)) || return
-	# The answers that tell what is charged are within one difference of times and outside the other.
 	least=$(jq -n "$(seconds_taken "$tracer") - $least")
 	charged=$(jq -n "$(status_field .cost.tracer) - $charged")
 	most=$(jq -n "$(seconds_taken "$tracer") - $most")
-	echo "taken $least to $most, charged $charged"
-	jq -n -e "$charged > 0.9 * $least - 0.03 and $charged < 1.1 * $most + 0.03"
+	echo "$*: $least to $most s taken, $charged s charged"
+	jq -n -e "$least > 0.2 and $charged > 0.9 * $least - 0.03 and $charged < 1.1 * $most + 0.03"
+}
+
+@test "all CPU time of the tracer counts, once: answers, censuses, what it does between windows" {
+	local tracer
+	start_target "$TARGETS/growing.py" thread 600
+	tmbpf start -p "$TARGET_PID"
+	tracer=$(tracer_pid)
+	cost_holds "$tracer" tmbpf snapshot -p "$TARGET_PID" -o some.pb.gz
+	cost_holds "$tracer" sleep 0.2
 }
 
 @test "types beyond those that are told apart are counted as such" {
@@ -248,9 +254,10 @@ census_anew()
 	jq -n -e "$(status_field .census_age) < 0.9" >/dev/null
 }
 
+# census_aged: none is taken within a second of another, and this one lasts longer than that by what it cost
 census_aged()
 {
-	jq -n -e "$(status_field .census_age) >= 1" >/dev/null
+	jq -n -e "$(status_field .census_age) >= 1.5" >/dev/null
 }
 
 @test "answers use a census again for as long as its cost asks for" {
@@ -302,8 +309,8 @@ census_aged()
 	looked=$(grep -n '# LOOKED$' leaky_shop.py | cut -d: -f1)
 	remembered=$(grep -n '# REMEMBERED$' leaky_shop.py | cut -d: -f1)
 	tmbpf start -p "$worker"
-	# 28 seconds are enough; where others have the processors it may take a multiple of that.
-	for seconds in 28 56 84 112 140; do
+	# 28 seconds are enough; where others have the processors they may be twice or three times as many.
+	for seconds in 28 56 84; do
 		run -0 tmbpf -p "$worker" -i 28 --count 1
 		line=$(grep -A1 -E '^ *growth +held' <<<"$output" | tail -n 1)
 		[[ $line != *leaky_shop.py:"$looked"* && $line != *leaky_shop.py:"$remembered"* ]] || break
