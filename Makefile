@@ -40,7 +40,7 @@ SKELS := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 PROTO := $(wildcard user/format/profile.proto)
 PROTO_H := $(PROTO:user/format/%.proto=$(BUILD)/%.pb-c.h)
 MAIN := $(wildcard user/command/main.c)
-USER_SRC := $(filter-out $(MAIN),$(wildcard user/*/*.c))
+USER_SRC := $(filter-out $(MAIN),$(wildcard user/*/*.c user/*/*/*.c))
 PAGE_SRC := $(filter-out %.S,$(wildcard user/format/html/*)) user/format/html/.npmrc
 PAGE := $(BUILD)/html/head.html $(BUILD)/html/tail.html
 USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o) $(BUILD)/html/page.o

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What follow.bpf.c shares with user/trace/follow.c. */
+/* What follow.bpf.c shares with user/trace/tracer/follow.c. */
 #ifndef TMBPF_BPF_FOLLOW_RECORD_H
 #define TMBPF_BPF_FOLLOW_RECORD_H
 

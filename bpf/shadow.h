@@ -11,7 +11,7 @@
  * of an unknown block does nothing. So nested calls within the allocator may be seen twice.
  *
  * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block: it is dead when its address is
- * handed out again, or when user space finds that by its pool the block is free (user/trace/reaper.h).
+ * handed out again, or when user space finds that by its pool the block is free (user/trace/tracer/sweep.h).
  */
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H

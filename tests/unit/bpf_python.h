@@ -9,7 +9,7 @@
 
 #include "bpf_pymalloc.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "sites_fake.h"
 
 #include "bpf_host.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The reaper at work on the emulated shadow and memory, as user/trace/tracer_walk.c sets it to
+ * The reaper at work on the emulated shadow and memory, as user/trace/tracer/tracer_walk.c sets it to
  * work. The target runs on meanwhile, in steps as small as from a malloc's probe to what it does
  * then: whenever the reaper reads. To be included after bpf_model.h and bpf_tracer.h.
  */
 #ifndef TMBPF_TESTS_BPF_REAPER_H
 #define TMBPF_TESTS_BPF_REAPER_H
 
-#include "trace/reaper.h"
+#include "trace/tracer/sweep.h"
 
 static struct {
 	struct reaper_counters counters;
@@ -69,7 +69,7 @@ static inline bool reap_asleep(void *context)
 	return asleep;
 }
 
-/* As user/trace/tracer_walk.c does it, where nothing else runs. */
+/* As user/trace/tracer/tracer_walk.c does it, where nothing else runs. */
 static inline void reap_end_code(void *context, uint64_t address, const uint32_t *entry,
 				 uint32_t expected)
 {

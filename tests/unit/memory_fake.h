@@ -3,7 +3,7 @@
 #ifndef TMBPF_TESTS_MEMORY_FAKE_H
 #define TMBPF_TESTS_MEMORY_FAKE_H
 
-#include "target/process.h"
+#include "target/process/process.h"
 
 #define MEMORY_FAKE_PIECES 32
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "python/pools.h"
+#include "python/heap/pools.h"
 #include "support.h"
 
 int pools_fake_setup(void **state)

@@ -4,7 +4,7 @@
 #define TMBPF_TESTS_POOLS_FAKE_H
 
 #include "memory_fake.h"
-#include "python/arenas.h"
+#include "python/heap/arenas.h"
 #include "python/python.h"
 
 struct python_pools;

@@ -9,7 +9,7 @@
 
 #include "support.h"
 #include "probe/plan.h"
-#include "target/image.h"
+#include "target/elf/image.h"
 
 #define FAKE_TEXT 0x400000
 #define FAKE_PLT  0x500000

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "python_fake.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include <string.h>
 #include <unistd.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A process that is known block by block, and what a tracer sees of it that looks as bursts do (trace/burst.h): births in
+ * A process that is known block by block, and what a tracer sees of it that looks as bursts do (trace/sampling/sampler.h): births in
  * short windows, then now and then whether their addresses still hold something of the same type, and censuses.
  *
  * The process serves requests, one after the other. An address that was freed is the next to be handed out: of blocks that
- * nothing tells apart (trace/identity.h) a look takes others for those that died, as a real one does.
+ * nothing tells apart (trace/sampling/fingerprint.h) a look takes others for those that died, as a real one does.
  */
 #ifndef TMBPF_TESTS_SIMULATION_H
 #define TMBPF_TESTS_SIMULATION_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trace/estimate.h"
+#include "trace/estimate/estimate.h"
 
 #define SIMULATION_LINES   6
 #define SIMULATION_CLASSES 4

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The tracer of a simulation: it does what trace/burst.c, followed.c and classes.c do. */
+/* The tracer of a simulation: it does what trace/sampling/sampler.c, followed.c and classes.c do. */
 #include "support.h"
 
 #include "simulation_parts.h"
@@ -11,7 +11,7 @@
 #include "base/array.h"
 #include "base/error.h"
 
-/* As in trace/burst.c and trace/classes.c. */
+/* As in trace/sampling/sampler.c and trace/sampling/classes.c. */
 #define WINDOW_TRACED 0.010
 #define WINDOW_GUARD  0.003
 #define WINDOWS_MAX   256

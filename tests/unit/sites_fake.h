@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* user/trace/config.c as part of a test, which sets what the sites answer it. */
+/* user/trace/tracer/config.c as part of a test, which sets what the sites answer it. */
 #ifndef TMBPF_TESTS_SITES_FAKE_H
 #define TMBPF_TESTS_SITES_FAKE_H
 
-#include "trace/sites.h"
+#include "trace/attach/sites.h"
 
 static enum sites_hooks fake_hooks;
 static bool fake_pymalloc, fake_lazy_free;
@@ -39,7 +39,7 @@ static void fake_sites_raw_table(const struct sites *sites, __u64 *ret_word, __u
 #define sites_pymalloc(sites)                fake_sites_pymalloc(sites)
 #define sites_lazy_free(sites)               fake_sites_lazy_free(sites)
 #define sites_raw_table(sites, word, malloc) fake_sites_raw_table(sites, word, malloc)
-#include "trace/config.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/tracer/config.c" /* NOLINT(bugprone-suspicious-include) */
 #undef FRAME_SPAN         /* bpf/walk.h has its own */
 
 #endif

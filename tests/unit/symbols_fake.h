@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A tracer that is none, for tests of user/trace/symbols.c: what it was told, and rows of totals
+ * A tracer that is none, for tests of user/trace/symbols/symbols.c: what it was told, and rows of totals
  * that the test sets. Records are made by hand and handed over in buffers of just their size.
  */
 #ifndef TMBPF_TESTS_SYMBOLS_FAKE_H
@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "memory_fake.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "support.h"
 #include "tracer_fake.h"
 

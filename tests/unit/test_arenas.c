@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "memory_fake.h"
-#include "python/arenas.h"
+#include "python/heap/arenas.h"
 #include "python/python.h"
 
 #define DATA     0x600000 /* usedpools, and the word that leads to the array */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* From each capacity to each other one there is room for all that was asked for. */
-static void test_room(void **state)
+static void test_memcg_headroom(void **state)
 {
 	(void)state;
 	for (size_t first = 0; first < 100; first++) {
@@ -64,7 +64,7 @@ static void test_too_much(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_memcg_headroom),
 		cmocka_unit_test(test_growth_doubles),
 		cmocka_unit_test(test_too_much),
 	};

@@ -2,7 +2,7 @@
 #include "support.h"
 
 #include "base/clock.h"
-#include "trace/gate.h"
+#include "trace/estimate/backoff.h"
 
 #define SHARE 0.005 /* 0.05 s of a round */
 

@@ -142,7 +142,7 @@ static void test_too_many_domains(void **context)
 	host_lost(TMBPF_LOSS_DOMAINS_FULL, 3);
 }
 
-static void test_births(void **context)
+static void test_window_allocations(void **context)
 {
 	struct tmbpf_birth *birth;
 
@@ -167,7 +167,7 @@ int main(void)
 		cmocka_unit_test(test_default_domain),
 		cmocka_unit_test(test_no_frames),
 		cmocka_unit_test(test_too_many_domains),
-		cmocka_unit_test(test_births),
+		cmocka_unit_test(test_window_allocations),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

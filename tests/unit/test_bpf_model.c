@@ -9,7 +9,7 @@
 #include "bpf_model.h"
 #include "bpf_tracer.h"
 
-#include "bpf_reaper.h"
+#include "bpf_sweep.h"
 
 #define EVENTS      100000
 #define CHECK_EVERY 5000

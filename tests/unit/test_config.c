@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What the BPF programs are told of an interpreter: user/trace/config.c. */
+/* What the BPF programs are told of an interpreter: user/trace/tracer/config.c. */
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "support.h"
 #include "sites_fake.h"
 

@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/confine.h"
-#include "base/privileges.h"
+#include "sandbox/confine.h"
+#include "sandbox/privileges.h"
 #include "support.h"
 
 /* Runs CHECK in a child; it returns 0, or the number of what is wrong. */

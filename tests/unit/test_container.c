@@ -2,7 +2,7 @@
 /* Control groups and containers, with a /proc and a /run of our own. */
 #include "support.h"
 #include "base/cleanup.h"
-#include "target/container.h"
+#include "target/container/container.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,8 @@
 
 #include "base/cleanup.h"
 #include "support.h"
-#include "trace/control.h"
-#include "trace/run_folder.h"
+#include "trace/session/control.h"
+#include "trace/session/run_folder.h"
 
 #define PID         ((int)getpid())
 #define PAYLOAD_MAX (3u << 20)

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "simulation.h"
-#include "trace/estimate.h"
+#include "trace/estimate/estimate.h"
 
 #define SEEDS 100
 /* How often what is said has to hold; how often noise may be shown to grow. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "python/extent.h"
+#include "python/heap/extent.h"
 #include "python/python.h"
 
 #define FLAG_INT   (1u << 24)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "python_fake.h"
-#include "trace/identity.h"
+#include "trace/sampling/fingerprint.h"
 
 #define TYPES  0x500000
 #define HEAP   0x7f0000600000

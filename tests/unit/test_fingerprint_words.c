@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "trace/traits.h"
+#include "trace/sampling/fingerprint_words.h"
 
 static const struct traits_common common = {0x400000, 0x900000};
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "trace/inheritance.h"
+#include "trace/fork/fork_packet.h"
 
 static char text[] = "a.py\0fill\0b.py";
 

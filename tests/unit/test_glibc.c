@@ -3,7 +3,7 @@
 #include "support.h"
 #include "base/cleanup.h"
 #include "memory_fake.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,8 +6,8 @@
  */
 #include "support.h"
 #include "base/cleanup.h"
-#include "target/glibc.h"
-#include "target/process.h"
+#include "target/malloc/glibc.h"
+#include "target/process/process.h"
 #include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support.h"
 
-#include "trace/governor.h"
+#include "trace/estimate/governor.h"
 
 /* Windows that cost FIXED and RATE for each second that they are open, over SECONDS; the share that they took. */
 static double share_of(double fixed, double rate, double seconds, struct governor *ret)

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "python/pools.h"
+#include "python/heap/pools.h"
 #include "tmbpf.h"
-#include "trace/growth.h"
+#include "trace/tracer/heap_check.h"
 
 #define GRANULES (1u << 16)
 #define SIZE     512

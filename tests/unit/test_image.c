@@ -2,7 +2,7 @@
 /* ELF files: this very program, and what damage does to it. */
 #include "support.h"
 #include "base/cleanup.h"
-#include "target/image.h"
+#include "target/elf/image.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>

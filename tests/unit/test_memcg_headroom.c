@@ -3,7 +3,7 @@
 #include "support.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/room.h"
+#include "target/container/memcg_headroom.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

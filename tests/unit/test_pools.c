@@ -2,7 +2,7 @@
 #include "pools_fake.h"
 #include "support.h"
 
-#include "python/pools.h"
+#include "python/heap/pools.h"
 
 struct seen {
 	unsigned int pools;

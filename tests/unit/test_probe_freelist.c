@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "probe/builder.h"
-#include "probe/reuse.h"
+#include "probe/find/builder.h"
+#include "probe/find/freelist.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 

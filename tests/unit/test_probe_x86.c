@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "probe/symbolic.h"
-#include "probe/x86.h"
+#include "probe/code/symbolic.h"
+#include "probe/code/x86.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 

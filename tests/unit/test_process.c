@@ -2,7 +2,7 @@
 /* This very process, and children of it, from outside. */
 #include "support.h"
 #include "base/cleanup.h"
-#include "target/process.h"
+#include "target/process/process.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

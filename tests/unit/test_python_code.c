@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "python/code.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include <string.h>
 
 #define CODE     0x10000

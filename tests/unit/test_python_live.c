@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "python/allocators.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
 #include "python_fake.h"
 #include "base/cleanup.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include <elf.h>
 #include <string.h>
 

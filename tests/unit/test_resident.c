@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "target/process.h"
-#include "target/resident.h"
-#include "target/scan.h"
+#include "target/process/process.h"
+#include "target/process/resident.h"
+#include "target/process/scan.h"
 
 #define PAGE  4096ULL
 #define PIECE (4096 * PAGE) /* of so much it is asked page by page */

@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 #include "base/random.h"
-#include "trace/burst_parts.h"
+#include "trace/sampling/sampler_internal.h"
 
 #define SEEDS 150
 

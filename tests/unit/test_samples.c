@@ -12,12 +12,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "python/python.h"
-#include "target/glibc.h"
-#include "target/process.h"
-#include "target/resident.h"
-#include "trace/classes.h"
-#include "trace/followed.h"
-#include "trace/samples_parts.h"
+#include "target/malloc/glibc.h"
+#include "target/process/process.h"
+#include "target/process/resident.h"
+#include "trace/sampling/classes.h"
+#include "trace/sampling/tracked.h"
+#include "trace/sampling/samples_internal.h"
 
 static struct samples samples;
 static struct sample list[64];

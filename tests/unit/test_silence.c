@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Probes that nobody comes to, and the options of overlay mounts. */
 #include "support.h"
-#include "command/silence.h"
-#include "target/overlay.h"
+#include "daemon/silence.h"
+#include "target/container/overlay.h"
 #include <json-c/json.h>
 #include <stdlib.h>
 

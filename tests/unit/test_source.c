@@ -3,11 +3,11 @@
 #include "support.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "target/namespace.h"
-#include "target/process.h"
-#include "target/source.h"
-#include "target/source_memo.h"
-#include "target/source_text.h"
+#include "target/container/namespace.h"
+#include "target/process/process.h"
+#include "target/source/source.h"
+#include "target/source/source_memo.h"
+#include "target/source/source_text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

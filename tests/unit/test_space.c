@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#include "python/arenas.h"
-#include "python/marks.h"
+#include "python/heap/arenas.h"
+#include "python/heap/marks.h"
 #include "python/python.h"
-#include "python/space.h"
+#include "python/heap/space.h"
 
 #define ARENAS 300
 

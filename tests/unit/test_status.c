@@ -42,7 +42,7 @@ static json_object *status_of(int quiet, int growing)
 	return status;
 }
 
-static void test_growth(void **state)
+static void test_heap_check(void **state)
 {
 	char *text = growth(status_of(0, 3), 2);
 
@@ -93,7 +93,7 @@ static void test_growth_none_in_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_heap_check),
 		cmocka_unit_test(test_growth_among_others),
 		cmocka_unit_test(test_growth_none),
 		cmocka_unit_test(test_growth_none_in_time),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/cleanup.h"
 #include "support.h"
-#include "trace/texts.h"
+#include "base/string_pool.h"
 #include <stdio.h>
 #include <string.h>
 

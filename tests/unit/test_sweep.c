@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What user/trace/reaper.c takes for dead, from memory made up here that may change between its reads. A whole target
+ * What user/trace/tracer/sweep.c takes for dead, from memory made up here that may change between its reads. A whole target
  * that runs meanwhile is test_bpf_model.c's.
  */
-#include "trace/reaper.h"
+#include "trace/tracer/sweep.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "support.h"
-#include "target/memory.h"
+#include "target/process/memory.h"
 
 #define POOL   4096
 #define STEP   16

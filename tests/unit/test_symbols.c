@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* From the programs' records to tracebacks: user/trace/symbols.c. */
+/* From the programs' records to tracebacks: user/trace/symbols/symbols.c. */
 #include "symbols_fake.h"
 #include "base/clock.h"
 

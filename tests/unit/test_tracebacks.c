@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support.h"
 
-#include "trace/symbols.h"
+#include "trace/symbols/symbols.h"
 
 static int released[8];
 
@@ -18,7 +18,7 @@ static struct symbols_line fake_line(const struct symbols_traceback *traceback)
 
 #define symbols_release        fake_release
 #define symbols_traceback_line fake_line
-#include "trace/tracebacks.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/tracebacks.c" /* NOLINT(bugprone-suspicious-include) */
 
 static struct symbols_traceback *traceback(uintptr_t n)
 {

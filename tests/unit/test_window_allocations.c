@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "tmbpf.h"
-#include "trace/births.h"
+#include "trace/tracer/window_allocations.h"
 
 /* By address, and at one address as they came. */
 static void test_order(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Strings that are kept once, and only as long as somebody holds them. */
-#ifndef TMBPF_TRACE_TEXTS_H
-#define TMBPF_TRACE_TEXTS_H
+#ifndef TMBPF_BASE_STRING_POOL_H
+#define TMBPF_BASE_STRING_POOL_H
 
 #include <stddef.h>
 

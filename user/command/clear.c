@@ -7,7 +7,7 @@
 #include "command/command.h"
 #include "command/group_commands.h"
 #include "command/target.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 enum { OPTION_PEAK = 256 };
 

@@ -8,15 +8,15 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "format/json.h"
 #include "probe/plan.h"
 #include "python/allocators.h"
 #include "python/python.h"
-#include "target/process.h"
-#include "trace/kernel.h"
+#include "target/process/process.h"
+#include "trace/attach/kernel.h"
 
 /* Hooks in front of hooks: debug, tracemalloc, one that someone wrote. */
 #define HOOKS_MAX 4

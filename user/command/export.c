@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/output.h"
 #include "command/command.h"
-#include "command/filter_options.h"
+#include "command/options/filter_options.h"
 #include "format/format.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"

@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/output.h"
 #include "base/text.h"
-#include "command/ended.h"
-#include "command/group_serve.h"
+#include "daemon/archive.h"
+#include "daemon/group/group_serve.h"
 #include "command/status.h"
 #include "command/target.h"
 

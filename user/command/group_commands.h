@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "command/group_target.h"
-#include "trace/tracer.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 

@@ -11,11 +11,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "command/command.h"
 #include "command/status.h"
 #include "command/target.h"
-#include "target/process.h"
+#include "target/process/process.h"
 
 enum { OPTION_FOLLOW = 768, OPTION_CONTAINER, OPTION_CGROUP };
 

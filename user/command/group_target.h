@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "target/container.h"
-#include "trace/control.h"
+#include "target/container/container.h"
+#include "trace/session/control.h"
 
 struct error;
 

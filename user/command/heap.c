@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "command/command.h"
 #include "command/heap_referrers.h"
 #include "command/heap_take.h"
@@ -14,7 +14,7 @@
 #include "format/census_html.h"
 #include "format/census_json.h"
 #include "snapshot/census.h"
-#include "target/process.h"
+#include "target/process/process.h"
 #include "python/python.h"
 #include "view/census_text.h"
 

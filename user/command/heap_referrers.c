@@ -9,13 +9,13 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "format/json.h"
-#include "python/census.h"
+#include "python/heap/census.h"
 #include "python/python.h"
-#include "python/referrers.h"
-#include "target/process.h"
+#include "python/heap/referrers.h"
+#include "target/process/process.h"
 
 /* What is looked at, and the order in which it is shown. */
 struct printing {

@@ -10,11 +10,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "python/census.h"
+#include "python/heap/census.h"
 #include "python/python.h"
 #include "snapshot/census.h"
-#include "target/namespace.h"
-#include "target/process.h"
+#include "target/container/namespace.h"
+#include "target/process/process.h"
 
 /* What is looked at, one after another. */
 struct taking {

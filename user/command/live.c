@@ -14,11 +14,11 @@
 #include "command/group_commands.h"
 #include "command/group_live.h"
 #include "command/interrupt.h"
-#include "command/serve.h"
-#include "command/session_options.h"
+#include "daemon/serve.h"
+#include "command/options/session_options.h"
 #include "command/status.h"
 #include "command/target.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 #include "view/table.h"
 
 enum { OPTION_COUNT = 256 };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "command/command.h"
-#include "trace/run_folder.h"
+#include "trace/session/run_folder.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>

@@ -17,13 +17,13 @@
 #include "base/output.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "command/ended.h"
+#include "daemon/archive.h"
 #include "command/group_commands.h"
 #include "command/interrupt.h"
-#include "command/serve.h"
-#include "command/session_options.h"
+#include "daemon/serve.h"
+#include "command/options/session_options.h"
 #include "command/target.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 enum { OPTION_FOR = 256 };
 

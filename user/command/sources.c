@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "format/format.h"
 #include "snapshot/snapshot.h"
-#include "target/source.h"
+#include "target/source/source.h"
 #include <errno.h>
 #include <sys/stat.h>
 

@@ -6,12 +6,12 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/group_commands.h"
-#include "command/serve.h"
-#include "command/session_options.h"
+#include "daemon/serve.h"
+#include "command/options/session_options.h"
 #include "command/status.h"
 #include "command/target.h"
 #include "snapshot/snapshot.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 struct arguments {
 	struct group_target_options target;

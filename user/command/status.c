@@ -7,10 +7,10 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/group_commands.h"
-#include "command/ended.h"
+#include "daemon/archive.h"
 #include "command/status.h"
 #include "command/target.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 enum { OPTION_JSON = 256 };
 

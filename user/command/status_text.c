@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "command/status.h"
-#include "trace/estimate.h"
+#include "trace/estimate/estimate.h"
 #include "view/table.h"
 
 uint64_t status_number(json_object *status, const char *key)

@@ -5,9 +5,9 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/group_commands.h"
-#include "command/ended.h"
+#include "daemon/archive.h"
 #include "command/target.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 static const struct argp_child children[] = {{&group_target_argp, 0, NULL, 0}, {0}};
 

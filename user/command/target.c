@@ -9,9 +9,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
-#include "command/ended.h"
+#include "daemon/archive.h"
 #include "format/pprof.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 static const struct argp_option options[] = {
 	{"pid", 'p', "PID", 0, "The process", 0},

@@ -10,7 +10,7 @@
 #include "command/command.h"
 #include "command/target.h"
 #include "snapshot/snapshot.h"
-#include "trace/control.h"
+#include "trace/session/control.h"
 #include "view/place.h"
 
 struct arguments {

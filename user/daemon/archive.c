@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/ended.h"
+#include "daemon/archive.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "trace/control.h"
-#include "trace/run_folder.h"
+#include "trace/session/control.h"
+#include "trace/session/run_folder.h"
 
 #define FILE_MAX (1ll << 30)
 

@@ -3,8 +3,8 @@
  * What sessions leave that ended because their target did: the last status and the last snapshot, as files beside the
  * control sockets. The newest ENDED_MAX are kept.
  */
-#ifndef TMBPF_COMMAND_ENDED_H
-#define TMBPF_COMMAND_ENDED_H
+#ifndef TMBPF_DAEMON_ARCHIVE_H
+#define TMBPF_DAEMON_ARCHIVE_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/record.h"
-#include "command/record_estimate.h"
-#include "command/silence.h"
+#include "daemon/record.h"
+#include "daemon/record_estimate.h"
+#include "daemon/silence.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,12 +11,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/confine.h"
+#include "sandbox/confine.h"
 #include "base/error.h"
-#include "base/privileges.h"
+#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "snapshot/tables.h"
-#include "target/namespace.h"
+#include "target/container/namespace.h"
 
 static const char *const loss_names[] = {
 #define LOSS_NAME(upper, lower, text) #lower,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A session's state as a snapshot (the model) and as a status object. */
-#ifndef TMBPF_COMMAND_RECORD_H
-#define TMBPF_COMMAND_RECORD_H
+#ifndef TMBPF_DAEMON_RECORD_H
+#define TMBPF_DAEMON_RECORD_H
 
 #include <json-c/json.h>
 
 #include "snapshot/snapshot.h"
-#include "trace/session.h"
+#include "trace/session/session.h"
 
 struct error;
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a session that traces in bursts has estimated, as snapshots and as status. */
-#ifndef TMBPF_COMMAND_RECORD_ESTIMATE_H
-#define TMBPF_COMMAND_RECORD_ESTIMATE_H
+#ifndef TMBPF_DAEMON_RECORD_ESTIMATE_H
+#define TMBPF_DAEMON_RECORD_ESTIMATE_H
 
 #include <json-c/json.h>
 
-#include "trace/session.h"
-#include "trace/symbols.h"
+#include "trace/session/session.h"
+#include "trace/symbols/symbols.h"
 
 struct error;
 

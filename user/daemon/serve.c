@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/serve.h"
+#include "daemon/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +15,13 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "base/privileges.h"
-#include "command/ended.h"
-#include "command/record.h"
-#include "command/top.h"
+#include "sandbox/privileges.h"
+#include "daemon/archive.h"
+#include "daemon/record.h"
+#include "daemon/top.h"
 #include "format/pprof.h"
-#include "trace/control.h"
-#include "trace/session.h"
+#include "trace/session/control.h"
+#include "trace/session/session.h"
 
 static bool request_flag(json_object *request, const char *key)
 {

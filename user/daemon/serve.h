@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The tracer process: started in the background, it holds a session and answers what is asked of it. */
-#ifndef TMBPF_COMMAND_SERVE_H
-#define TMBPF_COMMAND_SERVE_H
+#ifndef TMBPF_DAEMON_SERVE_H
+#define TMBPF_DAEMON_SERVE_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "trace/session.h"
+#include "trace/session/session.h"
 
 struct error;
 

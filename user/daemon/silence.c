@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/silence.h"
+#include "daemon/silence.h"
 
 #include <stdbool.h>
 
 #include "command/status.h"
-#include "trace/growth.h"
+#include "trace/tracer/heap_check.h"
 
 /*
  * Windows of a few milliseconds may all have met a moment of rest, but hardly so many of a heap

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Probes that are there and that nobody comes to. */
-#ifndef TMBPF_COMMAND_SILENCE_H
-#define TMBPF_COMMAND_SILENCE_H
+#ifndef TMBPF_DAEMON_SILENCE_H
+#define TMBPF_DAEMON_SILENCE_H
 
 #include <json-c/json.h>
 

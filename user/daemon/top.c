@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/top.h"
+#include "daemon/top.h"
 
 #include "base/cleanup.h"
 #include "base/error.h"

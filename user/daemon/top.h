@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The lines that hold most, as the live view asks for them. */
-#ifndef TMBPF_COMMAND_TOP_H
-#define TMBPF_COMMAND_TOP_H
+#ifndef TMBPF_DAEMON_TOP_H
+#define TMBPF_DAEMON_TOP_H
 
 #include <json-c/json.h>
 #include <stdint.h>

@@ -8,9 +8,9 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/entries.h"
-#include "probe/results.h"
+#include "probe/find/builder.h"
+#include "probe/find/entries.h"
+#include "probe/find/results.h"
 
 #define SITES_MAX    65536
 #define WARNINGS_MAX 200

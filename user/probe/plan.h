@@ -35,7 +35,7 @@
 #include <stdio.h>
 
 #include "python/python.h"
-#include "target/image.h"
+#include "target/elf/image.h"
 
 struct error;
 

@@ -18,9 +18,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "probe/builder.h"
+#include "probe/find/builder.h"
 #include "probe/plan.h"
-#include "probe/x86.h"
+#include "probe/code/x86.h"
 
 #define FOLDER       "/var/cache/tmbpf"
 #define MAGIC        0x324e414c50424d54ULL /* "TMBPLAN2" */

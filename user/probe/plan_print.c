@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "probe/builder.h"
+#include "probe/find/builder.h"
 #include "probe/plan.h"
 
 static const char *kind_name(enum site_kind kind)

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/code.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 /* Enough to tell a layout that fits from one that does not; deep stacks are not walked down. */
 #define FRAMES_MAX  16

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 /* No release's is larger; what lies behind the part that is known is not looked at. */
 #define DEBUG_SIZE_MAX 4096

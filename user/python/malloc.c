@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 /* Any one tells: who brings one of these brings all. */
 static const char *const functions[] = {"malloc", "calloc", "realloc", "free"};

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "target/glibc.h"
+#include "target/malloc/glibc.h"
 
 struct error;
 struct python;

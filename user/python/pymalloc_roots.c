@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/layout_table.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 #define PAIR         16  /* bytes */
 #define CLASSES      32  /* 512 bytes in steps of 16; twice as many in steps of 8 */

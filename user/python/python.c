@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/find.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 /* A hot target is read torn now and then; over a tenth of a second of failures are no accident. */
 #define TRIES_MAX       25

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "target/image.h"
-#include "target/process.h"
+#include "target/elf/image.h"
+#include "target/process/process.h"
 
 struct error;
 

@@ -3,8 +3,8 @@
  * The steps of python_create(), in their order. Each fills its part of struct python from what
  * the steps before it found, and refuses what does not check out.
  */
-#ifndef TMBPF_PYTHON_PARTS_H
-#define TMBPF_PYTHON_PARTS_H
+#ifndef TMBPF_PYTHON_PYTHON_INTERNAL_H
+#define TMBPF_PYTHON_PYTHON_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/twin.h"
+#include "python/reference_process.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/find.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 struct error *python_present(struct process *process, bool *ret)
 {

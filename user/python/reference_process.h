@@ -3,8 +3,8 @@
  * An interpreter that is only about to start has nothing that its layout could be checked against. What is true of it
  * is learned from its twin: another process of the same file, which runs already.
  */
-#ifndef TMBPF_PYTHON_TWIN_H
-#define TMBPF_PYTHON_TWIN_H
+#ifndef TMBPF_PYTHON_REFERENCE_PROCESS_H
+#define TMBPF_PYTHON_REFERENCE_PROCESS_H
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "python/x86.h"
 
 /* glibc's struct pthread (nptl/descr.h), x86-64: its own address first and at 16, the DTV at 8. */

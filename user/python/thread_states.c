@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "python/x86.h"
 
 #define STATES_MAX       65536u

@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "python/x86.h"
 
 #define VERSION_OLDEST 0x03060000u

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "target/image.h"
+#include "target/elf/image.h"
 
 enum x86_kind {
 	X86_UNKNOWN,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "base/confine.h"
+#include "sandbox/confine.h"
 
 #include <errno.h>
 #include <linux/bpf.h>

@@ -7,8 +7,8 @@
  * What is not allowed fails as if this kernel did not have it (ENOSYS), is counted and can be named. It does not end the
  * process: on a machine whose libc makes a system call that we have not seen, a session of days would end with it.
  */
-#ifndef TMBPF_BASE_CONFINE_H
-#define TMBPF_BASE_CONFINE_H
+#ifndef TMBPF_SANDBOX_CONFINE_H
+#define TMBPF_SANDBOX_CONFINE_H
 
 #include <stdint.h>
 

@@ -7,8 +7,8 @@
  * these count only between privileges_raise() and privileges_lower(), and what he names, files to read and to
  * write, is opened outside. Root may open them anyway.
  */
-#ifndef TMBPF_BASE_PRIVILEGES_H
-#define TMBPF_BASE_PRIVILEGES_H
+#ifndef TMBPF_SANDBOX_PRIVILEGES_H
+#define TMBPF_SANDBOX_PRIVILEGES_H
 
 #include <stdbool.h>
 

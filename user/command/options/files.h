@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The files that a command was given, in order. */
-#ifndef TMBPF_COMMAND_FILES_H
-#define TMBPF_COMMAND_FILES_H
+#ifndef TMBPF_COMMAND_OPTIONS_FILES_H
+#define TMBPF_COMMAND_OPTIONS_FILES_H
 
 #include <argp.h>
 #include <stddef.h>

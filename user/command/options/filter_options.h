@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The options that choose traces, of every command that reads a snapshot file. */
-#ifndef TMBPF_COMMAND_FILTER_OPTIONS_H
-#define TMBPF_COMMAND_FILTER_OPTIONS_H
+#ifndef TMBPF_COMMAND_OPTIONS_FILTER_OPTIONS_H
+#define TMBPF_COMMAND_OPTIONS_FILTER_OPTIONS_H
 
 #include <argp.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/group_options.h"
+#include "command/options/grouping_options.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"

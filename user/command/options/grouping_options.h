@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The options that say how traces are grouped and shown, of `stats` and `diff`. */
-#ifndef TMBPF_COMMAND_GROUP_OPTIONS_H
-#define TMBPF_COMMAND_GROUP_OPTIONS_H
+#ifndef TMBPF_COMMAND_OPTIONS_GROUPING_OPTIONS_H
+#define TMBPF_COMMAND_OPTIONS_GROUPING_OPTIONS_H
 
 #include "snapshot/statistics.h"
 #include <argp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/session_options.h"
+#include "command/options/session_options.h"
 
 #include <math.h>
 #include <string.h>

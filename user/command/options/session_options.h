@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The options that every command shares which starts a session. */
-#ifndef TMBPF_COMMAND_SESSION_OPTIONS_H
-#define TMBPF_COMMAND_SESSION_OPTIONS_H
+#ifndef TMBPF_COMMAND_OPTIONS_SESSION_OPTIONS_H
+#define TMBPF_COMMAND_OPTIONS_SESSION_OPTIONS_H
 
 #include <argp.h>
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#include "trace/tracer.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What group_serve.c and group_watch.c share: the watcher of a group. */
-#ifndef TMBPF_COMMAND_GROUP_PARTS_H
-#define TMBPF_COMMAND_GROUP_PARTS_H
+#ifndef TMBPF_DAEMON_GROUP_GROUP_INTERNAL_H
+#define TMBPF_DAEMON_GROUP_GROUP_INTERNAL_H
 
-#include "command/group_members.h"
+#include "daemon/group/group_members.h"
 #include "command/group_target.h"
-#include "trace/follow.h"
-#include "trace/tracer.h"
+#include "trace/tracer/follow.h"
+#include "trace/tracer/tracer.h"
 
 struct group {
 	struct group_target target;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/group_members.h"
+#include "daemon/group/group_members.h"
 
 #include <errno.h>
 #include <stdlib.h>

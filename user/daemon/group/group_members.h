@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The processes of a group, as its watcher knows them. */
-#ifndef TMBPF_COMMAND_GROUP_MEMBERS_H
-#define TMBPF_COMMAND_GROUP_MEMBERS_H
+#ifndef TMBPF_DAEMON_GROUP_GROUP_MEMBERS_H
+#define TMBPF_DAEMON_GROUP_GROUP_MEMBERS_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/group_serve.h"
+#include "daemon/group/group_serve.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,12 +13,12 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/confine.h"
+#include "sandbox/confine.h"
 #include "base/error.h"
-#include "base/privileges.h"
-#include "command/ended.h"
-#include "command/group_parts.h"
-#include "command/serve.h"
+#include "sandbox/privileges.h"
+#include "daemon/archive.h"
+#include "daemon/group/group_internal.h"
+#include "daemon/serve.h"
 #include "command/target.h"
 
 /* How long a tracer that attaches is waited for when all are to be stopped. */

@@ -4,11 +4,11 @@
  * group, those that come later included. It answers at the group's own socket ("status", "stop");
  * each session answers at its process's as ever, and goes on if the watcher is killed.
  */
-#ifndef TMBPF_COMMAND_GROUP_SERVE_H
-#define TMBPF_COMMAND_GROUP_SERVE_H
+#ifndef TMBPF_DAEMON_GROUP_GROUP_SERVE_H
+#define TMBPF_DAEMON_GROUP_GROUP_SERVE_H
 
 #include "command/group_target.h"
-#include "trace/tracer.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 

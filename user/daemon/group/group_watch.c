@@ -9,10 +9,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "command/group_parts.h"
-#include "command/serve.h"
+#include "daemon/group/group_internal.h"
+#include "daemon/serve.h"
 #include "python/find.h"
-#include "target/process.h"
+#include "target/process/process.h"
 
 /* Tracers that attach at a time. */
 #define STARTING_MAX 4

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/imports.h"
+#include "probe/code/imports.h"
 
 #include <elf.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Functions of other images (libc's malloc, ...) as an image reaches them. */
-#ifndef TMBPF_PROBE_IMPORTS_H
-#define TMBPF_PROBE_IMPORTS_H
+#ifndef TMBPF_PROBE_CODE_IMPORTS_H
+#define TMBPF_PROBE_CODE_IMPORTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 #include "probe/plan.h"
 
 #define IMPORT_SLOTS_MAX 64

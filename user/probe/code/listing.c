@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 
 #include <elf.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/unwind.h"
+#include "probe/code/unwind.h"
 
 static bool is_plt(const char *name)
 {

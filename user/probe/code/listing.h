@@ -5,15 +5,15 @@
  *
  * Addresses are the image's own. Nothing here trusts the code to be code.
  */
-#ifndef TMBPF_PROBE_LISTING_H
-#define TMBPF_PROBE_LISTING_H
+#ifndef TMBPF_PROBE_CODE_LISTING_H
+#define TMBPF_PROBE_CODE_LISTING_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probe/x86.h"
-#include "target/image.h"
+#include "probe/code/x86.h"
+#include "target/elf/image.h"
 
 struct error;
 

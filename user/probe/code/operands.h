@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Questions about operands. A set of registers has a bit for each hardware number. */
-#ifndef TMBPF_PROBE_OPERANDS_H
-#define TMBPF_PROBE_OPERANDS_H
+#ifndef TMBPF_PROBE_CODE_OPERANDS_H
+#define TMBPF_PROBE_CODE_OPERANDS_H
 
-#include "probe/x86.h"
+#include "probe/code/x86.h"
 
 /* Memory at ADDRESS, if that is not 0. */
 static inline bool operand_is_absolute(const struct x86_operand *operand, uint64_t address)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/paths.h"
+#include "probe/code/paths.h"
 
 struct walk {
 	struct listing *listing;

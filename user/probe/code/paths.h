@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Walks over the control flow of a listing, backwards. Bounded. */
-#ifndef TMBPF_PROBE_PATHS_H
-#define TMBPF_PROBE_PATHS_H
+#ifndef TMBPF_PROBE_CODE_PATHS_H
+#define TMBPF_PROBE_CODE_PATHS_H
 
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 
 #define PATHS_MAX 512 /* instructions of one walk */
 

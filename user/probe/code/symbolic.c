@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/symbolic.h"
+#include "probe/code/symbolic.h"
 
 #include <string.h>
 

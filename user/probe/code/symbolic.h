@@ -3,14 +3,14 @@
  * What registers and stack slots hold, said in terms of what they held at an earlier point:
  * straight-line code is stepped through, and whatever cannot be said exactly becomes unknown.
  */
-#ifndef TMBPF_PROBE_SYMBOLIC_H
-#define TMBPF_PROBE_SYMBOLIC_H
+#ifndef TMBPF_PROBE_CODE_SYMBOLIC_H
+#define TMBPF_PROBE_CODE_SYMBOLIC_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "probe/plan.h"
-#include "probe/x86.h"
+#include "probe/code/x86.h"
 
 #define STATE_STORES_MAX 24
 

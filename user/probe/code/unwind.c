@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/unwind.h"
+#include "probe/code/unwind.h"
 
 #include <dwarf.h>
 #include <elf.h>

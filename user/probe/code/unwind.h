@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Function boundaries from .eh_frame, which survives stripping. */
-#ifndef TMBPF_PROBE_UNWIND_H
-#define TMBPF_PROBE_UNWIND_H
+#ifndef TMBPF_PROBE_CODE_UNWIND_H
+#define TMBPF_PROBE_CODE_UNWIND_H
 
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 
 /*
  * The functions that IMAGE's .eh_frame describes, or its symbols where there is none; sorted,

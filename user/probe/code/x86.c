@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/x86.h"
+#include "probe/code/x86.h"
 
 #include <pthread.h>
 #include <string.h>

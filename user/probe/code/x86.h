@@ -4,8 +4,8 @@
  * general registers, where it goes, and whether the kernel emulates it under a uprobe. The only
  * part of user/probe that knows the instruction set; Zydis does the decoding.
  */
-#ifndef TMBPF_PROBE_X86_H
-#define TMBPF_PROBE_X86_H
+#ifndef TMBPF_PROBE_CODE_X86_H
+#define TMBPF_PROBE_CODE_X86_H
 
 #include <stdbool.h>
 #include <stddef.h>

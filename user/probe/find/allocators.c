@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/allocators.h"
+#include "probe/find/allocators.h"
 
 #include <elf.h>
 #include <stdlib.h>

@@ -4,14 +4,14 @@
  * in an image, and through them the eight implementations that have no symbol: pymalloc's
  * (_PyObject_Malloc, ...) and the raw domain's (_PyMem_RawMalloc, ...).
  */
-#ifndef TMBPF_PROBE_ALLOCATORS_H
-#define TMBPF_PROBE_ALLOCATORS_H
+#ifndef TMBPF_PROBE_FIND_ALLOCATORS_H
+#define TMBPF_PROBE_FIND_ALLOCATORS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probe/listing.h"
-#include "target/image.h"
+#include "probe/code/listing.h"
+#include "target/elf/image.h"
 
 struct error;
 

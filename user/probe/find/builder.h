@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A plan in the making: what the parts of probe/ that find sites hand to each other. */
-#ifndef TMBPF_PROBE_BUILDER_H
-#define TMBPF_PROBE_BUILDER_H
+#ifndef TMBPF_PROBE_FIND_BUILDER_H
+#define TMBPF_PROBE_FIND_BUILDER_H
 
 #include "base/lookup.h"
-#include "probe/allocators.h"
-#include "probe/imports.h"
-#include "probe/listing.h"
+#include "probe/find/allocators.h"
+#include "probe/code/imports.h"
+#include "probe/code/listing.h"
 #include "probe/plan.h"
-#include "probe/reuse.h"
+#include "probe/find/freelist.h"
 
 struct error;
 

@@ -6,9 +6,9 @@
  */
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/entries.h"
-#include "probe/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/entries.h"
+#include "probe/code/symbolic.h"
 
 #define LINE_MAX_INSTRUCTIONS 64
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#ifndef TMBPF_PROBE_ENTRIES_H
-#define TMBPF_PROBE_ENTRIES_H
+#ifndef TMBPF_PROBE_FIND_ENTRIES_H
+#define TMBPF_PROBE_FIND_ENTRIES_H
 
 #include "probe/plan.h"
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 
 /*
  * The site at the entry of FUNCTION, which takes an allocator's arguments (ctx, then OPERATION's):

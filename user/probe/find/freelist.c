@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/reuse.h"
+#include "probe/find/freelist.h"
 
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/operands.h"
-#include "probe/taking.h"
+#include "probe/find/builder.h"
+#include "probe/code/operands.h"
+#include "probe/find/freelist_pop.h"
 
 /* Tests, and calls of _Py_NewReference(), to look at. CPython has some 1500. */
 #define ROOTS_MAX 16384

@@ -9,13 +9,13 @@
  * call of _Py_NewReference(), and where nothing else can come by: compilers often let new objects
  * go through the same test.
  */
-#ifndef TMBPF_PROBE_REUSE_H
-#define TMBPF_PROBE_REUSE_H
+#ifndef TMBPF_PROBE_FIND_FREELIST_H
+#define TMBPF_PROBE_FIND_FREELIST_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 
 struct builder;
 struct error;

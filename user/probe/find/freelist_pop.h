@@ -4,13 +4,13 @@
  * tells of new objects. Lists are linked through the objects (the head becomes the object's
  * successor), arrays with a count, or have room for one.
  */
-#ifndef TMBPF_PROBE_TAKING_H
-#define TMBPF_PROBE_TAKING_H
+#ifndef TMBPF_PROBE_FIND_FREELIST_POP_H
+#define TMBPF_PROBE_FIND_FREELIST_POP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probe/listing.h"
+#include "probe/code/listing.h"
 #include "probe/plan.h"
 
 struct builder;

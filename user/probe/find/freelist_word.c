@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The word that says whether somebody wants to know of new objects, and where it is tested. */
-#include "probe/builder.h"
-#include "probe/operands.h"
-#include "probe/paths.h"
-#include "probe/reuse.h"
+#include "probe/find/builder.h"
+#include "probe/code/operands.h"
+#include "probe/code/paths.h"
+#include "probe/find/freelist.h"
 
 /* Offset of tracing in struct _PyTraceMalloc_Config (Include/internal/pycore_pymem.h), 3.8 on. */
 #define CONFIG_TRACING 4

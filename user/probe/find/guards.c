@@ -10,8 +10,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/code/symbolic.h"
 
 /*
  * Instructions between a compare and its jump; on a slow edge. More were never seen than 3 and 12.

@@ -8,9 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/paths.h"
-#include "probe/results.h"
+#include "probe/find/builder.h"
+#include "probe/code/paths.h"
+#include "probe/find/results.h"
 
 #define INSTRUCTIONS_MAX 20000
 #define FUNCTIONS_MAX    256

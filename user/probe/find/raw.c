@@ -9,8 +9,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/paths.h"
+#include "probe/find/builder.h"
+#include "probe/code/paths.h"
 
 /* Instructions of an inlined _PyMem_Raw*; those of calloc, the longest, are some 15. */
 #define INLINED_MAX 48

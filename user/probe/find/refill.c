@@ -9,10 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/entries.h"
-#include "probe/paths.h"
-#include "probe/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/entries.h"
+#include "probe/code/paths.h"
+#include "probe/code/symbolic.h"
 
 #define POOL_CLASSES 32 /* size classes of 16 bytes: fewer than any version has */
 /* Instructions of pymalloc's malloc, with all its paths; of the refill function's beginning. */

@@ -14,10 +14,10 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/builder.h"
-#include "probe/paths.h"
-#include "probe/results.h"
-#include "probe/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/code/paths.h"
+#include "probe/find/results.h"
+#include "probe/code/symbolic.h"
 
 /* Instructions from a return to its site. */
 #define LINE_MAX_INSTRUCTIONS 64

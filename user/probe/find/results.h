@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* From return addresses to RESULT sites; see results.c. */
-#ifndef TMBPF_PROBE_RESULTS_H
-#define TMBPF_PROBE_RESULTS_H
+#ifndef TMBPF_PROBE_FIND_RESULTS_H
+#define TMBPF_PROBE_FIND_RESULTS_H
 
-#include "probe/builder.h"
-#include "probe/returns.h"
+#include "probe/find/builder.h"
+#include "probe/find/returns.h"
 
 /* Adds the sites behind POINTS, sorted by address. */
 struct error *results_add(struct builder *builder, struct return_point *points, size_t count);

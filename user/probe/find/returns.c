@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "probe/returns.h"
+#include "probe/find/returns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/paths.h"
-#include "probe/symbolic.h"
+#include "probe/code/paths.h"
+#include "probe/code/symbolic.h"
 
 /*
  * The exported functions that end in `return table.function(...)`, or in realloc's

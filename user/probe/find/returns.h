@@ -4,10 +4,10 @@
  * calls, and, as tail jumps return to a caller's caller, behind the calls of every function that
  * may leave by one.
  */
-#ifndef TMBPF_PROBE_RETURNS_H
-#define TMBPF_PROBE_RETURNS_H
+#ifndef TMBPF_PROBE_FIND_RETURNS_H
+#define TMBPF_PROBE_FIND_RETURNS_H
 
-#include "probe/builder.h"
+#include "probe/find/builder.h"
 
 struct return_point {
 	uint64_t address;

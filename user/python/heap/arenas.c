@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/allocators.h"
-#include "python/arenas.h"
-#include "python/parts.h"
+#include "python/heap/arenas.h"
+#include "python/python_internal.h"
 #include "python/x86.h"
 
 #define CLASSES_MAX   64 /* 512 bytes in steps of 8 */

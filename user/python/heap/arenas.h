@@ -5,8 +5,8 @@
  * target changes them meanwhile, so that what is found is what was there at some moment of the
  * read.
  */
-#ifndef TMBPF_PYTHON_ARENAS_H
-#define TMBPF_PYTHON_ARENAS_H
+#ifndef TMBPF_PYTHON_HEAP_ARENAS_H
+#define TMBPF_PYTHON_HEAP_ARENAS_H
 
 #include <stddef.h>
 #include <stdint.h>

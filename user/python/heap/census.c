@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/census.h"
+#include "python/heap/census.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,10 +8,10 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/census_parts.h"
+#include "python/heap/census_internal.h"
 #include "python/malloc.h"
-#include "python/parts.h"
-#include "target/resident.h"
+#include "python/python_internal.h"
+#include "target/process/resident.h"
 
 /* How a type's fields are called in Objects/; numpy's in ndarraytypes.h. */
 const char *python_census_field(const struct python *python, const struct python_type *type,

@@ -11,16 +11,16 @@
  * is a bit for each granule and two bytes for each block that is no object: on average 1.5 % of
  * the heap.
  */
-#ifndef TMBPF_PYTHON_CENSUS_H
-#define TMBPF_PYTHON_CENSUS_H
+#ifndef TMBPF_PYTHON_HEAP_CENSUS_H
+#define TMBPF_PYTHON_HEAP_CENSUS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "python/pools.h"
-#include "python/types.h"
-#include "target/glibc.h"
+#include "python/heap/pools.h"
+#include "python/heap/types.h"
+#include "target/malloc/glibc.h"
 
 struct error;
 struct python;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What census.c and census_owners.c share: a census while it is taken. */
-#ifndef TMBPF_PYTHON_CENSUS_PARTS_H
-#define TMBPF_PYTHON_CENSUS_PARTS_H
+#ifndef TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
+#define TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
 
 #include "base/lookup.h"
-#include "python/arenas.h"
-#include "python/census.h"
-#include "python/chunks.h"
-#include "python/extent.h"
-#include "python/marks.h"
-#include "python/space.h"
-#include "target/glibc.h"
+#include "python/heap/arenas.h"
+#include "python/heap/census.h"
+#include "python/heap/chunks.h"
+#include "python/heap/extent.h"
+#include "python/heap/marks.h"
+#include "python/heap/space.h"
+#include "target/malloc/glibc.h"
 
 struct resident;
 

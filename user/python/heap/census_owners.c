@@ -5,8 +5,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/census_parts.h"
-#include "python/parts.h"
+#include "python/heap/census_internal.h"
+#include "python/python_internal.h"
 
 #define ROUNDS_MAX 3     /* of looking for owners */
 #define WORTHWHILE 1000  /* of so many blocks with no owner yet one makes another round */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Blocks of malloc's that are no objects, with a label each; found by any address in them. */
-#ifndef TMBPF_PYTHON_CHUNKS_H
-#define TMBPF_PYTHON_CHUNKS_H
+#ifndef TMBPF_PYTHON_HEAP_CHUNKS_H
+#define TMBPF_PYTHON_HEAP_CHUNKS_H
 
 #include <stddef.h>
 #include <stdint.h>

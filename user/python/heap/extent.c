@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/extent.h"
+#include "python/heap/extent.h"
 
 #include <string.h>
 
-#include "python/parts.h"
+#include "python/python_internal.h"
 
 /* Py_TPFLAGS_..._SUBCLASS (Include/object.h). */
 #define FLAG_INT_SUBCLASS   (1u << 24)

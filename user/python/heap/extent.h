@@ -4,13 +4,13 @@
  * from int and bytes, and items that are no words (re.Pattern's code) only look like it; behind an object is what
  * was in the block before. Include/cpython and Objects/ of 3.6 to 3.15.
  */
-#ifndef TMBPF_PYTHON_EXTENT_H
-#define TMBPF_PYTHON_EXTENT_H
+#ifndef TMBPF_PYTHON_HEAP_EXTENT_H
+#define TMBPF_PYTHON_HEAP_EXTENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "python/types.h"
+#include "python/heap/types.h"
 
 struct python;
 

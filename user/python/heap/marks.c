@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/marks.h"
+#include "python/heap/marks.h"
 
 #include <errno.h>
 #include <stdlib.h>

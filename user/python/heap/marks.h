@@ -3,8 +3,8 @@
  * A label for each of many blocks of a heap, in little memory: a bit for each granule says which
  * blocks have one, and how many of them come before tells where it stands.
  */
-#ifndef TMBPF_PYTHON_MARKS_H
-#define TMBPF_PYTHON_MARKS_H
+#ifndef TMBPF_PYTHON_HEAP_MARKS_H
+#define TMBPF_PYTHON_HEAP_MARKS_H
 
 #include <stdbool.h>
 #include <stddef.h>

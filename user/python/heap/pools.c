@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/pools.h"
+#include "python/heap/pools.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/arenas.h"
+#include "python/heap/arenas.h"
 #include "python/python.h"
 
 #define READ_AGAIN 5 /* a pool that did not hold together: a torn read hardly survives two */

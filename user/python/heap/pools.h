@@ -3,8 +3,8 @@
  * The pools of an arena and the blocks that live in them (struct pool_header, pymalloc_alloc(),
  * pymalloc_free() of Objects/obmalloc.c, the same from 3.6 to 3.15 but for the pools' size).
  */
-#ifndef TMBPF_PYTHON_POOLS_H
-#define TMBPF_PYTHON_POOLS_H
+#ifndef TMBPF_PYTHON_HEAP_POOLS_H
+#define TMBPF_PYTHON_HEAP_POOLS_H
 
 #include <stdbool.h>
 #include <stddef.h>

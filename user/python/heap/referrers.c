@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/referrers.h"
+#include "python/heap/referrers.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,17 +10,17 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "python/arenas.h"
-#include "python/extent.h"
+#include "python/heap/arenas.h"
+#include "python/heap/extent.h"
 #include "python/malloc.h"
-#include "python/marks.h"
-#include "python/pools.h"
+#include "python/heap/marks.h"
+#include "python/heap/pools.h"
 #include "python/python.h"
-#include "python/referrers_parts.h"
-#include "python/space.h"
-#include "python/types.h"
-#include "target/glibc.h"
-#include "target/resident.h"
+#include "python/heap/referrers_internal.h"
+#include "python/heap/space.h"
+#include "python/heap/types.h"
+#include "target/malloc/glibc.h"
+#include "target/process/resident.h"
 
 #define MEMBERS_MAX (1u << 20) /* of a level whose referrers are looked for */
 #define GROUPS_MAX  65536

@@ -7,14 +7,14 @@
  * level. What is found that is no object (the table of a dict) stands for the object whose it is.
  * A word that only looks like a reference counts as one: the search is conservative.
  */
-#ifndef TMBPF_PYTHON_REFERRERS_H
-#define TMBPF_PYTHON_REFERRERS_H
+#ifndef TMBPF_PYTHON_HEAP_REFERRERS_H
+#define TMBPF_PYTHON_HEAP_REFERRERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "python/pools.h"
+#include "python/heap/pools.h"
 
 struct error;
 struct python;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/referrers_parts.h"
+#include "python/heap/referrers_internal.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -12,10 +12,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "python/code.h"
-#include "python/parts.h"
-#include "python/referrers.h"
-#include "python/types.h"
-#include "target/resident.h"
+#include "python/python_internal.h"
+#include "python/heap/referrers.h"
+#include "python/heap/types.h"
+#include "target/process/resident.h"
 
 #define FRAMES_MAX   10000 /* of a thread */
 #define FRAME_WORDS  512   /* of a frame: what is further on is not its own */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the search for referrers looks at besides the heap, and what it calls what it finds. */
-#ifndef TMBPF_PYTHON_REFERRERS_PARTS_H
-#define TMBPF_PYTHON_REFERRERS_PARTS_H
+#ifndef TMBPF_PYTHON_HEAP_REFERRERS_INTERNAL_H
+#define TMBPF_PYTHON_HEAP_REFERRERS_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/space.h"
+#include "python/heap/space.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/arenas.h"
+#include "python/heap/arenas.h"
 #include "python/python.h"
 
 static int compare_addresses(const void *left, const void *right)

@@ -4,15 +4,15 @@
  * heap of a gigabyte is asked a hundred million times, so the answer takes two look-ups and no
  * search.
  */
-#ifndef TMBPF_PYTHON_SPACE_H
-#define TMBPF_PYTHON_SPACE_H
+#ifndef TMBPF_PYTHON_HEAP_SPACE_H
+#define TMBPF_PYTHON_HEAP_SPACE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "python/pools.h"
-#include "target/glibc.h"
+#include "python/heap/pools.h"
+#include "target/malloc/glibc.h"
 
 struct error;
 struct python;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/types.h"
+#include "python/heap/types.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,8 +12,8 @@
 #include "base/lookup.h"
 #include "python/allocators.h"
 #include "python/code.h"
-#include "python/parts.h"
-#include "python/space.h"
+#include "python/python_internal.h"
+#include "python/heap/space.h"
 
 /* Py_TPFLAGS_... of Include/object.h. */
 #define FLAG_INLINE_VALUES   (1u << 2) /* 3.13 on */

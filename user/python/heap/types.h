@@ -5,8 +5,8 @@
  * Modules/gcmodule.c). What is taken for a type has to be one in every respect that can be
  * checked: the target's memory is full of words that look like pointers.
  */
-#ifndef TMBPF_PYTHON_TYPES_H
-#define TMBPF_PYTHON_TYPES_H
+#ifndef TMBPF_PYTHON_HEAP_TYPES_H
+#define TMBPF_PYTHON_HEAP_TYPES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/cgroup.h"
+#include "target/container/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/mountinfo.h"
-#include "target/process.h"
+#include "target/container/mountinfo.h"
+#include "target/process/process.h"
 
 /*
  * A line a hierarchy, of at most PATH_MAX bytes (kernel/cgroup/cgroup.c, proc_cgroup_show); and

@@ -6,8 +6,8 @@
  *
  * ROOT is what stands before /proc and /run: "" but for tests.
  */
-#ifndef TMBPF_TARGET_CGROUP_H
-#define TMBPF_TARGET_CGROUP_H
+#ifndef TMBPF_TARGET_CONTAINER_CGROUP_H
+#define TMBPF_TARGET_CONTAINER_CGROUP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/container.h"
+#include "target/container/container.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/container_parts.h"
+#include "target/container/container_internal.h"
 
 #define DIGITS "0123456789abcdef"
 

@@ -21,12 +21,12 @@
  *
  * They were written by others, in part by who is in the container: all of it is bounded, and only shown.
  */
-#ifndef TMBPF_TARGET_CONTAINER_H
-#define TMBPF_TARGET_CONTAINER_H
+#ifndef TMBPF_TARGET_CONTAINER_CONTAINER_H
+#define TMBPF_TARGET_CONTAINER_CONTAINER_H
 
 #include <stdbool.h>
 
-#include "target/cgroup.h"
+#include "target/container/cgroup.h"
 
 #define CONTAINER_ID_LENGTH 64
 

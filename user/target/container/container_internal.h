@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What container.c and container_state.c share. */
-#ifndef TMBPF_TARGET_CONTAINER_PARTS_H
-#define TMBPF_TARGET_CONTAINER_PARTS_H
+#ifndef TMBPF_TARGET_CONTAINER_CONTAINER_INTERNAL_H
+#define TMBPF_TARGET_CONTAINER_CONTAINER_INTERNAL_H
 
-#include "target/container.h"
+#include "target/container/container.h"
 
 /*
  * Fills name, pod, image and runtime of CONTAINER, whose id is there, from the state files; what

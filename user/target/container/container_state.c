@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/container_parts.h"
+#include "target/container/container_internal.h"
 
 #define STATE_MAX      (32 << 20) /* podman's has all containers */
 #define STATE_DEEP     64

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/room.h"
+#include "target/container/memcg_headroom.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/cgroup.h"
+#include "target/container/cgroup.h"
 
 #define STATISTICS_MAX 16384 /* memory.stat has about 60 lines */
 

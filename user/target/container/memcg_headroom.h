@@ -4,8 +4,8 @@
  * code, which it charges to the process (kernel/events/uprobes.c, __replace_page): where there is
  * no room for it in a control group, somebody there is killed.
  */
-#ifndef TMBPF_TARGET_ROOM_H
-#define TMBPF_TARGET_ROOM_H
+#ifndef TMBPF_TARGET_CONTAINER_MEMCG_HEADROOM_H
+#define TMBPF_TARGET_CONTAINER_MEMCG_HEADROOM_H
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/mountinfo.h"
+#include "target/container/mountinfo.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/overlay.h"
+#include "target/container/overlay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/cgroup.h"
-#include "target/mountinfo.h"
-#include "target/process_parts.h"
+#include "target/container/cgroup.h"
+#include "target/container/mountinfo.h"
+#include "target/process/process_internal.h"
 
 #define LAYERS_MAX 512 /* fs/overlayfs/params.h, OVL_MAX_STACK is 500 */
 

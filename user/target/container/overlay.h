@@ -5,12 +5,12 @@
  * /proc/PID/map_files included, gets the copy in the upper one (fs/overlayfs/inode.c,
  * ovl_d_real_inode; fs/proc/base.c, map_files_get_link).
  */
-#ifndef TMBPF_TARGET_OVERLAY_H
-#define TMBPF_TARGET_OVERLAY_H
+#ifndef TMBPF_TARGET_CONTAINER_OVERLAY_H
+#define TMBPF_TARGET_CONTAINER_OVERLAY_H
 
 #include <stdbool.h>
 
-#include "target/process.h"
+#include "target/process/process.h"
 
 struct error;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/image.h"
+#include "target/elf/image.h"
 
 #include <errno.h>
 #include <gelf.h>
@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/image_parts.h"
+#include "target/elf/image_internal.h"
 
 #define PAGE         4096ULL
 #define SECTIONS_MAX 65536u

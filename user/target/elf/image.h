@@ -4,8 +4,8 @@
  * by libelf. The file is the target's and hostile: every offset and size is checked. It is copied
  * (at most IMAGE_SIZE_MAX), not mapped: who may truncate a mapped file kills its readers.
  */
-#ifndef TMBPF_TARGET_IMAGE_H
-#define TMBPF_TARGET_IMAGE_H
+#ifndef TMBPF_TARGET_ELF_IMAGE_H
+#define TMBPF_TARGET_ELF_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

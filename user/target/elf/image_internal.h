@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What image.c and image_symbols.c share. */
-#ifndef TMBPF_TARGET_IMAGE_PARTS_H
-#define TMBPF_TARGET_IMAGE_PARTS_H
+#ifndef TMBPF_TARGET_ELF_IMAGE_INTERNAL_H
+#define TMBPF_TARGET_ELF_IMAGE_INTERNAL_H
 
-#include "target/image.h"
+#include "target/elf/image.h"
 
 /* "PATH: WHAT" */
 struct error *image_bad(const struct image *image, const char *what);

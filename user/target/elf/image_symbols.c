@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/image_parts.h"
+#include "target/elf/image_internal.h"
 
 #ifndef SHT_RELR
 #define SHT_RELR 19

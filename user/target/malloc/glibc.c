@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/glibc.h"
+#include "target/malloc/glibc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
-#include "target/pagemap.h"
+#include "target/malloc/glibc_internal.h"
+#include "target/process/pagemap.h"
 
 #define STAT_START_BRK 47 /* where sbrk() began */
 

@@ -10,8 +10,8 @@
  * A running target changes all of it meanwhile. What does not hold together is read again a few times;
  * then the walk goes on where chunks hold together again, and what lies between is counted.
  */
-#ifndef TMBPF_TARGET_GLIBC_H
-#define TMBPF_TARGET_GLIBC_H
+#ifndef TMBPF_TARGET_MALLOC_GLIBC_H
+#define TMBPF_TARGET_MALLOC_GLIBC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 
 #define GLIBC_HEAP_MAX (64ULL << 20)          /* GLIBC_HEAP_MAX_SIZE */
 #define HEAPS_MAX      (1U << 17)             /* of an arena: 8 TiB */

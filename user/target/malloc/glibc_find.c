@@ -20,7 +20,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 
 #define BINS        127
 #define BIN_WORDS   (2 * BINS)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the glibc*.c files share. */
-#ifndef TMBPF_TARGET_GLIBC_PARTS_H
-#define TMBPF_TARGET_GLIBC_PARTS_H
+#ifndef TMBPF_TARGET_MALLOC_GLIBC_INTERNAL_H
+#define TMBPF_TARGET_MALLOC_GLIBC_INTERNAL_H
 
-#include "target/glibc.h"
-#include "target/memory.h"
-#include "target/process.h"
+#include "target/malloc/glibc.h"
+#include "target/process/memory.h"
+#include "target/process/process.h"
 
 #define GLIBC_PAGE         4096ULL
 #define GLIBC_WINDOW       (512ULL << 10) /* bytes read at a time */

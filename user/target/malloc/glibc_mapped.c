@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 
 #define READ (16 * GLIBC_PAGE) /* bytes of a window: most of a chunk is jumped over */
 #define HUGE 1ULL              /* MMAP_HP, in prev_size, since 2.43 */

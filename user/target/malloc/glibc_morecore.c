@@ -7,7 +7,7 @@
  */
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 
 #define NONCONTIGUOUS 2U
 #define FENCES        0x20ULL

@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/glibc_parts.h"
+#include "target/malloc/glibc_internal.h"
 
 #define FENCE        0x10ULL      /* size of what closes an area; 0 behind it */
 #define RESYNC_LEAST 16           /* chunks that follow one another are no accident */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "target/glibc_parts.h"
-#include "target/pagemap.h"
+#include "target/malloc/glibc_internal.h"
+#include "target/process/pagemap.h"
 
 #define PAGEMAP_BATCH 512
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/lineage.h"
+#include "target/process/lineage.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process.h"
+#include "target/process/process.h"
 
 /* More entries than any kernel has. */
 #define ENTRIES_MAX 128

@@ -5,8 +5,8 @@
  * leaves them alone, and a fork has its parent's. So processes with the same ones are forks of one
  * start, and what lay at an address then is the same in each until it is written.
  */
-#ifndef TMBPF_TARGET_LINEAGE_H
-#define TMBPF_TARGET_LINEAGE_H
+#ifndef TMBPF_TARGET_PROCESS_LINEAGE_H
+#define TMBPF_TARGET_PROCESS_LINEAGE_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/memory.h"
+#include "target/process/memory.h"
 
 #include <inttypes.h>
 

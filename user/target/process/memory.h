@@ -3,8 +3,8 @@
  * One way to read memory, whether it is a live process, an ELF file's initial image or
  * what a unit test made up.
  */
-#ifndef TMBPF_TARGET_MEMORY_H
-#define TMBPF_TARGET_MEMORY_H
+#ifndef TMBPF_TARGET_PROCESS_MEMORY_H
+#define TMBPF_TARGET_PROCESS_MEMORY_H
 
 #include <stddef.h>
 #include <stdint.h>

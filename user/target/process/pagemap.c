@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/pagemap.h"
+#include "target/process/pagemap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "target/process.h"
+#include "target/process/process.h"
 
 struct error *pagemap_open(const struct process *process, int *ret)
 {

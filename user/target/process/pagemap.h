@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the kernel says of a process' pages: /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
-#ifndef TMBPF_TARGET_PAGEMAP_H
-#define TMBPF_TARGET_PAGEMAP_H
+#ifndef TMBPF_TARGET_PROCESS_PAGEMAP_H
+#define TMBPF_TARGET_PROCESS_PAGEMAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

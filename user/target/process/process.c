@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/process.h"
+#include "target/process/process.h"
 
 #include <dirent.h>
 #include <elf.h>
@@ -17,8 +17,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/namespace.h"
-#include "target/process_parts.h"
+#include "target/container/namespace.h"
+#include "target/process/process_internal.h"
 
 #define COMMAND_LINE_MAX 4096
 #define KERNEL_THREAD    0x00200000 /* PF_KTHREAD, include/linux/sched.h */

@@ -6,15 +6,15 @@
  * Identity is the pid and the start time (field 22 of /proc/PID/stat, in clock ticks since
  * boot), so that a pid that was given to another process is noticed; a pidfd is held as well.
  */
-#ifndef TMBPF_TARGET_PROCESS_H
-#define TMBPF_TARGET_PROCESS_H
+#ifndef TMBPF_TARGET_PROCESS_PROCESS_H
+#define TMBPF_TARGET_PROCESS_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "target/memory.h"
+#include "target/process/memory.h"
 
 struct error;
 

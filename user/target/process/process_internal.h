@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What process.c and process_maps.c share. */
-#ifndef TMBPF_TARGET_PROCESS_PARTS_H
-#define TMBPF_TARGET_PROCESS_PARTS_H
+#ifndef TMBPF_TARGET_PROCESS_PROCESS_INTERNAL_H
+#define TMBPF_TARGET_PROCESS_PROCESS_INTERNAL_H
 
-#include "target/process.h"
+#include "target/process/process.h"
 
 /*
  * WHAT ("read its maps") could not be done because of NUMBER (errno): ESRCH, or ENOENT below

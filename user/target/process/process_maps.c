@@ -14,7 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process_parts.h"
+#include "target/process/process_internal.h"
 
 #define MAPS_MAX (1u << 20) /* vm.max_map_count is 65530 by default */
 

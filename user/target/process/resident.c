@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/resident.h"
+#include "target/process/resident.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/pagemap.h"
-#include "target/scan.h"
+#include "target/process/pagemap.h"
+#include "target/process/scan.h"
 
 #define HUGE_PAGE (2ULL << 20)
 #define ENTRIES   4096 /* read at once */

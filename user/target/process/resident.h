@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What of a process' memory takes room that is its own: anonymous pages that are there. */
-#ifndef TMBPF_TARGET_RESIDENT_H
-#define TMBPF_TARGET_RESIDENT_H
+#ifndef TMBPF_TARGET_PROCESS_RESIDENT_H
+#define TMBPF_TARGET_PROCESS_RESIDENT_H
 
 #include <stdbool.h>
 #include <stdint.h>

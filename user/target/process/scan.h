@@ -3,8 +3,8 @@
  * PAGEMAP_SCAN on /proc/PID/pagemap: include/uapi/linux/fs.h of Linux 6.7; the headers we build with may be older. Before
  * that the kernel answers ENOTTY.
  */
-#ifndef TMBPF_TARGET_SCAN_H
-#define TMBPF_TARGET_SCAN_H
+#ifndef TMBPF_TARGET_PROCESS_SCAN_H
+#define TMBPF_TARGET_PROCESS_SCAN_H
 
 #include <linux/ioctl.h>
 #include <stdint.h>

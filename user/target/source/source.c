@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/source.h"
+#include "target/source/source.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/source_files.h"
-#include "target/source_memo.h"
+#include "target/source/source_files.h"
+#include "target/source/source_memo.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>

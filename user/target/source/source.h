@@ -11,8 +11,8 @@
  * Files are read by a helper process: a file system of the target's (FUSE, say) may let a reader
  * wait for ever. Then the helper is killed, and there are no more lines.
  */
-#ifndef TMBPF_TARGET_SOURCE_H
-#define TMBPF_TARGET_SOURCE_H
+#ifndef TMBPF_TARGET_SOURCE_SOURCE_H
+#define TMBPF_TARGET_SOURCE_SOURCE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/source_files.h"
+#include "target/source/source_files.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "target/namespace.h"
-#include "target/process.h"
-#include "target/source.h"
-#include "target/source_text.h"
+#include "target/container/namespace.h"
+#include "target/process/process.h"
+#include "target/source/source.h"
+#include "target/source/source_text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What source.c's helper process does: see there. */
-#ifndef TMBPF_TARGET_SOURCE_FILES_H
-#define TMBPF_TARGET_SOURCE_FILES_H
+#ifndef TMBPF_TARGET_SOURCE_SOURCE_FILES_H
+#define TMBPF_TARGET_SOURCE_SOURCE_FILES_H
 
 #include <stdbool.h>
 #include <stdint.h>

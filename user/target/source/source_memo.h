@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Source lines that were asked for before: tracebacks have most of their frames in common. */
-#ifndef TMBPF_TARGET_SOURCE_MEMO_H
-#define TMBPF_TARGET_SOURCE_MEMO_H
+#ifndef TMBPF_TARGET_SOURCE_SOURCE_MEMO_H
+#define TMBPF_TARGET_SOURCE_SOURCE_MEMO_H
 
 #include "base/lookup.h"
 #include <stdbool.h>

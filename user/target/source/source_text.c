@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/source_text.h"
+#include "target/source/source_text.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The lines of one Python source file. */
-#ifndef TMBPF_TARGET_SOURCE_TEXT_H
-#define TMBPF_TARGET_SOURCE_TEXT_H
+#ifndef TMBPF_TARGET_SOURCE_SOURCE_TEXT_H
+#define TMBPF_TARGET_SOURCE_SOURCE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/disturbance.h"
+#include "trace/attach/disturbance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +19,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "trace/kernel.h"
-#include "trace/priority.h"
+#include "trace/attach/kernel.h"
+#include "trace/attach/priority.h"
 
 #define TIMES 3
 /*

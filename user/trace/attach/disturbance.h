@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a process loses while probes are put into it and taken out, measured on a child of our own. */
-#ifndef TMBPF_TRACE_DISTURBANCE_H
-#define TMBPF_TRACE_DISTURBANCE_H
+#ifndef TMBPF_TRACE_ATTACH_DISTURBANCE_H
+#define TMBPF_TRACE_ATTACH_DISTURBANCE_H
 
 struct error;
 struct probes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/events.h"
+#include "trace/attach/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/kernel.h"
+#include "trace/attach/kernel.h"
 
 #define GROUP "tmbpf_" /* and the pid of whoever defined it */
 /* Definitions kept though nobody uses them. */

@@ -8,8 +8,8 @@
  * ours waits for that and removes them; what both left behind, killed together, the next one that defines events
  * removes. A definition that nobody has opened puts nothing into any process.
  */
-#ifndef TMBPF_TRACE_EVENTS_H
-#define TMBPF_TRACE_EVENTS_H
+#ifndef TMBPF_TRACE_ATTACH_EVENTS_H
+#define TMBPF_TRACE_ATTACH_EVENTS_H
 
 #include <sys/types.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/kernel.h"
+#include "trace/attach/kernel.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,8 +18,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "target/memory.h"
-#include "trace/events.h"
+#include "target/process/memory.h"
+#include "trace/attach/events.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
 #define ATTACH_UPROBE_MULTI   48

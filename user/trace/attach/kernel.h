@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the kernel offers, found by trying, and the one link that carries all probes: uprobe_multi from 6.6 on, before
- * that an event of tracefs (trace/events.h). From 6.6 to 6.9 uprobe_multi's filter by process dropped what other threads
+ * that an event of tracefs (trace/attach/events.h). From 6.6 to 6.9 uprobe_multi's filter by process dropped what other threads
  * than the first one hit, so there it counts as missing.
  */
-#ifndef TMBPF_TRACE_KERNEL_H
-#define TMBPF_TRACE_KERNEL_H
+#ifndef TMBPF_TRACE_ATTACH_KERNEL_H
+#define TMBPF_TRACE_ATTACH_KERNEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ int probes_attach_type(bool session);
 
 struct probes_link {
 	int fd;    /* negative: none */
-	int event; /* of trace/events.h; negative: none */
+	int event; /* of trace/attach/events.h; negative: none */
 };
 
 #define PROBES_LINK_NONE ((struct probes_link){-1, -1})

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/mapped.h"
+#include "trace/attach/mapped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/overlay.h"
-#include "trace/kernel.h"
+#include "target/container/overlay.h"
+#include "trace/attach/kernel.h"
 
 #define COMPARED_AT_ONCE (1 << 20)
 

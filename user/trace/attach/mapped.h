@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The file that a process really maps, where that is not what opens at its path: see
- * target/overlay.h.
+ * target/container/overlay.h.
  */
-#ifndef TMBPF_TRACE_MAPPED_H
-#define TMBPF_TRACE_MAPPED_H
+#ifndef TMBPF_TRACE_ATTACH_MAPPED_H
+#define TMBPF_TRACE_ATTACH_MAPPED_H
 
-#include "target/process.h"
+#include "target/process/process.h"
 
 struct error;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/priority.h"
+#include "trace/attach/priority.h"
 
 void priority_raise(struct priority *ret)
 {

@@ -3,8 +3,8 @@
  * While probes are put in and taken out, the target pays for those that are in. So on a busy machine nobody should run in
  * the tracer's place meanwhile: some milliseconds a window.
  */
-#ifndef TMBPF_TRACE_PRIORITY_H
-#define TMBPF_TRACE_PRIORITY_H
+#ifndef TMBPF_TRACE_ATTACH_PRIORITY_H
+#define TMBPF_TRACE_ATTACH_PRIORITY_H
 
 #include <sched.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/sites.h"
+#include "trace/attach/sites.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "tmbpf.h"
-#include "trace/mapped.h"
+#include "trace/attach/mapped.h"
 
 /* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
 #define HOOKS_DEPTH 4

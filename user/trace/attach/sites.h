@@ -3,15 +3,15 @@
  * The plan turned into what the BPF programs read: a record for each site, grouped by file for attaching. Besides the
  * interpreter's own sites there are the results behind calls in other modules of the process.
  */
-#ifndef TMBPF_TRACE_SITES_H
-#define TMBPF_TRACE_SITES_H
+#ifndef TMBPF_TRACE_ATTACH_SITES_H
+#define TMBPF_TRACE_ATTACH_SITES_H
 
 #include <linux/types.h>
 #include <stdint.h>
 
 #include "probe/plan.h"
 #include "python/python.h"
-#include "trace/kernel.h"
+#include "trace/attach/kernel.h"
 
 struct error;
 struct sites;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/gate.h"
+#include "trace/estimate/backoff.h"
 
 #include <math.h>
 

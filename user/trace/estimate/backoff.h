@@ -4,8 +4,8 @@
  * for a minute, then for two, and so on. Before it is trusted it is looked at for a short round, then for ones twice as long; the
  * more often it was refused, the shorter is the first one, and the less is spent on finding out.
  */
-#ifndef TMBPF_TRACE_GATE_H
-#define TMBPF_TRACE_GATE_H
+#ifndef TMBPF_TRACE_ESTIMATE_BACKOFF_H
+#define TMBPF_TRACE_ESTIMATE_BACKOFF_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/estimate.h"
+#include "trace/estimate/estimate.h"
 
 #include <errno.h>
 #include <math.h>
@@ -9,7 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/estimate_parts.h"
+#include "trace/estimate/estimate_internal.h"
 
 /* Growth is not shown below this: two pages, which any process takes now and then. */
 #define GROWTH_LEAST 8192.0

@@ -67,8 +67,8 @@
  * the latter does. In simulated processes (tests/unit/test_estimate.c) the mean over seeds of what
  * leaks is within 1 % of the truth, beside blocks of the same type and size that live for half a second.
  */
-#ifndef TMBPF_TRACE_ESTIMATE_H
-#define TMBPF_TRACE_ESTIMATE_H
+#ifndef TMBPF_TRACE_ESTIMATE_ESTIMATE_H
+#define TMBPF_TRACE_ESTIMATE_ESTIMATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/estimate_parts.h"
+#include "trace/estimate/estimate_internal.h"
 
 struct event { /* of survivors: found dead, or seen alive for the last time */
 	double age;

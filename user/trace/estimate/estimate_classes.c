@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/estimate_parts.h"
+#include "trace/estimate/estimate_internal.h"
 
 struct place { /* where an item is counted */
 	uint32_t used, window, item;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the parts of estimate.c share, for them alone. */
-#ifndef TMBPF_TRACE_ESTIMATE_PARTS_H
-#define TMBPF_TRACE_ESTIMATE_PARTS_H
+#ifndef TMBPF_TRACE_ESTIMATE_ESTIMATE_INTERNAL_H
+#define TMBPF_TRACE_ESTIMATE_ESTIMATE_INTERNAL_H
 
-#include "trace/estimate.h"
+#include "trace/estimate/estimate.h"
 
 /* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
 struct estimate_calibration {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/governor.h"
+#include "trace/estimate/governor.h"
 
 #include <math.h>
 #include <string.h>

@@ -15,8 +15,8 @@
  * Who is served while a window is open waits longer than others. So that this is the lot of few, the time from when probes
  * go in until they are out is a share of all time as well, a part of the budget, after a first minute of at least twenty windows.
  */
-#ifndef TMBPF_TRACE_GOVERNOR_H
-#define TMBPF_TRACE_GOVERNOR_H
+#ifndef TMBPF_TRACE_ESTIMATE_GOVERNOR_H
+#define TMBPF_TRACE_ESTIMATE_GOVERNOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

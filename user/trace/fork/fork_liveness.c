@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/heir.h"
+#include "trace/fork/fork_liveness.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,15 +7,15 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/arenas.h"
+#include "python/heap/arenas.h"
 #include "python/malloc.h"
-#include "python/pools.h"
+#include "python/heap/pools.h"
 #include "python/python.h"
-#include "python/space.h"
-#include "python/types.h"
-#include "target/glibc.h"
-#include "target/process.h"
-#include "trace/inheritance.h"
+#include "python/heap/space.h"
+#include "python/heap/types.h"
+#include "target/malloc/glibc.h"
+#include "target/process/process.h"
+#include "trace/fork/fork_packet.h"
 
 /* Bytes of a chunk that are compared. */
 #define COMPARED_MAX 64

@@ -5,8 +5,8 @@
  * freed. That shows where it is of another size, or another type's object; else what it holds
  * differs from what the parent has there, as it also does where the child has only written to it.
  */
-#ifndef TMBPF_TRACE_HEIR_H
-#define TMBPF_TRACE_HEIR_H
+#ifndef TMBPF_TRACE_FORK_FORK_LIVENESS_H
+#define TMBPF_TRACE_FORK_FORK_LIVENESS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/inheritance.h"
+#include "trace/fork/fork_packet.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "trace/symbols.h"
-#include "trace/tracer.h"
+#include "trace/symbols/symbols.h"
+#include "trace/tracer/tracer.h"
 
 /* Blocks between two rests. */
 #define REST_BLOCKS 262144

@@ -4,8 +4,8 @@
  * tables are in the child's memory as well. The parent's session packs what it knows, the child's
  * unpacks it and keeps what by the child's own heap is still there.
  */
-#ifndef TMBPF_TRACE_INHERITANCE_H
-#define TMBPF_TRACE_INHERITANCE_H
+#ifndef TMBPF_TRACE_FORK_FORK_PACKET_H
+#define TMBPF_TRACE_FORK_FORK_PACKET_H
 
 #include <linux/types.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/inherit.h"
+#include "trace/fork/fork_protocol.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,11 +8,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/lineage.h"
-#include "trace/control.h"
-#include "trace/heir.h"
-#include "trace/inheritance.h"
-#include "trace/session.h"
+#include "target/process/lineage.h"
+#include "trace/session/control.h"
+#include "trace/fork/fork_liveness.h"
+#include "trace/fork/fork_packet.h"
+#include "trace/session/session.h"
 
 /* Blocks that are added at a time. */
 #define BLOCKS_ADDED 65536

@@ -10,8 +10,8 @@
  * on. What it freed is left out, by what its heap says; a block that it took where one was freed is
  * found out if its size or its type differ, and is else among `changed`.
  */
-#ifndef TMBPF_TRACE_INHERIT_H
-#define TMBPF_TRACE_INHERIT_H
+#ifndef TMBPF_TRACE_FORK_FORK_PROTOCOL_H
+#define TMBPF_TRACE_FORK_FORK_PROTOCOL_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

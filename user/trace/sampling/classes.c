@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/classes.h"
+#include "trace/sampling/classes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,12 +10,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "python/arenas.h"
-#include "python/pools.h"
+#include "python/heap/arenas.h"
+#include "python/heap/pools.h"
 #include "python/python.h"
-#include "python/space.h"
-#include "python/types.h"
-#include "target/process.h"
+#include "python/heap/space.h"
+#include "python/heap/types.h"
+#include "target/process/process.h"
 
 /* Censuses that are kept; when there are more, every second one goes. */
 #define HISTORY_MAX 64

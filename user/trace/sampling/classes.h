@@ -4,15 +4,15 @@
  * that lies outside of its arenas (outside.h). How many there are, and how that changes, is read
  * from the heap.
  */
-#ifndef TMBPF_TRACE_CLASSES_H
-#define TMBPF_TRACE_CLASSES_H
+#ifndef TMBPF_TRACE_SAMPLING_CLASSES_H
+#define TMBPF_TRACE_SAMPLING_CLASSES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/estimate.h"
-#include "trace/outside.h"
+#include "trace/estimate/estimate.h"
+#include "trace/sampling/native_memory.h"
 
 struct error;
 struct python;

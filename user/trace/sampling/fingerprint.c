@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/identity.h"
+#include "trace/sampling/fingerprint.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "python/parts.h"
+#include "python/python_internal.h"
 #include "python/python.h"
 
 /* Bytes of what a pointer leads to that are looked at. */

@@ -7,8 +7,8 @@
  * steps away (an attribute in its dict, an item of its list), are marks. A block that has kept one of
  * its marks is the same; one that has none of them any more is taken for another.
  */
-#ifndef TMBPF_TRACE_IDENTITY_H
-#define TMBPF_TRACE_IDENTITY_H
+#ifndef TMBPF_TRACE_SAMPLING_FINGERPRINT_H
+#define TMBPF_TRACE_SAMPLING_FINGERPRINT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/traits.h"
+#include "trace/sampling/fingerprint_words.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * the same address is told from it. Pointers to what every program has (None, types) and small
  * numbers say nothing and are left out. Pure.
  */
-#ifndef TMBPF_TRACE_TRAITS_H
-#define TMBPF_TRACE_TRAITS_H
+#ifndef TMBPF_TRACE_SAMPLING_FINGERPRINT_WORDS_H
+#define TMBPF_TRACE_SAMPLING_FINGERPRINT_WORDS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/outside.h"
+#include "trace/sampling/native_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,10 +10,10 @@
 #include "base/error.h"
 #include "python/malloc.h"
 #include "python/python.h"
-#include "python/space.h"
-#include "target/glibc.h"
-#include "target/resident.h"
-#include "trace/tracer.h"
+#include "python/heap/space.h"
+#include "target/malloc/glibc.h"
+#include "target/process/resident.h"
+#include "trace/tracer/tracer.h"
 
 /* A walk that is asked for comes no sooner than this many times as long as the last one took. */
 #define WALK_REST 100

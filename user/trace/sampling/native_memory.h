@@ -4,8 +4,8 @@
  * all else that is resident and not free: large chunks (TRACER_LARGE_LEAST and more), other mappings. Where malloc is
  * not glibc's, what it holds free cannot be told from the rest, and all is the second class.
  */
-#ifndef TMBPF_TRACE_OUTSIDE_H
-#define TMBPF_TRACE_OUTSIDE_H
+#ifndef TMBPF_TRACE_SAMPLING_NATIVE_MEMORY_H
+#define TMBPF_TRACE_SAMPLING_NATIVE_MEMORY_H
 
 #include <stdbool.h>
 #include <stdint.h>

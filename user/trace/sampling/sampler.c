@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/burst_parts.h"
+#include "trace/sampling/sampler_internal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,14 +13,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "target/process.h"
-#include "trace/births.h"
-#include "trace/classes.h"
-#include "trace/followed.h"
-#include "trace/kernel.h"
-#include "trace/priority.h"
-#include "trace/samples.h"
-#include "trace/tracebacks.h"
+#include "target/process/process.h"
+#include "trace/tracer/window_allocations.h"
+#include "trace/sampling/classes.h"
+#include "trace/sampling/tracked.h"
+#include "trace/attach/kernel.h"
+#include "trace/attach/priority.h"
+#include "trace/sampling/samples.h"
+#include "trace/symbols/tracebacks.h"
 
 /* Tracebacks that are not worth a sweep. */
 #define TRACEBACKS_LEAST 8192

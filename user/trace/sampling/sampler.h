@@ -9,18 +9,18 @@
  * block of the raw domain lives as long as malloc's chunk has the same size and is in use. A birth
  * at its address, seen in a later window, proves it dead.
  */
-#ifndef TMBPF_TRACE_BURST_H
-#define TMBPF_TRACE_BURST_H
+#ifndef TMBPF_TRACE_SAMPLING_SAMPLER_H
+#define TMBPF_TRACE_SAMPLING_SAMPLER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "python/pools.h"
-#include "trace/estimate.h"
-#include "trace/governor.h"
-#include "trace/samples.h"
-#include "trace/symbols.h"
-#include "trace/tracer.h"
+#include "python/heap/pools.h"
+#include "trace/estimate/estimate.h"
+#include "trace/estimate/governor.h"
+#include "trace/sampling/samples.h"
+#include "trace/symbols/symbols.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 struct burst;

@@ -6,10 +6,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "target/process.h"
-#include "trace/burst_parts.h"
-#include "trace/classes.h"
-#include "trace/samples.h"
+#include "target/process/process.h"
+#include "trace/sampling/sampler_internal.h"
+#include "trace/sampling/classes.h"
+#include "trace/sampling/samples.h"
 
 /* An estimate is good for so long (nanoseconds), unless another one is asked for. */
 #define ESTIMATE_AGE 5000000000ull

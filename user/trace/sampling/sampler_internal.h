@@ -3,17 +3,17 @@
  * What burst.c, which opens windows, burst_thin.c, which limits what is kept of them, and burst_estimate.c, which tells what
  * they show, share.
  */
-#ifndef TMBPF_TRACE_BURST_PARTS_H
-#define TMBPF_TRACE_BURST_PARTS_H
+#ifndef TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
+#define TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "python/python.h"
-#include "trace/burst.h"
-#include "trace/followed.h"
-#include "trace/governor.h"
-#include "trace/tracebacks.h"
+#include "trace/sampling/sampler.h"
+#include "trace/sampling/tracked.h"
+#include "trace/estimate/governor.h"
+#include "trace/symbols/tracebacks.h"
 
 struct classes;
 

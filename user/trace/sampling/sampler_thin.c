@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "base/random.h"
-#include "trace/burst_parts.h"
+#include "trace/sampling/sampler_internal.h"
 
 _Static_assert(BURST_FOLLOWED_MAX >= BURST_WINDOWS_MAX, "each window has room for a survivor");
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/samples.h"
+#include "trace/sampling/samples.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "target/process.h"
-#include "target/resident.h"
-#include "trace/samples_parts.h"
+#include "target/process/process.h"
+#include "target/process/resident.h"
+#include "trace/sampling/samples_internal.h"
 
 /* Page faults of the process so far: field of /proc/PID/stat. */
 #define STAT_MINFLT 10

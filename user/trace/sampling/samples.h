@@ -22,17 +22,17 @@
  * Threads that live for fewer faults than one sample stands for are seen too rarely. What is swapped out counts as
  * dead. Errors come from differences between slices as if these were a sample: they err on the large side.
  */
-#ifndef TMBPF_TRACE_SAMPLES_H
-#define TMBPF_TRACE_SAMPLES_H
+#ifndef TMBPF_TRACE_SAMPLING_SAMPLES_H
+#define TMBPF_TRACE_SAMPLING_SAMPLES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/estimate.h"
-#include "trace/governor.h"
-#include "trace/outside.h"
-#include "trace/tracebacks.h"
+#include "trace/estimate/estimate.h"
+#include "trace/estimate/governor.h"
+#include "trace/sampling/native_memory.h"
+#include "trace/symbols/tracebacks.h"
 
 struct error;
 struct process;

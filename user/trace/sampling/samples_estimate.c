@@ -7,9 +7,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "trace/classes.h"
-#include "trace/estimate_parts.h"
-#include "trace/samples_parts.h"
+#include "trace/sampling/classes.h"
+#include "trace/estimate/estimate_internal.h"
+#include "trace/sampling/samples_internal.h"
 
 /* Slices that are kept; of more, two become one. */
 #define SLICES_MAX 256

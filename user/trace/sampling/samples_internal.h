@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the samples*.c files share. */
-#ifndef TMBPF_TRACE_SAMPLES_PARTS_H
-#define TMBPF_TRACE_SAMPLES_PARTS_H
+#ifndef TMBPF_TRACE_SAMPLING_SAMPLES_INTERNAL_H
+#define TMBPF_TRACE_SAMPLING_SAMPLES_INTERNAL_H
 
-#include "trace/gate.h"
-#include "trace/samples.h"
-#include "trace/tracer.h"
+#include "trace/estimate/backoff.h"
+#include "trace/sampling/samples.h"
+#include "trace/tracer/tracer.h"
 
 enum sample_place {
 	SAMPLE_UNKNOWN, /* no walk has seen it yet */

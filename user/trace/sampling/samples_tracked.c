@@ -5,14 +5,14 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "python/arenas.h"
-#include "python/space.h"
-#include "target/glibc.h"
-#include "target/pagemap.h"
-#include "target/process.h"
-#include "target/resident.h"
-#include "trace/followed.h"
-#include "trace/samples_parts.h"
+#include "python/heap/arenas.h"
+#include "python/heap/space.h"
+#include "target/malloc/glibc.h"
+#include "target/process/pagemap.h"
+#include "target/process/process.h"
+#include "target/process/resident.h"
+#include "trace/sampling/tracked.h"
+#include "trace/sampling/samples_internal.h"
 
 /* malloc_chunk: what lies before the memory. */
 #define CHUNK_HEADER 16

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/followed.h"
+#include "trace/sampling/tracked.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,11 +7,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "python/pools.h"
+#include "python/heap/pools.h"
 #include "python/python.h"
-#include "target/process.h"
-#include "trace/classes.h"
-#include "trace/estimate.h"
+#include "target/process/process.h"
+#include "trace/sampling/classes.h"
+#include "trace/estimate/estimate.h"
 
 /* Blocks to be looked at, by address: those of one pool lie together. */
 struct look {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Blocks that are followed by reading the heap: whether each is still what it was. */
-#ifndef TMBPF_TRACE_FOLLOWED_H
-#define TMBPF_TRACE_FOLLOWED_H
+#ifndef TMBPF_TRACE_SAMPLING_TRACKED_H
+#define TMBPF_TRACE_SAMPLING_TRACKED_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/traits.h"
-#include "trace/identity.h"
+#include "trace/sampling/fingerprint_words.h"
+#include "trace/sampling/fingerprint.h"
 
 struct classes;
 struct error;

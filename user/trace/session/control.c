@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/control.h"
+#include "trace/session/control.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,8 +20,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process.h"
-#include "trace/run_folder.h"
+#include "target/process/process.h"
+#include "trace/session/run_folder.h"
 
 #define REQUEST_MAX 65536
 #define REPLY_MAX   (64u << 20)

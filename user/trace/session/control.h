@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The control socket: how other commands reach a session. A Unix socket for each target, for the session's user and root
- * alone, in a folder of that user's own (trace/run_folder.h); a request is one line of JSON, {"command": NAME, ...}; the reply one line of JSON, followed by as many
+ * alone, in a folder of that user's own (trace/session/run_folder.h); a request is one line of JSON, {"command": NAME, ...}; the reply one line of JSON, followed by as many
  * bytes as its "payload" says, where it has one. A failed request's reply has "error", "kind" and "advice".
  */
-#ifndef TMBPF_TRACE_CONTROL_H
-#define TMBPF_TRACE_CONTROL_H
+#ifndef TMBPF_TRACE_SESSION_CONTROL_H
+#define TMBPF_TRACE_SESSION_CONTROL_H
 
 #include <json-c/json.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/run_folder.h"
+#include "trace/session/run_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/events.h"
+#include "trace/attach/events.h"
 
 #define ROOTS_FOLDER "/run/tmbpf"
 /* What is written is in its place after less than that: seconds. */

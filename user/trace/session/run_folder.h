@@ -3,8 +3,8 @@
  * Where sessions have their sockets and locks, and what ended ones leave behind: $TMBPF_RUN; else /run/tmbpf for root, and for
  * others tmbpf below $XDG_RUNTIME_DIR or /run/user/UID, or /tmp/tmbpf-UID where there is neither.
  */
-#ifndef TMBPF_TRACE_RUN_FOLDER_H
-#define TMBPF_TRACE_RUN_FOLDER_H
+#ifndef TMBPF_TRACE_SESSION_RUN_FOLDER_H
+#define TMBPF_TRACE_SESSION_RUN_FOLDER_H
 
 struct error;
 

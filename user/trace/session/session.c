@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/session.h"
+#include "trace/session/session.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,12 +10,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/confine.h"
+#include "sandbox/confine.h"
 #include "base/error.h"
-#include "python/arenas.h"
-#include "python/twin.h"
-#include "trace/control.h"
-#include "trace/kernel.h"
+#include "python/heap/arenas.h"
+#include "python/reference_process.h"
+#include "trace/session/control.h"
+#include "trace/attach/kernel.h"
 
 /* How long records may wait in the ring if nothing wakes us. */
 #define TICK_MS           100

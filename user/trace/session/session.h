@@ -3,21 +3,21 @@
  * A session: one target being traced by this process, from the opening of the window until it is stopped or the
  * target is gone, and the loop that serves what others ask of it. What a request means is the caller's table.
  */
-#ifndef TMBPF_TRACE_SESSION_H
-#define TMBPF_TRACE_SESSION_H
+#ifndef TMBPF_TRACE_SESSION_SESSION_H
+#define TMBPF_TRACE_SESSION_SESSION_H
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
-#include "target/container.h"
-#include "target/process.h"
-#include "trace/burst.h"
-#include "trace/growth.h"
-#include "trace/inherit.h"
-#include "trace/symbols.h"
-#include "trace/tracer.h"
+#include "target/container/container.h"
+#include "target/process/process.h"
+#include "trace/sampling/sampler.h"
+#include "trace/tracer/heap_check.h"
+#include "trace/fork/fork_protocol.h"
+#include "trace/symbols/symbols.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 

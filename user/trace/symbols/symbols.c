@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/symbols.h"
+#include "trace/symbols/symbols.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "python/code.h"
-#include "trace/symbols_parts.h"
-#include "trace/texts.h"
+#include "trace/symbols/symbols_internal.h"
+#include "base/string_pool.h"
 
 /* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
 #define GRACE_NANOSECONDS NSEC_PER_SEC

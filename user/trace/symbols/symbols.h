@@ -7,13 +7,13 @@
  * allocated in all stays with their traceback, which other stacks may share. So a program that makes and drops code
  * for ever needs no more memory than what it holds needs.
  */
-#ifndef TMBPF_TRACE_SYMBOLS_H
-#define TMBPF_TRACE_SYMBOLS_H
+#ifndef TMBPF_TRACE_SYMBOLS_SYMBOLS_H
+#define TMBPF_TRACE_SYMBOLS_SYMBOLS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trace/tracer.h"
+#include "trace/tracer/tracer.h"
 
 struct error;
 struct symbols;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the stack ids mean: shared by symbols.c, which learns it, and symbols_rows.c, which tells it. */
-#ifndef TMBPF_TRACE_SYMBOLS_PARTS_H
-#define TMBPF_TRACE_SYMBOLS_PARTS_H
+#ifndef TMBPF_TRACE_SYMBOLS_SYMBOLS_INTERNAL_H
+#define TMBPF_TRACE_SYMBOLS_SYMBOLS_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "trace/symbols.h"
+#include "trace/symbols/symbols.h"
 
 struct process;
 struct text;

@@ -5,8 +5,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/symbols_parts.h"
-#include "trace/texts.h"
+#include "trace/symbols/symbols_internal.h"
+#include "base/string_pool.h"
 
 /* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
 static struct error *special_visit(const char *filename, const struct symbols_row *totals,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Tracebacks by an index: what blocks that are followed refer to. All in the table are held (symbols.h). */
-#ifndef TMBPF_TRACE_TRACEBACKS_H
-#define TMBPF_TRACE_TRACEBACKS_H
+#ifndef TMBPF_TRACE_SYMBOLS_TRACEBACKS_H
+#define TMBPF_TRACE_SYMBOLS_TRACEBACKS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/lookup.h"
-#include "trace/symbols.h"
+#include "trace/symbols/symbols.h"
 
 struct error;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/config.h"
+#include "trace/tracer/config.h"
 
 #include <stddef.h>
 #include <string.h>

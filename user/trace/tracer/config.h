@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The interpreter's layout as the BPF programs want it. */
-#ifndef TMBPF_TRACE_CONFIG_H
-#define TMBPF_TRACE_CONFIG_H
+#ifndef TMBPF_TRACE_TRACER_CONFIG_H
+#define TMBPF_TRACE_TRACER_CONFIG_H
 
 #include <linux/types.h>
 
 #include "probe/plan.h"
 #include "python/python.h"
 #include "tmbpf.h"
-#include "trace/sites.h"
+#include "trace/attach/sites.h"
 
 struct error;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/follow.h"
+#include "trace/tracer/follow.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "follow.skel.h"
-#include "trace/kernel.h"
+#include "trace/attach/kernel.h"
 
 struct follow {
 	struct follow_bpf *skeleton;

@@ -4,8 +4,8 @@
  * control group, or all. Costs the processes nothing but some hundred nanoseconds at each of these
  * events. One thread uses it.
  */
-#ifndef TMBPF_TRACE_FOLLOW_H
-#define TMBPF_TRACE_FOLLOW_H
+#ifndef TMBPF_TRACE_TRACER_FOLLOW_H
+#define TMBPF_TRACE_TRACER_FOLLOW_H
 
 #include <linux/types.h>
 #include <stdbool.h>

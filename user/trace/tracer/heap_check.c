@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/growth.h"
+#include "trace/tracer/heap_check.h"
 
 #include <errno.h>
 #include <linux/types.h>
@@ -7,11 +7,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/arenas.h"
-#include "python/marks.h"
-#include "python/pools.h"
+#include "python/heap/arenas.h"
+#include "python/heap/marks.h"
+#include "python/heap/pools.h"
 #include "python/python.h"
-#include "python/space.h"
+#include "python/heap/space.h"
 #include "tmbpf.h"
 
 #define LOOK_AGAIN 5 /* times, at a pool that tracing has otherwise */

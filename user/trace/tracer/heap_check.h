@@ -10,8 +10,8 @@
  *
  * The large blocks are malloc's, and not looked at.
  */
-#ifndef TMBPF_TRACE_GROWTH_H
-#define TMBPF_TRACE_GROWTH_H
+#ifndef TMBPF_TRACE_TRACER_HEAP_CHECK_H
+#define TMBPF_TRACE_TRACER_HEAP_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/launch.h"
+#include "trace/tracer/launch.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "launch.skel.h"
-#include "trace/kernel.h"
+#include "trace/attach/kernel.h"
 
 struct launch {
 	pid_t pid;

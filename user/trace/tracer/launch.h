@@ -4,8 +4,8 @@
  * interpreter, env, the python at last), until the caller has seen the one it waits for. Only a child of
  * our own is ever stopped.
  */
-#ifndef TMBPF_TRACE_LAUNCH_H
-#define TMBPF_TRACE_LAUNCH_H
+#ifndef TMBPF_TRACE_TRACER_LAUNCH_H
+#define TMBPF_TRACE_TRACER_LAUNCH_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/reaper.h"
+#include "trace/tracer/sweep.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/pools.h"
-#include "target/memory.h"
+#include "python/heap/pools.h"
+#include "target/process/memory.h"
 
 #define READ_AGAIN    5 /* a pool that did not hold together: a torn read hardly survives two */
 #define POOLS_MAX     (TMBPF_SLAB_ENTRIES * 16 / 4096) /* in a slab */

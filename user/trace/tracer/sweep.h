@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The reaper: where the object domain's frees are not probed, it takes the entries of dead blocks
- * out of the shadow (bpf/shadow.h). What the pools say decides (user/python/pools.h): a block is
+ * out of the shadow (bpf/shadow.h). What the pools say decides (user/python/heap/pools.h): a block is
  * dead if it is on its pool's free list, was never carved in its pool as that is now, does not
  * begin where a block of that pool does, or lies in memory that is no pool or none any more.
  *
@@ -11,8 +11,8 @@
  * more, says the same, the mark is still there, and the block is not the one that its heap handed
  * out last. That one is only taken for dead while all threads sleep.
  */
-#ifndef TMBPF_TRACE_REAPER_H
-#define TMBPF_TRACE_REAPER_H
+#ifndef TMBPF_TRACE_TRACER_SWEEP_H
+#define TMBPF_TRACE_TRACER_SWEEP_H
 
 #include <linux/types.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/tracer.h"
+#include "trace/tracer/tracer.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -12,12 +12,12 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/twin.h"
-#include "trace/config.h"
-#include "trace/kernel.h"
-#include "trace/reaper.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "python/reference_process.h"
+#include "trace/tracer/config.h"
+#include "trace/attach/kernel.h"
+#include "trace/tracer/sweep.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64

@@ -3,8 +3,8 @@
  * The tracing of one process: BPF programs and maps loaded for its interpreter, probes attached, the window open or
  * closed, and the counters and tables that the programs fill. One thread uses a tracer.
  */
-#ifndef TMBPF_TRACE_TRACER_H
-#define TMBPF_TRACE_TRACER_H
+#ifndef TMBPF_TRACE_TRACER_TRACER_H
+#define TMBPF_TRACE_TRACER_TRACER_H
 
 #include <linux/types.h>
 #include <stdbool.h>

@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/tracer.h"
-#include "trace/tracer_parts.h"
+#include "trace/tracer/tracer.h"
+#include "trace/tracer/tracer_internal.h"
 
 #define BATCH 4096
 

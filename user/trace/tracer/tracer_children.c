@@ -4,8 +4,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* The part of a processor that may go into it. */
 #define RELEASE_SHARE 0.01

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Whether the target's memory limits leave room for probes: see target/room.h. */
+/* Whether the target's memory limits leave room for probes: see target/container/memcg_headroom.h. */
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "target/process.h"
-#include "target/room.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "target/process/process.h"
+#include "target/container/memcg_headroom.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* The target needs some itself meanwhile: as much again is left to it. */
 #define ROOM_FACTOR 2

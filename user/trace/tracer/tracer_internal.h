@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the files of the tracer share. */
-#ifndef TMBPF_TRACE_TRACER_PARTS_H
-#define TMBPF_TRACE_TRACER_PARTS_H
+#ifndef TMBPF_TRACE_TRACER_TRACER_INTERNAL_H
+#define TMBPF_TRACE_TRACER_TRACER_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/kernel.h"
-#include "trace/reaper.h"
-#include "trace/tracer.h"
+#include "trace/attach/kernel.h"
+#include "trace/tracer/sweep.h"
+#include "trace/tracer/tracer.h"
 
 #include "tmbpf.skel.h"
 

@@ -7,9 +7,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "target/process/process.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* Room for the sites of modules that are loaded while we trace. */
 #define LATER_SITES 4096

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "trace/tracer_parts.h"
+#include "trace/tracer/tracer_internal.h"
 
 #include "plain.skel.h"
 

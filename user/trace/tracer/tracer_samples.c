@@ -11,10 +11,10 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process.h"
-#include "trace/kernel.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "target/process/process.h"
+#include "trace/attach/kernel.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* How often events are opened anew as threads were started meanwhile; then those count as lost. */
 #define THREADS_LOOKS 8

@@ -9,9 +9,9 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "trace/reaper.h"
-#include "trace/tracer.h"
-#include "trace/tracer_parts.h"
+#include "trace/tracer/sweep.h"
+#include "trace/tracer/tracer.h"
+#include "trace/tracer/tracer_internal.h"
 
 #define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
 

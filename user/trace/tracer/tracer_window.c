@@ -9,11 +9,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "trace/births.h"
-#include "trace/disturbance.h"
-#include "trace/kernel.h"
-#include "trace/sites.h"
-#include "trace/tracer_parts.h"
+#include "trace/tracer/window_allocations.h"
+#include "trace/attach/disturbance.h"
+#include "trace/attach/kernel.h"
+#include "trace/attach/sites.h"
+#include "trace/tracer/tracer_internal.h"
 
 /* Of all sites that see births: those that no window has seen hit so far, the others, or both. */
 enum births_part { BIRTHS_COLD = 1, BIRTHS_HOT = 2, BIRTHS_ALL = BIRTHS_COLD | BIRTHS_HOT };

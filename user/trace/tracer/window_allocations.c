@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "trace/births.h"
+#include "trace/tracer/window_allocations.h"
 
 #include <errno.h>
 #include <linux/types.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a window has listed: births, by their address. */
-#ifndef TMBPF_TRACE_BIRTHS_H
-#define TMBPF_TRACE_BIRTHS_H
+#ifndef TMBPF_TRACE_TRACER_WINDOW_ALLOCATIONS_H
+#define TMBPF_TRACE_TRACER_WINDOW_ALLOCATIONS_H
 
 #include <stddef.h>
 #include <stdint.h>
