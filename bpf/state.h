@@ -21,7 +21,7 @@ const volatile struct tmbpf_config cfg;
 
 /* Totals and counters; user space reads them, and opens and closes the window. */
 struct {
-	__u32 window; /* events count; bursts: the window's number */
+	__u32 window; /* events count; sampling windows: the window's number */
 	__u32 epoch;  /* of code objects: raised when one that stacks refer to dies */
 	__u32 next_stack, recycled_head, recycled_tail;
 	__u32 next_code;

@@ -180,7 +180,7 @@ struct tmbpf_config {
 	__u32 hook_delta; /* and where their block starts before the caller's */
 	__u32 lazy;       /* frees of the object domain are not probed */
 	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
-	__u32 births; /* bursts: allocations are listed, this many at most in a window; 0: blocks are followed */
+	__u32 births; /* sampling windows: allocations are listed, this many at most in a window; 0: blocks are followed */
 	__u32 by_address;    /* sites are known by the probe's address, not by a cookie */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */
 	__u32 large_returns; /* the same for large blocks that are sampled */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The reaper at work on the emulated shadow and memory, as user/trace/tracer/tracer_walk.c sets it to
+ * The sweep at work on the emulated shadow and memory, as user/trace/tracer/tracer_walk.c sets it to
  * work. The target runs on meanwhile, in steps as small as from a malloc's probe to what it does
- * then: whenever the reaper reads. To be included after bpf_model.h and bpf_tracer.h.
+ * then: whenever the sweep reads. To be included after bpf_model.h and bpf_tracer.h.
  */
-#ifndef TMBPF_TESTS_BPF_REAPER_H
-#define TMBPF_TESTS_BPF_REAPER_H
+#ifndef TMBPF_TESTS_BPF_SWEEP_H
+#define TMBPF_TESTS_BPF_SWEEP_H
 
 #include "trace/tracer/sweep.h"
 
 static struct {
-	struct reaper_counters counters;
-	bool interrupted; /* the model goes on while the reaper reads */
+	struct sweep_counters counters;
+	bool interrupted; /* the model goes on while the sweep reads */
 	bool full;        /* what is held gets less */
 	uint64_t pending; /* a malloc of so many bytes, plus 1, was hit and is not done; else 0 */
 	unsigned ended;   /* code objects that it found dead */
@@ -94,7 +94,7 @@ static inline void reap_drop(void *context, uint32_t entry)
 static inline void reap(bool interrupted)
 {
 	static struct memory memory = {.read = reap_read};
-	const struct reaper_tracer tracer = {
+	const struct sweep_tracer tracer = {
 		.memory = &memory,
 		.handed = handed,
 		.asleep = reap_asleep,
@@ -102,23 +102,23 @@ static inline void reap(bool interrupted)
 		.drop = reap_drop,
 	};
 	unsigned task = host_task;
-	struct reaper *reaper;
+	struct sweep *sweep;
 
-	support_ok(reaper_create(&fake.heap, &tracer, &reaper));
+	support_ok(sweep_create(&fake.heap, &tracer, &sweep));
 	reaping.interrupted = interrupted;
 	for (__u32 i = 0; i <= cfg.chunk_mask; i++) {
 		const struct tmbpf_chunk *chunk = bpf_map_lookup_elem(&chunks, &i);
 		__u32 slab = chunk->slab - 1, zero = 0;
 
 		if (chunk->chunk)
-			support_ok(reaper_slab(
-				reaper,
+			support_ok(sweep_slab(
+				sweep,
 				bpf_map_lookup_elem(bpf_map_lookup_elem(&slabs, &slab), &zero),
-				(chunk->chunk - 1) * reaper_span(reaper), &reaping.counters));
+				(chunk->chunk - 1) * sweep_range(sweep), &reaping.counters));
 	}
 	reaping.interrupted = false;
 	reap_finish_pending();
-	reaper_destroy(reaper);
+	sweep_destroy(sweep);
 	thread_switch(task);
 }
 

@@ -367,8 +367,8 @@ static void player_reset(struct simulation_player *player, uint64_t seed)
 			player->points[CLEAR] = simulation->lines[k].clear;
 	player->points[START] = player->points[CENSUS] = 0;
 	player->points[END] = simulation->seconds;
-	simulation_window_plan(player,
-			       simulation->span < SPAN_FIRST ? simulation->span : SPAN_FIRST);
+	simulation_window_plan(player, simulation->interval < SPAN_FIRST ? simulation->interval
+									 : SPAN_FIRST);
 	point_next(player);
 }
 
@@ -398,7 +398,7 @@ static void usual_set(struct simulation *simulation)
 	} all[] = {
 		{&simulation->requests, 200}, {&simulation->batch, 1},    {&simulation->busy, 0.3},
 		{&simulation->slowed, 1},     {&simulation->seconds, 60}, {&simulation->warm_up, 2},
-		{&simulation->span, 4},       {&simulation->census, 2},
+		{&simulation->interval, 4},   {&simulation->census, 2},
 	};
 
 	for (size_t i = 0; i < array_size(all); i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A process that is known block by block, and what a tracer sees of it that looks as bursts do (trace/sampling/sampler.h): births in
+ * A process that is known block by block, and what a tracer sees of it that looks as sampling windows do (trace/sampling/sampler.h): births in
  * short windows, then now and then whether their addresses still hold something of the same type, and censuses.
  *
  * The process serves requests, one after the other. An address that was freed is the next to be handed out: of blocks that
@@ -52,7 +52,7 @@ struct simulation {
 	double slowed;        /* requests take so many times as long while a window is open; once */
 	double seconds;       /* observed; 60 */
 	double warm_up;       /* seconds before that; 2 */
-	double span;          /* mean, seconds; 4 */
+	double interval;      /* mean, seconds; 4 */
 	double census;        /* seconds from one to the next; 2 */
 	uint32_t windows_max; /* of more every second one goes; the tracer's own limit */
 };

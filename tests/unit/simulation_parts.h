@@ -37,7 +37,7 @@ struct death {
 struct birth {
 	struct place place;
 	uint8_t line;
-	bool followed; /* before the guard */
+	bool tracked; /* before the guard */
 };
 
 struct block { /* that is followed */
@@ -75,7 +75,7 @@ struct simulation_player {
 	uint32_t opened;
 	struct birth *births;
 	size_t birth_count;
-	double from, to; /* of the span at hand */
+	double from, to; /* of the interval at hand */
 	struct estimate_window *windows;
 	double *scales; /* of each window: what one followed block stands for */
 	size_t window_count, window_capacity, scale_capacity;
@@ -107,7 +107,7 @@ double simulation_gaussian(struct simulation_player *player);
 /* What the tracer does at its points of time. */
 void simulation_census(struct simulation_player *player);
 void simulation_census_take(struct simulation_player *player, double now);
-void simulation_window_plan(struct simulation_player *player, double span);
+void simulation_window_plan(struct simulation_player *player, double interval);
 void simulation_window_open(struct simulation_player *player);
 void simulation_window_look(struct simulation_player *player);
 void simulation_look(struct simulation_player *player, double now);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The tracer of a simulation: it does what trace/sampling/sampler.c, followed.c and classes.c do. */
+/* The tracer of a simulation: it does what trace/sampling/sampler.c, tracked.c and classes.c do. */
 #include "support.h"
 
 #include "simulation_parts.h"
@@ -69,10 +69,11 @@ void simulation_census(struct simulation_player *player)
 	simulation_census_take(player, now);
 }
 
-void simulation_window_plan(struct simulation_player *player, double span)
+void simulation_window_plan(struct simulation_player *player, double interval)
 {
-	player->to = player->from + span;
-	player->points[OPEN] = player->from + simulation_uniform(player) * (span - WINDOW_TRACED);
+	player->to = player->from + interval;
+	player->points[OPEN] =
+		player->from + simulation_uniform(player) * (interval - WINDOW_TRACED);
 }
 
 void simulation_window_open(struct simulation_player *player)
@@ -144,7 +145,7 @@ static void survivors_add(struct simulation_player *player)
 	for (size_t i = 0; i < player->birth_count; i++) {
 		struct birth birth = player->births[i];
 
-		if (birth.followed && cell_at(player, birth.place)->birth == i)
+		if (birth.tracked && cell_at(player, birth.place)->birth == i)
 			player->births[kept++] = birth;
 	}
 	listed = births_sample(player, kept, BIRTHS_MAX);
@@ -205,7 +206,7 @@ void simulation_window_look(struct simulation_player *player)
 {
 	const struct simulation *simulation = &player->simulation;
 	uint32_t most = simulation->windows_max ? simulation->windows_max : WINDOWS_MAX;
-	double now = player->points[LOOK], close = now - LOOK_TAKES, span;
+	double now = player->points[LOOK], close = now - LOOK_TAKES, interval;
 
 	if (player->window_count == most)
 		windows_thin(player);
@@ -225,9 +226,10 @@ void simulation_window_look(struct simulation_player *player)
 		.to = (uint64_t)(player->to * 1e9),
 	};
 	player->from = player->to;
-	/* What windows cost varies, so spans do. */
-	span = simulation->span * (0.7 + 0.6 * simulation_uniform(player));
-	simulation_window_plan(player, player->opened < 2 && span > SPAN_FIRST ? SPAN_FIRST : span);
+	/* What windows cost varies, so intervals do. */
+	interval = simulation->interval * (0.7 + 0.6 * simulation_uniform(player));
+	simulation_window_plan(player,
+			       player->opened < 2 && interval > SPAN_FIRST ? SPAN_FIRST : interval);
 	if (player->points[OPEN] < now)
 		player->points[OPEN] = now;
 	player->points[LOOK] = INFINITY;

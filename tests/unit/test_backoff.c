@@ -13,75 +13,75 @@ static uint64_t at(double seconds)
 
 static void test_cheap(void **state)
 {
-	struct gate gate;
+	struct backoff backoff;
 
 	(void)state;
-	gate_init(&gate, true, at(100));
+	backoff_init(&backoff, true, at(100));
 	for (int i = 1; i < 1000; i++)
-		assert_true(gate_pass(&gate, 0.004 * i, SHARE, at(100 + i)));
+		assert_true(backoff_pass(&backoff, 0.004 * i, SHARE, at(100 + i)));
 }
 
 /* A minute, two minutes, four; and half as much each time, until a whole round was cheap. */
 static void test_costly(void **state)
 {
-	struct gate gate;
+	struct backoff backoff;
 
 	(void)state;
-	gate_init(&gate, true, at(100));
-	assert_true(gate_pass(&gate, 0.012, SHARE, at(100.1)));
-	assert_false(gate_pass(&gate, 0.013, SHARE, at(100.2)));
-	assert_false(gate_pass(&gate, 0.013, SHARE, at(160.1)));
-	assert_true(gate_pass(&gate, 0.013, SHARE, at(160.3)));
-	assert_true(gate_pass(&gate, 0.013 + 0.006, SHARE, at(160.4)));
-	assert_false(gate_pass(&gate, 0.013 + 0.0065, SHARE, at(160.5)));
-	assert_false(gate_pass(&gate, 0.1, SHARE, at(280.4)));
-	assert_true(gate_pass(&gate, 0.1, SHARE, at(280.6)));
-	assert_false(gate_pass(&gate, 0.1 + 0.0032, SHARE, at(280.7)));
-	assert_true(gate_pass(&gate, 0.2, SHARE, at(520.8)));
+	backoff_init(&backoff, true, at(100));
+	assert_true(backoff_pass(&backoff, 0.012, SHARE, at(100.1)));
+	assert_false(backoff_pass(&backoff, 0.013, SHARE, at(100.2)));
+	assert_false(backoff_pass(&backoff, 0.013, SHARE, at(160.1)));
+	assert_true(backoff_pass(&backoff, 0.013, SHARE, at(160.3)));
+	assert_true(backoff_pass(&backoff, 0.013 + 0.006, SHARE, at(160.4)));
+	assert_false(backoff_pass(&backoff, 0.013 + 0.0065, SHARE, at(160.5)));
+	assert_false(backoff_pass(&backoff, 0.1, SHARE, at(280.4)));
+	assert_true(backoff_pass(&backoff, 0.1, SHARE, at(280.6)));
+	assert_false(backoff_pass(&backoff, 0.1 + 0.0032, SHARE, at(280.7)));
+	assert_true(backoff_pass(&backoff, 0.2, SHARE, at(520.8)));
 }
 
 /* Rounds of 2.5, 5 and 10 seconds: what may be spent at once grows with the trust. */
 static void test_trust(void **state)
 {
-	struct gate gate;
+	struct backoff backoff;
 
 	(void)state;
-	gate_init(&gate, true, at(100));
-	assert_true(gate_pass(&gate, 0.012, SHARE, at(102.6)));
-	assert_true(gate_pass(&gate, 0.012 + 0.024, SHARE, at(102.7)));
-	assert_true(gate_pass(&gate, 0.036, SHARE, at(107.7)));
-	assert_true(gate_pass(&gate, 0.036 + 0.049, SHARE, at(107.8)));
-	assert_false(gate_pass(&gate, 0.036 + 0.051, SHARE, at(107.9)));
+	backoff_init(&backoff, true, at(100));
+	assert_true(backoff_pass(&backoff, 0.012, SHARE, at(102.6)));
+	assert_true(backoff_pass(&backoff, 0.012 + 0.024, SHARE, at(102.7)));
+	assert_true(backoff_pass(&backoff, 0.036, SHARE, at(107.7)));
+	assert_true(backoff_pass(&backoff, 0.036 + 0.049, SHARE, at(107.8)));
+	assert_false(backoff_pass(&backoff, 0.036 + 0.051, SHARE, at(107.9)));
 }
 
 /* Who is looked at late is judged by all that was spent meanwhile. */
 static void test_late(void **state)
 {
-	struct gate gate;
+	struct backoff backoff;
 
 	(void)state;
-	gate_init(&gate, true, at(100));
-	assert_true(gate_pass(&gate, 0.099, SHARE, at(120)));
-	gate_init(&gate, true, at(100));
-	assert_false(gate_pass(&gate, 0.101, SHARE, at(120)));
+	backoff_init(&backoff, true, at(100));
+	assert_true(backoff_pass(&backoff, 0.099, SHARE, at(120)));
+	backoff_init(&backoff, true, at(100));
+	assert_false(backoff_pass(&backoff, 0.101, SHARE, at(120)));
 }
 
 static void test_trial(void **state)
 {
-	struct gate gate;
+	struct backoff backoff;
 
 	(void)state;
-	gate_init(&gate, true, at(100));
-	assert_true(gate_on_trial(&gate, at(100.4)));
-	assert_false(gate_on_trial(&gate, at(100.6)));
+	backoff_init(&backoff, true, at(100));
+	assert_true(backoff_on_trial(&backoff, at(100.4)));
+	assert_false(backoff_on_trial(&backoff, at(100.6)));
 	/* A new round is none. */
-	assert_true(gate_pass(&gate, 0, SHARE, at(111)));
-	assert_false(gate_on_trial(&gate, at(111.1)));
-	gate_close(&gate, at(112));
-	assert_false(gate_on_trial(&gate, at(112)));
-	assert_false(gate_pass(&gate, 0, SHARE, at(171)));
-	assert_true(gate_pass(&gate, 0, SHARE, at(172.1)));
-	assert_true(gate_on_trial(&gate, at(172.2)));
+	assert_true(backoff_pass(&backoff, 0, SHARE, at(111)));
+	assert_false(backoff_on_trial(&backoff, at(111.1)));
+	backoff_close(&backoff, at(112));
+	assert_false(backoff_on_trial(&backoff, at(112)));
+	assert_false(backoff_pass(&backoff, 0, SHARE, at(171)));
+	assert_true(backoff_pass(&backoff, 0, SHARE, at(172.1)));
+	assert_true(backoff_on_trial(&backoff, at(172.2)));
 }
 
 int main(void)

@@ -65,7 +65,7 @@ static void test_window(void **context)
 	host_lost_nothing();
 }
 
-/* Bursts: a site that was hit in a window is noted, also if there was nothing to do, and no other. */
+/* Sampling windows: a site that was hit in a window is noted, also if there was nothing to do, and no other. */
 static void test_hit_noted(void **context)
 {
 	const __u32 guard = AT_GUARD, malloc_site = AT_MALLOC;

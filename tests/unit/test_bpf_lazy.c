@@ -181,7 +181,7 @@ static void test_reuse_over_entries(void **context)
 	}
 }
 
-/* In bursts an object that comes back from a free list is born anew; its pool says where its block begins. */
+/* In sampling windows an object that comes back from a free list is born anew; its pool says where its block begins. */
 static void test_reuse_is_birth(void **context)
 {
 	(void)context;

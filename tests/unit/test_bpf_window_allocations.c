@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Bursts: allocations are listed, nothing is followed. */
+/* Sampling windows: allocations are listed, nothing is followed. */
 #include "bpf_host.h"
 
 static const struct tmbpf_birth *birth(__u32 index)

@@ -206,7 +206,7 @@ static void test_slow_leak(void **state)
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.1}},
 		.classes = {{.size = 96}, {.size = 512}},
 		.busy = 0.9,
-		.span = 6,
+		.interval = 6,
 	};
 
 	(void)state;
@@ -224,7 +224,7 @@ static void test_slowed(void **state)
 		.classes = {{.size = 96}},
 		.busy = 0.8,
 		.slowed = 5,
-		.span = 2,
+		.interval = 2,
 	};
 	static const struct simulation others = {
 		.lines = {{SIMULATION_LEAK, 0, .count = 4},
@@ -236,7 +236,7 @@ static void test_slowed(void **state)
 		.busy = 0.8,
 		.slowed = 5,
 		.warm_up = 40,
-		.span = 2,
+		.interval = 2,
 	};
 
 	(void)state;
@@ -318,7 +318,7 @@ static void test_worker(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 50},
 			  {SIMULATION_CHURN, 0, .count = 5, .life = 0.05}},
 		.classes = {{.size = 96}},
-		.span = 2,
+		.interval = 2,
 	};
 
 	(void)state;
@@ -336,7 +336,7 @@ static void test_batches(void **state)
 		.classes = {{.size = 96}},
 		.requests = 400,
 		.batch = 40,
-		.span = 2,
+		.interval = 2,
 	};
 
 	(void)state;
@@ -352,7 +352,7 @@ static void test_thinned(void **state)
 			  {SIMULATION_TEMPORARY, 0, .count = 40},
 			  {SIMULATION_CHURN, 0, .count = 2, .life = 0.5}},
 		.classes = {{.size = 96}},
-		.span = 1,
+		.interval = 1,
 		.census = 0.5,
 		.windows_max = 24,
 	};
@@ -373,7 +373,7 @@ static void test_native(void **state)
 			    {.size = 96},
 			    {.size = 64}},
 		.requests = 50,
-		.span = 2,
+		.interval = 2,
 	};
 
 	(void)state;
@@ -390,7 +390,7 @@ static void test_large(void **state)
 			  {SIMULATION_CHURN, 1, .count = 5, .life = 0.5}},
 		.classes = {{.size = 262144, .raw = true, .disturbed = 1 << 20}, {.size = 96}},
 		.requests = 20,
-		.span = 1,
+		.interval = 1,
 	};
 
 	(void)state;

@@ -15,7 +15,7 @@
 
 struct heap {
 	struct world world;
-	struct identity_reader reader;
+	struct fingerprint_reader reader;
 	uint64_t used;
 };
 
@@ -24,7 +24,7 @@ static void heap_init(struct heap *heap)
 	memset(heap, 0, sizeof(*heap));
 	world_init(&heap->world, 0x030b0000);
 	memory_fake_add(&heap->world.fake, HEAP, 0x10000);
-	heap->reader = (struct identity_reader){
+	heap->reader = (struct fingerprint_reader){
 		.python = &heap->world.python,
 		.int_type = INT,
 		.str_type = STR,
@@ -50,45 +50,45 @@ static uint64_t int_put(struct heap *heap, uint64_t count, uint64_t value)
 	return address;
 }
 
-static enum identity_match match(struct heap *heap, const uint64_t *words, uint32_t count,
-				 const struct identity *identity)
+static enum fingerprint_match match(struct heap *heap, const uint64_t *words, uint32_t count,
+				    const struct fingerprint *fingerprint)
 {
-	enum identity_match found;
+	enum fingerprint_match found;
 
-	support_ok(
-		identity_match(&heap->reader, (const uint8_t *)words, count * 8, identity, &found));
+	support_ok(fingerprint_match(&heap->reader, (const uint8_t *)words, count * 8, fingerprint,
+				     &found));
 	return found;
 }
 
-static struct identity taken(struct heap *heap, const uint64_t *words, uint32_t count,
-			     uint32_t fields)
+static struct fingerprint taken(struct heap *heap, const uint64_t *words, uint32_t count,
+				uint32_t fields)
 {
-	struct identity identity;
+	struct fingerprint fingerprint;
 
-	support_ok(
-		identity_take(&heap->reader, (const uint8_t *)words, count * 8, fields, &identity));
-	return identity;
+	support_ok(fingerprint_make(&heap->reader, (const uint8_t *)words, count * 8, fields,
+				    &fingerprint));
+	return fingerprint;
 }
 
 /* An object with two numbers is the same as long as one of them is. */
 static void test_numbers(void **state)
 {
 	struct heap heap;
-	struct identity identity;
+	struct fingerprint fingerprint;
 
 	(void)state;
 	heap_init(&heap);
 	const uint64_t words[] = {
 		HEAP, HEAP, 1, OTHER, int_put(&heap, 1, 1001), int_put(&heap, 2, 1002)};
 
-	identity = taken(&heap, words, 6, FIELDS);
-	assert_int_equal(identity.count, 2);
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_SAME);
+	fingerprint = taken(&heap, words, 6, FIELDS);
+	assert_int_equal(fingerprint.count, 2);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_SAME);
 	/* In the same places others of the same kind: only what they say differs. */
 	memory_fake_put_u64(&heap.world.fake, words[4] + 24, 1003);
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_SAME);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_SAME);
 	memory_fake_put_u64(&heap.world.fake, words[5] + 24, 1004);
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_OTHER);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_OTHER);
 	world_deinit(&heap.world);
 }
 
@@ -96,7 +96,7 @@ static void test_numbers(void **state)
 static void test_no_marks(void **state)
 {
 	struct heap heap;
-	struct identity identity;
+	struct fingerprint fingerprint;
 	uint64_t own;
 
 	(void)state;
@@ -105,9 +105,9 @@ static void test_no_marks(void **state)
 	const uint64_t words[] = {own, own, 1,       OTHER,          int_put(&heap, 4, 1002),
 				  7,   0,   own + 1, 0x7ffffffff000, ~0ull};
 
-	identity = taken(&heap, words, 10, FIELDS);
-	assert_int_equal(identity.count, 0);
-	assert_int_equal(match(&heap, words, 10, &identity), IDENTITY_UNKNOWN);
+	fingerprint = taken(&heap, words, 10, FIELDS);
+	assert_int_equal(fingerprint.count, 0);
+	assert_int_equal(match(&heap, words, 10, &fingerprint), FINGERPRINT_UNKNOWN);
 	world_deinit(&heap.world);
 }
 
@@ -115,25 +115,25 @@ static void test_no_marks(void **state)
 static void test_steps(void **state)
 {
 	struct heap heap;
-	struct identity identity;
+	struct fingerprint fingerprint;
 	uint64_t item, words[] = {HEAP, HEAP, 1, OTHER, 1, 0};
 
 	(void)state;
 	heap_init(&heap);
 	item = int_put(&heap, 1, 1001);
 	words[5] = thing_put(&heap, item, 0);
-	identity = taken(&heap, words, 6, FIELDS);
-	assert_int_equal(identity.count, 1);
-	assert_int_equal(identity.marks[0].steps, 2);
+	fingerprint = taken(&heap, words, 6, FIELDS);
+	assert_int_equal(fingerprint.count, 1);
+	assert_int_equal(fingerprint.features[0].steps, 2);
 	words[4] = 2;
 	words[5] = thing_put(&heap, item, item);
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_SAME);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_SAME);
 	memory_fake_put_u64(&heap.world.fake, item + 24, 1002);
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_OTHER);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_OTHER);
 	/* A way that leads nowhere any more. */
 	words[5] = 8;
-	assert_int_equal(match(&heap, words, 6, &identity), IDENTITY_OTHER);
-	assert_int_equal(match(&heap, words, 5, &identity), IDENTITY_OTHER);
+	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_OTHER);
+	assert_int_equal(match(&heap, words, 5, &fingerprint), FINGERPRINT_OTHER);
 	world_deinit(&heap.world);
 }
 
@@ -141,7 +141,7 @@ static void test_steps(void **state)
 static void test_hostile(void **state)
 {
 	struct heap heap;
-	struct identity identity;
+	struct fingerprint fingerprint;
 	uint64_t circle, text, words[64];
 
 	(void)state;
@@ -154,12 +154,12 @@ static void test_hostile(void **state)
 	memory_fake_put_u64(&heap.world.fake, text + 32, ~0ull);
 	for (int i = 0; i < 64; i++)
 		words[i] = circle;
-	identity = taken(&heap, words, 64, 0);
-	assert_int_equal(identity.count, 0);
+	fingerprint = taken(&heap, words, 64, 0);
+	assert_int_equal(fingerprint.count, 0);
 	words[0] = text;
-	identity = taken(&heap, words, 1, 0);
-	assert_int_equal(identity.count, 1);
-	assert_int_equal(match(&heap, words, 1, &identity), IDENTITY_SAME);
+	fingerprint = taken(&heap, words, 1, 0);
+	assert_int_equal(fingerprint.count, 1);
+	assert_int_equal(match(&heap, words, 1, &fingerprint), FINGERPRINT_SAME);
 	world_deinit(&heap.world);
 }
 

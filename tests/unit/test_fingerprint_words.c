@@ -5,14 +5,14 @@
 
 #include "trace/sampling/fingerprint_words.h"
 
-static const struct traits_common common = {0x400000, 0x900000};
+static const struct fingerprint_common common = {0x400000, 0x900000};
 
-static struct traits taken(const uint64_t *words, uint32_t count, uint32_t from)
+static struct fingerprint_words taken(const uint64_t *words, uint32_t count, uint32_t from)
 {
-	struct traits traits;
+	struct fingerprint_words kept;
 
-	traits_take((const uint8_t *)words, count * 8, from, &common, &traits);
-	return traits;
+	fingerprint_words_make((const uint8_t *)words, count * 8, from, &common, &kept);
+	return kept;
 }
 
 /* Numbers, what every program has, and what debug hooks write tell nothing. */
@@ -26,47 +26,47 @@ static void test_common_words(void **state)
 				  0x8fffff,
 				  0xfdfdfdfdfdfdfd6full,
 				  0xfbfbfbfbfbfbfb6dull};
-	struct traits traits = taken(words, 8, 0);
+	struct fingerprint_words kept = taken(words, 8, 0);
 
 	(void)state;
-	assert_int_equal(traits.count, 0);
-	assert_true(traits_kept(&traits, (const uint8_t *)words, sizeof(words)));
+	assert_int_equal(kept.count, 0);
+	assert_true(fingerprint_words_kept(&kept, (const uint8_t *)words, sizeof(words)));
 }
 
 static void test_changes(void **state)
 {
 	uint64_t words[] = {0x7f0000001000, 0x7f0000002000, 0x7f0000003000, 5, 0x7f0000004000};
-	struct traits traits = taken(words, 5, 0);
+	struct fingerprint_words kept = taken(words, 5, 0);
 
 	(void)state;
-	assert_int_equal(traits.count, 4);
+	assert_int_equal(kept.count, 4);
 	words[3] = 6;
 	words[0] += 0x40;
-	assert_true(traits_kept(&traits, (const uint8_t *)words, sizeof(words)));
+	assert_true(fingerprint_words_kept(&kept, (const uint8_t *)words, sizeof(words)));
 	/* Half of them: another that has the same keys. */
 	words[2] += 0x40;
-	assert_false(traits_kept(&traits, (const uint8_t *)words, sizeof(words)));
+	assert_false(fingerprint_words_kept(&kept, (const uint8_t *)words, sizeof(words)));
 }
 
 /* What comes before FROM is not looked at; nor is what lies far behind it. */
 static void test_bounds(void **state)
 {
 	uint64_t words[64];
-	struct traits traits;
+	struct fingerprint_words kept;
 
 	(void)state;
 	for (int i = 0; i < 64; i++)
 		words[i] = 0x7f0000001000 + 64 * (uint64_t)i;
-	traits = taken(words, 64, 16);
-	assert_int_equal(traits.count, TRAITS_MAX);
-	assert_int_equal(traits.word[0], 2);
-	traits = taken(words, 1, 0);
-	assert_int_equal(traits.count, 1);
-	traits = taken(words, 2, 16);
-	assert_int_equal(traits.count, 0);
+	kept = taken(words, 64, 16);
+	assert_int_equal(kept.count, FINGERPRINT_WORDS_MAX);
+	assert_int_equal(kept.word[0], 2);
+	kept = taken(words, 1, 0);
+	assert_int_equal(kept.count, 1);
+	kept = taken(words, 2, 16);
+	assert_int_equal(kept.count, 0);
 	memset(words + 2, 0, 30 * 8);
-	traits = taken(words, 64, 16);
-	assert_int_equal(traits.count, 0);
+	kept = taken(words, 64, 16);
+	assert_int_equal(kept.count, 0);
 }
 
 int main(void)

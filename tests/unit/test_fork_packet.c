@@ -12,15 +12,15 @@
 
 static char text[] = "a.py\0fill\0b.py";
 
-static void inheritance_make(struct inheritance *ret)
+static void fork_packet_make(struct fork_packet *ret)
 {
-	static struct inheritance_block pools[] = {
+	static struct fork_packet_block pools[] = {
 		{0x1000, 32, 0}, {0x1020, 16, 1}, {0x1030, 512, 0}};
-	static struct inheritance_block large[] = {{0x900000, INHERITANCE_SIZE_MAX, 1}};
-	static struct inheritance_frame frames[] = {{0, 5, 3, 1}, {10, 5, 7, 0}, {0, 9, 4, 1}};
-	static struct inheritance_stack stacks[] = {{0, 2, 9}, {2, 1, 1}};
+	static struct fork_packet_block large[] = {{0x900000, FORK_PACKET_SIZE_MAX, 1}};
+	static struct fork_packet_frame frames[] = {{0, 5, 3, 1}, {10, 5, 7, 0}, {0, 9, 4, 1}};
+	static struct fork_packet_stack stacks[] = {{0, 2, 9}, {2, 1, 1}};
 
-	*ret = (struct inheritance){.pools = pools,
+	*ret = (struct fork_packet){.pools = pools,
 				    .large = large,
 				    .stacks = stacks,
 				    .frames = frames,
@@ -42,9 +42,9 @@ static void *copy_of(const void *data, size_t size)
 }
 
 /* Packing empties what it is given: a copy. */
-static uint8_t *pack(const struct inheritance *made, size_t *ret_size)
+static uint8_t *pack(const struct fork_packet *made, size_t *ret_size)
 {
-	struct inheritance copy = *made;
+	struct fork_packet copy = *made;
 	void *packed;
 
 	copy.pools = copy_of(made->pools, made->pool_count * sizeof(*made->pools));
@@ -52,7 +52,7 @@ static uint8_t *pack(const struct inheritance *made, size_t *ret_size)
 	copy.stacks = copy_of(made->stacks, made->stack_count * sizeof(*made->stacks));
 	copy.frames = copy_of(made->frames, made->frame_count * sizeof(*made->frames));
 	copy.text = copy_of(made->text, made->text_size);
-	assert_null(inheritance_pack(&copy, &packed, ret_size));
+	assert_null(fork_packet_pack(&copy, &packed, ret_size));
 	assert_null(copy.pools);
 	assert_int_equal(copy.pool_count, 0);
 	return packed;
@@ -60,41 +60,41 @@ static uint8_t *pack(const struct inheritance *made, size_t *ret_size)
 
 static void test_round_trip(void **state)
 {
-	struct inheritance made, found = {0};
+	struct fork_packet made, found = {0};
 	size_t size;
 	uint8_t *packed;
 
 	(void)state;
-	inheritance_make(&made);
+	fork_packet_make(&made);
 	packed = pack(&made, &size);
-	assert_null(inheritance_unpack(packed, size, &found));
+	assert_null(fork_packet_unpack(packed, size, &found));
 	assert_int_equal(found.pool_count, 3);
 	assert_memory_equal(found.pools, made.pools, 3 * sizeof(*made.pools));
 	assert_int_equal(found.large_count, 1);
-	assert_int_equal(found.large[0].size, INHERITANCE_SIZE_MAX);
+	assert_int_equal(found.large[0].size, FORK_PACKET_SIZE_MAX);
 	assert_int_equal(found.stack_count, 2);
 	assert_memory_equal(found.stacks, made.stacks, 2 * sizeof(*made.stacks));
 	assert_memory_equal(found.frames, made.frames, 3 * sizeof(*made.frames));
 	assert_string_equal(found.text + found.frames[1].filename, "b.py");
-	inheritance_deinit(&found);
+	fork_packet_deinit(&found);
 }
 
 static void test_nothing(void **state)
 {
-	struct inheritance made = {0}, found = {0};
+	struct fork_packet made = {0}, found = {0};
 	size_t size;
 	uint8_t *packed = pack(&made, &size);
 
 	(void)state;
-	assert_null(inheritance_unpack(packed, size, &found));
+	assert_null(fork_packet_unpack(packed, size, &found));
 	assert_int_equal(found.pool_count + found.large_count + found.stack_count, 0);
-	inheritance_deinit(&found);
+	fork_packet_deinit(&found);
 }
 
 static void refused(uint8_t *packed, size_t size)
 {
-	struct inheritance found = {0};
-	struct error *error = inheritance_unpack(packed, size, &found);
+	struct fork_packet found = {0};
+	struct error *error = fork_packet_unpack(packed, size, &found);
 
 	assert_non_null(error);
 	error_destroy(error);
@@ -103,11 +103,11 @@ static void refused(uint8_t *packed, size_t size)
 
 static void test_cut_anywhere(void **state)
 {
-	struct inheritance made;
+	struct fork_packet made;
 	size_t size, cut;
 
 	(void)state;
-	inheritance_make(&made);
+	fork_packet_make(&made);
 	free(pack(&made, &size));
 	for (cut = 0; cut < size; cut++)
 		refused(pack(&made, &size), cut);
@@ -116,16 +116,16 @@ static void test_cut_anywhere(void **state)
 /* One field is wrong at a time. */
 static void test_damaged(void **state)
 {
-	struct inheritance_block blocks[3];
-	struct inheritance_frame frames[3];
-	struct inheritance_stack stacks[2];
-	struct inheritance made;
+	struct fork_packet_block blocks[3];
+	struct fork_packet_frame frames[3];
+	struct fork_packet_stack stacks[2];
+	struct fork_packet made;
 	uint8_t *packed;
 	size_t size;
 
 	(void)state;
 	for (int i = 0; i < 8; i++) {
-		inheritance_make(&made);
+		fork_packet_make(&made);
 		memcpy(blocks, made.pools, sizeof(blocks));
 		memcpy(frames, made.frames, sizeof(frames));
 		memcpy(stacks, made.stacks, sizeof(stacks));
@@ -165,7 +165,7 @@ static void test_damaged(void **state)
 
 static void test_counts_beyond(void **state)
 {
-	struct inheritance made;
+	struct fork_packet made;
 	size_t size;
 
 	(void)state;
@@ -173,7 +173,7 @@ static void test_counts_beyond(void **state)
 		const uint64_t much = UINT64_MAX / 16 + 1;
 		uint8_t *packed;
 
-		inheritance_make(&made);
+		fork_packet_make(&made);
 		packed = pack(&made, &size);
 		memcpy(packed + size - (5 - at) * sizeof(much), &much, sizeof(much));
 		refused(packed, size);

@@ -17,7 +17,7 @@ static double share_of(double fixed, double rate, double seconds, struct governo
 			.hits = 100,
 		};
 
-		elapsed += governor.span;
+		elapsed += governor.interval;
 		governor_window(&governor, &cost, elapsed);
 	}
 	*ret = governor;
@@ -44,9 +44,9 @@ static void test_budget_used(void **state)
 
 	(void)state;
 	assert_true(share_of(0.1, 1, 3600, &governor) > 0.012);
-	assert_true(governor.span > 5 && governor.span < 9);
+	assert_true(governor.interval > 5 && governor.interval < 9);
 	share_of(0, 0.01, 60, &governor);
-	assert_true(governor.span == GOVERNOR_SPAN_MIN);
+	assert_true(governor.interval == GOVERNOR_INTERVAL_MIN);
 }
 
 /* The first windows come as the budget allows; then the time in which one is open is rare as well, however little it costs. */
@@ -59,7 +59,7 @@ static void test_open_rarely(void **state)
 	(void)state;
 	governor_init(&governor, 0.02, 1e-6);
 	for (int i = 0; i < 1000; i++) {
-		elapsed += governor.span;
+		elapsed += governor.interval;
 		governor_window(&governor, &cost, elapsed);
 		open += cost.open;
 		if (i == 50)
@@ -81,15 +81,15 @@ static void test_answers(void **state)
 	governor_init(&governor, 0.02, 1e-6);
 	while (elapsed < 600) {
 		windows++;
-		elapsed += governor.span;
-		governor_answer(&governor, 0.1 * governor.span);
+		elapsed += governor.interval;
+		governor_answer(&governor, 0.1 * governor.interval);
 		governor_window(&governor, &cost, elapsed);
 	}
 	assert_in_range(windows, 170, 250);
 	assert_true(governor_share(&governor, elapsed) > 0.1);
 }
 
-/* What is open costs more than the longest span allows: windows get shorter. */
+/* What is open costs more than the longest interval allows: windows get shorter. */
 static void test_shorter_windows(void **state)
 {
 	struct governor governor;
@@ -124,7 +124,7 @@ static void test_longer_windows(void **state)
 			struct governor_cost cost = {.attach = 0.1,
 						     .programs = (i % 2) * governor.window};
 
-			elapsed += governor.span;
+			elapsed += governor.interval;
 			governor_window(&governor, &cost, elapsed);
 			if (i >= 2)
 				assert_true(governor.window < 0.035);
@@ -152,7 +152,7 @@ static void test_longer_windows(void **state)
 	assert_true(governor.window == GOVERNOR_WINDOW_MAX);
 }
 
-/* What was spent before the first window has room in its span. */
+/* What was spent before the first window has room in its interval. */
 static void test_begins_within_budget(void **state)
 {
 	struct governor governor;
@@ -163,7 +163,7 @@ static void test_begins_within_budget(void **state)
 		governor_init(&governor, 0.02, 1e-6);
 		governor_other(&governor, 0.1 * i);
 		governor_begin(&governor);
-		governor_window(&governor, &cost, governor.span);
+		governor_window(&governor, &cost, governor.interval);
 		assert_true(governor_share(&governor, 0) <= 0.02);
 	}
 }
@@ -178,24 +178,24 @@ static void test_rests(void **state)
 	(void)state;
 	governor_init(&governor, 0.02, 1e-6);
 	for (int i = 0; i < 30; i++) {
-		elapsed += governor.span;
+		elapsed += governor.interval;
 		governor_window(&governor, &cost, elapsed);
 		governor_rest(&governor, false);
 		if (i == 5)
-			assert_true(governor.span < 2);
+			assert_true(governor.interval < 2);
 	}
-	assert_true(governor.span > 9 && governor.span < 11);
+	assert_true(governor.interval > 9 && governor.interval < 11);
 	assert_true(governor_share(&governor, elapsed) < 0.01);
 	governor_window(&governor, &cost, elapsed);
 	governor_rest(&governor, true);
-	assert_true(governor.span < 2);
+	assert_true(governor.interval < 2);
 	/* Never beyond the longest. */
 	cost.tracer = 1;
 	for (int i = 0; i < 30; i++) {
-		elapsed += governor.span;
+		elapsed += governor.interval;
 		governor_window(&governor, &cost, elapsed);
 		governor_rest(&governor, false);
-		assert_true(governor.span <= GOVERNOR_SPAN_MAX);
+		assert_true(governor.interval <= GOVERNOR_INTERVAL_MAX);
 	}
 	/* Time goes on between windows. */
 	assert_true(governor_share(&governor, 2 * elapsed) <

@@ -23,8 +23,8 @@ struct made {
 	unsigned rests;
 	unsigned late; /* at the LATEth time that one pool's entries are asked for, it changes */
 	void (*late_pool)(struct made *made);
-	struct growth *growth;
-	struct growth_counts counts;
+	struct heap_check *check;
+	struct heap_check_counts counts;
 };
 
 static struct error *entries(void *context, uint64_t address, uint32_t count, uint32_t *ret)
@@ -46,9 +46,9 @@ static void rest(void *context)
 	((struct made *)context)->rests++;
 }
 
-static void growth_make(struct made *made, bool lazy, uint32_t hook_extra)
+static void heap_check_make(struct made *made, bool lazy, uint32_t hook_extra)
 {
-	const struct growth_source source = {
+	const struct heap_check_source source = {
 		.python = &made->pools->python,
 		.lazy = lazy,
 		.hook_extra = hook_extra,
@@ -57,9 +57,9 @@ static void growth_make(struct made *made, bool lazy, uint32_t hook_extra)
 		.rest = rest,
 	};
 
-	growth_destroy(made->growth);
+	heap_check_destroy(made->check);
 	memset(made->shadow, 0, sizeof(made->shadow));
-	support_ok(growth_create(&source, &made->growth));
+	support_ok(heap_check_create(&source, &made->check));
 }
 
 static int setup(void **state)
@@ -72,7 +72,7 @@ static int setup(void **state)
 	made->pools = pools;
 	made->arenas = (struct python_arenas){.list = &made->pools->arena, .count = 1};
 	made->heaps = (struct python_heaps){.list = &made->arenas, .count = 1};
-	growth_make(made, false, 0);
+	heap_check_make(made, false, 0);
 	*state = made;
 	return 0;
 }
@@ -82,7 +82,7 @@ static int teardown(void **state)
 	struct made *made = *state;
 	void *pools = made->pools;
 
-	growth_destroy(made->growth);
+	heap_check_destroy(made->check);
 	pools_fake_teardown(&pools);
 	free(made);
 	return 0;
@@ -104,7 +104,7 @@ static void trace(struct made *made, unsigned number, unsigned first, unsigned e
 
 static void assert_grown(struct made *made, uint64_t count, uint64_t traced)
 {
-	support_ok(growth_count(made->growth, &made->heaps, &made->counts));
+	support_ok(growth_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.count, count);
 	assert_int_equal(made->counts.size, count * SIZE);
 	assert_int_equal(made->counts.traced_count, traced);
@@ -119,7 +119,7 @@ static void test_grown(void **state)
 	struct made *made = *state;
 
 	pools_fake_put(made->pools, 0, SIZE, 20, none);
-	support_ok(growth_begin(made->growth, &made->heaps));
+	support_ok(heap_check_begin(made->check, &made->heaps));
 	assert_int_equal(made->rests, 1);
 	assert_grown(made, 0, 0);
 	/* One of the old is freed, and ten come. */
@@ -145,7 +145,7 @@ static void test_missed(void **state)
 	struct made *made = *state;
 	const unsigned full = FULL;
 
-	support_ok(growth_begin(made->growth, &made->heaps));
+	support_ok(heap_check_begin(made->check, &made->heaps));
 	for (unsigned i = 0; i < 4; i++) {
 		memset(made->shadow, 0, sizeof(made->shadow));
 		pools_fake_put(made->pools, i, SIZE, FULL, none);
@@ -165,8 +165,8 @@ static void test_stale(void **state)
 	struct made *made = *state;
 
 	for (int lazy = 0; lazy < 2; lazy++) {
-		growth_make(made, lazy, 0);
-		support_ok(growth_begin(made->growth, &made->heaps));
+		heap_check_make(made, lazy, 0);
+		support_ok(heap_check_begin(made->check, &made->heaps));
 		pools_fake_put(made->pools, 1, SIZE, 10, (const int[]){0, 9, -1});
 		trace(made, 1, 0, 12, SIZE); /* two behind what was carved */
 		trace(made, 2, 0, 1, SIZE);  /* and one in a pool that is empty */
@@ -182,7 +182,7 @@ static void test_begins_late(void **state)
 
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
 	trace(made, 0, 8, 10, SIZE);
-	support_ok(growth_begin(made->growth, &made->heaps));
+	support_ok(heap_check_begin(made->check, &made->heaps));
 	assert_grown(made, 2, 2);
 }
 
@@ -200,7 +200,7 @@ static void test_entries(void **state)
 {
 	struct made *made = *state;
 
-	growth_make(made, false, 24);
+	heap_check_make(made, false, 24);
 	pools_fake_put(made->pools, 0, SIZE, 3, none);
 	*entry(made, 0, 0) = (SIZE - 24) << TMBPF_STACK_BITS | TMBPF_STACK_UNKNOWN;
 	*entry(made, 0, 1) = (SIZE - 24 - 15) << TMBPF_STACK_BITS | TMBPF_STACK_LOST;
@@ -208,9 +208,9 @@ static void test_entries(void **state)
 	*entry(made, 0, 2) = (TMBPF_SIZE_MAX + 100) << TMBPF_STACK_BITS;
 	assert_grown(made, 3, 2);
 	/* A request for nothing takes a granule. */
-	growth_make(made, false, 0);
+	heap_check_make(made, false, 0);
 	*entry(made, 0, 0) = TMBPF_STACK_FIRST;
-	support_ok(growth_count(made->growth, &made->heaps, &made->counts));
+	support_ok(growth_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.traced_size, 16);
 }
 
@@ -257,9 +257,9 @@ static void test_unstable(void **state)
 
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
 	memory_fake_put_u32(&made->pools->fake, POOLS_FAKE_ARENA, 9);
-	support_ok(growth_begin(made->growth, &made->heaps));
+	support_ok(heap_check_begin(made->check, &made->heaps));
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
-	support_ok(growth_count(made->growth, &made->heaps, &made->counts));
+	support_ok(growth_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.unstable, 1);
 	assert_int_equal(made->counts.count, 10);
 }

@@ -31,11 +31,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint64_t room_of(const char *root, uint64_t enough)
+static uint64_t memcg_headroom_of(const char *root, uint64_t enough)
 {
 	uint64_t room = 0;
 
-	support_ok(room_read(root, 10, enough, &room));
+	support_ok(memcg_headroom_read(root, 10, enough, &room));
 	return room;
 }
 
@@ -44,27 +44,27 @@ static void test_version_2(void **state)
 	const char *root = *state;
 
 	support_put(root, "proc/10/cgroup", "0::/shop/web\n");
-	assert_int_equal(room_of(root, 0), ROOM_UNLIMITED);
+	assert_int_equal(memcg_headroom_of(root, 0), MEMCG_HEADROOM_UNLIMITED);
 	support_put(root, "two/shop/web/memory.max", "max\n");
 	support_put(root, "two/shop/web/memory.current", "1000\n");
-	assert_int_equal(room_of(root, 0), ROOM_UNLIMITED);
+	assert_int_equal(memcg_headroom_of(root, 0), MEMCG_HEADROOM_UNLIMITED);
 	support_put(root, "two/shop/memory.max", "5000\n");
 	support_put(root, "two/shop/memory.current", "1500\n");
-	assert_int_equal(room_of(root, 0), 3500);
+	assert_int_equal(memcg_headroom_of(root, 0), 3500);
 	support_put(root, "two/shop/web/memory.max", "1200\n");
-	assert_int_equal(room_of(root, 0), 200);
+	assert_int_equal(memcg_headroom_of(root, 0), 200);
 	/* Of a group that is over its limit nothing is left. */
 	support_put(root, "two/shop/web/memory.current", "1300\n");
-	assert_int_equal(room_of(root, 0), 0);
+	assert_int_equal(memcg_headroom_of(root, 0), 0);
 	/* Pages of files come back, unless somebody has them mapped or they are not written yet. */
 	support_put(root, "two/shop/web/memory.stat",
 		    "anon 9\nfile 99999\nfile_mapped 100\nfile_dirty 10\nfile_writeback 1\n"
 		    "inactive_file 400\nactive_file 200\nworkingset_activate_file 7777\n");
-	assert_int_equal(room_of(root, 0), 0);
-	assert_int_equal(room_of(root, 1), 489);
+	assert_int_equal(memcg_headroom_of(root, 0), 0);
+	assert_int_equal(memcg_headroom_of(root, 1), 489);
 	support_put(root, "two/shop/web/memory.stat",
 		    "file_mapped 100\ninactive_file 50\nactive_file\n");
-	assert_int_equal(room_of(root, 1), 0);
+	assert_int_equal(memcg_headroom_of(root, 1), 0);
 }
 
 static void test_version_1(void **state)
@@ -73,25 +73,25 @@ static void test_version_1(void **state)
 
 	support_put(root, "proc/10/cgroup", "9:hugetlb,memory:/box\n3:memory_not:/other\n0::/\n");
 	/* Its mount has not all of its names. */
-	assert_int_equal(room_of(root, 0), ROOM_UNLIMITED);
+	assert_int_equal(memcg_headroom_of(root, 0), MEMCG_HEADROOM_UNLIMITED);
 	support_put(root, "proc/10/cgroup", "9:memory:/box\n0::/\n");
 	support_put(root, "one/box/memory.limit_in_bytes", "10000\n");
 	support_put(root, "one/box/memory.usage_in_bytes", "9000\n");
 	support_put(root, "one/box/memory.stat", "inactive_file 5\ntotal_inactive_file 300\n");
-	assert_int_equal(room_of(root, 1000), 1000);
-	assert_int_equal(room_of(root, 1001), 1300);
+	assert_int_equal(memcg_headroom_of(root, 1000), 1000);
+	assert_int_equal(memcg_headroom_of(root, 1001), 1300);
 	support_put(root, "one/memory.limit_in_bytes", "9223372036854771712\n");
 	support_put(root, "one/memory.usage_in_bytes", "77777\n");
-	assert_int_equal(room_of(root, 1000), 1000);
+	assert_int_equal(memcg_headroom_of(root, 1000), 1000);
 	/* Damaged files say nothing. */
 	support_put(root, "one/box/memory.limit_in_bytes", "none\n");
-	assert_int_equal(room_of(root, 1000), 9223372036854771712ull - 77777);
+	assert_int_equal(memcg_headroom_of(root, 1000), 9223372036854771712ull - 77777);
 }
 
 static void test_gone(void **state)
 {
 	uint64_t room = 7;
-	struct error *error = room_read(*state, 4194303, 0, &room);
+	struct error *error = memcg_headroom_read(*state, 4194303, 0, &room);
 
 	assert_non_null(error);
 	assert_int_equal(error_kind(error), ERROR_NOTHING);
@@ -103,7 +103,7 @@ static void test_gone(void **state)
 static void test_no_groups(void **state)
 {
 	support_put(*state, "proc/10/stat", "10 (python3) S 1\n");
-	assert_int_equal(room_of(*state, 0), ROOM_UNLIMITED);
+	assert_int_equal(memcg_headroom_of(*state, 0), MEMCG_HEADROOM_UNLIMITED);
 }
 
 int main(void)

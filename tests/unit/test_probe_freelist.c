@@ -438,11 +438,11 @@ static struct made *made_create(const char *symbol, uint64_t address)
 
 static struct error *made_run(struct made *made)
 {
-	const struct reuse_word *word = &made->builder.reuse;
+	const struct freelist_word *word = &made->builder.reuse;
 	uint64_t addresses[2];
 	struct listing_watch watch = {.addresses = addresses};
 
-	reuse_word_find(&made->builder);
+	freelist_word_find(&made->builder);
 	if (word->address)
 		addresses[watch.address_count++] = word->address;
 	if (word->owner)
@@ -452,7 +452,7 @@ static struct error *made_run(struct made *made)
 		addresses[1] = word->address;
 	}
 	try(listing_create(&made->image, &watch, &made->builder.listing));
-	return reuse_sites(&made->builder);
+	return freelist_sites(&made->builder);
 }
 
 static void made_destroy(struct made *made)
@@ -562,8 +562,8 @@ static void test_audit(void **state)
 	const struct plan_audit *audit = &made->plan.audit;
 
 	(void)state;
-	assert_int_equal(audit->reuse_sites, made->plan.site_count);
-	assert_int_equal(audit->reuse_sites, 10);
+	assert_int_equal(audit->freelist_sites, made->plan.site_count);
+	assert_int_equal(audit->freelist_sites, 10);
 	assert_int_equal(audit->reuse_taken, 11);
 	/*
 	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed, misindexed,
@@ -579,7 +579,7 @@ static void test_word(void **state)
 	(void)state;
 	assert_int_equal(made->builder.reuse.address, DATA + 0x20);
 	assert_int_equal(made->builder.reuse.owner, 0);
-	reuse_word_find(&other->builder);
+	freelist_word_find(&other->builder);
 	assert_int_equal(other->builder.reuse.address, 0);
 	assert_int_equal(other->builder.reuse.owner, OWNER);
 	assert_int_equal(other->builder.reuse.distance, 4);
@@ -591,7 +591,7 @@ static void test_word(void **state)
 		.address = OWNER, .type = R_X86_64_GLOB_DAT, .symbol = "_Py_tracemalloc_config"};
 	other->image.relocation_count = 1;
 	other->builder.version = 0x030800f0;
-	reuse_word_find(&other->builder);
+	freelist_word_find(&other->builder);
 	assert_int_equal(other->builder.reuse.address, CONFIG + 4);
 	assert_int_equal(other->builder.reuse.owner, OWNER);
 	assert_int_equal(other->builder.reuse.distance, 4);

@@ -16,13 +16,13 @@
 
 static void test_states(void **state)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	cleanup(world_deinit) struct world world;
 
 	(void)state;
 	world_init(&world, 0x030d00f0);
 	states_put(&world, 3);
-	support_ok(python_states_read(&world.python, &states));
+	support_ok(python_thread_states_read(&world.python, &states));
 	assert_int_equal(states.count, 3);
 	assert_int_equal(states.interpreter_count, 1);
 	assert_int_equal(states.interpreters[0], INTERP);
@@ -36,7 +36,7 @@ static void test_states(void **state)
 
 static void test_states_hostile(void **state)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	cleanup(world_deinit) struct world world;
 	const struct python_layout *layout = &world.python.layout;
 	struct error *error;
@@ -50,23 +50,24 @@ static void test_states_hostile(void **state)
 	states_put(&world, 2);
 	/* A ring. */
 	memory_fake_put_u64(&world.fake, state_address(1) + layout->tstate.next, STATE);
-	support_fails(python_states_read(&world.python, &states), ERROR_FAILED,
+	support_fails(python_thread_states_read(&world.python, &states), ERROR_FAILED,
 		      "list of thread states does not hold together");
 	/* Another interpreter's state. */
 	memory_fake_put_u64(&world.fake, state_address(1) + layout->tstate.next, 0);
 	memory_fake_put_u64(&world.fake, state_address(1) + layout->tstate.interp, INTERP + 8);
-	support_fails(python_states_read(&world.python, &states), ERROR_FAILED,
+	support_fails(python_thread_states_read(&world.python, &states), ERROR_FAILED,
 		      "does not hold together");
 	/* Nothing there; not aligned. */
 	memory_fake_put_u64(&world.fake, STATE + layout->tstate.next, 0x666000);
-	support_fails(python_states_read(&world.python, &states), ERROR_FAILED, "nothing at 0x666");
+	support_fails(python_thread_states_read(&world.python, &states), ERROR_FAILED,
+		      "nothing at 0x666");
 	memory_fake_put_u64(&world.fake, STATE + layout->tstate.next, STATE + 1);
-	support_fails(python_states_read(&world.python, &states), ERROR_FAILED,
+	support_fails(python_thread_states_read(&world.python, &states), ERROR_FAILED,
 		      "does not hold together");
 	/* A ring of interpreters. */
 	memory_fake_put_u64(&world.fake, STATE + layout->tstate.next, 0);
 	memory_fake_put_u64(&world.fake, INTERP + layout->interp.next, INTERP);
-	support_fails(python_states_read(&world.python, &states), ERROR_FAILED,
+	support_fails(python_thread_states_read(&world.python, &states), ERROR_FAILED,
 		      "list of interpreters does not hold together");
 	assert_int_equal(states.count, 0);
 }

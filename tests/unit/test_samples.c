@@ -86,7 +86,7 @@ static void test_estimate(void **state)
 	struct estimate_input input = {
 		.classes = classes, .class_count = 2, .now = 10 * NSEC_PER_SEC};
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL;
-	struct outside *outside = NULL;
+	struct native_memory *native = NULL;
 	struct process *process;
 	struct python python = {0};
 
@@ -95,14 +95,14 @@ static void test_estimate(void **state)
 	samples.tracebacks = &tracebacks;
 	support_ok(process_create(getpid(), &process));
 	python.process = process;
-	support_ok(outside_create(&python, &outside));
+	support_ok(native_memory_create(&python, &native));
 	for (uint32_t i = 0; i < 10; i++) {
 		put(TMBPF_SAMPLE_BIRTH, 1, i, 1 << 20);
 		put(TMBPF_SAMPLE_FAULT, 2, i, 4096)->weight = 64;
 		put(TMBPF_SAMPLE_BIRTH, 3, i, 1 << 20)->died = i < 9 ? (i + 2) * NSEC_PER_SEC
 								     : ESTIMATE_ALIVE;
 	}
-	support_ok(samples_estimate(&samples, outside, &input, classes, &estimate));
+	support_ok(samples_estimate(&samples, native, &input, classes, &estimate));
 	assert_true(row_of(estimate, 1)->grows);
 	assert_float_equal(row_of(estimate, 1)->size_growth.value, 10 * 1048576.0, 3e5);
 	assert_float_equal(row_of(estimate, 1)->count_growth.value, 10, 0.3);
@@ -111,7 +111,7 @@ static void test_estimate(void **state)
 	assert_float_equal(row_of(estimate, 2)->count_growth.value, 0, 1e-9);
 	assert_false(row_of(estimate, 3)->grows);
 	assert_int_equal(estimate->rows[0].traceback, 1);
-	outside_destroy(outside);
+	native_memory_destroy(native);
 	process_destroy(process);
 }
 
@@ -187,8 +187,8 @@ static void test_look(void **state)
 	self_start();
 	birth = put_at(TMBPF_SAMPLE_BIRTH, block, size);
 	birth->resident = 0;
-	assert_int_equal(followed_chunk(samples.process, birth->address, &birth->chunk_size),
-			 FOLLOWED_USED);
+	assert_int_equal(tracked_chunk(samples.process, birth->address, &birth->chunk_size),
+			 TRACKED_USED);
 	given = put_at(TMBPF_SAMPLE_FAULT, pages + 5000, 4096);
 	kept = put_at(TMBPF_SAMPLE_FAULT, pages + 9000, 4096);
 	covered = put_at(TMBPF_SAMPLE_FAULT, block + 100, 4096);
@@ -223,7 +223,7 @@ static void test_walk(void **state)
 			 .state = GLIBC_MAPPED},
 		spare = {.address = 0x9010, .size = 0xff8, .total = 0x1000, .state = GLIBC_BIN};
 	struct sample *small_page, *large_page, *free_page;
-	struct outside_visitor visitor;
+	struct native_memory_visitor visitor;
 
 	(void)state;
 	start(1);

@@ -7,83 +7,83 @@
 
 static void test_kept_once(void **context)
 {
-	struct texts *texts = texts_create();
-	struct text *one, *two, *other;
+	struct string_pool *pool = string_pool_create();
+	struct pooled_string *one, *two, *other;
 
 	(void)context;
-	assert_non_null(texts);
-	one = texts_take(texts, "/srv/a.py");
-	other = texts_take(texts, "/srv/b.py");
-	two = texts_take(texts, "/srv/a.py");
+	assert_non_null(pool);
+	one = string_pool_intern(pool, "/srv/a.py");
+	other = string_pool_intern(pool, "/srv/b.py");
+	two = string_pool_intern(pool, "/srv/a.py");
 	assert_ptr_equal(one, two);
 	assert_ptr_not_equal(one, other);
-	assert_string_equal(text_data(one), "/srv/a.py");
-	assert_int_equal(text_length(one), 9);
-	texts_release(texts, one);
+	assert_string_equal(pooled_string_data(one), "/srv/a.py");
+	assert_int_equal(pooled_string_length(one), 9);
+	string_pool_release(pool, one);
 	/* Somebody holds it still. */
-	assert_string_equal(text_data(two), "/srv/a.py");
-	assert_ptr_equal(texts_take(texts, "/srv/a.py"), two);
-	texts_release(texts, two);
-	texts_release(texts, two);
+	assert_string_equal(pooled_string_data(two), "/srv/a.py");
+	assert_ptr_equal(string_pool_intern(pool, "/srv/a.py"), two);
+	string_pool_release(pool, two);
+	string_pool_release(pool, two);
 	/* Nobody does: a new one is as good, and its length is its own. */
-	one = texts_take(texts, "/srv/a.pyc");
-	assert_int_equal(text_length(one), 10);
-	texts_release(texts, one);
-	texts_release(texts, other);
-	texts_destroy(texts);
+	one = string_pool_intern(pool, "/srv/a.pyc");
+	assert_int_equal(pooled_string_length(one), 10);
+	string_pool_release(pool, one);
+	string_pool_release(pool, other);
+	string_pool_destroy(pool);
 }
 
 static void test_empty(void **context)
 {
-	struct texts *texts = texts_create();
-	struct text *empty = texts_take(texts, "");
+	struct string_pool *pool = string_pool_create();
+	struct pooled_string *empty = string_pool_intern(pool, "");
 
 	(void)context;
-	assert_string_equal(text_data(empty), "");
-	assert_int_equal(text_length(empty), 0);
-	texts_hold(empty);
-	texts_release(texts, empty);
-	texts_release(texts, empty);
+	assert_string_equal(pooled_string_data(empty), "");
+	assert_int_equal(pooled_string_length(empty), 0);
+	string_pool_hold(empty);
+	string_pool_release(pool, empty);
+	string_pool_release(pool, empty);
 	/* It is always there. */
-	assert_ptr_equal(texts_take(texts, ""), empty);
-	texts_release(texts, empty);
-	texts_release(texts, NULL);
-	texts_destroy(texts);
-	texts_destroy(NULL);
+	assert_ptr_equal(string_pool_intern(pool, ""), empty);
+	string_pool_release(pool, empty);
+	string_pool_release(pool, NULL);
+	string_pool_destroy(pool);
+	string_pool_destroy(NULL);
 }
 
 static void test_hold(void **context)
 {
-	struct texts *texts = texts_create();
-	struct text *text = texts_take(texts, "held");
+	struct string_pool *pool = string_pool_create();
+	struct pooled_string *text = string_pool_intern(pool, "held");
 
 	(void)context;
-	texts_hold(text);
-	texts_hold(text);
-	texts_release(texts, text);
-	texts_release(texts, text);
-	assert_string_equal(text_data(text), "held");
-	texts_release(texts, text);
-	texts_destroy(texts);
+	string_pool_hold(text);
+	string_pool_hold(text);
+	string_pool_release(pool, text);
+	string_pool_release(pool, text);
+	assert_string_equal(pooled_string_data(text), "held");
+	string_pool_release(pool, text);
+	string_pool_destroy(pool);
 }
 
 /* Many come and go; what is held is destroyed with the rest. */
 static void test_many(void **context)
 {
-	static struct text *held[1000];
-	struct texts *texts = texts_create();
+	static struct pooled_string *held[1000];
+	struct string_pool *pool = string_pool_create();
 	char string[32];
 
 	(void)context;
 	for (unsigned i = 0; i < 100000; i++) {
 		unsigned place = i * 7919u % array_size(held);
 
-		texts_release(texts, held[place]);
+		string_pool_release(pool, held[place]);
 		snprintf(string, sizeof(string), "text %u", i % 1500);
-		held[place] = texts_take(texts, string);
-		assert_string_equal(text_data(held[place]), string);
+		held[place] = string_pool_intern(pool, string);
+		assert_string_equal(pooled_string_data(held[place]), string);
 	}
-	texts_destroy(texts);
+	string_pool_destroy(pool);
 }
 
 int main(void)

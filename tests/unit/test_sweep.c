@@ -44,8 +44,8 @@ static struct {
 	unsigned asked, ended, dropped;
 	uint64_t ended_at;
 	uint32_t last_dropped;
-	struct reaper *reaper;
-	struct reaper_counters counters;
+	struct sweep *sweep;
+	struct sweep_counters counters;
 } w;
 
 static struct error *fake_read(struct memory *memory, uint64_t address, void *ret, size_t size)
@@ -92,7 +92,7 @@ static void fake_drop(void *context, uint32_t entry)
 
 static void world(void)
 {
-	const struct reaper_tracer tracer = {
+	const struct sweep_tracer tracer = {
 		.memory = &w.memory,
 		.handed = w.handed,
 		.asleep = fake_asleep,
@@ -100,11 +100,11 @@ static void world(void)
 		.drop = fake_drop,
 	};
 
-	reaper_destroy(w.reaper);
+	sweep_destroy(w.sweep);
 	memset(&w, 0, sizeof(w));
 	w.memory.read = fake_read;
-	support_ok(reaper_create(&heap, &tracer, &w.reaper));
-	assert_int_equal(reaper_span(w.reaper), sizeof(w.bytes));
+	support_ok(sweep_create(&heap, &tracer, &w.sweep));
+	assert_int_equal(sweep_range(w.sweep), sizeof(w.bytes));
 }
 
 static struct header *header_of(unsigned pool)
@@ -144,7 +144,7 @@ static void pool_make(unsigned pool)
 
 static void reap(void)
 {
-	support_ok(reaper_slab(w.reaper, w.entries, BASE, &w.counters));
+	support_ok(sweep_slab(w.sweep, w.entries, BASE, &w.counters));
 	for (size_t i = 0; i < TMBPF_SLAB_ENTRIES; i++)
 		assert_false(w.entries[i] & TMBPF_SUSPECT);
 }
@@ -360,13 +360,13 @@ static void test_unreadable(void **context)
 		pool_make(1);
 		free_put(1, block_address(1, 4));
 		w.number = numbers[i];
-		error = reaper_slab(w.reaper, w.entries, BASE, &w.counters);
+		error = sweep_slab(w.sweep, w.entries, BASE, &w.counters);
 		assert_non_null(error);
 		error_destroy(error);
 		w.number = 0;
 		w.reads = 0;
 		w.before = fail_later;
-		error = reaper_slab(w.reaper, w.entries, BASE, &w.counters);
+		error = sweep_slab(w.sweep, w.entries, BASE, &w.counters);
 		assert_non_null(error);
 		error_destroy(error);
 		assert_int_equal(w.dropped, 0);
@@ -384,6 +384,6 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	reaper_destroy(w.reaper);
+	sweep_destroy(w.sweep);
 	return failed;
 }

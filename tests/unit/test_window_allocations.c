@@ -23,15 +23,15 @@ static void test_order(void **state)
 	size_t count;
 
 	(void)state;
-	support_ok(births_order(births, array_size(births), &order, &count));
+	support_ok(window_allocations_order(births, array_size(births), &order, &count));
 	assert_int_equal(count, 4);
 	assert_ptr_equal(order[0], &births[1]);
 	assert_ptr_equal(order[1], &births[3]);
 	assert_ptr_equal(order[2], &births[0]);
 	assert_ptr_equal(order[3], &births[2]);
-	assert_ptr_equal(births_find(order, count, 0x2000), &births[3]);
-	assert_null(births_find(order, count, 0x2008));
-	assert_int_equal(births_unique(order, count), 3);
+	assert_ptr_equal(window_allocations_find(order, count, 0x2000), &births[3]);
+	assert_null(window_allocations_find(order, count, 0x2008));
+	assert_int_equal(window_allocations_unique(order, count), 3);
 	assert_ptr_equal(order[2], &births[2]);
 }
 
@@ -47,7 +47,7 @@ static void test_incomplete(void **state)
 	size_t seen_count, count, since_count;
 
 	(void)state;
-	births_clear(births, array_size(births));
+	window_allocations_clear(births, array_size(births));
 	for (size_t i = 0; i < array_size(births); i++) {
 		assert_int_equal(births[i].address, 0);
 		assert_int_equal(births[i].stack, 0);
@@ -56,17 +56,17 @@ static void test_incomplete(void **state)
 	births[0] = (struct tmbpf_birth){.address = 0x5000, .stack = 20};
 	births[1].size = 32;
 	births[2] = (struct tmbpf_birth){.address = 0x4000, .stack = 22};
-	support_ok(births_order(births, array_size(births), &seen, &seen_count));
+	support_ok(window_allocations_order(births, array_size(births), &seen, &seen_count));
 	assert_int_equal(seen_count, 2);
 	assert_ptr_equal(seen[0], &births[2]);
 	assert_ptr_equal(seen[1], &births[0]);
-	assert_null(births_find(seen, seen_count, 0));
+	assert_null(window_allocations_find(seen, seen_count, 0));
 	/* It is complete only after that, so it came since. */
 	births[1].stack = 21;
 	births[1].address = 0x4000;
-	support_ok(births_order(births, array_size(births), &order, &count));
+	support_ok(window_allocations_order(births, array_size(births), &order, &count));
 	assert_int_equal(count, 3);
-	support_ok(births_since(order, count, seen, seen_count, &since, &since_count));
+	support_ok(window_allocations_since(order, count, seen, seen_count, &since, &since_count));
 	assert_int_equal(since_count, 1);
 	assert_ptr_equal(since[0], &births[1]);
 }

@@ -300,7 +300,7 @@ def leak_found(pid):
                 return "%d blocks there after %d windows" % (row["count"], found["windows"])
         time.sleep(2)
     raise Failed("the leak was not found in %d s: %d windows of %.1f ms, every %.1f s, %d births; what grows: %s; cost: %s" % (
-        PATIENCE, found["windows"], 1e3 * found["cost"]["window"], found["cost"]["span"], found["births"],
+        PATIENCE, found["windows"], 1e3 * found["cost"]["window"], found["cost"]["interval"], found["births"],
         ["%s:%d %.0f+-%.0f in %d" % (row["function"], row["lineno"], row["size"], row["size_error"], row["windows"]) for row in found["growth"][:5]],
         found["cost"]))
 

@@ -7,90 +7,91 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-struct text {
+struct pooled_string {
 	UT_hash_handle hh;
 	size_t holders, length;
 	char data[];
 };
 
-struct texts {
-	struct text *all;
-	struct text *empty;
+struct string_pool {
+	struct pooled_string *all;
+	struct pooled_string *empty;
 };
 
-static struct text *text_create(struct texts *texts, const char *string, size_t length)
+static struct pooled_string *entry_create(struct string_pool *pool, const char *string,
+					  size_t length)
 {
-	struct text *text = calloc(1, sizeof(*text) + length + 1);
+	struct pooled_string *entry = calloc(1, sizeof(*entry) + length + 1);
 
-	if (!text)
+	if (!entry)
 		return NULL;
-	text->length = length;
-	memcpy(text->data, string, length);
-	HASH_ADD_KEYPTR(hh, texts->all, text->data, text->length, text);
-	return text;
+	entry->length = length;
+	memcpy(entry->data, string, length);
+	HASH_ADD_KEYPTR(hh, pool->all, entry->data, entry->length, entry);
+	return entry;
 }
 
-struct texts *texts_create(void)
+struct string_pool *string_pool_create(void)
 {
-	struct texts *texts = calloc(1, sizeof(*texts));
+	struct string_pool *pool = calloc(1, sizeof(*pool));
 
-	if (!texts)
+	if (!pool)
 		return NULL;
-	texts->empty = text_create(texts, "", 0);
-	if (!texts->empty) {
-		free(texts);
+	pool->empty = entry_create(pool, "", 0);
+	if (!pool->empty) {
+		free(pool);
 		return NULL;
 	}
-	texts->empty->holders = 1;
-	return texts;
+	pool->empty->holders = 1;
+	return pool;
 }
 
-void texts_destroy(struct texts *texts)
+void string_pool_destroy(struct string_pool *pool)
 {
-	struct text *text, *next;
+	struct pooled_string *entry, *next;
 
-	if (!texts)
+	if (!pool)
 		return;
-	HASH_ITER (hh, texts->all, text, next) {
-		HASH_DEL(texts->all, text);
-		free(text);
+	HASH_ITER (hh, pool->all, entry, next) {
+		HASH_DEL(pool->all, entry);
+		free(entry);
 	}
-	free(texts);
+	free(pool);
 }
 
-struct text *texts_take(struct texts *texts, const char *string)
+struct pooled_string *string_pool_intern(struct string_pool *pool, const char *string)
 {
 	size_t length = strlen(string);
-	struct text *text;
+	struct pooled_string *entry;
 
-	HASH_FIND(hh, texts->all, string, length, text);
-	if (!text)
-		text = text_create(texts, string, length);
-	if (!text)
-		text = texts->empty;
-	text->holders++;
-	return text;
+	HASH_FIND(hh, pool->all, string, length, entry);
+	if (!entry)
+		entry = entry_create(pool, string, length);
+	if (!entry)
+		entry = pool->empty;
+	entry->holders++;
+	return entry;
 }
 
-void texts_hold(struct text *text)
+void string_pool_hold(struct pooled_string *entry)
 {
-	text->holders++;
+	entry->holders++;
 }
 
-void texts_release(struct texts *texts, struct text *text)
+void string_pool_release(struct string_pool *pool, struct pooled_string *entry)
 {
-	if (!text || --text->holders)
+	if (!entry || --entry->holders)
 		return;
-	HASH_DEL(texts->all, text);
-	free(text);
+	HASH_DEL(pool->all, entry);
+	free(entry);
 }
 
-const char *text_data(const struct text *text)
+const char *pooled_string_data(const struct pooled_string *entry)
 {
-	return text->data;
+	return entry->data;
 }
 
-size_t text_length(const struct text *text)
+size_t pooled_string_length(const struct pooled_string *entry)
 {
-	return text->length;
+	return entry->length;
 }

@@ -5,20 +5,20 @@
 
 #include <stddef.h>
 
-struct texts;
-struct text;
+struct string_pool;
+struct pooled_string;
 
 /* NULL without memory. */
-struct texts *texts_create(void);
-/* Destroys all texts, held or not. Accepts NULL. */
-void texts_destroy(struct texts *texts);
+struct string_pool *string_pool_create(void);
+/* Destroys all strings, held or not. Accepts NULL. */
+void string_pool_destroy(struct string_pool *pool);
 
-/* The text equal to STRING, held once more. Without memory the empty text, which is always there. */
-struct text *texts_take(struct texts *texts, const char *string);
-void texts_hold(struct text *text);
-void texts_release(struct texts *texts, struct text *text);
+/* The string equal to STRING, held once more. Without memory the empty one, which is always there. */
+struct pooled_string *string_pool_intern(struct string_pool *pool, const char *string);
+void string_pool_hold(struct pooled_string *string);
+void string_pool_release(struct string_pool *pool, struct pooled_string *string);
 
-const char *text_data(const struct text *text);
-size_t text_length(const struct text *text);
+const char *pooled_string_data(const struct pooled_string *string);
+size_t pooled_string_length(const struct pooled_string *string);
 
 #endif

@@ -28,8 +28,8 @@
 #include "trace/tracer/launch.h"
 #include "trace/session/session.h"
 
-/* How long a twin may take to start, in steps of ten milliseconds. */
-#define TWIN_STEPS 500
+/* How long a reference process may take to start, in steps of ten milliseconds. */
+#define REFERENCE_STEPS 500
 
 struct arguments {
 	struct session_options session;
@@ -111,7 +111,7 @@ static struct error *environment_check(pid_t pid)
 	return NULL;
 }
 
-static void twin_exec(const char *path)
+static void reference_exec(const char *path)
 {
 	char *const argv[] = {(char *)path, "-I", "-S", "-c", "import time; time.sleep(60)", NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -122,18 +122,18 @@ static void twin_exec(const char *path)
 	_exit(127);
 }
 
-/* Starts the twin; on return it runs PATH, or has ended because it cannot. */
-static struct error *twin_start(const char *path, pid_t *ret)
+/* Starts the reference process; on return it runs PATH, or has ended because it cannot. */
+static struct error *reference_start(const char *path, pid_t *ret)
 {
 	int executed[2];
 	char byte;
 
-	/* The last writing end is closed when the twin executes. */
+	/* The last writing end is closed when the reference process executes. */
 	if (pipe2(executed, O_CLOEXEC))
 		return error_create_errno(ERROR_FAILED, errno, "cannot start %s", path);
 	*ret = fork();
 	if (!*ret)
-		twin_exec(path);
+		reference_exec(path);
 	close(executed[1]);
 	if (*ret > 0)
 		while (read(executed[0], &byte, 1) < 0 && errno == EINTR)
@@ -143,13 +143,13 @@ static struct error *twin_start(const char *path, pid_t *ret)
 }
 
 /* Until it is killed and waited for here, its pid is nobody else's. */
-static void twin_end(pid_t pid)
+static void reference_end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
 
-static bool twin_ended(pid_t pid)
+static bool reference_ended(pid_t pid)
 {
 	siginfo_t info = {0};
 
@@ -157,7 +157,8 @@ static bool twin_ended(pid_t pid)
 }
 
 /* The interpreter of the program PATH, seen in a process of its own. */
-static struct error *twin_look(const char *path, struct process **ret_process, struct python **ret)
+static struct error *reference_look(const char *path, struct process **ret_process,
+				    struct python **ret)
 {
 	const struct timespec step = {.tv_nsec = 10000000};
 	struct process *process = NULL;
@@ -165,10 +166,10 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 	bool ended = false;
 	pid_t pid;
 
-	try(twin_start(path, &pid));
+	try(reference_start(path, &pid));
 	/* While it starts, its libraries are not loaded yet, and its interpreter is in parts. */
-	for (int i = 0; i < TWIN_STEPS; i++) {
-		ended = twin_ended(pid);
+	for (int i = 0; i < REFERENCE_STEPS; i++) {
+		ended = reference_ended(pid);
 		error_destroy(error);
 		error = process ? NULL : process_create(pid, &process);
 		if (!error)
@@ -177,7 +178,7 @@ static struct error *twin_look(const char *path, struct process **ret_process, s
 			break;
 		nanosleep(&step, NULL);
 	}
-	twin_end(pid);
+	reference_end(pid);
 	if (error) {
 		process_destroy(process);
 		error = error_prefix(error, "cannot learn how %s is laid out", path);
@@ -232,8 +233,8 @@ static struct error *python_await(struct launch *launch, struct process **ret)
 static struct error *session_begin(struct launch *launch, struct tracer_options *tracing,
 				   struct session **ret)
 {
-	struct process *process = NULL, *twin_process = NULL;
-	struct python *twin = NULL;
+	struct process *process = NULL, *reference_process = NULL;
+	struct python *reference = NULL;
 	struct error *error;
 
 	try(python_await(launch, &process));
@@ -241,14 +242,14 @@ static struct error *session_begin(struct launch *launch, struct tracer_options 
 	if (!error)
 		error = program_check(process->executable);
 	if (!error)
-		error = twin_look(process->executable, &twin_process, &twin);
+		error = reference_look(process->executable, &reference_process, &reference);
 	if (!error) {
-		tracing->twin = twin;
+		tracing->reference = reference;
 		error = session_create(process->pid, tracing, NULL, ret);
-		tracing->twin = NULL;
+		tracing->reference = NULL;
 	}
-	python_destroy(twin);
-	process_destroy(twin_process);
+	python_destroy(reference);
+	process_destroy(reference_process);
 	process_destroy(process);
 	return error;
 }
@@ -269,14 +270,14 @@ static void lazy_summary_print(const struct session *session)
 			session->pid);
 }
 
-/* What bursts saw; the last window was some time before the end. */
+/* What sampling windows saw; the last window was some time before the end. */
 static struct error *estimate_print(struct session *session)
 {
 	cleanup(json_cleanup) json_object *status = json_object_new_object();
 
 	if (!status)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	if (session->burst)
+	if (session->sampler)
 		try(record_estimate_status(session, status));
 	fprintf(stderr,
 		"tmbpf: process %d was seen in %llu windows, its heap last %.1f s before its end; --exact sees all of it\n",

@@ -338,7 +338,7 @@ static const char *change_text(double change, char *buffer)
 	return buffer;
 }
 
-/* What bursts can say. */
+/* What sampling windows can say. */
 static struct error *estimate_print(json_object *status, FILE *out)
 {
 	char one[TEXT_NUMBER_MAX + 1], two[TEXT_NUMBER_MAX];

@@ -214,8 +214,8 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 		info->peak = 0;
 		info->peak_unmeasured = true;
 	}
-	if (session->burst)
-		info->period = burst_period(session->burst);
+	if (session->sampler)
+		info->period = sampler_period(session->sampler);
 	info->rss = session->last_rss;
 	info->coverage = coverage.share;
 	info->coverage_basis = strdup(coverage.basis);
@@ -391,7 +391,7 @@ static char *growth_basis(const struct session_growth *grown, double share)
 	return length < 0 ? NULL : text;
 }
 
-static void sum_describe(json_object *reply, const char *key, const struct inherit_sum *sum)
+static void sum_describe(json_object *reply, const char *key, const struct fork_counts_sum *sum)
 {
 	json_object *object = json_object_new_object();
 
@@ -403,7 +403,7 @@ static void sum_describe(json_object *reply, const char *key, const struct inher
 /* What the parent's session knew of a forked process's blocks. */
 static void status_inherited(const struct session *session, json_object *reply)
 {
-	const struct inherit_counts *counts = &session->inherited;
+	const struct fork_counts *counts = &session->inherited;
 	json_object *inherited = NULL;
 
 	if (session->heir) {
@@ -424,8 +424,8 @@ static void status_before(const struct session *session, json_object *reply)
 {
 	json_object *before = NULL;
 
-	if (session->growth) {
-		const struct growth_counts *counts = growth_before(session->growth);
+	if (session->heap_check) {
+		const struct heap_check_counts *counts = growth_before(session->heap_check);
 
 		before = json_object_new_object();
 		add_number(before, "count", counts->before_count);

@@ -28,9 +28,9 @@ struct error *record_estimate(struct session *session, symbols_visitor add, void
 {
 	const struct estimate *estimate;
 
-	if (!session->burst)
+	if (!session->sampler)
 		return NULL; /* its interpreter has not begun yet */
-	try(burst_estimate(session->burst, BURST_BY_TRACEBACK, true, &estimate));
+	try(sampler_estimate(session->sampler, SAMPLER_BY_TRACEBACK, true, &estimate));
 	for (size_t i = 0; i < estimate->count; i++) {
 		const struct estimate_row *row = &estimate->rows[i];
 		struct symbols_row values = {
@@ -42,7 +42,7 @@ struct error *record_estimate(struct session *session, symbols_visitor add, void
 		values.total_count = values.count;
 		values.total_size = values.size;
 		if (values.count || values.size)
-			try(burst_visit(session->burst, row->traceback, &values, add, context));
+			try(sampler_visit(session->sampler, row->traceback, &values, add, context));
 	}
 	return NULL;
 }
@@ -75,7 +75,7 @@ static struct error *status_growth(struct session *session, json_object *reply)
 	double held = 0, blocks = 0;
 
 	json_object_object_add(reply, "growth", rows);
-	try(burst_estimate(session->burst, BURST_BY_LINE, false, &estimate));
+	try(sampler_estimate(session->sampler, SAMPLER_BY_LINE, false, &estimate));
 	for (size_t i = 0; i < estimate->count; i++) {
 		held += estimate->rows[i].size.value;
 		blocks += estimate->rows[i].count.value;
@@ -100,9 +100,9 @@ static struct error *status_growth(struct session *session, json_object *reply)
 		add_double(item, "held_count", row->count.value);
 		add_double(item, "held_count_error", row->count.error);
 		add_number(item, "windows", row->windows);
-		try(burst_visit(session->burst, row->traceback, &none, place_add, item));
+		try(sampler_visit(session->sampler, row->traceback, &none, place_add, item));
 	}
-	add_double(reply, "growth_seconds", burst_seconds(session->burst));
+	add_double(reply, "growth_seconds", sampler_seconds(session->sampler));
 	add_double(reply, "growth_attributed", estimate->attributed);
 	add_double(reply, "growth_missing", estimate->missing);
 	add_double(reply, "growth_unseen", estimate->unseen);
@@ -111,7 +111,7 @@ static struct error *status_growth(struct session *session, json_object *reply)
 }
 
 /* What is sampled beside windows, or why it is not. */
-static void status_samples(json_object *reply, const struct burst_counters *counters)
+static void status_samples(json_object *reply, const struct sampler_counters *counters)
 {
 	json_object *samples = json_object_new_object();
 
@@ -138,21 +138,21 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	/* What only those know who see every allocation and free. */
 	static const char *const unknown[] = {"peak", "allocations", "allocated_bytes", "frees",
 					      "unknown_frees"};
-	struct burst_counters counters;
+	struct sampler_counters counters;
 	json_object *cost, *losses;
 
 	for (size_t i = 0; i < array_size(unknown); i++)
 		json_object_object_add(reply, unknown[i], NULL);
-	if (!session->burst)
+	if (!session->sampler)
 		return NULL;
 	/* With it comes a census. */
 	try(status_growth(session, reply));
-	governor = burst_governor(session->burst);
+	governor = sampler_governor(session->sampler);
 	cost = json_object_new_object();
-	burst_counters(session->burst, &counters);
+	sampler_counters(session->sampler, &counters);
 	json_object_object_add(reply, "cost", cost);
 	add_double(cost, "budget", governor->budget);
-	add_double(cost, "share", burst_share(session->burst));
+	add_double(cost, "share", sampler_share(session->sampler));
 	add_text(cost, "confidence", governor_confidence(governor));
 	json_object_object_add(cost, "stopped", json_object_new_boolean(governor->stopped));
 	add_double(cost, "trap_ns", governor->trap * 1e9);
@@ -161,12 +161,12 @@ struct error *record_estimate_status(struct session *session, json_object *reply
 	add_double(cost, "programs", governor->total.programs);
 	add_double(cost, "attach", governor->total.attach);
 	add_double(cost, "tracer", governor->total.tracer);
-	add_double(cost, "span", governor->span);
+	add_double(cost, "interval", governor->interval);
 	add_double(cost, "window", governor->window);
 	add_number(reply, "windows", counters.windows);
 	add_number(reply, "full_windows", counters.full_windows);
 	add_number(reply, "births", counters.births);
-	add_number(reply, "followed", counters.followed);
+	add_number(reply, "tracked", counters.tracked);
 	add_number(reply, "survivors", counters.survivors);
 	add_double(reply, "open_seconds", (double)counters.seconds_open_ns / 1e9);
 	add_double(reply, "census_bytes", counters.bytes);

@@ -66,7 +66,7 @@ static struct error *serve_status(struct session *session, json_object *request,
 	(void)ret;
 	(void)ret_size;
 	if (request_flag(request, "growth"))
-		session_growth_measure(session, true);
+		session_heap_check(session, true);
 	return record_status(session, reply);
 }
 
@@ -107,7 +107,7 @@ static struct error *serve_top(struct session *session, json_object *request, js
 
 	(void)ret;
 	(void)ret_size;
-	session_growth_measure(session, false);
+	session_heap_check(session, false);
 	try(record_status(session, reply));
 	if (session->options.births_limit)
 		return NULL; /* its growth says more */
@@ -151,10 +151,14 @@ static struct error *serve_stop(struct session *session, json_object *request, j
 }
 
 static const struct session_request requests[] = {
-	{"status", serve_status},    {"snapshot", serve_snapshot},
-	{"where", serve_where},      {"top", serve_top},
-	{"clear", serve_clear},      {"stop", serve_stop},
-	{"inherit", inherit_answer}, {0},
+	{"status", serve_status},
+	{"snapshot", serve_snapshot},
+	{"where", serve_where},
+	{"top", serve_top},
+	{"clear", serve_clear},
+	{"stop", serve_stop},
+	{"inherit", fork_protocol_answer},
+	{0},
 };
 
 /* The session ended by itself: its last totals are kept for whoever asks later. */

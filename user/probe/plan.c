@@ -131,7 +131,7 @@ static struct error *builder_run(struct builder *builder)
 	try(raw_sites(builder));
 	try(refill_sites(builder));
 	try(results_sites(builder));
-	try(reuse_sites(builder));
+	try(freelist_sites(builder));
 	try(track_sites(builder));
 	try(builder_check(builder));
 	plan_sort(plan);
@@ -182,7 +182,7 @@ static struct error *builder_sweep(struct builder *builder)
 	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
 	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
 		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
-	if (reuse_word_displaced(&builder->reuse))
+	if (freelist_word_displaced(&builder->reuse))
 		*to++ = builder->reuse.distance;
 	watch.address_count = at - addresses;
 	watch.displacement_count = to - displacements;
@@ -199,7 +199,7 @@ static struct error *builder_prepare(struct builder *builder, const uint64_t *li
 	builder->runtime_tables = builder->runtime && builder->tables.live[0] > builder->runtime &&
 				  runtime && runtime->address == builder->runtime &&
 				  builder->tables.live[0] - builder->runtime < runtime->size;
-	reuse_word_find(builder);
+	freelist_word_find(builder);
 	imports_add(&builder->runtime_words, builder->image, "_PyRuntime", 0);
 	for (unsigned i = 0; i < return_export_count; i++)
 		imports_add(&builder->exports, builder->image, return_exports[i].name, i);

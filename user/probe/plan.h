@@ -115,9 +115,9 @@ struct plan_audit {
 	uint32_t refill_attributed; /* of them, where a probed place leads to */
 	/* Of those, in a malloc inlined into realloc's fast path: it is not announced by itself. */
 	uint32_t refill_in_realloc;
-	uint32_t reuse_checks; /* places that tell tracemalloc of a new reference */
-	uint32_t reuse_taken;  /* objects taken from free lists before that */
-	uint32_t reuse_sites;  /* of them, those that can be probed apart from new objects */
+	uint32_t reuse_checks;   /* places that tell tracemalloc of a new reference */
+	uint32_t reuse_taken;    /* objects taken from free lists before that */
+	uint32_t freelist_sites; /* of them, those that can be probed apart from new objects */
 	uint32_t bad_instructions;
 	uint32_t warnings; /* also those that did not fit in plan->warnings */
 };

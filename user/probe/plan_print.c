@@ -136,7 +136,7 @@ void plan_print(const struct plan *plan, FILE *out)
 		(unsigned long long)plan->refill, audit->refill_callers, audit->refill_attributed,
 		audit->refill_in_realloc);
 	fprintf(out, "reuse: %u checks, %u objects from free lists, %u of them probed\n",
-		audit->reuse_checks, audit->reuse_taken, audit->reuse_sites);
+		audit->reuse_checks, audit->reuse_taken, audit->freelist_sites);
 	fprintf(out, "usedpools: %#llx, usable_arenas: %#llx\n",
 		(unsigned long long)plan->usedpools, (unsigned long long)plan->usable_arenas);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);

@@ -76,7 +76,8 @@ static struct error *thread_check(const struct python *python, const struct pyth
 }
 
 /* At least one of the thread states must belong to a thread that lives. */
-static struct error *natives_check(const struct python *python, const struct python_states *states)
+static struct error *natives_check(const struct python *python,
+				   const struct python_thread_states *states)
 {
 	cleanup_free pid_t *threads = NULL;
 	bool known = false;
@@ -103,11 +104,11 @@ static struct error *natives_check(const struct python *python, const struct pyt
 
 static struct error *check_once(struct python *python)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	unsigned checked = 0;
 	size_t i;
 
-	try(python_states_read(python, &states));
+	try(python_thread_states_read(python, &states));
 	if (!states.count)
 		return python_starting(python);
 	try(natives_check(python, &states));

@@ -39,7 +39,7 @@ struct python_state {
 	uint64_t frame;     /* the current frame, 0: none */
 };
 
-struct python_states {
+struct python_thread_states {
 	struct python_state *list;
 	size_t count;
 	uint64_t *interpreters;
@@ -47,11 +47,12 @@ struct python_states {
 };
 
 /*
- * states.c: all thread states of all interpreters. Fails where a list does not hold together,
+ * thread_states.c: all thread states of all interpreters. Fails where a list does not hold together,
  * which may also be because it changed meanwhile: try again.
  */
-struct error *python_states_read(const struct python *python, struct python_states *ret);
-void python_states_deinit(struct python_states *states);
+struct error *python_thread_states_read(const struct python *python,
+					struct python_thread_states *ret);
+void python_thread_states_deinit(struct python_thread_states *states);
 
 /*
  * check.c: the layout against the living: threads, frames, code objects. Fills interpreter,
@@ -74,7 +75,7 @@ struct error *python_heap_find(struct python *python);
 /* malloc.c: malloc. */
 struct error *python_malloc_find(struct python *python);
 
-/* states.c: the error (EAGAIN) for an interpreter that is not initialised yet. */
+/* thread_states.c: the error (EAGAIN) for an interpreter that is not initialised yet. */
 struct error *python_starting(const struct python *python);
 
 /* python.c: might the next look at the process go without ERROR? Not once it has gone. */

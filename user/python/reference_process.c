@@ -32,23 +32,23 @@ static bool image_same(const struct image *one, const struct image *other)
 }
 
 /* What TWIN knows goes over to PYTHON, addresses by the distance of their files. */
-static struct error *knowledge_move(const struct python *twin, struct python *python)
+static struct error *knowledge_move(const struct python *reference, struct python *python)
 {
-	uint64_t distance = python->bias - twin->bias;
+	uint64_t distance = python->bias - reference->bias;
 
-	python->version = twin->version;
-	python->layout = twin->layout;
-	python->layout_source = strdup(twin->layout_source ? twin->layout_source : "");
+	python->version = reference->version;
+	python->layout = reference->layout;
+	python->layout_source = strdup(reference->layout_source ? reference->layout_source : "");
 	if (!python->layout_source)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow the interpreter");
-	python->runtime = twin->runtime ? twin->runtime + distance : 0;
-	python->heap = twin->heap;
-	python->thread = twin->thread;
-	python->malloc = twin->malloc;
+	python->runtime = reference->runtime ? reference->runtime + distance : 0;
+	python->heap = reference->heap;
+	python->thread = reference->thread;
+	python->malloc = reference->malloc;
 	if (python->thread.address)
 		python->thread.address += distance;
 	if (python->allocators)
-		python->allocators = twin->allocators + distance;
+		python->allocators = reference->allocators + distance;
 	/* From 3.12 on the heap is the interpreter's own, which there is none of yet; up to 3.11 it is in the file. */
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET) {
 		python->heap.usedpools = python->heap.usable_arenas = 0;
@@ -61,22 +61,22 @@ static struct error *knowledge_move(const struct python *twin, struct python *py
 	return NULL;
 }
 
-struct error *python_create_twin(struct process *process, const struct python *twin,
-				 struct python **ret)
+struct error *python_create_by_reference(struct process *process, const struct python *reference,
+					 struct python **ret)
 {
 	cleanup(python_candidates_deinit) struct python_candidates candidates = {0};
 	cleanup_free char *near = NULL;
 
 	try(python_find(process, &candidates, &near));
 	for (size_t i = 0; i < candidates.count; i++) {
-		if (!image_same(candidates.list[i]->image, twin->image))
+		if (!image_same(candidates.list[i]->image, reference->image))
 			continue;
-		try(knowledge_move(twin, candidates.list[i]));
+		try(knowledge_move(reference, candidates.list[i]));
 		*ret = take(candidates.list[i]);
 		return NULL;
 	}
 	return error_create(ERROR_FAILED, "process %d does not run %s", (int)process->pid,
-			    twin->image->path);
+			    reference->image->path);
 }
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * An interpreter that is only about to start has nothing that its layout could be checked against. What is true of it
- * is learned from its twin: another process of the same file, which runs already.
+ * is learned from its reference process: another process of the same file, which runs already.
  */
 #ifndef TMBPF_PYTHON_REFERENCE_PROCESS_H
 #define TMBPF_PYTHON_REFERENCE_PROCESS_H
@@ -16,10 +16,10 @@ struct error;
 struct error *python_present(struct process *process, bool *ret);
 
 /* The interpreter of PROCESS by what is known of TWIN, whose file it maps too. Refuses any other file. */
-struct error *python_create_twin(struct process *process, const struct python *twin,
-				 struct python **ret);
+struct error *python_create_by_reference(struct process *process, const struct python *reference,
+					 struct python **ret);
 
-/* Whether ONE, made of a twin, agrees with OTHER, found in the process itself since. */
+/* Whether ONE, made of a reference process, agrees with OTHER, found in the process itself since. */
 bool python_agrees(const struct python *one, const struct python *other);
 
 #endif

@@ -150,7 +150,8 @@ static enum thread_libc is_thread(const struct python *python, uint64_t thread_i
 }
 
 /* What one of the threads shows. */
-static enum thread_libc libc_of(const struct python *python, const struct python_states *states)
+static enum thread_libc libc_of(const struct python *python,
+				const struct python_thread_states *states)
 {
 	for (size_t i = 0; i < states->count; i++) {
 		enum thread_libc libc = is_thread(python, states->list[i].thread_id);
@@ -165,7 +166,8 @@ static enum thread_libc libc_of(const struct python *python, const struct python
  * Is ADDRESS a thread state? With THREAD_ID, one of that thread: mostly so, but 3.12 runs a
  * subinterpreter's first state, made by one thread, in any other.
  */
-static bool is_state(const struct python_states *states, uint64_t address, uint64_t thread_id)
+static bool is_state(const struct python_thread_states *states, uint64_t address,
+		     uint64_t thread_id)
 {
 	size_t i;
 
@@ -181,9 +183,9 @@ static bool is_state(const struct python_states *states, uint64_t address, uint6
  * the block is in the static area of each thread (to_free NULL: glibc's elf/dl-tls.c), else by the
  * DTV.
  */
-static struct error *module_offset(const struct python *python, const struct python_states *states,
-				   uint64_t module, uint64_t offset, bool *ret_static,
-				   int64_t *ret_offset)
+static struct error *module_offset(const struct python *python,
+				   const struct python_thread_states *states, uint64_t module,
+				   uint64_t offset, bool *ret_static, int64_t *ret_offset)
 {
 	struct memory *memory = &python->process->memory;
 	bool known = false;
@@ -218,7 +220,8 @@ static struct error *module_offset(const struct python *python, const struct pyt
 }
 
 /* Resolves VALUE, a thread-local word, in the process. */
-static struct error *tls_find(const struct python *python, const struct python_states *states,
+static struct error *tls_find(const struct python *python,
+			      const struct python_thread_states *states,
 			      const struct x86_value *value, struct python_thread *ret)
 {
 	struct memory *memory = &python->process->memory;
@@ -288,7 +291,8 @@ static struct error *tls_read(const struct python *python, const struct python_t
 }
 
 /* Each thread's word is 0 (it does not hold the GIL) or a thread state. */
-static struct error *tls_check(const struct python *python, const struct python_states *states,
+static struct error *tls_check(const struct python *python,
+			       const struct python_thread_states *states,
 			       const struct python_thread *where, unsigned *ret_hits)
 {
 	unsigned hits = 0;
@@ -328,8 +332,9 @@ static struct error *key_read(const struct python *python, uint32_t *ret_first, 
 }
 
 /* The slots in which THREAD has one of its own states, and those that hold no state at all. */
-static struct error *slots_read(const struct python *python, const struct python_states *states,
-				uint64_t thread, bool *right, bool *wrong)
+static struct error *slots_read(const struct python *python,
+				const struct python_thread_states *states, uint64_t thread,
+				bool *right, bool *wrong)
 {
 	uint64_t slots[SPECIFIC_COUNT][2];
 	size_t i;
@@ -347,7 +352,7 @@ static struct error *slots_read(const struct python *python, const struct python
 }
 
 /* Whether the word at OFFSET of each thread leads to slots of which number KEY has the thread's own state. */
-static bool tsd_fits(const struct python *python, const struct python_states *states,
+static bool tsd_fits(const struct python *python, const struct python_thread_states *states,
 		     uint32_t offset, uint32_t key)
 {
 	size_t fitting = 0;
@@ -377,7 +382,7 @@ static bool tsd_fits(const struct python *python, const struct python_states *st
 }
 
 /* The same with musl. */
-static struct error *tsd_find(struct python *python, const struct python_states *states)
+static struct error *tsd_find(struct python *python, const struct python_thread_states *states)
 {
 	uint32_t key[2], offset = python->layout.runtime.auto_tss_key, found = 0;
 
@@ -400,7 +405,7 @@ static struct error *tsd_find(struct python *python, const struct python_states 
 	return NULL;
 }
 
-static struct error *specific_find(struct python *python, const struct python_states *states)
+static struct error *specific_find(struct python *python, const struct python_thread_states *states)
 {
 	bool right[SPECIFIC_COUNT] = {0}, wrong[SPECIFIC_COUNT] = {0};
 	uint32_t first, count, i, found = SPECIFIC_COUNT;
@@ -426,7 +431,7 @@ static struct error *specific_find(struct python *python, const struct python_st
 }
 
 /* 3.15: PyGILState_GetThisThreadState() returns a thread-local word. */
-static struct error *gilstate_find(struct python *python, const struct python_states *states)
+static struct error *gilstate_find(struct python *python, const struct python_thread_states *states)
 {
 	const struct image_symbol *symbol =
 		image_symbol(python->image, "PyGILState_GetThisThreadState");
@@ -449,13 +454,13 @@ static struct error *gilstate_find(struct python *python, const struct python_st
 
 static struct error *find_once(struct python *python)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	struct x86_value value;
 	unsigned hits;
 
 	python->thread = (struct python_thread){0};
 	try(current_decode(python, &value));
-	try(python_states_read(python, &states));
+	try(python_thread_states_read(python, &states));
 	if ((python->version >> 16 & 0xff) <= 11) {
 		try(global_find(python, &value));
 	} else {
@@ -470,14 +475,14 @@ static struct error *find_once(struct python *python)
 /* The word up to 3.11 names nobody or one of the thread states. */
 static struct error *global_check(const struct python *python)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	uint64_t current;
 	size_t i;
 
 	try(memory_read_u64(&python->process->memory, python->thread.address, &current));
 	if (!current)
 		return NULL;
-	try(python_states_read(python, &states));
+	try(python_thread_states_read(python, &states));
 	for (i = 0; i < states.count; i++)
 		if (states.list[i].address == current)
 			return NULL;

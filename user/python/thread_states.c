@@ -87,7 +87,7 @@ static struct error *state_read(const struct python *python, uint64_t address,
 }
 
 static struct error *interpreter_states_read(const struct python *python, uint64_t interpreter,
-					     struct python_states *states)
+					     struct python_thread_states *states)
 {
 	uint64_t address;
 
@@ -112,7 +112,7 @@ static struct error *interpreter_states_read(const struct python *python, uint64
 	return NULL;
 }
 
-static struct error *states_read(const struct python *python, struct python_states *states)
+static struct error *states_read(const struct python *python, struct python_thread_states *states)
 {
 	struct memory *memory = &python->process->memory;
 	uint64_t address;
@@ -137,19 +137,20 @@ static struct error *states_read(const struct python *python, struct python_stat
 	return NULL;
 }
 
-struct error *python_states_read(const struct python *python, struct python_states *ret)
+struct error *python_thread_states_read(const struct python *python,
+					struct python_thread_states *ret)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 
 	try(states_read(python, &states));
 	*ret = states;
-	states = (struct python_states){0};
+	states = (struct python_thread_states){0};
 	return NULL;
 }
 
-void python_states_deinit(struct python_states *states)
+void python_thread_states_deinit(struct python_thread_states *states)
 {
 	free(states->list);
 	free(states->interpreters);
-	*states = (struct python_states){0};
+	*states = (struct python_thread_states){0};
 }

@@ -22,8 +22,8 @@ static struct error *text_merge(char **ret, const char *text, bool first)
 	return text ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "a snapshot");
 }
 
-static struct error *texts_merge(struct snapshot_info *info, const struct snapshot_info *from,
-				 bool first)
+static struct error *string_pool_merge(struct snapshot_info *info, const struct snapshot_info *from,
+				       bool first)
 {
 	try(text_merge(&info->command_line, from->command_line, first));
 	try(text_merge(&info->executable, from->executable, first));
@@ -61,7 +61,7 @@ static void numbers_merge(struct snapshot_info *info, const struct snapshot_info
 static struct error *info_merge(struct snapshot_info *info, const struct snapshot_info *from,
 				bool first)
 {
-	try(texts_merge(info, from, first));
+	try(string_pool_merge(info, from, first));
 	numbers_merge(info, from, first);
 	if (first || (info->coverage >= 0 && from->coverage < info->coverage))
 		info->coverage = from->coverage;

@@ -22,7 +22,7 @@ enum {
 /* Births listed of one window: about as many as a process can have in 50 ms. */
 #define BIRTHS_LIMIT 65536
 /* Stacks of one window. */
-#define BURST_STACKS 16384
+#define SAMPLER_STACKS 16384
 
 static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "How to trace:", 5},
@@ -100,7 +100,7 @@ static struct error *options_read(const struct session_options *given, struct tr
 
 		try(number_check("--overhead", given->overhead, 1, 50, &percent));
 		ret->births_limit = BIRTHS_LIMIT;
-		ret->stack_limit = ret->code_limit = BURST_STACKS;
+		ret->stack_limit = ret->code_limit = SAMPLER_STACKS;
 		ret->overhead = percent / 100.0;
 	}
 	try(number_check("--nframe", given->nframe, 1, TMBPF_NFRAME_MAX, &ret->nframe));

@@ -93,7 +93,8 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 			struct site site;
 			uint64_t taken;
 
-			if (!taking_follow(builder, &search->trail, i, counted, &taken, &site))
+			if (!freelist_pop_follow(builder, &search->trail, i, counted, &taken,
+						 &site))
 				continue;
 			try(addresses_add(&search->taken, taken, &new));
 			if (!new)
@@ -101,7 +102,7 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 			audit->reuse_taken++;
 			if (site.address) {
 				try(builder_site(builder, &site));
-				audit->reuse_sites++;
+				audit->freelist_sites++;
 				continue;
 			}
 			builder_warn(
@@ -196,7 +197,7 @@ static struct error *function_examine(struct search *search, const char *name)
 	return NULL;
 }
 
-struct error *reuse_sites(struct builder *builder)
+struct error *freelist_sites(struct builder *builder)
 {
 	cleanup(search_destroy) struct search *search = calloc(1, sizeof(*search));
 
@@ -207,7 +208,7 @@ struct error *reuse_sites(struct builder *builder)
 	search->builder = builder;
 	try(mentions_examine(search, builder->reuse.address));
 	try(mentions_examine(search, builder->reuse.owner));
-	if (reuse_word_displaced(&builder->reuse))
+	if (freelist_word_displaced(&builder->reuse))
 		try(displaced_examine(search));
 	try(function_examine(search, "_Py_NewReference"));
 	try(function_examine(search, "_Py_NewReferenceNoTotal"));

@@ -80,22 +80,22 @@ void trail_make(struct listing *listing, const struct x86_instruction *root, str
 }
 
 /* Whether OPERAND is memory that is reached as the head is: absolute, or from the same base. */
-static bool is_based(const struct taking *taking, const struct x86_operand *operand)
+static bool is_based(const struct taking *pop, const struct x86_operand *operand)
 {
 	if (operand->segment)
 		return false;
-	if (operand->base == X86_NONE || taking->head.base == X86_NONE)
-		return operand->base == taking->head.base;
-	return taking->bases >> operand->base & 1;
+	if (operand->base == X86_NONE || pop->head.base == X86_NONE)
+		return operand->base == pop->head.base;
+	return pop->bases >> operand->base & 1;
 }
 
 /* The same memory, as far as its registers are what they were. */
-static bool is_head(const struct taking *taking, const struct x86_operand *operand)
+static bool is_head(const struct taking *pop, const struct x86_operand *operand)
 {
-	const struct x86_operand *head = &taking->head;
+	const struct x86_operand *head = &pop->head;
 
 	return operand->kind == X86_MEMORY && operand->width == head->width &&
-	       is_based(taking, operand) && operand->index == head->index && taking->indexed &&
+	       is_based(pop, operand) && operand->index == head->index && pop->indexed &&
 	       operand->shift == head->shift && operand->constant == head->constant;
 }
 
@@ -108,42 +108,42 @@ static bool is_decrement(const struct x86_instruction *instruction)
 	       (instruction->kind == X86_ADD && operand_is_immediate(from, -1));
 }
 
-static void taking_flags(struct taking *taking, const struct x86_instruction *instruction)
+static void pop_flags(struct taking *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
-	uint16_t tested = taking->counted ? taking->count : taking->object;
+	uint16_t tested = pop->counted ? pop->count : pop->object;
 
 	if (instruction->kind == X86_TEST)
-		taking->tests = operand_in(tested, to) && operand_in(tested, from);
+		pop->tests = operand_in(tested, to) && operand_in(tested, from);
 	else if (instruction->kind == X86_COMPARE)
-		taking->tests = (operand_in(tested, to) || is_head(taking, to)) &&
-				operand_is_immediate(from, 0);
+		pop->tests = (operand_in(tested, to) || is_head(pop, to)) &&
+			     operand_is_immediate(from, 0);
 	else if (instruction->writes_flags || instruction_is_call(instruction))
-		taking->tests = false;
+		pop->tests = false;
 }
 
-static void taking_store(struct taking *taking, const struct x86_instruction *instruction)
+static void pop_store(struct taking *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
 
 	if (instruction->kind == X86_MOVE && to->width == 64 && operand_is_immediate(from, 1) &&
-	    operand_is_behind(to, taking->object, 0))
-		taking->referenced = true;
-	if (is_head(taking, to)) {
-		bool zero = operand_in(taking->zero, from) || operand_is_immediate(from, 0);
+	    operand_is_behind(to, pop->object, 0))
+		pop->referenced = true;
+	if (is_head(pop, to)) {
+		bool zero = operand_in(pop->zero, from) || operand_is_immediate(from, 0);
 
-		if (instruction->kind == X86_MOVE && operand_in(taking->link, from))
-			taking->stored = true;
-		else if (instruction->kind == X86_MOVE && zero && !taking->counted)
-			taking->stored = taking->cleared = true;
-		else if (is_decrement(instruction) && taking->counted)
-			taking->stored = true;
+		if (instruction->kind == X86_MOVE && operand_in(pop->link, from))
+			pop->stored = true;
+		else if (instruction->kind == X86_MOVE && zero && !pop->counted)
+			pop->stored = pop->cleared = true;
+		else if (is_decrement(instruction) && pop->counted)
+			pop->stored = true;
 		else
-			taking->refused = true;
-	} else if (is_based(taking, to) &&
+			pop->refused = true;
+	} else if (is_based(pop, to) &&
 		   (is_decrement(instruction) ||
-		    (instruction->kind == X86_MOVE && operand_in(taking->lowered, from)))) {
-		taking->decremented = true;
+		    (instruction->kind == X86_MOVE && operand_in(pop->lowered, from)))) {
+		pop->decremented = true;
 	}
 }
 
@@ -152,7 +152,7 @@ struct belongs {
 	bool base, object, count, link, lowered, zero;
 };
 
-static struct belongs belongs_find(struct taking *taking, const struct x86_instruction *instruction)
+static struct belongs belongs_find(struct taking *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
 	bool wide = to->width == 64;
@@ -161,29 +161,29 @@ static struct belongs belongs_find(struct taking *taking, const struct x86_instr
 	switch (instruction->kind) {
 	case X86_MOVE:
 	case X86_EXTEND:
-		is.base = wide && operand_in(taking->bases, from);
-		is.object = wide && operand_in(taking->object, from);
-		is.count = operand_in(taking->count, from);
-		is.link = operand_in(taking->link, from);
-		is.lowered = operand_in(taking->lowered, from);
-		is.zero = operand_in(taking->zero, from) || operand_is_immediate(from, 0);
+		is.base = wide && operand_in(pop->bases, from);
+		is.object = wide && operand_in(pop->object, from);
+		is.count = operand_in(pop->count, from);
+		is.link = operand_in(pop->link, from);
+		is.lowered = operand_in(pop->lowered, from);
+		is.zero = operand_in(pop->zero, from) || operand_is_immediate(from, 0);
 		if (from->kind != X86_MEMORY || !wide || instruction->kind != X86_MOVE)
 			break;
-		if (taking->counted && from->index != X86_NONE && from->shift == 3 &&
-		    !taking->object && ((taking->count | taking->link) >> from->index & 1))
+		if (pop->counted && from->index != X86_NONE && from->shift == 3 && !pop->object &&
+		    ((pop->count | pop->link) >> from->index & 1))
 			is.object = true;
-		if (!taking->counted && from->base != X86_NONE && from->index == X86_NONE &&
-		    (taking->object >> from->base & 1)) {
-			taking->early |= !taking->checked;
+		if (!pop->counted && from->base != X86_NONE && from->index == X86_NONE &&
+		    (pop->object >> from->base & 1)) {
+			pop->early |= !pop->checked;
 			is.link = true;
 		}
 		break;
 	case X86_LEA:
-		is.link = taking->counted && operand_is_behind(from, taking->count, -1);
+		is.link = pop->counted && operand_is_behind(from, pop->count, -1);
 		break;
 	case X86_ADD:
 	case X86_SUB:
-		is.link = is_decrement(instruction) && operand_in(taking->count, to);
+		is.link = is_decrement(instruction) && operand_in(pop->count, to);
 		is.lowered = is_decrement(instruction);
 		break;
 	case X86_XOR:
@@ -196,45 +196,45 @@ static struct belongs belongs_find(struct taking *taking, const struct x86_instr
 	return is;
 }
 
-static void taking_forget(struct taking *taking, uint16_t written)
+static void pop_forget(struct taking *pop, uint16_t written)
 {
-	if (taking->head.index != X86_NONE && (written >> taking->head.index & 1))
-		taking->indexed = false;
-	taking->bases &= ~written;
-	taking->object &= ~written;
-	taking->count &= ~written;
-	taking->link &= ~written;
-	taking->lowered &= ~written;
-	taking->zero &= ~written;
+	if (pop->head.index != X86_NONE && (written >> pop->head.index & 1))
+		pop->indexed = false;
+	pop->bases &= ~written;
+	pop->object &= ~written;
+	pop->count &= ~written;
+	pop->link &= ~written;
+	pop->lowered &= ~written;
+	pop->zero &= ~written;
 }
 
-static void taking_step(struct taking *taking, const struct x86_instruction *instruction)
+static void pop_step(struct taking *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0];
-	struct belongs is = belongs_find(taking, instruction);
+	struct belongs is = belongs_find(pop, instruction);
 
-	taking_flags(taking, instruction);
+	pop_flags(pop, instruction);
 	if (instruction->writes_memory && to->kind == X86_MEMORY)
-		taking_store(taking, instruction);
-	taking_forget(taking, instruction->writes |
-				      (instruction_is_call(instruction) ? X86_CALL_CLOBBERS : 0));
+		pop_store(pop, instruction);
+	pop_forget(pop, instruction->writes |
+				(instruction_is_call(instruction) ? X86_CALL_CLOBBERS : 0));
 	if (to->kind != X86_REGISTER || to->number == X86_NONE || instruction_is_call(instruction))
 		return;
-	taking->bases |= is.base << to->number;
-	taking->object |= is.object << to->number;
-	taking->count |= is.count << to->number;
-	taking->link |= is.link << to->number;
-	taking->lowered |= is.lowered << to->number;
-	taking->zero |= is.zero << to->number;
+	pop->bases |= is.base << to->number;
+	pop->object |= is.object << to->number;
+	pop->count |= is.count << to->number;
+	pop->link |= is.link << to->number;
+	pop->lowered |= is.lowered << to->number;
+	pop->zero |= is.zero << to->number;
 }
 
-static bool taking_done(const struct taking *taking)
+static bool pop_done(const struct taking *pop)
 {
-	if (!taking->stored || !taking->object)
+	if (!pop->stored || !pop->object)
 		return false;
-	if (taking->counted || taking->cleared)
-		return taking->checked;
-	return (taking->checked && !taking->early) || taking->decremented;
+	if (pop->counted || pop->cleared)
+		return pop->checked;
+	return (pop->checked && !pop->early) || pop->decremented;
 }
 
 /* The registers that hold what register NUMBER does before ADDRESS, by copies right before that. */
@@ -265,8 +265,8 @@ static uint16_t copies_find(struct listing *listing, uint64_t address, uint8_t n
 }
 
 /* Begins where a head may be loaded: at the step INDEX. */
-static bool taking_begin(struct listing *listing, const struct trail *trail, unsigned index,
-			 bool counted, struct taking *ret)
+static bool pop_begin(struct listing *listing, const struct trail *trail, unsigned index,
+		      bool counted, struct taking *ret)
 {
 	const struct x86_instruction *load = &trail->steps[index].instruction;
 	const struct x86_operand *to = &load->operands[0], *from = &load->operands[1];
@@ -330,18 +330,18 @@ bool trail_tells_new(struct listing *listing, const struct trail *trail)
  * The step behind STEP: at the branch that tests it, where there is an object; else the shortest
  * way to the root. NULL: that does not lead there.
  */
-static const struct step *taking_next(struct taking *taking, const struct trail *trail,
-				      const struct step *step)
+static const struct step *pop_next(struct taking *pop, const struct trail *trail,
+				   const struct step *step)
 {
 	const struct x86_instruction *branch = &step->instruction;
 	uint64_t there = branch->tests_unequal ? branch->target : branch->address + branch->length;
 
-	if (branch->kind != X86_BRANCH || !taking->tests)
+	if (branch->kind != X86_BRANCH || !pop->tests)
 		return &trail->steps[step->next];
-	taking->checked = true;
+	pop->checked = true;
 	/* Of a count any comparison will do: one of less than 1, too. */
 	if (!branch->tests_equal && !branch->tests_unequal)
-		return taking->counted ? &trail->steps[step->next] : NULL;
+		return pop->counted ? &trail->steps[step->next] : NULL;
 	for (unsigned i = 0; i < trail->count; i++) {
 		if (trail->steps[i].instruction.address == there)
 			return &trail->steps[i];
@@ -350,51 +350,51 @@ static const struct step *taking_next(struct taking *taking, const struct trail 
 }
 
 /* The root tells of the object that was taken. */
-static bool taking_arrives(struct listing *listing, const struct taking *taking,
-			   const struct x86_instruction *root)
+static bool pop_arrives(struct listing *listing, const struct taking *pop,
+			const struct x86_instruction *root)
 {
 	if (root->kind != X86_BRANCH)
-		return taking->object >> X86_RDI & 1;
-	return taking->referenced || count_set_behind(listing, root, taking->object);
+		return pop->object >> X86_RDI & 1;
+	return pop->referenced || count_set_behind(listing, root, pop->object);
 }
 
-bool taking_follow(struct builder *builder, const struct trail *trail, unsigned index, bool counted,
-		   uint64_t *ret_taken, struct site *ret_site)
+bool freelist_pop_follow(struct builder *builder, const struct trail *trail, unsigned index,
+			 bool counted, uint64_t *ret_taken, struct site *ret_site)
 {
 	const struct step *step = &trail->steps[index];
 	struct site site = {.kind = SITE_REUSE, .a[0].has_base = true};
-	struct taking taking;
+	struct taking pop;
 	uint64_t taken = 0;
 	bool alone = true;
 
-	if (!taking_begin(builder->listing, trail, index, counted, &taking))
+	if (!pop_begin(builder->listing, trail, index, counted, &pop))
 		return false;
 	/*
 	 * What stores the list's head takes an object, from wherever it is reached; only what
 	 * follows must be reached from there alone.
 	 */
 	for (unsigned i = 0; step != trail->steps; i++) {
-		step = taking_next(&taking, trail, step);
+		step = pop_next(&pop, trail, step);
 		if (!step || i == TRAIL_MAX)
 			return false;
-		if (taking_done(&taking)) {
+		if (pop_done(&pop)) {
 			alone = alone && step->alone;
 			if (!taken)
 				taken = step->instruction.address;
 			if (!site.address && alone && step->instruction.emulated &&
 			    !builder_site_at(builder, step->instruction.address)) {
 				site.address = step->instruction.address;
-				site.a[0].base = __builtin_ctz(taking.object);
+				site.a[0].base = __builtin_ctz(pop.object);
 			}
 		}
 		if (step == trail->steps)
 			break;
-		taking_step(&taking, &step->instruction);
-		if (taking.refused || (!taking.object && !taking.count && !taking.link))
+		pop_step(&pop, &step->instruction);
+		if (pop.refused || (!pop.object && !pop.count && !pop.link))
 			return false;
 	}
-	if (!taken || !taking_done(&taking) ||
-	    !taking_arrives(builder->listing, &taking, &trail->steps[0].instruction))
+	if (!taken || !pop_done(&pop) ||
+	    !pop_arrives(builder->listing, &pop, &trail->steps[0].instruction))
 		return false;
 	*ret_taken = taken;
 	*ret_site = site;

@@ -40,7 +40,7 @@ bool trail_tells_new(struct listing *listing, const struct trail *trail);
  * behind the one that takes it. RET_SITE: where it can be probed, apart from new objects; address 0
  * for nowhere.
  */
-bool taking_follow(struct builder *builder, const struct trail *trail, unsigned index, bool counted,
-		   uint64_t *ret_taken, struct site *ret_site);
+bool freelist_pop_follow(struct builder *builder, const struct trail *trail, unsigned index,
+			 bool counted, uint64_t *ret_taken, struct site *ret_site);
 
 #endif

@@ -12,7 +12,7 @@
 
 /* A walk from where the word is loaded, or its owner, to the conditional jump that tests it. */
 struct test {
-	const struct reuse_word *word;
+	const struct freelist_word *word;
 	uint16_t loaded, owners; /* registers that hold the word, its owner's content */
 	bool tests;              /* the flags say whether it is zero */
 };
@@ -47,7 +47,7 @@ static void test_step(struct test *test, const struct x86_instruction *instructi
 		test->owners |= 1u << to->number;
 }
 
-bool reuse_test_find(struct listing *listing, const struct reuse_word *word, uint64_t address,
+bool reuse_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
 		     uint16_t owners, struct x86_instruction *ret)
 {
 	struct test test = {.word = word, .owners = owners};
@@ -64,27 +64,27 @@ bool reuse_test_find(struct listing *listing, const struct reuse_word *word, uin
 }
 
 /* Where OPERAND is read from, in terms of the words that REGISTERS were loaded from. */
-static struct reuse_word word_at(const struct reuse_word *registers,
-				 const struct x86_operand *operand)
+static struct freelist_word word_at(const struct freelist_word *registers,
+				    const struct x86_operand *operand)
 {
-	static const struct reuse_word none;
+	static const struct freelist_word none;
 
 	if (operand->kind == X86_REGISTER && operand->number != X86_NONE)
 		return registers[operand->number];
 	if (operand->kind != X86_MEMORY || operand->index != X86_NONE || operand->segment)
 		return none;
 	if (operand->base == X86_NONE)
-		return (struct reuse_word){.address = operand->constant};
+		return (struct freelist_word){.address = operand->constant};
 	if (!registers[operand->base].address)
 		return none;
-	return (struct reuse_word){.owner = registers[operand->base].address,
-				   .distance = operand->constant};
+	return (struct freelist_word){.owner = registers[operand->base].address,
+				      .distance = operand->constant};
 }
 
 /* What _Py_NewReference() at ADDRESS tests first. */
-static void word_read(const struct image *image, uint64_t address, struct reuse_word *ret)
+static void word_read(const struct image *image, uint64_t address, struct freelist_word *ret)
 {
-	struct reuse_word registers[X86_REGISTERS] = {0}, found;
+	struct freelist_word registers[X86_REGISTERS] = {0}, found;
 	struct x86_instruction instruction;
 
 	for (unsigned i = 0; i < TEST_MAX; i++) {
@@ -106,7 +106,7 @@ static void word_read(const struct image *image, uint64_t address, struct reuse_
 		found = word_at(registers, &instruction.operands[1]);
 		for (unsigned j = 0; j < X86_REGISTERS; j++) {
 			if (instruction.writes >> j & 1)
-				registers[j] = (struct reuse_word){0};
+				registers[j] = (struct freelist_word){0};
 		}
 		if (instruction.kind == X86_MOVE && to->kind == X86_REGISTER &&
 		    to->number != X86_NONE)
@@ -115,7 +115,7 @@ static void word_read(const struct image *image, uint64_t address, struct reuse_
 }
 
 /* The word itself, if it is known what the loader makes of its owner. */
-static void word_resolve(const struct image *image, struct reuse_word *word)
+static void word_resolve(const struct image *image, struct freelist_word *word)
 {
 	const struct image_relocation *relocation = image_relocation_from(image, word->owner);
 	const struct image_symbol *symbol;
@@ -127,7 +127,7 @@ static void word_resolve(const struct image *image, struct reuse_word *word)
 		word->address = symbol->address + relocation->addend + word->distance;
 }
 
-void reuse_word_find(struct builder *builder)
+void freelist_word_find(struct builder *builder)
 {
 	const struct image *image = builder->image;
 	const struct image_symbol *function = image_symbol(image, "_Py_NewReference");

@@ -461,10 +461,10 @@ static struct error *state_take(const struct python *python, uint64_t state,
 
 static struct error *states_take(const struct python *python, struct python_heaps *heaps)
 {
-	struct python_states states = {0};
+	struct python_thread_states states = {0};
 	struct error *error;
 
-	try(python_states_read(python, &states));
+	try(python_thread_states_read(python, &states));
 	for (size_t i = 0; i < states.interpreter_count; i++) {
 		uint64_t state = states.interpreters[i] + python->heap.interp_obmalloc;
 
@@ -474,11 +474,11 @@ static struct error *states_take(const struct python *python, struct python_heap
 		if (!error && state)
 			error = state_take(python, state, heaps);
 		if (error) {
-			python_states_deinit(&states);
+			python_thread_states_deinit(&states);
 			return error;
 		}
 	}
-	python_states_deinit(&states);
+	python_thread_states_deinit(&states);
 	return NULL;
 }
 

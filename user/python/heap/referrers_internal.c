@@ -211,14 +211,14 @@ static struct error *
 threads_each(const struct python *python,
 	     struct error *(*visit)(void *context, const struct python_words *words), void *context)
 {
-	cleanup(python_states_deinit) struct python_states states = {0};
+	cleanup(python_thread_states_deinit) struct python_thread_states states = {0};
 	struct frames frames = {0};
 	struct error *error = NULL;
 
 	/* Up to 3.10 frames are objects on the heap. */
 	if (python->layout.frames == PYTHON_FRAMES_OBJECT)
 		return NULL;
-	try(unreadable(python_states_read(python, &states)));
+	try(unreadable(python_thread_states_read(python, &states)));
 	for (size_t i = 0; i < states.count && !error; i++)
 		error = frames_take(python, states.list[i].frame, &frames);
 	if (!error && frames.count > 0) {

@@ -104,7 +104,7 @@ static uint64_t folder_room(const char *folder, const struct names *names, uint6
 
 	if (!number_read(folder, names->limit, &limit) ||
 	    !number_read(folder, names->usage, &usage))
-		return ROOM_UNLIMITED;
+		return MEMCG_HEADROOM_UNLIMITED;
 	room = limit > usage ? limit - usage : 0;
 	return room < enough ? room + reclaimable(folder, names) : room;
 }
@@ -141,10 +141,10 @@ static bool has_memory(const char *names)
 	       (!found[strlen("memory")] || found[strlen("memory")] == ',');
 }
 
-struct error *room_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret)
+struct error *memcg_headroom_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret)
 {
 	cleanup(cgroups_deinit) struct cgroups groups = {0};
-	uint64_t room = ROOM_UNLIMITED;
+	uint64_t room = MEMCG_HEADROOM_UNLIMITED;
 
 	try(cgroups_read(root, pid, &groups));
 	for (size_t i = 0; i < groups.count; i++) {

@@ -12,7 +12,7 @@
 
 struct error;
 
-#define ROOM_UNLIMITED UINT64_MAX
+#define MEMCG_HEADROOM_UNLIMITED UINT64_MAX
 
 /*
  * Bytes that the memory limits of PID's control group, and of those above it, leave: also of what
@@ -20,6 +20,6 @@ struct error;
  * taken back is not looked at where ENOUGH is there without. ERROR_NOTHING if PID is gone. ROOT is what
  * stands before /proc: "" but for tests.
  */
-struct error *room_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret);
+struct error *memcg_headroom_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret);
 
 #endif

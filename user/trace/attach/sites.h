@@ -56,7 +56,7 @@ void sites_group(const struct sites *sites, size_t index, struct probes *ret);
 struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret);
 
 /*
- * Those sites of a group that see allocations and their results, as bursts want them; COUNT 0: none. What
+ * Those sites of a group that see allocations and their results, as sampling windows want them; COUNT 0: none. What
  * other modules return to is left out. OFFSETS and COOKIES have room for all of the group.
  */
 void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,

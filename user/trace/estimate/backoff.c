@@ -16,54 +16,55 @@
 #define DOUBT_FIRST   2
 #define TRIAL_SECONDS 0.5
 
-void gate_init(struct gate *gate, bool open, uint64_t now)
+void backoff_init(struct backoff *backoff, bool open, uint64_t now)
 {
-	*gate = (struct gate){.open = open, .opened = now, .since = now, .doubt = DOUBT_FIRST};
+	*backoff =
+		(struct backoff){.open = open, .opened = now, .since = now, .doubt = DOUBT_FIRST};
 }
 
-static void round_begin(struct gate *gate, double spent, uint64_t now)
+static void round_begin(struct backoff *backoff, double spent, uint64_t now)
 {
-	gate->since = now;
-	gate->spent = spent;
+	backoff->since = now;
+	backoff->spent = spent;
 }
 
-bool gate_pass(struct gate *gate, double spent, double share, uint64_t now)
+bool backoff_pass(struct backoff *backoff, double spent, double share, uint64_t now)
 {
-	double seconds = (double)(now - gate->since) / NSEC_PER_SEC;
-	double round = ldexp(ROUND_SECONDS, -(int)gate->doubt);
+	double seconds = (double)(now - backoff->since) / NSEC_PER_SEC;
+	double round = ldexp(ROUND_SECONDS, -(int)backoff->doubt);
 
-	if (!gate->open && now < gate->next)
+	if (!backoff->open && now < backoff->next)
 		return false;
-	if (!gate->open) {
-		gate->open = true;
-		gate->opened = now;
-		round_begin(gate, spent, now);
+	if (!backoff->open) {
+		backoff->open = true;
+		backoff->opened = now;
+		round_begin(backoff, spent, now);
 		return true;
 	}
-	if (spent - gate->spent > share * fmax(round, seconds)) {
-		gate->open = false;
-		gate->next = now + (REST_SECONDS * NSEC_PER_SEC << gate->refused);
-		gate->refused += gate->refused < REST_TIMES;
-		gate->doubt = DOUBT_FIRST + gate->refused;
+	if (spent - backoff->spent > share * fmax(round, seconds)) {
+		backoff->open = false;
+		backoff->next = now + (REST_SECONDS * NSEC_PER_SEC << backoff->refused);
+		backoff->refused += backoff->refused < REST_TIMES;
+		backoff->doubt = DOUBT_FIRST + backoff->refused;
 		return false;
 	}
 	if (seconds <= round)
 		return true;
-	if (gate->doubt)
-		gate->doubt--;
+	if (backoff->doubt)
+		backoff->doubt--;
 	else
-		gate->refused = 0;
-	round_begin(gate, spent, now);
+		backoff->refused = 0;
+	round_begin(backoff, spent, now);
 	return true;
 }
 
-void gate_close(struct gate *gate, uint64_t now)
+void backoff_close(struct backoff *backoff, uint64_t now)
 {
-	gate->open = false;
-	gate->next = now + REST_SECONDS * NSEC_PER_SEC;
+	backoff->open = false;
+	backoff->next = now + REST_SECONDS * NSEC_PER_SEC;
 }
 
-bool gate_on_trial(const struct gate *gate, uint64_t now)
+bool backoff_on_trial(const struct backoff *backoff, uint64_t now)
 {
-	return gate->open && (double)(now - gate->opened) < TRIAL_SECONDS * NSEC_PER_SEC;
+	return backoff->open && (double)(now - backoff->opened) < TRIAL_SECONDS * NSEC_PER_SEC;
 }

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 /* While a gate is on trial it wants to be looked at every so many milliseconds: else more is spent than it may. */
-#define GATE_LOOK_MS 5
+#define BACKOFF_LOOK_MS 5
 
-struct gate {
+struct backoff {
 	bool open;
 	uint64_t opened, next; /* nanoseconds: open since, or not again before */
 	uint64_t since;        /* when this round began */
@@ -22,12 +22,12 @@ struct gate {
 	unsigned int refused;  /* times in a row */
 };
 
-void gate_init(struct gate *gate, bool open, uint64_t now);
+void backoff_init(struct backoff *backoff, bool open, uint64_t now);
 /* Whether what has cost SPENT seconds so far, of which SHARE of the time is allowed, may go on or begin again. */
-bool gate_pass(struct gate *gate, double spent, double share, uint64_t now);
+bool backoff_pass(struct backoff *backoff, double spent, double share, uint64_t now);
 /* It could not be opened: not before a minute is over. */
-void gate_close(struct gate *gate, uint64_t now);
+void backoff_close(struct backoff *backoff, uint64_t now);
 /* Whether it was opened a moment ago. */
-bool gate_on_trial(const struct gate *gate, uint64_t now);
+bool backoff_on_trial(const struct backoff *backoff, uint64_t now);
 
 #endif

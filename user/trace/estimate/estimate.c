@@ -400,7 +400,7 @@ static struct error *items_weigh(struct estimate_work *work)
 static void summary_fill(const struct estimate_work *work, struct estimate *estimate)
 {
 	const struct estimate_input *input = work->input;
-	double weight = 0, span;
+	double weight = 0, interval;
 
 	estimate->slowdown = work->slowdown;
 	for (size_t i = 0; i < estimate->count; i++)
@@ -417,9 +417,10 @@ static void summary_fill(const struct estimate_work *work, struct estimate *esti
 	/* None of 3 expected is seen with a chance of 5 %. */
 	for (size_t i = 0; i < input->window_count; i++)
 		weight += estimate_weight(&input->windows[i]) * work->slowdown;
-	span = (double)(input->windows[input->window_count - 1].to - input->windows[0].from) / 1e9;
-	if (span > 0)
-		estimate->unseen = 3 * 1024.0 * weight / (double)input->window_count / span;
+	interval =
+		(double)(input->windows[input->window_count - 1].to - input->windows[0].from) / 1e9;
+	if (interval > 0)
+		estimate->unseen = 3 * 1024.0 * weight / (double)input->window_count / interval;
 }
 
 struct error *estimate_create(const struct estimate_input *input, struct estimate **ret)

@@ -3,10 +3,10 @@
  * What each traceback holds and by how much it grows, estimated from short windows in which every
  * allocation was seen, and from exact totals of the heap (the census). Pure arithmetic.
  *
- * The sample. Time since the start is cut into spans, and within each span one window lies at a
+ * The sample. Time since the start is cut into intervals, and within each interval one window lies at a
  * random place, each place as likely as any other. So each moment is in a window with a probability
  * that is known, whatever the process does periodically, and a block that is born in a window
- * stands for WEIGHT blocks (the span's length over the window's): the Horvitz-Thompson estimator.
+ * stands for WEIGHT blocks (the interval's length over the window's): the Horvitz-Thompson estimator.
  * Windows are what is sampled, not blocks: what is born together in one window counts as one
  * observation (cluster sampling).
  *
@@ -34,17 +34,17 @@
  * stand for as much more as what stays is short of that growth: for all classes, as the process is one.
  *
  * Phantoms. Liveness is looked up from time to time. A block that died and was followed at its
- * address by one that nothing tells from it (identity.h, traits.h) passes for alive, but later windows
+ * address by one that nothing tells from it (fingerprint.h, fingerprint_words.h) passes for alive, but later windows
  * see such births: they give the rate at which a traceback's survivors are replaced in the time that
  * windows see, and survivors are discounted by exp(-rate * age).
  *
  * Errors are standard errors (times Student's factor for few windows): of the weighted sums over
- * windows by successive differences, which take in a trend and, as each span has one window, err
+ * windows by successive differences, which take in a trend and, as each interval has one window, err
  * on the large side; of calibrated figures by those of the linearised residuals; and, as a
  * traceback may have missed all windows, a share of 1 / (windows with survivors of it + 1). To
  * these are added, by squares, for what windows do not tell:
  *
- *	held	what lives less than a span: its mean, as survivors of the last window stand for
+ *	held	what lives less than a interval: its mean, as survivors of the last window stand for
  *		far too much of it and no survivors for nothing; if there are none, also what
  *		lives longer and what was born since the last window
  *	growth	how much what dies fluctuates by chance; how much the class does, by the square
@@ -84,7 +84,7 @@ struct error;
 /* Times are monotonic nanoseconds. */
 struct estimate_window {
 	uint64_t start, end;
-	uint64_t from, to; /* the span that it stands for */
+	uint64_t from, to; /* the interval that it stands for */
 };
 
 /* Blocks of one traceback and class, born in one window and alive at its end, with one fate. */

@@ -97,7 +97,7 @@ void estimate_classes_sum(struct estimate_work *work);
 void estimate_slowdown(struct estimate_work *work);
 void estimate_calibrate(const struct estimate_work *work, struct estimate_used *used);
 
-/* Variance of the sum of N values, each of a span of its own, in their order. */
+/* Variance of the sum of N values, each of a interval of its own, in their order. */
 double estimate_variance(const double *values, size_t n);
 /* Student's quantile over the normal one (Cornish and Fisher), for N windows. */
 double estimate_student(size_t n);

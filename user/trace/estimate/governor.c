@@ -24,7 +24,7 @@
 #define OPEN_SHARE   0.15
 #define OPEN_WINDOWS 20
 #define OPEN_SECONDS 60
-/* Of a process that does not grow so many windows are enough to begin with; from then on each span is so much longer. */
+/* Of a process that does not grow so many windows are enough to begin with; from then on each interval is so much longer. */
 #define REST_WINDOWS 10
 #define REST_STEP    1.5
 
@@ -34,17 +34,17 @@ void governor_init(struct governor *governor, double budget, double trap)
 	governor->budget = budget;
 	governor->trap = trap;
 	governor->window = GOVERNOR_WINDOW_FIRST;
-	governor->span = SPAN_FIRST;
+	governor->interval = SPAN_FIRST;
 	governor->rest = 1;
 }
 
 void governor_begin(struct governor *governor)
 {
-	double span = (COST_FIRST + governor->total.tracer) / (BUDGET_USED * governor->budget);
+	double interval = (COST_FIRST + governor->total.tracer) / (BUDGET_USED * governor->budget);
 
-	if (span > GOVERNOR_SPAN_MAX)
-		span = GOVERNOR_SPAN_MAX;
-	governor->span = span > SPAN_FIRST ? span : SPAN_FIRST;
+	if (interval > GOVERNOR_INTERVAL_MAX)
+		interval = GOVERNOR_INTERVAL_MAX;
+	governor->interval = interval > SPAN_FIRST ? interval : SPAN_FIRST;
 }
 
 /* The next window is as long as what it costs anyway is worth, but no longer than process and programs stand it. */
@@ -109,35 +109,35 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 		window_learn(governor, cost);
 	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
-	/* What was spent too much so far is made up for within the next span. */
+	/* What was spent too much so far is made up for within the next interval. */
 	answers = fmax(governor->answers - ANSWERS_SHARE * governor->budget * elapsed, 0);
 	debt = cost_sum(&governor->total) - answers - TOTAL_USED * governor->budget * elapsed;
-	governor->span = most / (BUDGET_USED * governor->budget);
-	if (governor->span < debt / governor->budget)
-		governor->span = debt / governor->budget;
+	governor->interval = most / (BUDGET_USED * governor->budget);
+	if (governor->interval < debt / governor->budget)
+		governor->interval = debt / governor->budget;
 	rare = governor->windows < OPEN_WINDOWS || elapsed < OPEN_SECONDS
-		       ? GOVERNOR_SPAN_MIN
+		       ? GOVERNOR_INTERVAL_MIN
 		       : governor->open / (OPEN_SHARE * governor->budget);
-	if (rare > GOVERNOR_SPAN_MAX)
-		rare = GOVERNOR_SPAN_MAX;
-	if (governor->span < rare)
-		governor->span = rare;
-	if (governor->span < GOVERNOR_SPAN_MIN)
-		governor->span = GOVERNOR_SPAN_MIN;
-	if (governor->span <= GOVERNOR_SPAN_MAX) {
+	if (rare > GOVERNOR_INTERVAL_MAX)
+		rare = GOVERNOR_INTERVAL_MAX;
+	if (governor->interval < rare)
+		governor->interval = rare;
+	if (governor->interval < GOVERNOR_INTERVAL_MIN)
+		governor->interval = GOVERNOR_INTERVAL_MIN;
+	if (governor->interval <= GOVERNOR_INTERVAL_MAX) {
 		if (!cost->failed)
 			window_fit(governor);
 		return;
 	}
 	/* Shorter windows help only against what happens in them. */
-	governor->stopped = fixed > governor->budget * GOVERNOR_SPAN_MAX ||
+	governor->stopped = fixed > governor->budget * GOVERNOR_INTERVAL_MAX ||
 			    (governor->window <= GOVERNOR_WINDOW_MIN &&
-			     sum > governor->budget * GOVERNOR_SPAN_MAX);
+			     sum > governor->budget * GOVERNOR_INTERVAL_MAX);
 	governor->window /= 2;
 	if (governor->window < GOVERNOR_WINDOW_MIN)
 		governor->window = GOVERNOR_WINDOW_MIN;
-	if (debt <= governor->budget * GOVERNOR_SPAN_MAX)
-		governor->span = GOVERNOR_SPAN_MAX;
+	if (debt <= governor->budget * GOVERNOR_INTERVAL_MAX)
+		governor->interval = GOVERNOR_INTERVAL_MAX;
 }
 
 void governor_samples(struct governor *governor, const struct governor_cost *cost)
@@ -166,11 +166,11 @@ void governor_rest(struct governor *governor, bool grows)
 		governor->rest *= REST_STEP;
 	if (governor->rest > GOVERNOR_REST_MAX)
 		governor->rest = GOVERNOR_REST_MAX;
-	if (governor->span >= GOVERNOR_SPAN_MAX)
+	if (governor->interval >= GOVERNOR_INTERVAL_MAX)
 		return;
-	governor->span *= governor->rest;
-	if (governor->span > GOVERNOR_SPAN_MAX)
-		governor->span = GOVERNOR_SPAN_MAX;
+	governor->interval *= governor->rest;
+	if (governor->interval > GOVERNOR_INTERVAL_MAX)
+		governor->interval = GOVERNOR_INTERVAL_MAX;
 }
 
 double governor_share(const struct governor *governor, double elapsed)

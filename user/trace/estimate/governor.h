@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What bursts may cost, and what they did: the budget is a share of the target's time. Pure
+ * What sampling windows may cost, and what they did: the budget is a share of the target's time. Pure
  * arithmetic; what is measured comes from outside.
  *
  * A window costs the target the traps of its probes, the programs that they run, and what it loses
  * while probes are put in and taken out (disturbance.h). The tracer's own CPU time counts as well,
- * though it need not be the target's CPU. Spans are as long as the
- * budget asks for; windows are shortened when the longest span is not enough.
+ * though it need not be the target's CPU. Intervals are as long as the
+ * budget asks for; windows are shortened when the longest interval is not enough.
  *
  * Putting probes in and out, and looking at what is followed, costs the same however long a window is. So it is as long as that is
  * worth: until its traps, programs and births cost as much, by the dearest of the last windows. A request that falls into it may meet
@@ -31,17 +31,17 @@ struct governor_cost { /* of one window, seconds */
 };
 
 struct governor {
-	double budget;       /* share */
-	double trap;         /* seconds a hit costs without its program; calibrated */
-	double window, span; /* of the next window, seconds */
+	double budget;           /* share */
+	double trap;             /* seconds a hit costs without its program; calibrated */
+	double window, interval; /* of the next window, seconds */
 	/* Means of the recent windows, the later the more: cost, of that what a short one costs as well, and how long probes were there. */
 	double mean, fixed, open;
 	/* What a second of a window costs more, and of that traps and programs: in the dearest of the recent ones. */
 	double rate, traps;
 	struct governor_cost last, total;
 	double answers; /* seconds of the total */
-	double elapsed; /* seconds from the start to the end of the span at hand */
-	double rest;    /* spans are longer by this factor */
+	double elapsed; /* seconds from the start to the end of the interval at hand */
+	double rest;    /* intervals are longer by this factor */
 	uint64_t windows;
 	bool stopped; /* even the widest gap is too much */
 };
@@ -49,12 +49,12 @@ struct governor {
 #define GOVERNOR_WINDOW_FIRST 0.010 /* and what they are shortened from */
 #define GOVERNOR_WINDOW_MAX   0.050
 #define GOVERNOR_WINDOW_MIN   0.001
-#define GOVERNOR_SPAN_MIN     1.0
-#define GOVERNOR_SPAN_MAX     120.0
+#define GOVERNOR_INTERVAL_MIN 1.0
+#define GOVERNOR_INTERVAL_MAX 120.0
 #define GOVERNOR_REST_MAX     8.0
 
 void governor_init(struct governor *governor, double budget, double trap);
-/* Sets the first span, in which what was spent so far has to find room. */
+/* Sets the first interval, in which what was spent so far has to find room. */
 void governor_begin(struct governor *governor);
 /* A window has been, which cost COST; sets what the next one may be. ELAPSED: seconds since the start. */
 void governor_window(struct governor *governor, const struct governor_cost *cost, double elapsed);

@@ -22,8 +22,8 @@
 
 /* The child's heap while it is looked at. */
 struct look {
-	const struct heir *heir;
-	const struct inheritance_block *blocks;
+	const struct fork_liveness *liveness;
+	const struct fork_packet_block *blocks;
 	size_t count;
 	uint8_t *states;
 	struct python_heaps heaps;
@@ -47,7 +47,7 @@ static void look_deinit(struct look *look)
 
 static struct error *look_init(struct look *look)
 {
-	const struct python *python = look->heir->python;
+	const struct python *python = look->liveness->python;
 
 	try(python_heaps_read(python, &look->heaps));
 	try(python_space_create(python, &look->heaps, &look->space));
@@ -65,8 +65,8 @@ static struct error *look_init(struct look *look)
  */
 static bool size_fits(const struct look *look, uint64_t size, uint32_t block_size)
 {
-	uint32_t alignment = look->heir->python->heap.alignment;
-	uint64_t asked = size + look->heir->hook_extra;
+	uint32_t alignment = look->liveness->python->heap.alignment;
+	uint64_t asked = size + look->liveness->hook_extra;
 
 	return asked <= block_size &&
 	       (asked + alignment > block_size || 4 * asked > 3ull * block_size);
@@ -84,27 +84,28 @@ static struct error *contents_compare(const struct look *look, const uint8_t *me
 		/* The reference count and the collector's list before it change all the time. */
 		from = object.offset + 16;
 		if (memcmp(memory + from - 8, before + from - 8, 8) != 0) {
-			*ret = HEIR_GONE;
+			*ret = FORK_LIVENESS_GONE;
 			return NULL;
 		}
 	}
-	*ret = memcmp(memory + from, before + from, size - from) ? HEIR_CHANGED : HEIR_LIVE;
+	*ret = memcmp(memory + from, before + from, size - from) ? FORK_LIVENESS_CHANGED
+								 : FORK_LIVENESS_LIVE;
 	return NULL;
 }
 
 static struct error *block_look(const struct look *look, const struct python_pool *pool, size_t i)
 {
-	const struct inheritance_block *block = &look->blocks[i];
+	const struct fork_packet_block *block = &look->blocks[i];
 	uint64_t offset = block->address - pool->address;
 	uint64_t n = (offset - PYTHON_POOL_OVERHEAD) / pool->block_size;
 
-	look->states[i] = HEIR_GONE;
+	look->states[i] = FORK_LIVENESS_GONE;
 	if (offset < PYTHON_POOL_OVERHEAD || n >= pool->carved ||
 	    (offset - PYTHON_POOL_OVERHEAD) % pool->block_size ||
 	    !python_block_live(pool, (uint32_t)n) ||
 	    !size_fits(look, block->size, pool->block_size))
 		return NULL;
-	look->states[i] = look->heir->parent ? HEIR_CHANGED : HEIR_LIVE;
+	look->states[i] = look->liveness->parent ? FORK_LIVENESS_CHANGED : FORK_LIVENESS_LIVE;
 	if (!look->memory_known)
 		return NULL;
 	return contents_compare(look, pool->memory + offset, look->memory + offset,
@@ -117,9 +118,9 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 	struct error *error = NULL;
 
 	look->visited = true;
-	if (look->heir->parent) {
-		error = memory_read(&look->heir->parent->memory, pool->address, look->memory,
-				    look->heir->python->heap.pool_size);
+	if (look->liveness->parent) {
+		error = memory_read(&look->liveness->parent->memory, pool->address, look->memory,
+				    look->liveness->python->heap.pool_size);
 		look->memory_known = !error;
 		error_destroy(error);
 	}
@@ -130,7 +131,7 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 
 static struct error *pools_look(struct look *look)
 {
-	uint64_t mask = look->heir->python->heap.pool_size - 1;
+	uint64_t mask = look->liveness->python->heap.pool_size - 1;
 
 	try(look_init(look));
 	for (look->first = 0; look->first < look->count; look->first = look->end) {
@@ -146,17 +147,19 @@ static struct error *pools_look(struct look *look)
 			continue;
 		/* It holds nothing or is none any more; or it never held together. */
 		memset(look->states + look->first,
-		       python_pools_unread(look->pools).unstable == unstable ? HEIR_GONE
-									     : HEIR_UNKNOWN,
+		       python_pools_unread(look->pools).unstable == unstable
+			       ? FORK_LIVENESS_GONE
+			       : FORK_LIVENESS_UNKNOWN,
 		       look->end - look->first);
 	}
 	return NULL;
 }
 
-struct error *heir_pools(const struct heir *heir, const struct inheritance_block *blocks,
-			 size_t count, uint8_t *ret)
+struct error *fork_liveness_pools(const struct fork_liveness *liveness,
+				  const struct fork_packet_block *blocks, size_t count,
+				  uint8_t *ret)
 {
-	struct look look = {.heir = heir, .blocks = blocks, .count = count, .states = ret};
+	struct look look = {.liveness = liveness, .blocks = blocks, .count = count, .states = ret};
 	struct error *error = count ? pools_look(&look) : NULL;
 
 	look_deinit(&look);
@@ -166,7 +169,7 @@ struct error *heir_pools(const struct heir *heir, const struct inheritance_block
 static int address_compare(const void *key, const void *element)
 {
 	uint64_t address = *(const uint64_t *)key;
-	const struct inheritance_block *block = element;
+	const struct fork_packet_block *block = element;
 
 	return address < block->address ? -1 : address > block->address;
 }
@@ -178,20 +181,20 @@ static uint8_t chunk_compare(const struct look *look, const struct glibc_chunk *
 	struct error *error;
 	bool differs;
 
-	if (!look->heir->parent)
-		return HEIR_LIVE;
+	if (!look->liveness->parent)
+		return FORK_LIVENESS_LIVE;
 	if (size > chunk->start_size)
 		size = chunk->start_size;
-	error = memory_read(&look->heir->parent->memory, chunk->address, before, size);
+	error = memory_read(&look->liveness->parent->memory, chunk->address, before, size);
 	differs = error || memcmp(before, chunk->start, size);
 	error_destroy(error);
-	return differs ? HEIR_CHANGED : HEIR_LIVE;
+	return differs ? FORK_LIVENESS_CHANGED : FORK_LIVENESS_LIVE;
 }
 
 static struct error *chunk_look(void *context, const struct glibc_chunk *chunk)
 {
 	const struct look *look = context;
-	const struct inheritance_block *block = bsearch(&chunk->address, look->blocks, look->count,
+	const struct fork_packet_block *block = bsearch(&chunk->address, look->blocks, look->count,
 							sizeof(*block), address_compare);
 
 	if (block && !glibc_state_free(chunk->state) && block->size <= chunk->size)
@@ -206,24 +209,24 @@ static struct error *chunks_look(struct look *look)
 	struct glibc *glibc = NULL;
 	struct error *error;
 
-	try(python_heaps_read(look->heir->python, &look->heaps));
-	try(python_space_create(look->heir->python, &look->heaps, &look->space));
+	try(python_heaps_read(look->liveness->python, &look->heaps));
+	try(python_space_create(look->liveness->python, &look->heaps, &look->space));
 	try(python_space_ranges(look->space, &arenas));
-	try(python_glibc_create(look->heir->python, arenas, look->space->arena_count, &glibc));
-	memset(look->states, HEIR_UNKNOWN, look->count);
+	try(python_glibc_create(look->liveness->python, arenas, look->space->arena_count, &glibc));
+	memset(look->states, FORK_LIVENESS_UNKNOWN, look->count);
 	if (!glibc_absent(glibc)) {
-		memset(look->states, HEIR_GONE, look->count);
+		memset(look->states, FORK_LIVENESS_GONE, look->count);
 		error = glibc_each(glibc, chunk_look, look);
 		totals = glibc_totals(glibc);
 		/* Where chunks did not hold together one may have been overlooked. */
 		for (size_t i = 0; (totals->broken || totals->mapped_unknown) && i < look->count;
 		     i++)
-			if (look->states[i] == HEIR_GONE)
-				look->states[i] = HEIR_UNKNOWN;
+			if (look->states[i] == FORK_LIVENESS_GONE)
+				look->states[i] = FORK_LIVENESS_UNKNOWN;
 		/* Where a block of another domain is from nobody says. */
 		for (size_t i = 0; i < look->count; i++)
 			if (look->blocks[i].address >> TMBPF_DOMAIN_SHIFT)
-				look->states[i] = HEIR_UNKNOWN;
+				look->states[i] = FORK_LIVENESS_UNKNOWN;
 	} else {
 		error = NULL;
 	}
@@ -231,10 +234,11 @@ static struct error *chunks_look(struct look *look)
 	return error;
 }
 
-struct error *heir_chunks(const struct heir *heir, const struct inheritance_block *blocks,
-			  size_t count, uint8_t *ret)
+struct error *fork_liveness_chunks(const struct fork_liveness *liveness,
+				   const struct fork_packet_block *blocks, size_t count,
+				   uint8_t *ret)
 {
-	struct look look = {.heir = heir, .blocks = blocks, .count = count, .states = ret};
+	struct look look = {.liveness = liveness, .blocks = blocks, .count = count, .states = ret};
 	struct error *error = count ? chunks_look(&look) : NULL;
 
 	look_deinit(&look);

@@ -12,18 +12,18 @@
 #include <stdint.h>
 
 struct error;
-struct inheritance_block;
+struct fork_packet_block;
 struct process;
 struct python;
 
-enum heir_state {
-	HEIR_UNKNOWN, /* a pool that changed whenever it was read, a malloc that is not glibc's */
-	HEIR_GONE,
-	HEIR_LIVE,
-	HEIR_CHANGED, /* something lives there, and it is not what the parent has */
+enum fork_liveness_state {
+	FORK_LIVENESS_UNKNOWN, /* a pool that changed whenever it was read, a malloc that is not glibc's */
+	FORK_LIVENESS_GONE,
+	FORK_LIVENESS_LIVE,
+	FORK_LIVENESS_CHANGED, /* something lives there, and it is not what the parent has */
 };
 
-struct heir {
+struct fork_liveness {
 	const struct python *python; /* the child's */
 	struct process *parent;      /* NULL: what the blocks hold is not compared */
 	uint32_t hook_extra;         /* bytes that debug hooks add to a request */
@@ -31,11 +31,13 @@ struct heir {
 
 /*
  * The state of each of COUNT blocks of pymalloc's, or of malloc's, in ascending order, to RET (enum
- * heir_state). Fails if the child has gone.
+ * fork_liveness_state). Fails if the child has gone.
  */
-struct error *heir_pools(const struct heir *heir, const struct inheritance_block *blocks,
-			 size_t count, uint8_t *ret);
-struct error *heir_chunks(const struct heir *heir, const struct inheritance_block *blocks,
-			  size_t count, uint8_t *ret);
+struct error *fork_liveness_pools(const struct fork_liveness *liveness,
+				  const struct fork_packet_block *blocks, size_t count,
+				  uint8_t *ret);
+struct error *fork_liveness_chunks(const struct fork_liveness *liveness,
+				   const struct fork_packet_block *blocks, size_t count,
+				   uint8_t *ret);
 
 #endif

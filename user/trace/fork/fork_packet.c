@@ -15,22 +15,22 @@
 /* Blocks between two rests. */
 #define REST_BLOCKS 262144
 
-void inheritance_deinit(struct inheritance *inheritance)
+void fork_packet_deinit(struct fork_packet *packet)
 {
-	if (inheritance->packed) {
-		free(inheritance->packed);
+	if (packet->packed) {
+		free(packet->packed);
 	} else {
-		free(inheritance->pools);
-		free(inheritance->large);
-		free(inheritance->stacks);
-		free(inheritance->frames);
-		free(inheritance->text);
+		free(packet->pools);
+		free(packet->large);
+		free(packet->stacks);
+		free(packet->frames);
+		free(packet->text);
 	}
-	*inheritance = (struct inheritance){0};
+	*packet = (struct fork_packet){0};
 }
 
 struct taking {
-	struct inheritance *taken;
+	struct fork_packet *taken;
 	struct tracer *tracer;
 	struct symbols *symbols;
 	void (*rest)(void *context);
@@ -49,10 +49,10 @@ struct taking {
 static struct error *block_add(void *context, const struct tracer_block *block)
 {
 	struct taking *taking = context;
-	struct inheritance *taken = taking->taken;
-	const struct inheritance_block added = {block->address, block->size, block->stack};
+	struct fork_packet *taken = taking->taken;
+	const struct fork_packet_block added = {block->address, block->size, block->stack};
 
-	if (block->size > INHERITANCE_SIZE_MAX)
+	if (block->size > FORK_PACKET_SIZE_MAX)
 		return NULL;
 	if (block->large) {
 		try(array_reserve(&taken->large, &taken->large_capacity, taken->large_count, 1,
@@ -79,7 +79,7 @@ static bool pointer_equal(const void *context, uint32_t position, const void *ke
 static struct error *text_add(struct taking *taking, const char *string, size_t length,
 			      uint32_t *ret)
 {
-	struct inheritance *taken = taking->taken;
+	struct fork_packet *taken = taking->taken;
 	uint64_t hash = lookup_hash_number(0, (uintptr_t)string);
 	uint32_t found = lookup_find(&taking->texts, hash, pointer_equal, taking->strings, string);
 
@@ -107,7 +107,7 @@ static struct error *text_add(struct taking *taking, const char *string, size_t 
 static struct error *stack_add(void *context, const struct symbols_row *row)
 {
 	struct taking *taking = context;
-	struct inheritance *taken = taking->taken;
+	struct fork_packet *taken = taking->taken;
 
 	try(array_reserve(&taken->stacks, &taken->stack_capacity, taken->stack_count, 1,
 			  sizeof(*taken->stacks)));
@@ -115,7 +115,7 @@ static struct error *stack_add(void *context, const struct symbols_row *row)
 			  sizeof(*taken->frames)));
 	for (uint32_t i = 0; i < row->nframe; i++) {
 		const struct symbols_frame *frame = &row->frames[i];
-		struct inheritance_frame *added = &taken->frames[taken->frame_count + i];
+		struct fork_packet_frame *added = &taken->frames[taken->frame_count + i];
 
 		try(text_add(taking, frame->filename, frame->filename_length, &added->filename));
 		try(text_add(taking, frame->name, frame->name_length, &added->name));
@@ -123,7 +123,7 @@ static struct error *stack_add(void *context, const struct symbols_row *row)
 		added->firstlineno = frame->firstlineno;
 	}
 	taken->stacks[taken->stack_count++] =
-		(struct inheritance_stack){taken->frame_count, row->nframe, row->total_nframe};
+		(struct fork_packet_stack){taken->frame_count, row->nframe, row->total_nframe};
 	taken->frame_count += row->nframe;
 	return NULL;
 }
@@ -166,7 +166,7 @@ static struct error *stack_look(struct taking *taking, uint32_t stack, uint32_t 
 	return error;
 }
 
-static struct error *blocks_place(struct taking *taking, struct inheritance_block *blocks,
+static struct error *blocks_place(struct taking *taking, struct fork_packet_block *blocks,
 				  size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -180,13 +180,13 @@ static struct error *blocks_place(struct taking *taking, struct inheritance_bloc
 
 static int block_compare(const void *left, const void *right)
 {
-	const struct inheritance_block *a = left, *b = right;
+	const struct fork_packet_block *a = left, *b = right;
 
 	return a->address < b->address ? -1 : a->address > b->address;
 }
 
 /* Puts COUNT of BLOCKS in order; of two at one address, seen while the table changed, one stays. */
-static size_t blocks_sort(struct inheritance_block *blocks, size_t count)
+static size_t blocks_sort(struct fork_packet_block *blocks, size_t count)
 {
 	size_t kept = 0;
 
@@ -200,7 +200,7 @@ static size_t blocks_sort(struct inheritance_block *blocks, size_t count)
 
 static struct error *take_all(struct taking *taking)
 {
-	struct inheritance *taken = taking->taken;
+	struct fork_packet *taken = taking->taken;
 
 	taking->places = calloc(tracer_stack_limit(taking->tracer), sizeof(*taking->places));
 	if (!taking->places)
@@ -214,10 +214,11 @@ static struct error *take_all(struct taking *taking)
 	return blocks_place(taking, taken->large, taken->large_count);
 }
 
-struct error *inheritance_take(struct tracer *tracer, struct symbols *symbols,
-			       void (*rest)(void *context), void *context, struct inheritance *ret)
+struct error *fork_packet_receive(struct tracer *tracer, struct symbols *symbols,
+				  void (*rest)(void *context), void *context,
+				  struct fork_packet *ret)
 {
-	cleanup(inheritance_deinit) struct inheritance taken = {0};
+	cleanup(fork_packet_deinit) struct fork_packet taken = {0};
 	struct taking taking = {.taken = &taken,
 				.tracer = tracer,
 				.symbols = symbols,
@@ -233,7 +234,7 @@ struct error *inheritance_take(struct tracer *tracer, struct symbols *symbols,
 	lookup_deinit(&taking.tracebacks);
 	try(error);
 	*ret = taken;
-	taken = (struct inheritance){0};
+	taken = (struct fork_packet){0};
 	return NULL;
 }
 
@@ -241,67 +242,66 @@ struct packed { /* the last of what is packed */
 	uint64_t pool_count, large_count, stack_count, frame_count, text_size;
 };
 
-struct error *inheritance_pack(struct inheritance *inheritance, void **ret, size_t *ret_size)
+struct error *fork_packet_pack(struct fork_packet *packet, void **ret, size_t *ret_size)
 {
-	const struct packed counts = {inheritance->pool_count, inheritance->large_count,
-				      inheritance->stack_count, inheritance->frame_count,
-				      inheritance->text_size};
+	const struct packed counts = {packet->pool_count, packet->large_count, packet->stack_count,
+				      packet->frame_count, packet->text_size};
 	const struct {
 		const void *data;
 		size_t size;
 	} parts[] = {
-		{inheritance->large, counts.large_count * sizeof(*inheritance->large)},
-		{inheritance->stacks, counts.stack_count * sizeof(*inheritance->stacks)},
-		{inheritance->frames, counts.frame_count * sizeof(*inheritance->frames)},
-		{inheritance->text, counts.text_size},
+		{packet->large, counts.large_count * sizeof(*packet->large)},
+		{packet->stacks, counts.stack_count * sizeof(*packet->stacks)},
+		{packet->frames, counts.frame_count * sizeof(*packet->frames)},
+		{packet->text, counts.text_size},
 		{&counts, sizeof(counts)},
 	};
-	size_t at = counts.pool_count * sizeof(*inheritance->pools), size = at;
+	size_t at = counts.pool_count * sizeof(*packet->pools), size = at;
 	uint8_t *packed;
 
 	for (size_t i = 0; i < array_size(parts); i++)
 		size += parts[i].size;
-	packed = realloc(inheritance->pools, size);
+	packed = realloc(packet->pools, size);
 	if (!packed)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot copy the live blocks");
-	inheritance->pools = NULL;
+	packet->pools = NULL;
 	for (size_t i = 0; i < array_size(parts); at += parts[i++].size)
 		if (parts[i].size)
 			memcpy(packed + at, parts[i].data, parts[i].size);
-	inheritance_deinit(inheritance);
+	fork_packet_deinit(packet);
 	*ret = packed;
 	*ret_size = size;
 	return NULL;
 }
 
-static bool blocks_hold(const struct inheritance *inheritance,
-			const struct inheritance_block *blocks, size_t count)
+static bool blocks_hold(const struct fork_packet *packet, const struct fork_packet_block *blocks,
+			size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if ((i && blocks[i].address <= blocks[i - 1].address) ||
-		    blocks[i].stack >= inheritance->stack_count)
+		    blocks[i].stack >= packet->stack_count)
 			return false;
 	return true;
 }
 
-static bool inheritance_holds(const struct inheritance *inheritance)
+static bool fork_packet_holds(const struct fork_packet *packet)
 {
-	if (inheritance->text_size && inheritance->text[inheritance->text_size - 1])
+	if (packet->text_size && packet->text[packet->text_size - 1])
 		return false;
-	for (size_t i = 0; i < inheritance->frame_count; i++)
-		if (inheritance->frames[i].filename >= inheritance->text_size ||
-		    inheritance->frames[i].name >= inheritance->text_size)
+	for (size_t i = 0; i < packet->frame_count; i++)
+		if (packet->frames[i].filename >= packet->text_size ||
+		    packet->frames[i].name >= packet->text_size)
 			return false;
-	for (size_t i = 0; i < inheritance->stack_count; i++) {
-		const struct inheritance_stack *stack = &inheritance->stacks[i];
+	for (size_t i = 0; i < packet->stack_count; i++) {
+		const struct fork_packet_stack *stack = &packet->stacks[i];
 
 		if (!stack->nframe || stack->nframe > TMBPF_WALK_MAX ||
-		    stack->first > inheritance->frame_count ||
-		    stack->nframe > inheritance->frame_count - stack->first)
+		    stack->first > packet->frame_count ||
+		    stack->nframe > packet->frame_count - stack->first)
 			return false;
 	}
-	return blocks_hold(inheritance, inheritance->pools, inheritance->pool_count) &&
-	       blocks_hold(inheritance, inheritance->large, inheritance->large_count);
+	return blocks_hold(packet, packet->pools, packet->pool_count) &&
+	       blocks_hold(packet, packet->large, packet->large_count);
 }
 
 /* The next part of *CURSOR: COUNT elements of SIZE bytes; NULL if there are not so many. */
@@ -317,9 +317,9 @@ static void *part_take(uint8_t **cursor, const uint8_t *end, uint64_t count, siz
 	return part;
 }
 
-struct error *inheritance_unpack(void *packed, size_t size, struct inheritance *ret)
+struct error *fork_packet_unpack(void *packed, size_t size, struct fork_packet *ret)
 {
-	cleanup(inheritance_deinit) struct inheritance taken = {.packed = packed};
+	cleanup(fork_packet_deinit) struct fork_packet taken = {.packed = packed};
 	uint8_t *cursor = packed, *end = cursor + size;
 	struct packed counts;
 
@@ -337,10 +337,10 @@ struct error *inheritance_unpack(void *packed, size_t size, struct inheritance *
 	taken.stacks = part_take(&cursor, end, taken.stack_count, sizeof(*taken.stacks));
 	taken.frames = part_take(&cursor, end, taken.frame_count, sizeof(*taken.frames));
 	taken.text = part_take(&cursor, end, taken.text_size, 1);
-	if (cursor != end || !inheritance_holds(&taken))
+	if (cursor != end || !fork_packet_holds(&taken))
 		return error_create(ERROR_FAILED,
 				    "what the parent's session has sent does not hold together");
 	*ret = taken;
-	taken = (struct inheritance){0};
+	taken = (struct fork_packet){0};
 	return NULL;
 }

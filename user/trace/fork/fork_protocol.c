@@ -17,10 +17,10 @@
 /* Blocks that are added at a time. */
 #define BLOCKS_ADDED 65536
 
-struct inherit {
+struct fork_protocol {
 	struct process *parent;
-	struct inheritance
-		blocks; /* after inherit_put() those taken over, by their own stack ids */
+	struct fork_packet
+		blocks; /* after fork_protocol_put() those taken over, by their own stack ids */
 	uint64_t peak;  /* the parent's, bytes */
 	uint64_t parent_events;
 	char lineage[2 * LINEAGE_SIZE + 1]; /* the parent's */
@@ -46,10 +46,10 @@ static struct error *nothing(const struct session *session)
 	return error_create(ERROR_NOTHING, "nothing of process %d is inherited", session->pid);
 }
 
-struct error *inherit_answer(struct session *session, json_object *request, json_object *reply,
-			     void **ret_payload, size_t *ret_size)
+struct error *fork_protocol_answer(struct session *session, json_object *request,
+				   json_object *reply, void **ret_payload, size_t *ret_size)
 {
-	cleanup(inheritance_deinit) struct inheritance taken = {0};
+	cleanup(fork_packet_deinit) struct fork_packet taken = {0};
 	char lineage[2 * LINEAGE_SIZE + 1];
 	struct tracer_counters counters;
 	json_object *child;
@@ -64,12 +64,12 @@ struct error *inherit_answer(struct session *session, json_object *request, json
 		return nothing(session);
 	/* Where frees are not seen: what is dead here may be another block in the child. */
 	try(session_walk(session, false));
-	try(inheritance_take(session->tracer, session->symbols, rest, session, &taken));
+	try(fork_packet_receive(session->tracer, session->symbols, rest, session, &taken));
 	if (!tracer_forked(session->tracer, pid, &events))
 		return nothing(session);
 	tracer_counters(session->tracer, &counters);
 	try(lineage_text(session->process, lineage));
-	try(inheritance_pack(&taken, ret_payload, ret_size));
+	try(fork_packet_pack(&taken, ret_payload, ret_size));
 	json_object_object_add(reply, "events", json_object_new_uint64(events));
 	json_object_object_add(reply, "peak", json_object_new_uint64(counters.peak));
 	json_object_object_add(reply, "lineage", json_object_new_string(lineage));
@@ -84,30 +84,31 @@ static uint64_t reply_number(json_object *reply, const char *key)
 }
 
 static struct error *answer_take(json_object *reply, void *payload, size_t size,
-				 struct inherit *inherit)
+				 struct fork_protocol *protocol)
 {
 	json_object *lineage;
 
-	inherit->parent_events = reply_number(reply, "events");
-	inherit->peak = reply_number(reply, "peak");
+	protocol->parent_events = reply_number(reply, "events");
+	protocol->peak = reply_number(reply, "peak");
 	if (json_object_object_get_ex(reply, "lineage", &lineage))
-		snprintf(inherit->lineage, sizeof(inherit->lineage), "%s",
+		snprintf(protocol->lineage, sizeof(protocol->lineage), "%s",
 			 json_object_get_string(lineage));
-	return inheritance_unpack(payload, size, &inherit->blocks);
+	return fork_packet_unpack(payload, size, &protocol->blocks);
 }
 
 /* Whether SESSION's process runs what its parent ran when it was asked; that an exec changes. */
-static struct error *lineage_check(const struct inherit *inherit, const struct session *session,
-				   bool *ret)
+static struct error *lineage_check(const struct fork_protocol *protocol,
+				   const struct session *session, bool *ret)
 {
 	char lineage[2 * LINEAGE_SIZE + 1];
 
 	try(lineage_text(session->process, lineage));
-	*ret = !strcmp(lineage, inherit->lineage);
+	*ret = !strcmp(lineage, protocol->lineage);
 	return NULL;
 }
 
-static struct error *ask(const struct session *session, pid_t parent, struct inherit *inherit)
+static struct error *ask(const struct session *session, pid_t parent,
+			 struct fork_protocol *protocol)
 {
 	cleanup(json_cleanup) json_object *request = json_object_new_object(), *reply = NULL;
 	void *payload = NULL;
@@ -117,25 +118,26 @@ static struct error *ask(const struct session *session, pid_t parent, struct inh
 	json_object_object_add(request, "command", json_object_new_string("inherit"));
 	json_object_object_add(request, "child", json_object_new_int(session->pid));
 	try(control_request(parent, request, &reply, &payload, &size));
-	try(answer_take(reply, payload, size, inherit));
-	try(process_create(parent, &inherit->parent));
-	try(lineage_check(inherit, session, &same));
+	try(answer_take(reply, payload, size, protocol));
+	try(process_create(parent, &protocol->parent));
+	try(lineage_check(protocol, session, &same));
 	return same ? NULL : nothing(session);
 }
 
-struct error *inherit_ask(const struct session *session, pid_t parent, struct inherit **ret)
+struct error *fork_protocol_ask(const struct session *session, pid_t parent,
+				struct fork_protocol **ret)
 {
-	struct inherit *inherit = calloc(1, sizeof(*inherit));
+	struct fork_protocol *protocol = calloc(1, sizeof(*protocol));
 	struct error *error;
 
-	if (!inherit)
+	if (!protocol)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	error = ask(session, parent, inherit);
+	error = ask(session, parent, protocol);
 	if (!error) {
-		*ret = inherit;
+		*ret = protocol;
 		return NULL;
 	}
-	inherit_destroy(inherit);
+	fork_protocol_destroy(protocol);
 	if (error_kind(error) != ERROR_NOTHING)
 		return error_prefix(error, "what process %d had traced is not inherited", parent);
 	error_destroy(error);
@@ -143,42 +145,42 @@ struct error *inherit_ask(const struct session *session, pid_t parent, struct in
 	return NULL;
 }
 
-void inherit_destroy(struct inherit *inherit)
+void fork_protocol_destroy(struct fork_protocol *protocol)
 {
-	if (!inherit)
+	if (!protocol)
 		return;
-	process_destroy(inherit->parent);
-	inheritance_deinit(&inherit->blocks);
-	free(inherit);
+	process_destroy(protocol->parent);
+	fork_packet_deinit(&protocol->blocks);
+	free(protocol);
 }
 
-static void sum_add(struct inherit_sum *sum, uint64_t size)
+static void sum_add(struct fork_counts_sum *sum, uint64_t size)
 {
 	sum->count++;
 	sum->size += size;
 }
 
 /* Keeps of COUNT of BLOCKS those that STATES say are there; how many they are. */
-static size_t blocks_keep(struct inheritance_block *blocks, size_t count, const uint8_t *states,
-			  struct inherit_counts *counts)
+static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const uint8_t *states,
+			  struct fork_counts *counts)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		struct inheritance_block block = blocks[i];
+		struct fork_packet_block block = blocks[i];
 
-		switch ((enum heir_state)states[i]) {
-		case HEIR_UNKNOWN:
+		switch ((enum fork_liveness_state)states[i]) {
+		case FORK_LIVENESS_UNKNOWN:
 			sum_add(&counts->unread, block.size);
 			break;
-		case HEIR_GONE:
+		case FORK_LIVENESS_GONE:
 			sum_add(&counts->gone, block.size);
 			break;
-		case HEIR_CHANGED:
+		case FORK_LIVENESS_CHANGED:
 			sum_add(&counts->changed, block.size);
 			blocks[kept++] = block;
 			break;
-		case HEIR_LIVE:
+		case FORK_LIVENESS_LIVE:
 			blocks[kept++] = block;
 			break;
 		}
@@ -186,29 +188,30 @@ static size_t blocks_keep(struct inheritance_block *blocks, size_t count, const 
 	return kept;
 }
 
-static struct error *blocks_look(const struct heir *heir, struct inheritance *blocks,
-				 struct inherit_counts *counts)
+static struct error *blocks_look(const struct fork_liveness *heir, struct fork_packet *blocks,
+				 struct fork_counts *counts)
 {
 	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->large_count + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(heir_pools(heir, blocks->pools, blocks->pool_count, states));
-	try(heir_chunks(heir, blocks->large, blocks->large_count, states + blocks->pool_count));
+	try(fork_liveness_pools(heir, blocks->pools, blocks->pool_count, states));
+	try(fork_liveness_chunks(heir, blocks->large, blocks->large_count,
+				 states + blocks->pool_count));
 	blocks->large_count = blocks_keep(blocks->large, blocks->large_count,
 					  states + blocks->pool_count, counts);
 	blocks->pool_count = blocks_keep(blocks->pools, blocks->pool_count, states, counts);
 	return NULL;
 }
 
-static struct error *stack_adopt(struct session *session, const struct inheritance *blocks,
+static struct error *stack_adopt(struct session *session, const struct fork_packet *blocks,
 				 size_t place, uint32_t id)
 {
-	const struct inheritance_stack *stack = &blocks->stacks[place];
+	const struct fork_packet_stack *stack = &blocks->stacks[place];
 	struct symbols_frame frames[TMBPF_WALK_MAX];
 
 	for (uint32_t i = 0; i < stack->nframe; i++) {
-		const struct inheritance_frame *frame = &blocks->frames[stack->first + i];
+		const struct fork_packet_frame *frame = &blocks->frames[stack->first + i];
 
 		frames[i] = (struct symbols_frame){
 			.filename = blocks->text + frame->filename,
@@ -220,20 +223,20 @@ static struct error *stack_adopt(struct session *session, const struct inheritan
 	return symbols_adopt(session->symbols, id, frames, stack->nframe, stack->total_nframe);
 }
 
-static void stacks_mark(const struct inheritance_block *blocks, size_t count, uint32_t *used)
+static void stacks_mark(const struct fork_packet_block *blocks, size_t count, uint32_t *used)
 {
 	for (size_t i = 0; i < count; i++)
 		used[blocks[i].stack] = 1;
 }
 
 /* Gives the COUNT BLOCKS the ids that their stacks have now; those without one go. How many stay. */
-static size_t stacks_name(struct inheritance_block *blocks, size_t count, const uint32_t *ids,
-			  struct inherit_counts *counts)
+static size_t stacks_name(struct fork_packet_block *blocks, size_t count, const uint32_t *ids,
+			  struct fork_counts *counts)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		struct inheritance_block block = blocks[i];
+		struct fork_packet_block block = blocks[i];
 
 		block.stack = ids[block.stack];
 		if (block.stack)
@@ -245,8 +248,8 @@ static size_t stacks_name(struct inheritance_block *blocks, size_t count, const 
 }
 
 /* The stacks of the blocks that are left become SESSION's. */
-static struct error *stacks_adopt(struct inheritance *blocks, struct session *session,
-				  struct inherit_counts *counts)
+static struct error *stacks_adopt(struct fork_packet *blocks, struct session *session,
+				  struct fork_counts *counts)
 {
 	cleanup_free uint32_t *ids = calloc(blocks->stack_count + 1, sizeof(*ids));
 	uint32_t wanted = 0, first, room;
@@ -273,7 +276,7 @@ static struct error *stacks_adopt(struct inheritance *blocks, struct session *se
 	return NULL;
 }
 
-static struct tracer_block block_named(const struct inheritance_block *block, bool large)
+static struct tracer_block block_named(const struct fork_packet_block *block, bool large)
 {
 	return (struct tracer_block){.address = block->address,
 				     .size = block->size,
@@ -281,8 +284,8 @@ static struct tracer_block block_named(const struct inheritance_block *block, bo
 				     .large = large};
 }
 
-static struct error *blocks_add(struct session *session, const struct inheritance_block *blocks,
-				size_t count, bool large, struct inherit_counts *counts)
+static struct error *blocks_add(struct session *session, const struct fork_packet_block *blocks,
+				size_t count, bool large, struct fork_counts *counts)
 {
 	cleanup_free struct tracer_block *list = calloc(BLOCKS_ADDED, sizeof(*list));
 
@@ -298,38 +301,38 @@ static struct error *blocks_add(struct session *session, const struct inheritanc
 	return NULL;
 }
 
-struct error *inherit_put(struct inherit *inherit, struct session *session,
-			  struct inherit_counts *ret)
+struct error *fork_protocol_put(struct fork_protocol *protocol, struct session *session,
+				struct fork_counts *ret)
 {
-	struct inherit_counts counts = {.parent_events = inherit->parent_events};
-	const struct heir heir = {.python = tracer_python(session->tracer),
-				  .parent = inherit->parent,
-				  .hook_extra = tracer_hook_extra(session->tracer)};
-	struct inheritance *blocks = &inherit->blocks;
+	struct fork_counts counts = {.parent_events = protocol->parent_events};
+	const struct fork_liveness heir = {.python = tracer_python(session->tracer),
+					   .parent = protocol->parent,
+					   .hook_extra = tracer_hook_extra(session->tracer)};
+	struct fork_packet *blocks = &protocol->blocks;
 	bool same;
 
 	try(blocks_look(&heir, blocks, &counts));
-	try(lineage_check(inherit, session, &same));
+	try(lineage_check(protocol, session, &same));
 	if (!same)
 		return error_create(ERROR_FAILED, "process %d has become another program",
 				    session->pid);
 	try(stacks_adopt(blocks, session, &counts));
 	try(blocks_add(session, blocks->pools, blocks->pool_count, false, &counts));
 	try(blocks_add(session, blocks->large, blocks->large_count, true, &counts));
-	tracer_peak_raise(session->tracer, inherit->peak);
+	tracer_peak_raise(session->tracer, protocol->peak);
 	*ret = counts;
 	return NULL;
 }
 
-static struct error *blocks_drop(struct session *session, const struct inheritance_block *blocks,
+static struct error *blocks_drop(struct session *session, const struct fork_packet_block *blocks,
 				 size_t count, const uint8_t *states, bool large,
-				 struct inherit_counts *counts)
+				 struct fork_counts *counts)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct tracer_block block = block_named(&blocks[i], large);
 		bool dropped;
 
-		if (states[i] != HEIR_GONE)
+		if (states[i] != FORK_LIVENESS_GONE)
 			continue;
 		try(tracer_block_drop(session->tracer, &block, &dropped));
 		if (!dropped)
@@ -341,20 +344,20 @@ static struct error *blocks_drop(struct session *session, const struct inheritan
 	return NULL;
 }
 
-struct error *inherit_settle(struct inherit *inherit, struct session *session,
-			     struct inherit_counts *counts)
+struct error *fork_protocol_settle(struct fork_protocol *protocol, struct session *session,
+				   struct fork_counts *counts)
 {
-	const struct heir heir = {.python = tracer_python(session->tracer),
-				  .hook_extra = tracer_hook_extra(session->tracer)};
-	const struct inheritance *blocks = &inherit->blocks;
+	const struct fork_liveness heir = {.python = tracer_python(session->tracer),
+					   .hook_extra = tracer_hook_extra(session->tracer)};
+	const struct fork_packet *blocks = &protocol->blocks;
 	size_t most = blocks->pool_count > blocks->large_count ? blocks->pool_count
 							       : blocks->large_count;
 	cleanup_free uint8_t *states = malloc(most + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(heir_pools(&heir, blocks->pools, blocks->pool_count, states));
+	try(fork_liveness_pools(&heir, blocks->pools, blocks->pool_count, states));
 	try(blocks_drop(session, blocks->pools, blocks->pool_count, states, false, counts));
-	try(heir_chunks(&heir, blocks->large, blocks->large_count, states));
+	try(fork_liveness_chunks(&heir, blocks->large, blocks->large_count, states));
 	return blocks_drop(session, blocks->large, blocks->large_count, states, true, counts);
 }

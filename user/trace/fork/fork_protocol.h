@@ -4,7 +4,7 @@
  * both have, as tracemalloc's tables go to the child with the rest of its memory.
  *
  * The parent's table is right for the child as it was at the fork, and it is copied a moment later.
- * What the parent did between (inherit_counts.parent_events) is the bound of what is wrong by that:
+ * What the parent did between (fork_counts.parent_events) is the bound of what is wrong by that:
  * a block that it freed is not inherited, one that it took at the address of a block it had freed
  * brings its own traceback to a block of the child's. The child runs as well until its probes are
  * on. What it freed is left out, by what its heap says; a block that it took where one was freed is
@@ -20,18 +20,19 @@
 #include <sys/types.h>
 
 struct error;
-struct inherit;
+struct fork_protocol;
 struct session;
 
-struct inherit_sum {
+struct fork_counts_sum {
 	uint64_t count, size;
 };
 
-struct inherit_counts {
-	struct inherit_sum taken;   /* over, from the parent's session */
-	struct inherit_sum changed; /* of them, those that hold something else than the parent's */
-	struct inherit_sum gone;    /* the child did not have them any more */
-	struct inherit_sum
+struct fork_counts {
+	struct fork_counts_sum taken; /* over, from the parent's session */
+	struct fork_counts_sum
+		changed;             /* of them, those that hold something else than the parent's */
+	struct fork_counts_sum gone; /* the child did not have them any more */
+	struct fork_counts_sum
 		unread;         /* left out: nothing could be told of them, or there was no room */
 	uint64_t parent_events; /* allocations and frees of the parent since the fork */
 };
@@ -41,20 +42,21 @@ struct inherit_counts {
  * NULL where it has nothing: nobody traced PARENT when it forked, or the child has become another
  * program.
  */
-struct error *inherit_ask(const struct session *session, pid_t parent, struct inherit **ret);
-void inherit_destroy(struct inherit *inherit);
+struct error *fork_protocol_ask(const struct session *session, pid_t parent,
+				struct fork_protocol **ret);
+void fork_protocol_destroy(struct fork_protocol *protocol);
 /* Before the window opens: takes over what the child still has. */
-struct error *inherit_put(struct inherit *inherit, struct session *session,
-			  struct inherit_counts *ret);
+struct error *fork_protocol_put(struct fork_protocol *protocol, struct session *session,
+				struct fork_counts *ret);
 /* When it is open: takes out what the child has freed in between. */
-struct error *inherit_settle(struct inherit *inherit, struct session *session,
-			     struct inherit_counts *counts);
+struct error *fork_protocol_settle(struct fork_protocol *protocol, struct session *session,
+				   struct fork_counts *counts);
 
 /*
  * The parent's side, a session_request: {"child": PID}, which it has forked while it was traced,
  * else ERROR_NOTHING.
  */
-struct error *inherit_answer(struct session *session, json_object *request, json_object *reply,
-			     void **ret_payload, size_t *ret_size);
+struct error *fork_protocol_answer(struct session *session, json_object *request,
+				   json_object *reply, void **ret_payload, size_t *ret_size);
 
 #endif

@@ -42,7 +42,7 @@ struct classes {
 	struct python_space *space; /* as it was at the latest census: no type lies in it */
 	struct python_types *types;
 	struct python_pools *pools;
-	struct outside *outside;
+	struct native_memory *native;
 	struct counted *list;
 	size_t count, capacity;
 	struct lookup lookup;
@@ -99,12 +99,12 @@ static struct error *classes_init(struct classes *classes)
 {
 	struct python_heaps heaps;
 	struct error *error;
-	uint32_t outside;
+	uint32_t native;
 
 	classes->stride = 1;
-	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &outside));
-	try(class_find(classes, (struct key){PYTHON_NO_TYPE, UINT32_MAX}, &outside));
-	try(outside_create(classes->python, &classes->outside));
+	try(class_find(classes, (struct key){PYTHON_NO_TYPE, 0}, &native));
+	try(class_find(classes, (struct key){PYTHON_NO_TYPE, UINT32_MAX}, &native));
+	try(native_memory_create(classes->python, &classes->native));
 	try(python_heaps_read(classes->python, &heaps));
 	error = space_renew(classes, &heaps);
 	python_heaps_deinit(&heaps);
@@ -136,7 +136,7 @@ void classes_destroy(struct classes *classes)
 {
 	if (!classes)
 		return;
-	outside_destroy(classes->outside);
+	native_memory_destroy(classes->native);
 	python_pools_destroy(classes->pools);
 	python_types_destroy(classes->types);
 	python_space_destroy(classes->space);
@@ -263,9 +263,10 @@ static void history_add(struct classes *classes)
 	classes->times[classes->history++] = classes->latest_time;
 }
 
-struct error *classes_census(struct classes *classes, bool keep, struct outside_visitor *visitor)
+struct error *classes_census(struct classes *classes, bool keep,
+			     struct native_memory_visitor *visitor)
 {
-	double outside;
+	double native;
 	struct python_heaps heaps;
 	uint64_t rss, anonymous = 0, now;
 	struct error *error;
@@ -280,15 +281,14 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 	error = space_renew(classes, &heaps);
 	if (!error)
 		error = python_heaps_each(&heaps, arena_count, classes);
-	if (!error && (keep || outside_stale(classes->outside)))
-		error = outside_walk(classes->outside, &heaps, visitor);
+	if (!error && (keep || native_memory_stale(classes->native)))
+		error = native_memory_walk(classes->native, &heaps, visitor);
 	python_heaps_deinit(&heaps);
 	try(error);
-	outside = (double)anonymous > classes->arena_bytes
-			  ? (double)anonymous - classes->arena_bytes
-			  : 0;
-	outside_classes(classes->outside, outside, &classes->list[CLASSES_OUTSIDE].counting,
-			&classes->list[CLASSES_LARGE].counting);
+	native = (double)anonymous > classes->arena_bytes ? (double)anonymous - classes->arena_bytes
+							  : 0;
+	native_memory_classes(classes->native, native, &classes->list[CLASSES_NATIVE].counting,
+			      &classes->list[CLASSES_LARGE].counting);
 	/* What was read of a process that ended meanwhile says nothing. */
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
@@ -300,9 +300,9 @@ struct error *classes_census(struct classes *classes, bool keep, struct outside_
 	return NULL;
 }
 
-const struct outside *classes_outside(const struct classes *classes)
+const struct native_memory *classes_native(const struct classes *classes)
 {
-	return classes->outside;
+	return classes->native;
 }
 
 static double unit_size(const struct classes *classes, size_t i)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The classes that estimates are calibrated by: pymalloc's blocks by type and size, and two for all
- * that lies outside of its arenas (outside.h). How many there are, and how that changes, is read
+ * that lies outside of its arenas (native_memory.h). How many there are, and how that changes, is read
  * from the heap.
  */
 #ifndef TMBPF_TRACE_SAMPLING_CLASSES_H
@@ -18,8 +18,8 @@ struct error;
 struct python;
 
 /* What lies outside: small chunks of malloc's, and all else; both by their bytes. */
-#define CLASSES_OUTSIDE 0
-#define CLASSES_LARGE   1
+#define CLASSES_NATIVE 0
+#define CLASSES_LARGE  1
 
 struct classes;
 
@@ -47,8 +47,9 @@ struct error *classes_block(struct classes *classes, const uint8_t *block, uint3
  * else only the latest. With KEEP, or if that was long ago, malloc's heaps are walked, with VISITOR at
  * each chunk.
  */
-struct error *classes_census(struct classes *classes, bool keep, struct outside_visitor *visitor);
-const struct outside *classes_outside(const struct classes *classes);
+struct error *classes_census(struct classes *classes, bool keep,
+			     struct native_memory_visitor *visitor);
+const struct native_memory *classes_native(const struct classes *classes);
 
 /* The classes as estimates want them, malloc'd. */
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,

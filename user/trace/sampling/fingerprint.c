@@ -29,19 +29,19 @@
 struct node {
 	uint8_t data[NODE_SIZE];
 	uint32_t size;
-	struct identity_mark way;
+	struct fingerprint_feature way;
 };
 
 struct search {
-	const struct identity_reader *reader;
-	struct identity found;
+	const struct fingerprint_reader *reader;
+	struct fingerprint found;
 	struct node nodes[NODES_MAX];
 	size_t count, reads;
 };
 
-void identity_reader_init(struct identity_reader *reader, const struct python *python)
+void fingerprint_reader_init(struct fingerprint_reader *reader, const struct python *python)
 {
-	*reader = (struct identity_reader){
+	*reader = (struct fingerprint_reader){
 		.python = python,
 		.int_type = python_symbol(python, "PyLong_Type"),
 		.float_type = python_symbol(python, "PyFloat_Type"),
@@ -66,7 +66,7 @@ static uint64_t pointer_of(uint64_t word)
 }
 
 /* Reads what lies at ADDRESS, as far as it can be read; RET_SIZE 0: not at all. */
-static struct error *node_read(const struct identity_reader *reader, uint64_t address,
+static struct error *node_read(const struct fingerprint_reader *reader, uint64_t address,
 			       uint8_t data[NODE_SIZE], uint32_t *ret_size)
 {
 	struct memory *memory = &reader->python->process->memory;
@@ -118,8 +118,8 @@ static uint64_t str_extent(const struct python *python, const uint8_t *data, uin
 }
 
 /* False: that is no number nor string. */
-static bool constant_hash(const struct identity_reader *reader, const uint8_t *data, uint32_t size,
-			  uint32_t *ret)
+static bool constant_hash(const struct fingerprint_reader *reader, const uint8_t *data,
+			  uint32_t size, uint32_t *ret)
 {
 	const struct python *python = reader->python;
 	uint64_t type, more = 0, hash;
@@ -148,10 +148,10 @@ static bool constant_hash(const struct identity_reader *reader, const uint8_t *d
 }
 
 /* What the pointer WORD, at word AT of what WAY led to, leads to: a mark, or a node that is looked at in its turn. */
-static struct error *word_follow(struct search *search, const struct identity_mark *way,
+static struct error *word_follow(struct search *search, const struct fingerprint_feature *way,
 				 uint32_t at, uint64_t word)
 {
-	struct identity_mark mark = *way;
+	struct fingerprint_feature mark = *way;
 	struct node node;
 
 	word = pointer_of(word);
@@ -163,28 +163,28 @@ static struct error *word_follow(struct search *search, const struct identity_ma
 		return NULL;
 	mark.at[mark.steps++] = (uint8_t)at;
 	if (constant_hash(search->reader, node.data, node.size, &mark.content)) {
-		search->found.marks[search->found.count++] = mark;
+		search->found.features[search->found.count++] = mark;
 		return NULL;
 	}
-	if (mark.steps < IDENTITY_STEPS && search->count < NODES_MAX) {
+	if (mark.steps < FINGERPRINT_STEPS && search->count < NODES_MAX) {
 		node.way = mark;
 		search->nodes[search->count++] = node;
 	}
 	return NULL;
 }
 
-static struct error *words_follow(struct search *search, const struct identity_mark *way,
+static struct error *words_follow(struct search *search, const struct fingerprint_feature *way,
 				  const uint8_t *data, uint32_t from, uint32_t to)
 {
-	for (uint32_t i = from; i + 8 <= to && search->found.count < IDENTITY_MARKS; i += 8)
+	for (uint32_t i = from; i + 8 <= to && search->found.count < FINGERPRINT_FEATURES; i += 8)
 		try(word_follow(search, way, i / 8, word_at(data, i)));
 	return NULL;
 }
 
-struct error *identity_take(const struct identity_reader *reader, const uint8_t *block,
-			    uint32_t size, uint32_t fields, struct identity *ret)
+struct error *fingerprint_make(const struct fingerprint_reader *reader, const uint8_t *block,
+			       uint32_t size, uint32_t fields, struct fingerprint *ret)
 {
-	static const struct identity_mark none;
+	static const struct fingerprint_feature none;
 	struct search search = {.reader = reader};
 	uint32_t to = fields + 8 * BLOCK_WORDS;
 
@@ -203,8 +203,8 @@ struct error *identity_take(const struct identity_reader *reader, const uint8_t 
 }
 
 /* Whether the way of MARK from BLOCK leads to what it did. */
-static struct error *mark_match(const struct identity_reader *reader, const uint8_t *block,
-				uint32_t size, const struct identity_mark *mark, bool *ret)
+static struct error *mark_match(const struct fingerprint_reader *reader, const uint8_t *block,
+				uint32_t size, const struct fingerprint_feature *mark, bool *ret)
 {
 	uint8_t data[NODE_SIZE];
 	uint32_t left = size, content;
@@ -223,14 +223,16 @@ static struct error *mark_match(const struct identity_reader *reader, const uint
 	return NULL;
 }
 
-struct error *identity_match(const struct identity_reader *reader, const uint8_t *block,
-			     uint32_t size, const struct identity *identity,
-			     enum identity_match *ret)
+struct error *fingerprint_match(const struct fingerprint_reader *reader, const uint8_t *block,
+				uint32_t size, const struct fingerprint *fingerprint,
+				enum fingerprint_match *ret)
 {
 	bool same = false;
 
-	for (uint32_t i = 0; i < identity->count && !same; i++)
-		try(mark_match(reader, block, size, &identity->marks[i], &same));
-	*ret = !identity->count ? IDENTITY_UNKNOWN : same ? IDENTITY_SAME : IDENTITY_OTHER;
+	for (uint32_t i = 0; i < fingerprint->count && !same; i++)
+		try(mark_match(reader, block, size, &fingerprint->features[i], &same));
+	*ret = !fingerprint->count ? FINGERPRINT_UNKNOWN
+	       : same              ? FINGERPRINT_SAME
+				   : FINGERPRINT_OTHER;
 	return NULL;
 }

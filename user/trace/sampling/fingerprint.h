@@ -16,38 +16,38 @@
 struct error;
 struct python;
 
-#define IDENTITY_MARKS 3
-#define IDENTITY_STEPS 3
+#define FINGERPRINT_FEATURES 3
+#define FINGERPRINT_STEPS    3
 
-struct identity {
-	struct identity_mark {
+struct fingerprint {
+	struct fingerprint_feature {
 		uint32_t content; /* a hash */
 		uint8_t steps;    /* pointers to follow */
 		uint8_t at
-			[IDENTITY_STEPS]; /* where each lies in what the last one led to, in words */
-	} marks[IDENTITY_MARKS];
+			[FINGERPRINT_STEPS]; /* where each lies in what the last one led to, in words */
+	} features[FINGERPRINT_FEATURES];
 	uint8_t count; /* 0: nothing is its own */
 };
 
-struct identity_reader {
+struct fingerprint_reader {
 	const struct python *python;                         /* borrowed */
 	uint64_t int_type, float_type, bytes_type, str_type; /* 0: not known */
 };
 
-void identity_reader_init(struct identity_reader *reader, const struct python *python);
+void fingerprint_reader_init(struct fingerprint_reader *reader, const struct python *python);
 
 /*
  * The marks of what a copy is in BLOCK of, SIZE bytes; FIELDS: where an object's own fields begin in
  * it, 0: it is no object. Fails when the process has gone.
  */
-struct error *identity_take(const struct identity_reader *reader, const uint8_t *block,
-			    uint32_t size, uint32_t fields, struct identity *ret);
+struct error *fingerprint_make(const struct fingerprint_reader *reader, const uint8_t *block,
+			       uint32_t size, uint32_t fields, struct fingerprint *ret);
 
-enum identity_match { IDENTITY_UNKNOWN, IDENTITY_SAME, IDENTITY_OTHER };
+enum fingerprint_match { FINGERPRINT_UNKNOWN, FINGERPRINT_SAME, FINGERPRINT_OTHER };
 
-/* Whether BLOCK has kept one of its marks; IDENTITY_UNKNOWN: it had none. */
-struct error *identity_match(const struct identity_reader *reader, const uint8_t *block,
-			     uint32_t size, const struct identity *identity,
-			     enum identity_match *ret);
+/* Whether BLOCK has kept one of its marks; FINGERPRINT_UNKNOWN: it had none. */
+struct error *fingerprint_match(const struct fingerprint_reader *reader, const uint8_t *block,
+				uint32_t size, const struct fingerprint *fingerprint,
+				enum fingerprint_match *ret);
 
 #endif

@@ -28,7 +28,7 @@ static uint16_t word_hash(uint64_t word)
 	return (uint16_t)(lookup_hash_number(0, word) >> 16);
 }
 
-static bool word_tells(uint64_t word, const struct traits_common *common)
+static bool word_tells(uint64_t word, const struct fingerprint_common *common)
 {
 	if (word < NUMBER_LEAST || word > UINT64_MAX - NUMBER_LEAST)
 		return false;
@@ -37,12 +37,12 @@ static bool word_tells(uint64_t word, const struct traits_common *common)
 	return (word & DEBUG_MASK) != DEBUG_BYTES && (word & DEBUG_MASK) != DEBUG_BYTES_OLD;
 }
 
-void traits_take(const uint8_t *memory, uint32_t size, uint32_t from,
-		 const struct traits_common *common, struct traits *ret)
+void fingerprint_words_make(const uint8_t *memory, uint32_t size, uint32_t from,
+			    const struct fingerprint_common *common, struct fingerprint_words *ret)
 {
 	uint32_t words = size / sizeof(uint64_t);
 
-	*ret = (struct traits){0};
+	*ret = (struct fingerprint_words){0};
 	if (words > from / sizeof(uint64_t) + WORDS)
 		words = from / sizeof(uint64_t) + WORDS;
 	for (uint32_t i = from / sizeof(uint64_t); i < words && i <= UINT8_MAX; i++) {
@@ -52,18 +52,19 @@ void traits_take(const uint8_t *memory, uint32_t size, uint32_t from,
 			continue;
 		ret->hash[ret->count] = word_hash(word);
 		ret->word[ret->count++] = (uint8_t)i;
-		if (ret->count == TRAITS_MAX)
+		if (ret->count == FINGERPRINT_WORDS_MAX)
 			return;
 	}
 }
 
-bool traits_kept(const struct traits *traits, const uint8_t *memory, uint32_t size)
+bool fingerprint_words_kept(const struct fingerprint_words *words, const uint8_t *memory,
+			    uint32_t size)
 {
-	uint32_t words = size / sizeof(uint64_t);
+	uint32_t count = size / sizeof(uint64_t);
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < traits->count; i++)
-		kept += traits->word[i] < words &&
-			word_hash(word_at(memory, traits->word[i])) == traits->hash[i];
-	return !traits->count || 2 * kept > traits->count;
+	for (unsigned i = 0; i < words->count; i++)
+		kept += words->word[i] < count &&
+			word_hash(word_at(memory, words->word[i])) == words->hash[i];
+	return !words->count || 2 * kept > words->count;
 }

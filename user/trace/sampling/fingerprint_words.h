@@ -10,26 +10,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TRAITS_MAX 7
+#define FINGERPRINT_WORDS_MAX 7
 
-struct traits {
-	uint16_t hash[TRAITS_MAX];
-	uint8_t word[TRAITS_MAX]; /* positions */
+struct fingerprint_words {
+	uint16_t hash[FINGERPRINT_WORDS_MAX];
+	uint8_t word[FINGERPRINT_WORDS_MAX]; /* positions */
 	uint8_t count;
 };
 
-struct traits_common { /* addresses that mean the same in every block: the interpreter's own data */
+struct fingerprint_common { /* addresses that mean the same in every block: the interpreter's own data */
 	uint64_t start, end;
 };
 
 /* Of the SIZE bytes of a block at MEMORY from byte FROM on, its first words. */
-void traits_take(const uint8_t *memory, uint32_t size, uint32_t from,
-		 const struct traits_common *common, struct traits *ret);
+void fingerprint_words_make(const uint8_t *memory, uint32_t size, uint32_t from,
+			    const struct fingerprint_common *common, struct fingerprint_words *ret);
 
 /*
  * Whether more than half of the words are what they were; true where nothing was to be noted. Who
  * lives may change in part; who took a dead one's place is mostly different.
  */
-bool traits_kept(const struct traits *traits, const uint8_t *memory, uint32_t size);
+bool fingerprint_words_kept(const struct fingerprint_words *words, const uint8_t *memory,
+			    uint32_t size);
 
 #endif

@@ -18,7 +18,7 @@
 /* A walk that is asked for comes no sooner than this many times as long as the last one took. */
 #define WALK_REST 100
 
-struct outside {
+struct native_memory {
 	const struct python *python;
 	struct resident *resident;
 	bool walked;
@@ -27,75 +27,75 @@ struct outside {
 	double heaps_resident;      /* of malloc's heaps, what is there, in use or not */
 	struct glibc_range *ranges; /* malloc's heaps */
 	size_t range_count, range_capacity;
-	struct outside_visitor *visitor;
+	struct native_memory_visitor *visitor;
 	uint64_t walked_at, took; /* the last walk: its end, its length; nanoseconds */
 };
 
-struct error *outside_create(const struct python *python, struct outside **ret)
+struct error *native_memory_create(const struct python *python, struct native_memory **ret)
 {
-	struct outside *outside = calloc(1, sizeof(*outside));
+	struct native_memory *native = calloc(1, sizeof(*native));
 	struct error *error;
 
-	if (!outside)
+	if (!native)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot take a census");
-	outside->python = python;
-	error = resident_create(python->process, &outside->resident);
+	native->python = python;
+	error = resident_create(python->process, &native->resident);
 	if (error) {
-		outside_destroy(outside);
+		native_memory_destroy(native);
 		return error;
 	}
-	*ret = outside;
+	*ret = native;
 	return NULL;
 }
 
-void outside_destroy(struct outside *outside)
+void native_memory_destroy(struct native_memory *native)
 {
-	if (!outside)
+	if (!native)
 		return;
-	resident_destroy(outside->resident);
-	free(outside->ranges);
-	free(outside);
+	resident_destroy(native->resident);
+	free(native->ranges);
+	free(native);
 }
 
 static struct error *chunk_count(void *context, const struct glibc_chunk *chunk)
 {
-	struct outside *outside = context;
+	struct native_memory *native = context;
 	uint64_t start = chunk->address - (chunk->total - chunk->size);
 
-	if (outside->visitor->visit)
-		outside->visitor->visit(outside->visitor->context, chunk);
+	if (native->visitor->visit)
+		native->visitor->visit(native->visitor->context, chunk);
 	if (glibc_state_free(chunk->state) || chunk->state == GLIBC_MAPPED)
 		return NULL;
 	if (chunk->size < TRACER_LARGE_LEAST)
-		outside->small += (double)chunk->total;
+		native->small += (double)chunk->total;
 	else
-		outside->large_resident +=
-			(double)resident_bytes(outside->resident, start, start + chunk->total);
+		native->large_resident +=
+			(double)resident_bytes(native->resident, start, start + chunk->total);
 	return NULL;
 }
 
-static struct error *walk(struct outside *outside, struct glibc *glibc)
+static struct error *walk(struct native_memory *native, struct glibc *glibc)
 {
 	struct glibc_range range;
 
-	outside->walked = false;
-	outside->small = outside->large_resident = outside->heaps_resident = 0;
-	outside->range_count = 0;
+	native->walked = false;
+	native->small = native->large_resident = native->heaps_resident = 0;
+	native->range_count = 0;
 	if (glibc_absent(glibc))
 		return NULL;
-	try(glibc_each(glibc, chunk_count, outside));
+	try(glibc_each(glibc, chunk_count, native));
 	for (size_t i = 0; glibc_heap_range(glibc, i, &range); i++) {
-		try(array_reserve(&outside->ranges, &outside->range_capacity, i, 1, sizeof(range)));
-		outside->ranges[outside->range_count++] = range;
-		outside->heaps_resident +=
-			(double)resident_bytes(outside->resident, range.start, range.end);
+		try(array_reserve(&native->ranges, &native->range_capacity, i, 1, sizeof(range)));
+		native->ranges[native->range_count++] = range;
+		native->heaps_resident +=
+			(double)resident_bytes(native->resident, range.start, range.end);
 	}
-	outside->walked = true;
+	native->walked = true;
 	return NULL;
 }
 
-struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
-			   struct outside_visitor *visitor)
+struct error *native_memory_walk(struct native_memory *native, const struct python_heaps *heaps,
+				 struct native_memory_visitor *visitor)
 {
 	uint64_t began = clock_now(CLOCK_MONOTONIC);
 	cleanup_free struct glibc_range *excluded = NULL;
@@ -104,44 +104,44 @@ struct error *outside_walk(struct outside *outside, const struct python_heaps *h
 	struct error *error;
 	size_t count;
 
-	try(python_space_create(outside->python, heaps, &space));
+	try(python_space_create(native->python, heaps, &space));
 	count = space->arena_count;
 	error = python_space_ranges(space, &excluded);
 	python_space_destroy(space);
 	try(error);
-	try(python_glibc_create(outside->python, excluded, count, &glibc));
-	outside->visitor = visitor;
-	error = walk(outside, glibc);
-	visitor->done = !error && outside->walked;
-	outside->walked_at = clock_now(CLOCK_MONOTONIC);
-	outside->took = outside->walked_at - began;
+	try(python_glibc_create(native->python, excluded, count, &glibc));
+	native->visitor = visitor;
+	error = walk(native, glibc);
+	visitor->done = !error && native->walked;
+	native->walked_at = clock_now(CLOCK_MONOTONIC);
+	native->took = native->walked_at - began;
 	glibc_destroy(glibc);
 	return error;
 }
 
-bool outside_stale(const struct outside *outside)
+bool native_memory_stale(const struct native_memory *native)
 {
-	return clock_now(CLOCK_MONOTONIC) - outside->walked_at > WALK_REST * outside->took;
+	return clock_now(CLOCK_MONOTONIC) - native->walked_at > WALK_REST * native->took;
 }
 
-bool outside_walked(const struct outside *outside)
+bool native_memory_walked(const struct native_memory *native)
 {
-	return outside->walked;
+	return native->walked;
 }
 
-bool outside_in_heap(const struct outside *outside, uint64_t address)
+bool native_memory_in_heap(const struct native_memory *native, uint64_t address)
 {
-	for (size_t i = 0; i < outside->range_count; i++)
-		if (address >= outside->ranges[i].start && address < outside->ranges[i].end)
+	for (size_t i = 0; i < native->range_count; i++)
+		if (address >= native->ranges[i].start && address < native->ranges[i].end)
 			return true;
 	return false;
 }
 
-void outside_classes(const struct outside *outside, double bytes, double *ret_small,
-		     double *ret_large)
+void native_memory_classes(const struct native_memory *native, double bytes, double *ret_small,
+			   double *ret_large)
 {
-	double free_bytes = outside->heaps_resident - outside->large_resident;
+	double free_bytes = native->heaps_resident - native->large_resident;
 
-	*ret_small = outside->walked ? outside->small : 0;
+	*ret_small = native->walked ? native->small : 0;
 	*ret_large = bytes > free_bytes ? bytes - free_bytes : 0;
 }

@@ -12,33 +12,33 @@
 
 struct error;
 struct glibc_chunk;
-struct outside;
+struct native_memory;
 struct python;
 struct python_heaps;
 
-struct error *outside_create(const struct python *python, struct outside **ret);
+struct error *native_memory_create(const struct python *python, struct native_memory **ret);
 /* NULL is accepted. */
-void outside_destroy(struct outside *outside);
+void native_memory_destroy(struct native_memory *native);
 
 /* Sees each chunk of a walk, as glibc_each() hands them out; NULL for none. */
-struct outside_visitor {
+struct native_memory_visitor {
 	void (*visit)(void *context, const struct glibc_chunk *chunk);
 	void *context;
 	bool done; /* set: all were seen */
 };
 
 /* Walks malloc's heaps; HEAPS are pymalloc's, now. Takes as long as reading all small chunks. */
-struct error *outside_walk(struct outside *outside, const struct python_heaps *heaps,
-			   struct outside_visitor *visitor);
+struct error *native_memory_walk(struct native_memory *native, const struct python_heaps *heaps,
+				 struct native_memory_visitor *visitor);
 /* Whether the last walk is so long ago, measured by how long it took, that who asks may have another. */
-bool outside_stale(const struct outside *outside);
+bool native_memory_stale(const struct native_memory *native);
 /* Whether the last walk could tell small chunks. */
-bool outside_walked(const struct outside *outside);
+bool native_memory_walked(const struct native_memory *native);
 /* Whether ADDRESS lay in one of malloc's heaps at the last walk: not in a mapping of its own. */
-bool outside_in_heap(const struct outside *outside, uint64_t address);
+bool native_memory_in_heap(const struct native_memory *native, uint64_t address);
 
 /* What of BYTES, resident outside of arenas now, is in which class, by the last walk. */
-void outside_classes(const struct outside *outside, double bytes, double *ret_small,
-		     double *ret_large);
+void native_memory_classes(const struct native_memory *native, double bytes, double *ret_small,
+			   double *ret_large);
 
 #endif

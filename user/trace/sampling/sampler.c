@@ -46,221 +46,223 @@
  * The share of the time since this was asked last in which a thread of the process ran: who does not run loses nothing while
  * probes come and go.
  */
-static double share_running(struct burst *burst)
+static double share_running(struct sampler *sampler)
 {
-	uint64_t ran =
-		process_stat(burst->process, STAT_UTIME) + process_stat(burst->process, STAT_STIME);
+	uint64_t ran = process_stat(sampler->process, STAT_UTIME) +
+		       process_stat(sampler->process, STAT_STIME);
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
-	double seconds = (double)(now - burst->ran_at) / NSEC_PER_SEC;
-	double running = ran > burst->ran ? (double)(ran - burst->ran) : 0;
+	double seconds = (double)(now - sampler->ran_at) / NSEC_PER_SEC;
+	double running = ran > sampler->ran ? (double)(ran - sampler->ran) : 0;
 
-	burst->ran = ran;
-	burst->ran_at = now;
+	sampler->ran = ran;
+	sampler->ran_at = now;
 	return fmin(running / (double)sysconf(_SC_CLK_TCK) / seconds, 1);
 }
 
-/* The next window lies anywhere in the span that begins where the last one ended. */
-static void window_plan(struct burst *burst)
+/* The next window lies anywhere in the interval that begins where the last one ended. */
+static void window_plan(struct sampler *sampler)
 {
-	double room = burst->governor.span - burst->governor.window;
+	double room = sampler->governor.interval - sampler->governor.window;
 
-	burst->next = burst->from + (uint64_t)(random_share(&burst->random) * room * 1e9);
+	sampler->next = sampler->from + (uint64_t)(random_share(&sampler->random) * room * 1e9);
 }
 
 /* Where page faults cannot be sampled windows are all there is; that is said. */
-static struct error *samples_begin(struct burst *burst)
+static struct error *samples_begin(struct sampler *sampler)
 {
-	struct error *error = samples_create(burst->tracer, burst->process, &burst->tracebacks,
-					     &burst->governor, !burst->malloc->other,
-					     &burst->samples);
+	struct error *error = samples_create(sampler->tracer, sampler->process,
+					     &sampler->tracebacks, &sampler->governor,
+					     !sampler->malloc->other, &sampler->samples);
 
 	if (!error || error_kind(error) == ERROR_NOTHING)
 		return error;
-	burst->samples_failed = strdup(error_message(error));
+	sampler->samples_failed = strdup(error_message(error));
 	error_destroy(error);
 	return NULL;
 }
 
-static struct error *burst_init(struct burst *burst, const struct burst_options *options)
+static struct error *sampler_init(struct sampler *sampler, const struct sampler_options *options)
 {
 	uint64_t trap;
 
-	try(random_fill(&burst->random, sizeof(burst->random)));
+	try(random_fill(&sampler->random, sizeof(sampler->random)));
 	try(trap_measure(&trap));
-	try(tracer_disturbance(burst->tracer, &burst->disturbance));
-	governor_init(&burst->governor, options->overhead, (double)trap / 1e9);
-	burst->malloc = &tracer_python(burst->tracer)->malloc;
-	try(classes_create(tracer_python(burst->tracer), &burst->classes));
-	try(python_pools_create(tracer_python(burst->tracer), &burst->pools));
-	try(samples_begin(burst));
-	return burst_clear(burst);
+	try(tracer_disturbance(sampler->tracer, &sampler->disturbance));
+	governor_init(&sampler->governor, options->overhead, (double)trap / 1e9);
+	sampler->malloc = &tracer_python(sampler->tracer)->malloc;
+	try(classes_create(tracer_python(sampler->tracer), &sampler->classes));
+	try(python_pools_create(tracer_python(sampler->tracer), &sampler->pools));
+	try(samples_begin(sampler));
+	return sampler_clear(sampler);
 }
 
-struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struct process *process,
-			   const struct burst_options *options, void (*drain)(void *context),
-			   void *context, struct burst **ret)
+struct error *sampler_create(struct tracer *tracer, struct symbols *symbols,
+			     struct process *process, const struct sampler_options *options,
+			     void (*drain)(void *context), void *context, struct sampler **ret)
 {
-	struct burst *burst = calloc(1, sizeof(*burst));
+	struct sampler *sampler = calloc(1, sizeof(*sampler));
 	struct error *error;
 
-	if (!burst)
+	if (!sampler)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace in bursts");
-	burst->tracer = tracer;
-	burst->symbols = symbols;
-	burst->process = process;
-	burst->drain = drain;
-	burst->drain_context = context;
-	burst->tracebacks.symbols = symbols;
-	error = burst_init(burst, options);
+	sampler->tracer = tracer;
+	sampler->symbols = symbols;
+	sampler->process = process;
+	sampler->drain = drain;
+	sampler->drain_context = context;
+	sampler->tracebacks.symbols = symbols;
+	error = sampler_init(sampler, options);
 	if (error) {
-		burst_destroy(burst);
+		sampler_destroy(sampler);
 		return error;
 	}
-	*ret = burst;
+	*ret = sampler;
 	return NULL;
 }
 
-static void burst_forget(struct burst *burst)
+static void sampler_forget(struct sampler *sampler)
 {
-	if (burst->samples)
-		samples_clear(burst->samples);
-	tracebacks_clear(&burst->tracebacks);
-	burst->window_count = burst->followed_count = burst->tracebacks_most = 0;
-	burst->survivors_most = BURST_SURVIVORS_MAX;
-	burst_estimates_forget(burst);
+	if (sampler->samples)
+		samples_clear(sampler->samples);
+	tracebacks_clear(&sampler->tracebacks);
+	sampler->window_count = sampler->tracked_count = sampler->tracebacks_most = 0;
+	sampler->survivors_most = SAMPLER_SURVIVORS_MAX;
+	sampler_estimates_forget(sampler);
 }
 
-void burst_destroy(struct burst *burst)
+void sampler_destroy(struct sampler *sampler)
 {
-	if (!burst)
+	if (!sampler)
 		return;
-	burst_forget(burst);
-	samples_destroy(burst->samples);
-	tracebacks_deinit(&burst->tracebacks);
-	classes_destroy(burst->classes);
-	python_pools_destroy(burst->pools);
-	free(burst->windows);
-	free(burst->followed);
-	free(burst->samples_failed);
-	free(burst);
+	sampler_forget(sampler);
+	samples_destroy(sampler->samples);
+	tracebacks_deinit(&sampler->tracebacks);
+	classes_destroy(sampler->classes);
+	python_pools_destroy(sampler->pools);
+	free(sampler->windows);
+	free(sampler->tracked);
+	free(sampler->samples_failed);
+	free(sampler);
 }
 
-static struct error *census_take(struct burst *burst, bool keep)
+static struct error *census_take(struct sampler *sampler, bool keep)
 {
-	struct outside_visitor visitor = {0};
+	struct native_memory_visitor visitor = {0};
 	struct error *error;
 
-	if (burst->samples)
-		try(samples_look(burst->samples));
-	if (burst->samples)
-		try(samples_walk_begin(burst->samples, &visitor));
-	error = classes_census(burst->classes, keep, &visitor);
-	if (burst->samples)
-		samples_walk_end(burst->samples, classes_outside(burst->classes), visitor.done);
+	if (sampler->samples)
+		try(samples_look(sampler->samples));
+	if (sampler->samples)
+		try(samples_walk_begin(sampler->samples, &visitor));
+	error = classes_census(sampler->classes, keep, &visitor);
+	if (sampler->samples)
+		samples_walk_end(sampler->samples, classes_native(sampler->classes), visitor.done);
 	return error;
 }
 
 /* CPU time since the last time that this was asked, seconds. */
-static double cpu_taken(struct burst *burst)
+static double cpu_taken(struct sampler *sampler)
 {
-	uint64_t before = burst->charged;
+	uint64_t before = sampler->charged;
 
-	burst->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	return (double)(burst->charged - before) / 1e9;
+	sampler->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	return (double)(sampler->charged - before) / 1e9;
 }
 
-void burst_charge(struct burst *burst)
+void sampler_charge(struct sampler *sampler)
 {
-	governor_other(&burst->governor, cpu_taken(burst));
+	governor_other(&sampler->governor, cpu_taken(sampler));
 }
 
-void burst_charge_answer(struct burst *burst)
+void sampler_charge_answer(struct sampler *sampler)
 {
-	governor_answer(&burst->governor, cpu_taken(burst));
+	governor_answer(&sampler->governor, cpu_taken(sampler));
 }
 
 /* What fails is not tried again at once. */
-struct error *burst_census(struct burst *burst, bool keep)
+struct error *sampler_census(struct sampler *sampler, bool keep)
 {
-	double share = fmin(CENSUS_PART * burst->governor.budget, CENSUS_SHARE);
+	double share = fmin(CENSUS_PART * sampler->governor.budget, CENSUS_SHARE);
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
-	struct error *error = census_take(burst, keep);
+	struct error *error = census_take(sampler, keep);
 
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
-	burst->census_cost = (double)taken / 1e9;
+	sampler->census_cost = (double)taken / 1e9;
 	if (keep)
-		burst->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
-				     (uint64_t)((double)taken / share);
+		sampler->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
+				       (uint64_t)((double)taken / share);
 	return error;
 }
 
-struct error *burst_clear(struct burst *burst)
+struct error *sampler_clear(struct sampler *sampler)
 {
 	struct classes *classes;
 
-	burst_forget(burst);
+	sampler_forget(sampler);
 	/* Histories begin anew. */
-	try(classes_create(tracer_python(burst->tracer), &classes));
-	classes_destroy(burst->classes);
-	burst->classes = classes;
-	followed_heap_init(&burst->look, tracer_python(burst->tracer), burst->process, classes,
-			   burst->pools);
-	memset(&burst->counters, 0, sizeof(burst->counters));
-	governor_init(&burst->governor, burst->governor.budget, burst->governor.trap);
-	burst->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	try(burst_census(burst, true));
-	burst_charge(burst);
-	governor_begin(&burst->governor);
-	burst->began = burst->from = burst->looked = clock_now(CLOCK_MONOTONIC);
-	share_running(burst);
-	window_plan(burst);
+	try(classes_create(tracer_python(sampler->tracer), &classes));
+	classes_destroy(sampler->classes);
+	sampler->classes = classes;
+	tracked_heap_init(&sampler->look, tracer_python(sampler->tracer), sampler->process, classes,
+			  sampler->pools);
+	memset(&sampler->counters, 0, sizeof(sampler->counters));
+	governor_init(&sampler->governor, sampler->governor.budget, sampler->governor.trap);
+	sampler->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	try(sampler_census(sampler, true));
+	sampler_charge(sampler);
+	governor_begin(&sampler->governor);
+	sampler->began = sampler->from = sampler->looked = clock_now(CLOCK_MONOTONIC);
+	share_running(sampler);
+	window_plan(sampler);
 	return NULL;
 }
 
-int burst_wait(const struct burst *burst, int most)
+int sampler_wait(const struct sampler *sampler, int most)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 
-	if (burst->samples)
-		most = samples_wait(burst->samples, most);
-	if (burst->governor.stopped)
+	if (sampler->samples)
+		most = samples_wait(sampler->samples, most);
+	if (sampler->governor.stopped)
 		return most;
-	if (burst->next <= now)
+	if (sampler->next <= now)
 		return 0;
-	return burst->next - now < (uint64_t)most * 1000000 ? (int)((burst->next - now) / 1000000)
-							    : most;
+	return sampler->next - now < (uint64_t)most * 1000000
+		       ? (int)((sampler->next - now) / 1000000)
+		       : most;
 }
 
-struct error *burst_look(struct burst *burst)
+struct error *sampler_look(struct sampler *sampler)
 {
-	cleanup_free struct followed **list = calloc(burst->followed_count + 1, sizeof(*list));
+	cleanup_free struct tracked **list = calloc(sampler->tracked_count + 1, sizeof(*list));
 	struct error *error;
 	size_t count = 0;
 
 	if (!list)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	for (size_t i = 0; i < burst->followed_count; i++)
-		if (burst->followed[i].died == ESTIMATE_ALIVE)
-			list[count++] = &burst->followed[i];
-	error = followed_look(&burst->look, list, count, false);
+	for (size_t i = 0; i < sampler->tracked_count; i++)
+		if (sampler->tracked[i].died == ESTIMATE_ALIVE)
+			list[count++] = &sampler->tracked[i];
+	error = tracked_look(&sampler->look, list, count, false);
 	if (!error)
-		error = process_check(burst->process);
+		error = process_check(sampler->process);
 	/* What was read of a process that ended meanwhile says nothing. */
 	for (size_t i = 0; error && i < count; i++)
 		list[i]->died = ESTIMATE_ALIVE;
 	try(error);
-	burst->looked = clock_now(CLOCK_MONOTONIC);
+	sampler->looked = clock_now(CLOCK_MONOTONIC);
 	return NULL;
 }
 
 /* Whoever was followed at an address that is born again is dead. */
-static void reborn_mark(struct burst *burst, const struct tmbpf_birth **births, size_t count,
+static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **births, size_t count,
 			uint64_t start)
 {
-	for (size_t i = 0; i < burst->followed_count; i++) {
-		struct followed *block = &burst->followed[i];
+	for (size_t i = 0; i < sampler->tracked_count; i++) {
+		struct tracked *block = &sampler->tracked[i];
 
-		if (block->died != ESTIMATE_ALIVE || !births_find(births, count, block->address))
+		if (block->died != ESTIMATE_ALIVE ||
+		    !window_allocations_find(births, count, block->address))
 			continue;
 		block->died = start + 1;
 		block->reborn = true;
@@ -268,11 +270,11 @@ static void reborn_mark(struct burst *burst, const struct tmbpf_birth **births, 
 }
 
 /* A random sample of MOST of COUNT, in no order; how many there are then. */
-static size_t births_sample(struct burst *burst, const struct tmbpf_birth **births, size_t count,
-			    size_t most)
+static size_t births_sample(struct sampler *sampler, const struct tmbpf_birth **births,
+			    size_t count, size_t most)
 {
 	for (size_t i = 0; i < most && i < count; i++) {
-		size_t k = i + (size_t)(random_share(&burst->random) * (double)(count - i));
+		size_t k = i + (size_t)(random_share(&sampler->random) * (double)(count - i));
 		const struct tmbpf_birth *other = births[k];
 
 		births[k] = births[i];
@@ -282,30 +284,30 @@ static size_t births_sample(struct burst *burst, const struct tmbpf_birth **birt
 }
 
 /* Adds MOST of the ALIVE survivors of LIST, COUNT blocks that were looked at, as the last window's. */
-static struct error *survivors_add(struct burst *burst, const struct followed *list, size_t count,
-				   size_t alive, size_t most, double *scale)
+static struct error *survivors_add(struct sampler *sampler, const struct tracked *list,
+				   size_t count, size_t alive, size_t most, double *scale)
 {
 	size_t left = alive;
 
 	if (most)
 		*scale *= (double)alive / (double)most;
-	try(array_reserve(&burst->followed, &burst->followed_capacity, burst->followed_count, most,
-			  sizeof(*burst->followed)));
+	try(array_reserve(&sampler->tracked, &sampler->tracked_capacity, sampler->tracked_count,
+			  most, sizeof(*sampler->tracked)));
 	for (size_t i = 0; i < count && most; i++) {
-		struct followed *block;
+		struct tracked *block;
 
 		if (list[i].died != ESTIMATE_ALIVE ||
-		    random_share(&burst->random) * (double)left-- >= (double)most)
+		    random_share(&sampler->random) * (double)left-- >= (double)most)
 			continue;
 		most--;
-		block = &burst->followed[burst->followed_count];
+		block = &sampler->tracked[sampler->tracked_count];
 		*block = list[i];
 		/* Now is when stacks mean something: the next window forgets them. */
-		try(tracebacks_index(&burst->tracebacks,
-				     symbols_hold(burst->symbols, list[i].traceback),
+		try(tracebacks_index(&sampler->tracebacks,
+				     symbols_hold(sampler->symbols, list[i].traceback),
 				     &block->traceback));
-		burst->followed_count++;
-		burst->counters.followed++;
+		sampler->tracked_count++;
+		sampler->counters.tracked++;
 	}
 	return NULL;
 }
@@ -317,8 +319,8 @@ struct harvest {
 	const struct tmbpf_birth **seen; /* those of them that came before the look */
 	size_t seen_count;
 	size_t born; /* how many came before the window's end: the others only tell who is dead */
-	struct followed *list; /* of the former, those whose address was not handed out again */
-	struct followed **looked;
+	struct tracked *list; /* of the former, those whose address was not handed out again */
+	struct tracked **looked;
 	size_t listed;
 };
 
@@ -334,7 +336,7 @@ static void harvest_deinit(struct harvest *harvest)
  * Looks at COUNT of the KEPT births, in their random order. Probes are on meanwhile: those that do not get their look in
  * time are not waited for, and the others stand for them.
  */
-static struct error *harvest_follow(struct burst *burst, struct harvest *harvest,
+static struct error *harvest_follow(struct sampler *sampler, struct harvest *harvest,
 				    struct window *window, size_t kept, size_t count)
 {
 	uint64_t deadline = clock_now(CLOCK_MONOTONIC) + LOOK_MOST;
@@ -344,7 +346,7 @@ static struct error *harvest_follow(struct burst *burst, struct harvest *harvest
 		size_t left = count - harvest->listed;
 		size_t batch = left < LOOK_BATCH ? left : LOOK_BATCH;
 
-		try(followed_look(&burst->look, harvest->looked + harvest->listed, batch, true));
+		try(tracked_look(&sampler->look, harvest->looked + harvest->listed, batch, true));
 		harvest->listed += batch;
 	}
 	window->scale = harvest->listed ? (double)kept / (double)harvest->listed : 1;
@@ -352,65 +354,65 @@ static struct error *harvest_follow(struct burst *burst, struct harvest *harvest
 }
 
 /* Looks at what was born: at once, before others take the places of those that died. */
-static struct error *harvest_look(struct burst *burst, struct harvest *harvest,
+static struct error *harvest_look(struct sampler *sampler, struct harvest *harvest,
 				  struct window *window)
 {
 	size_t count, kept = 0;
-	const struct tmbpf_birth *births = tracer_births(burst->tracer, &count);
+	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
 	cleanup_free const struct tmbpf_birth **unique = NULL;
 
-	try(births_order(births, count, &harvest->seen, &harvest->seen_count));
+	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
 	if (!unique)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
 	memcpy(unique, harvest->seen, harvest->seen_count * sizeof(*unique));
-	count = births_unique(unique, harvest->seen_count);
+	count = window_allocations_unique(unique, harvest->seen_count);
 	/* Of malloc's blocks glibc's chunks alone say whether they are still there; else page faults tell of them. */
 	for (size_t i = 0; i < count; i++)
 		if (unique[i] < births + harvest->born &&
-		    !(burst->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
+		    !(sampler->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
 			unique[kept++] = unique[i];
-	count = births_sample(burst, unique, kept, BIRTHS_MAX);
+	count = births_sample(sampler, unique, kept, BIRTHS_MAX);
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
 	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
 	if (!harvest->list || !harvest->looked)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
 	for (size_t i = 0; i < count; i++) {
-		harvest->list[i] = (struct followed){
+		harvest->list[i] = (struct tracked){
 			.address = unique[i]->address,
 			.size = unique[i]->size,
 			.traceback = unique[i]->stack, /* until it is known to survive */
-			.window = (uint32_t)burst->window_count,
+			.window = (uint32_t)sampler->window_count,
 			.raw = unique[i]->kind == TMBPF_BIRTH_RAW,
 			.reused = unique[i]->kind == TMBPF_BIRTH_REUSED,
 			.died = ESTIMATE_ALIVE,
 		};
 		harvest->looked[i] = &harvest->list[i];
 	}
-	return harvest_follow(burst, harvest, window, kept, count);
+	return harvest_follow(sampler, harvest, window, kept, count);
 }
 
 /* Births went on being seen during the look: whose place was handed out by then was not what was looked at. */
-static struct error *harvest_end(struct burst *burst, struct harvest *harvest)
+static struct error *harvest_end(struct sampler *sampler, struct harvest *harvest)
 {
 	cleanup_free const struct tmbpf_birth **late = NULL; /* what came since, by address */
 	size_t count;
-	const struct tmbpf_birth *births = tracer_births(burst->tracer, &count);
+	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
 
-	burst->counters.births += count;
-	try(births_order(births, count, &harvest->order, &harvest->count));
-	try(births_since(harvest->order, harvest->count, harvest->seen, harvest->seen_count, &late,
-			 &count));
+	sampler->counters.births += count;
+	try(window_allocations_order(births, count, &harvest->order, &harvest->count));
+	try(window_allocations_since(harvest->order, harvest->count, harvest->seen,
+				     harvest->seen_count, &late, &count));
 	for (size_t i = 0; i < harvest->listed; i++)
-		if (births_find(late, count, harvest->list[i].address))
+		if (window_allocations_find(late, count, harvest->list[i].address))
 			harvest->list[i].died = 0;
 	return NULL;
 }
 
 /* Waits while births are being listed: no longer than there is room for them, as the traps would be for nothing. */
-static void window_wait(const struct burst *burst, double seconds)
+static void window_wait(const struct sampler *sampler, double seconds)
 {
-	while (seconds > 0 && !tracer_burst_full(burst->tracer)) {
+	while (seconds > 0 && !tracer_window_full(sampler->tracer)) {
 		double slice = fmin(seconds, SLEEP_SLICE);
 		struct timespec time = {.tv_nsec = (long)(slice * 1e9)};
 
@@ -424,75 +426,75 @@ static void window_wait(const struct burst *burst, double seconds)
  * to be handed out, and by the time of the look may be another's: so births are seen for some time more than the window,
  * until the look is over, and who was born in it and has lost his place is known.
  */
-static struct error *window_run(struct burst *burst, struct window *window, struct harvest *harvest,
-				struct governor_cost *cost)
+static struct error *window_run(struct sampler *sampler, struct window *window,
+				struct harvest *harvest, struct governor_cost *cost)
 {
 	cleanup(priority_restore) struct priority priority;
 	uint64_t runs, ns, runs_after, ns_after, opened, end, middle, cpu;
-	double guard = fmin(burst->governor.window * GUARD_SHARE, GUARD_MOST);
+	double guard = fmin(sampler->governor.window * GUARD_SHARE, GUARD_MOST);
 	struct error *error;
 
 	priority_raise(&priority);
 	opened = clock_now(CLOCK_MONOTONIC);
 	cost->attach =
-		burst->disturbance * share_running(burst); /* also of what is opened half way */
-	tracer_runs(burst->tracer, &runs, &ns);
-	try(tracer_burst_open(burst->tracer, &window->window.start));
-	window_wait(burst, burst->governor.window - guard);
-	tracer_births(burst->tracer, &harvest->born);
+		sampler->disturbance * share_running(sampler); /* also of what is opened half way */
+	tracer_runs(sampler->tracer, &runs, &ns);
+	try(tracer_window_open(sampler->tracer, &window->window.start));
+	window_wait(sampler, sampler->governor.window - guard);
+	tracer_births(sampler->tracer, &harvest->born);
 	middle = clock_now(CLOCK_MONOTONIC);
-	window_wait(burst, guard);
+	window_wait(sampler, guard);
 	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	error = harvest_look(burst, harvest, window);
-	tracer_burst_end(burst->tracer, &end);
+	error = harvest_look(sampler, harvest, window);
+	tracer_window_end(sampler->tracer, &end);
 	if (end > window->window.start)
 		cost->seconds = (double)(end - window->window.start) / NSEC_PER_SEC;
 	window->window.end = middle < end ? middle : end;
 	if (window->window.end <= window->window.start)
 		window->window.end = window->window.start + 1;
 	if (!error)
-		error = harvest_end(burst, harvest);
+		error = harvest_end(sampler, harvest);
 	cost->births = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
-	tracer_burst_close(burst->tracer);
+	tracer_window_close(sampler->tracer);
 	cost->open = clock_since(CLOCK_MONOTONIC, opened);
-	tracer_runs(burst->tracer, &runs_after, &ns_after);
+	tracer_runs(sampler->tracer, &runs_after, &ns_after);
 	cost->hits = runs_after - runs;
-	cost->traps = (double)cost->hits * burst->governor.trap;
+	cost->traps = (double)cost->hits * sampler->governor.trap;
 	cost->programs = (double)(ns_after - ns) / 1e9;
-	burst->counters.seconds_open_ns += window->window.end - window->window.start;
-	burst->counters.windows++;
-	burst->counters.full_windows += end < middle;
+	sampler->counters.seconds_open_ns += window->window.end - window->window.start;
+	sampler->counters.windows++;
+	sampler->counters.full_windows += end < middle;
 	return error;
 }
 
 /* Takes in what WINDOW saw, after what was seen before. */
-static struct error *window_keep(struct burst *burst, struct window *window,
+static struct error *window_keep(struct sampler *sampler, struct window *window,
 				 const struct harvest *harvest)
 {
-	size_t followed, most, alive = 0;
+	size_t tracked, most, alive = 0;
 	struct error *error;
 
-	window->window.from = burst->from;
-	window->window.to = burst->from + (uint64_t)(burst->governor.span * 1e9);
+	window->window.from = sampler->from;
+	window->window.to = sampler->from + (uint64_t)(sampler->governor.interval * 1e9);
 	if (window->window.to < window->window.end)
 		window->window.to = window->window.end;
-	try(burst_look(burst));
-	reborn_mark(burst, harvest->order, harvest->count, window->window.start);
+	try(sampler_look(sampler));
+	reborn_mark(sampler, harvest->order, harvest->count, window->window.start);
 	for (size_t i = 0; i < harvest->listed; i++)
 		alive += harvest->list[i].died == ESTIMATE_ALIVE;
-	most = burst_survivors_room(burst, alive);
-	followed = burst->followed_count;
-	error = survivors_add(burst, harvest->list, harvest->listed, alive, most, &window->scale);
+	most = sampler_survivors_room(sampler, alive);
+	tracked = sampler->tracked_count;
+	error = survivors_add(sampler, harvest->list, harvest->listed, alive, most, &window->scale);
 	if (error) { /* then it saw nothing at all */
-		burst->followed_count = followed;
+		sampler->tracked_count = tracked;
 		return error;
 	}
-	burst->windows[burst->window_count++] = *window;
-	burst->from = window->window.to;
+	sampler->windows[sampler->window_count++] = *window;
+	sampler->from = window->window.to;
 	return NULL;
 }
 
-static struct error *window_take(struct burst *burst)
+static struct error *window_take(struct sampler *sampler)
 {
 	cleanup(harvest_deinit) struct harvest harvest = {0};
 	struct window window = {.scale = 1};
@@ -500,79 +502,80 @@ static struct error *window_take(struct burst *burst)
 	struct error *error;
 	uint64_t until, cpu;
 
-	burst_charge(burst);
-	if (burst->window_count == BURST_WINDOWS_MAX)
-		burst_windows_thin(burst);
-	try(array_reserve(&burst->windows, &burst->window_capacity, burst->window_count, 1,
-			  sizeof(*burst->windows)));
-	burst->drain(burst->drain_context);
-	symbols_restart(burst->symbols);
-	error = window_run(burst, &window, &harvest, &cost);
+	sampler_charge(sampler);
+	if (sampler->window_count == SAMPLER_WINDOWS_MAX)
+		sampler_windows_thin(sampler);
+	try(array_reserve(&sampler->windows, &sampler->window_capacity, sampler->window_count, 1,
+			  sizeof(*sampler->windows)));
+	sampler->drain(sampler->drain_context);
+	symbols_restart(sampler->symbols);
+	error = window_run(sampler, &window, &harvest, &cost);
 	cost.failed = error != NULL;
 	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	burst->drain(burst->drain_context);
+	sampler->drain(sampler->drain_context);
 	cost.births += clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	if (!error)
-		error = window_keep(burst, &window, &harvest);
+		error = window_keep(sampler, &window, &harvest);
 	/* What failed has cost as well. */
-	cost.tracer = cpu_taken(burst);
-	until = error ? clock_now(CLOCK_MONOTONIC) : burst->from;
-	governor_window(&burst->governor, &cost, (double)(until - burst->began) / 1e9);
-	governor_rest(&burst->governor, classes_grow(burst->classes));
+	cost.tracer = cpu_taken(sampler);
+	until = error ? clock_now(CLOCK_MONOTONIC) : sampler->from;
+	governor_window(&sampler->governor, &cost, (double)(until - sampler->began) / 1e9);
+	governor_rest(&sampler->governor, classes_grow(sampler->classes));
 	if (error) {
-		burst->next = until + (uint64_t)(burst->governor.span * 1e9);
+		sampler->next = until + (uint64_t)(sampler->governor.interval * 1e9);
 		return error;
 	}
-	window_plan(burst);
+	window_plan(sampler);
 	return NULL;
 }
 
-struct error *burst_sample(struct burst *burst, const struct tmbpf_record *record, size_t size)
+struct error *sampler_sample(struct sampler *sampler, const struct tmbpf_record *record,
+			     size_t size)
 {
-	return burst->samples ? samples_record(burst->samples, record, size) : NULL;
+	return sampler->samples ? samples_record(sampler->samples, record, size) : NULL;
 }
 
 /* Releases the tracebacks of what is followed no more. */
-static struct error *tracebacks_sweep(struct burst *burst)
+static struct error *tracebacks_sweep(struct sampler *sampler)
 {
 	cleanup_free uint32_t *map = NULL;
 
-	if (burst->tracebacks.count <= burst->tracebacks_most)
+	if (sampler->tracebacks.count <= sampler->tracebacks_most)
 		return NULL;
-	map = calloc(burst->tracebacks.count + 1, sizeof(*map));
+	map = calloc(sampler->tracebacks.count + 1, sizeof(*map));
 	if (!map)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the tracebacks");
-	for (size_t i = 0; i < burst->followed_count; i++)
-		map[burst->followed[i].traceback] = 1;
-	if (burst->samples)
-		samples_tracebacks_mark(burst->samples, map);
+	for (size_t i = 0; i < sampler->tracked_count; i++)
+		map[sampler->tracked[i].traceback] = 1;
+	if (sampler->samples)
+		samples_tracebacks_mark(sampler->samples, map);
 	/* Rows of estimates refer to them, too. */
-	burst_estimates_forget(burst);
-	try(tracebacks_keep(&burst->tracebacks, map));
-	for (size_t i = 0; i < burst->followed_count; i++)
-		burst->followed[i].traceback = map[burst->followed[i].traceback];
-	if (burst->samples)
-		samples_tracebacks_move(burst->samples, map);
-	burst->tracebacks_most = 2 * burst->tracebacks.count + TRACEBACKS_LEAST;
+	sampler_estimates_forget(sampler);
+	try(tracebacks_keep(&sampler->tracebacks, map));
+	for (size_t i = 0; i < sampler->tracked_count; i++)
+		sampler->tracked[i].traceback = map[sampler->tracked[i].traceback];
+	if (sampler->samples)
+		samples_tracebacks_move(sampler->samples, map);
+	sampler->tracebacks_most = 2 * sampler->tracebacks.count + TRACEBACKS_LEAST;
 	return NULL;
 }
 
-struct error *burst_tick(struct burst *burst)
+struct error *sampler_tick(struct sampler *sampler)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 	bool room;
 
 	/* Also what others spent since the last one: on records, on answers. */
-	burst_charge(burst);
-	try(tracebacks_sweep(burst));
-	if (burst->samples)
-		try(samples_tick(burst->samples, burst->drain, burst->drain_context));
-	if (now >= burst->census_next)
-		try(burst_census(burst, true));
-	if (burst->governor.stopped || now < burst->next)
+	sampler_charge(sampler);
+	try(tracebacks_sweep(sampler));
+	if (sampler->samples)
+		try(samples_tick(sampler->samples, sampler->drain, sampler->drain_context));
+	if (now >= sampler->census_next)
+		try(sampler_census(sampler, true));
+	if (sampler->governor.stopped || now < sampler->next)
 		return NULL;
 	/* What fails is not tried again at once. */
-	burst->next = now + (uint64_t)(burst->governor.span * 1e9);
-	try(tracer_room(burst->tracer, &room));
-	return room ? window_take(burst) : NULL;
+	sampler->next = now + (uint64_t)(sampler->governor.interval * 1e9);
+	try(tracer_room(sampler->tracer, &room));
+	return room ? window_take(sampler) : NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Bursts: now and then, for a short window, every allocation is seen; what was born in it is
+ * Sampling windows: now and then, for a short window, every allocation is seen; what was born in it is
  * followed by reading the heap until it dies. Nothing is probed in between. From that and from the
  * census estimate.h tells what each traceback holds and grows.
  *
@@ -23,51 +23,56 @@
 #include "trace/tracer/tracer.h"
 
 struct error;
-struct burst;
+struct sampler;
 struct process;
 
-struct burst_options {
+struct sampler_options {
 	double overhead; /* the budget, a share: 0.02 */
 };
 
-struct error *burst_create(struct tracer *tracer, struct symbols *symbols, struct process *process,
-			   const struct burst_options *options, void (*drain)(void *context),
-			   void *context, struct burst **ret);
+struct error *sampler_create(struct tracer *tracer, struct symbols *symbols,
+			     struct process *process, const struct sampler_options *options,
+			     void (*drain)(void *context), void *context, struct sampler **ret);
 /* NULL is accepted. */
-void burst_destroy(struct burst *burst);
+void sampler_destroy(struct sampler *sampler);
 
 /* Milliseconds until something is to be done, at most MOST. */
-int burst_wait(const struct burst *burst, int most);
+int sampler_wait(const struct sampler *sampler, int most);
 /* Takes in a SAMPLE record. */
-struct error *burst_sample(struct burst *burst, const struct tmbpf_record *record, size_t size);
+struct error *sampler_sample(struct sampler *sampler, const struct tmbpf_record *record,
+			     size_t size);
 /* Does what is due: a window, a census. */
-struct error *burst_tick(struct burst *burst);
+struct error *sampler_tick(struct sampler *sampler);
 /* Begins anew: what was seen until now is forgotten. */
-struct error *burst_clear(struct burst *burst);
+struct error *sampler_clear(struct sampler *sampler);
 
-enum burst_by { BURST_BY_TRACEBACK, BURST_BY_LINE, BURST_BYS }; /* what an estimate's rows are of */
+enum sampler_by {
+	SAMPLER_BY_TRACEBACK,
+	SAMPLER_BY_LINE,
+	SAMPLER_BYS
+}; /* what an estimate's rows are of */
 
 /*
  * Looks at all that is followed, takes a census, and estimates, BY traceback or by its most recent frame's line: then a row's
  * traceback is any one of that line. FRESH: also if the last one is of just now.
  */
-struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
-			     const struct estimate **ret);
+struct error *sampler_estimate(struct sampler *sampler, enum sampler_by by, bool fresh,
+			       const struct estimate **ret);
 /* Tells the governor of the CPU time since the last time, whatever it was spent on. */
-void burst_charge(struct burst *burst);
+void sampler_charge(struct sampler *sampler);
 /* The same where it went into an answer: see governor_answer(). */
-void burst_charge_answer(struct burst *burst);
+void sampler_charge_answer(struct sampler *sampler);
 /* Seconds from the first census to the one that the last estimate is of: the time of its growth. */
-double burst_seconds(const struct burst *burst);
+double sampler_seconds(const struct sampler *sampler);
 /* Hands the traceback of a row to VISIT, with the numbers of ROW. */
-struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
-			  symbols_visitor visit, void *context);
+struct error *sampler_visit(struct sampler *sampler, uint32_t traceback,
+			    const struct symbols_row *row, symbols_visitor visit, void *context);
 
-struct burst_counters {
+struct sampler_counters {
 	uint64_t windows,
 		full_windows; /* in all; of them, those that ended early for want of room */
-	uint64_t births, followed, survivors; /* seen; sampled to be followed; still alive */
-	uint64_t seconds_open_ns;             /* all windows together */
+	uint64_t births, tracked, survivors; /* seen; sampled to be followed; still alive */
+	uint64_t seconds_open_ns;            /* all windows together */
 	double bytes, growth; /* of the census: in blocks and outside, since the start */
 	double age;           /* of the census, seconds */
 	uint64_t
@@ -78,11 +83,11 @@ struct burst_counters {
 	const char *malloc_other;   /* whose malloc it is that cannot be followed; NULL: glibc's */
 };
 
-void burst_counters(const struct burst *burst, struct burst_counters *ret);
+void sampler_counters(const struct sampler *sampler, struct sampler_counters *ret);
 /* How many blocks one stands for that was born in a window, on average. */
-uint64_t burst_period(const struct burst *burst);
+uint64_t sampler_period(const struct sampler *sampler);
 /* What it has cost until now, as a share of the target's time. */
-double burst_share(struct burst *burst);
-const struct governor *burst_governor(const struct burst *burst);
+double sampler_share(struct sampler *sampler);
+const struct governor *sampler_governor(const struct sampler *sampler);
 
 #endif

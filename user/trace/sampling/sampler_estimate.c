@@ -14,20 +14,21 @@
 /* An estimate is good for so long (nanoseconds), unless another one is asked for. */
 #define ESTIMATE_AGE 5000000000ull
 
-static struct error *items_fill(struct burst *burst, struct estimate_item **ret, size_t *ret_count)
+static struct error *items_fill(struct sampler *sampler, struct estimate_item **ret,
+				size_t *ret_count)
 {
 	size_t count = 0;
 	cleanup_free struct estimate_item *items =
-		calloc(burst->followed_count + 1, sizeof(*items));
+		calloc(sampler->tracked_count + 1, sizeof(*items));
 
 	if (!items)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	for (size_t i = 0; i < burst->followed_count; i++) {
-		const struct followed *block = &burst->followed[i];
-		double scale = burst->windows[block->window].scale;
+	for (size_t i = 0; i < sampler->tracked_count; i++) {
+		const struct tracked *block = &sampler->tracked[i];
+		double scale = sampler->windows[block->window].scale;
 		bool large = block->raw && block->size >= TRACER_LARGE_LEAST;
 
-		if (large && burst->samples)
+		if (large && sampler->samples)
 			continue; /* theirs */
 		items[count] = (struct estimate_item){
 			.window = block->window,
@@ -45,10 +46,10 @@ static struct error *items_fill(struct burst *burst, struct estimate_item **ret,
 	return NULL;
 }
 
-static struct error *estimate_make(struct burst *burst, enum burst_by by, uint64_t now)
+static struct error *estimate_make(struct sampler *sampler, enum sampler_by by, uint64_t now)
 {
 	cleanup_free struct estimate_window *windows =
-		calloc(burst->window_count + 1, sizeof(*windows));
+		calloc(sampler->window_count + 1, sizeof(*windows));
 	cleanup_free struct estimate_item *items = NULL;
 	cleanup_free struct estimate_class *classes = NULL;
 	struct estimate_input input = {.windows = windows, .now = now};
@@ -57,26 +58,26 @@ static struct error *estimate_make(struct burst *burst, enum burst_by by, uint64
 
 	if (!windows)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
-	for (size_t i = 0; i < burst->window_count; i++)
-		windows[i] = burst->windows[i].window;
+	for (size_t i = 0; i < sampler->window_count; i++)
+		windows[i] = sampler->windows[i].window;
 	/* The last one stands for all the time since. */
-	if (burst->window_count)
-		windows[burst->window_count - 1].to = now;
-	try(items_fill(burst, &items, &input.item_count));
-	try(classes_list(burst->classes, &classes, &input.class_count));
-	input.window_count = burst->window_count;
+	if (sampler->window_count)
+		windows[sampler->window_count - 1].to = now;
+	try(items_fill(sampler, &items, &input.item_count));
+	try(classes_list(sampler->classes, &classes, &input.class_count));
+	input.window_count = sampler->window_count;
 	input.items = items;
 	input.classes = classes;
-	if (by == BURST_BY_LINE)
-		try(tracebacks_lines(&burst->tracebacks, &lines));
+	if (by == SAMPLER_BY_LINE)
+		try(tracebacks_lines(&sampler->tracebacks, &lines));
 	input.groups = lines;
-	if (burst->samples)
-		try(samples_estimate(burst->samples, classes_outside(burst->classes), &input,
+	if (sampler->samples)
+		try(samples_estimate(sampler->samples, classes_native(sampler->classes), &input,
 				     classes, &estimate));
 	else
 		try(estimate_create(&input, &estimate));
-	estimate_destroy(burst->estimates[by]);
-	burst->estimates[by] = estimate;
+	estimate_destroy(sampler->estimates[by]);
+	sampler->estimates[by] = estimate;
 	return NULL;
 }
 
@@ -92,114 +93,116 @@ static bool process_gone(struct process *process)
  * The latest census is good for answers that need not be fresh for as long as it takes until its cost is within the budget. The first one is
  * not: nothing has grown until then.
  */
-static bool census_good(const struct burst *burst)
+static bool census_good(const struct sampler *sampler)
 {
-	double taken = classes_time(burst->classes);
+	double taken = classes_time(sampler->classes);
 
-	return taken * 1e9 > (double)burst->began &&
+	return taken * 1e9 > (double)sampler->began &&
 	       (double)clock_now(CLOCK_MONOTONIC) / 1e9 - taken <
-		       burst->census_cost / burst->governor.budget;
+		       sampler->census_cost / sampler->governor.budget;
 }
 
 /*
  * Looks at what is followed and takes a census, if it has to be FRESH or the latest one is not good any more; or finds
  * that the process has gone meanwhile.
  */
-static struct error *all_look(struct burst *burst, bool fresh, bool *ret_gone)
+static struct error *all_look(struct sampler *sampler, bool fresh, bool *ret_gone)
 {
 	struct error *error;
 
-	burst->drain(burst->drain_context);
-	error = burst_look(burst);
-	if (!error && burst->samples)
-		error = samples_end(burst->samples);
-	if (!error && (fresh || !census_good(burst)))
-		error = burst_census(burst, false);
-	if (!error || !process_gone(burst->process))
+	sampler->drain(sampler->drain_context);
+	error = sampler_look(sampler);
+	if (!error && sampler->samples)
+		error = samples_end(sampler->samples);
+	if (!error && (fresh || !census_good(sampler)))
+		error = sampler_census(sampler, false);
+	if (!error || !process_gone(sampler->process))
 		return error;
 	error_destroy(error);
 	*ret_gone = true;
 	return NULL;
 }
 
-struct error *burst_estimate(struct burst *burst, enum burst_by by, bool fresh,
-			     const struct estimate **ret)
+struct error *sampler_estimate(struct sampler *sampler, enum sampler_by by, bool fresh,
+			       const struct estimate **ret)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
-	bool gone = process_gone(burst->process);
+	bool gone = process_gone(sampler->process);
 
-	if (gone || fresh || !burst->estimated || now - burst->estimated > ESTIMATE_AGE) {
+	if (gone || fresh || !sampler->estimated || now - sampler->estimated > ESTIMATE_AGE) {
 		if (!gone)
-			try(all_look(burst, fresh, &gone));
-		burst_estimates_forget(burst);
-		burst->estimated = gone ? burst->looked : clock_now(CLOCK_MONOTONIC);
-		burst->counted = classes_time(burst->classes);
+			try(all_look(sampler, fresh, &gone));
+		sampler_estimates_forget(sampler);
+		sampler->estimated = gone ? sampler->looked : clock_now(CLOCK_MONOTONIC);
+		sampler->counted = classes_time(sampler->classes);
 	}
 	/* Of a process that has gone, what was known last, as of then. */
-	if (!burst->estimates[by])
-		try(estimate_make(burst, by, gone ? burst->looked : clock_now(CLOCK_MONOTONIC)));
-	*ret = burst->estimates[by];
+	if (!sampler->estimates[by])
+		try(estimate_make(sampler, by,
+				  gone ? sampler->looked : clock_now(CLOCK_MONOTONIC)));
+	*ret = sampler->estimates[by];
 	return NULL;
 }
 
-void burst_estimates_forget(struct burst *burst)
+void sampler_estimates_forget(struct sampler *sampler)
 {
-	for (size_t i = 0; i < array_size(burst->estimates); i++) {
-		estimate_destroy(burst->estimates[i]);
-		burst->estimates[i] = NULL;
+	for (size_t i = 0; i < array_size(sampler->estimates); i++) {
+		estimate_destroy(sampler->estimates[i]);
+		sampler->estimates[i] = NULL;
 	}
-	burst->estimated = 0;
+	sampler->estimated = 0;
 }
 
-double burst_seconds(const struct burst *burst)
+double sampler_seconds(const struct sampler *sampler)
 {
-	double seconds = burst->counted - (double)burst->began / 1e9;
+	double seconds = sampler->counted - (double)sampler->began / 1e9;
 
 	return seconds > 0 ? seconds : 0;
 }
 
-struct error *burst_visit(struct burst *burst, uint32_t traceback, const struct symbols_row *row,
-			  symbols_visitor visit, void *context)
+struct error *sampler_visit(struct sampler *sampler, uint32_t traceback,
+			    const struct symbols_row *row, symbols_visitor visit, void *context)
 {
-	return symbols_traceback_visit(
-		burst->symbols, tracebacks_get(&burst->tracebacks, traceback), row, visit, context);
+	return symbols_traceback_visit(sampler->symbols,
+				       tracebacks_get(&sampler->tracebacks, traceback), row, visit,
+				       context);
 }
 
-void burst_counters(const struct burst *burst, struct burst_counters *ret)
+void sampler_counters(const struct sampler *sampler, struct sampler_counters *ret)
 {
-	*ret = burst->counters;
-	for (size_t i = 0; i < burst->followed_count; i++)
-		ret->survivors += burst->followed[i].died == ESTIMATE_ALIVE;
-	classes_totals(burst->classes, &ret->bytes, &ret->growth);
-	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(burst->classes);
-	ret->untold = classes_untold(burst->classes);
-	ret->unread = python_pools_unread(burst->pools);
-	if (burst->samples)
-		samples_counters(burst->samples, &ret->samples);
-	ret->samples_failed = burst->samples_failed;
-	ret->malloc_other = burst->malloc->other ? burst->malloc->name : NULL;
+	*ret = sampler->counters;
+	for (size_t i = 0; i < sampler->tracked_count; i++)
+		ret->survivors += sampler->tracked[i].died == ESTIMATE_ALIVE;
+	classes_totals(sampler->classes, &ret->bytes, &ret->growth);
+	ret->age = (double)clock_now(CLOCK_MONOTONIC) / 1e9 - classes_time(sampler->classes);
+	ret->untold = classes_untold(sampler->classes);
+	ret->unread = python_pools_unread(sampler->pools);
+	if (sampler->samples)
+		samples_counters(sampler->samples, &ret->samples);
+	ret->samples_failed = sampler->samples_failed;
+	ret->malloc_other = sampler->malloc->other ? sampler->malloc->name : NULL;
 }
 
-uint64_t burst_period(const struct burst *burst)
+uint64_t sampler_period(const struct sampler *sampler)
 {
-	double spans = 0, windows = 0;
+	double intervals = 0, windows = 0;
 
-	for (size_t i = 0; i < burst->window_count; i++) {
-		const struct estimate_window *window = &burst->windows[i].window;
+	for (size_t i = 0; i < sampler->window_count; i++) {
+		const struct estimate_window *window = &sampler->windows[i].window;
 
-		spans += (double)(window->to - window->from);
-		windows += (double)(window->end - window->start) / burst->windows[i].scale;
+		intervals += (double)(window->to - window->from);
+		windows += (double)(window->end - window->start) / sampler->windows[i].scale;
 	}
-	return windows > 0 ? (uint64_t)(spans / windows + 0.5) : 0;
+	return windows > 0 ? (uint64_t)(intervals / windows + 0.5) : 0;
 }
 
-double burst_share(struct burst *burst)
+double sampler_share(struct sampler *sampler)
 {
-	burst_charge_answer(burst);
-	return governor_share(&burst->governor, clock_since(CLOCK_MONOTONIC, burst->began));
+	sampler_charge_answer(sampler);
+	return governor_share(&sampler->governor, clock_since(CLOCK_MONOTONIC, sampler->began));
 }
 
-const struct governor *burst_governor(const struct burst *burst)
+const struct governor *sampler_governor(const struct sampler *sampler)
 {
-	return &burst->governor;
+	return &sampler->governor;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What burst.c, which opens windows, burst_thin.c, which limits what is kept of them, and burst_estimate.c, which tells what
+ * What sampler.c, which opens windows, sampler_thin.c, which limits what is kept of them, and sampler_estimate.c, which tells what
  * they show, share.
  */
 #ifndef TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
@@ -18,18 +18,18 @@
 struct classes;
 
 /* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
-#define BURST_WINDOWS_MAX 256
+#define SAMPLER_WINDOWS_MAX 256
 /* Survivors of one window that are followed; of more, a random sample stands for all. */
-#define BURST_SURVIVORS_MAX 2048
+#define SAMPLER_SURVIVORS_MAX 2048
 /* Of all windows together: all are looked at after each window. Enough for 256 of each. */
-#define BURST_FOLLOWED_MAX 65536
+#define SAMPLER_TRACKED_MAX 65536
 
 struct window {
 	struct estimate_window window;
 	double scale; /* births that one followed stands for */
 };
 
-struct burst {
+struct sampler {
 	struct tracer *tracer;
 	struct symbols *symbols;
 	struct process *process;
@@ -38,7 +38,7 @@ struct burst {
 	const struct python_malloc *malloc;
 	struct classes *classes;
 	struct python_pools *pools;
-	struct followed_heap look;
+	struct tracked_heap look;
 	struct governor governor;
 	double disturbance;   /* seconds: what attaching and removing costs a thread that runs */
 	uint64_t ran, ran_at; /* CPU time of the process (clock ticks), and when it was read */
@@ -47,37 +47,37 @@ struct burst {
 
 	struct window *windows;
 	size_t window_count, window_capacity;
-	struct followed *followed; /* by window */
-	size_t followed_count, followed_capacity;
+	struct tracked *tracked; /* by window */
+	size_t tracked_count, tracked_capacity;
 	size_t survivors_most; /* of one window, as long as all windows' fit */
 	struct tracebacks tracebacks;
 	size_t tracebacks_most; /* when there are more, those that nothing refers to go */
 	struct samples *samples;
 	char *samples_failed; /* why there are none */
 
-	uint64_t began, from, next; /* of all; of the span at hand; the next window's start */
+	uint64_t began, from, next; /* of all; of the interval at hand; the next window's start */
 	uint64_t census_next;
 	double census_cost; /* the latest one's, CPU seconds */
-	struct estimate *estimates[BURST_BYS];
+	struct estimate *estimates[SAMPLER_BYS];
 	uint64_t estimated; /* when */
 	double counted;     /* when its census was, seconds */
 	uint64_t looked;    /* when those that are followed were looked at last */
-	struct burst_counters counters;
+	struct sampler_counters counters;
 };
 
 /* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
-void burst_windows_thin(struct burst *burst);
+void sampler_windows_thin(struct sampler *sampler);
 /*
  * Makes room for the survivors of one more window, ALIVE of them; how many of them are to be followed. As long as that does
  * not fit, half as many are followed of a window: of those that have more a random sample of so many stays, for them all.
  */
-size_t burst_survivors_room(struct burst *burst, size_t alive);
+size_t sampler_survivors_room(struct sampler *sampler, size_t alive);
 
 /* Looks whether what is followed is still there. */
-struct error *burst_look(struct burst *burst);
+struct error *sampler_look(struct sampler *sampler);
 /* Counts the heap; with KEEP as the next of its history. */
-struct error *burst_census(struct burst *burst, bool keep);
+struct error *sampler_census(struct sampler *sampler, bool keep);
 /* Drops what was estimated. */
-void burst_estimates_forget(struct burst *burst);
+void sampler_estimates_forget(struct sampler *sampler);
 
 #endif

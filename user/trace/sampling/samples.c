@@ -35,7 +35,7 @@
 /* Seconds in a row with few faults before the period is shortened. */
 #define CALM_LOOKS 3
 /* The probes of large blocks may cost this part of the budget, and page faults likewise. */
-#define GATE_SHARE 0.25
+#define BACKOFF_SHARE 0.25
 /*
  * Seconds that a switch between two threads takes more because of their perf events: 0.3 us measured, where two
  * threads do nothing but wake each other.
@@ -59,8 +59,8 @@ static struct error *samples_init(struct samples *samples)
 	/* Blocks first: of what is not seen to be born faults would tell. */
 	tracer_sampling(samples->tracer, true);
 	now = clock_now(CLOCK_MONOTONIC);
-	gate_init(&samples->large, samples->blocks, now);
-	gate_init(&samples->faults, true, now);
+	backoff_init(&samples->large, samples->blocks, now);
+	backoff_init(&samples->faults, true, now);
 	if (samples->blocks)
 		try(tracer_large_attach(samples->tracer));
 	try(tracer_faults_open(samples->tracer, samples->period));
@@ -168,7 +168,7 @@ static double faults_wanted(const struct samples *samples)
 	if (spent.fault_hits >= FAULTS_TELL)
 		cost = samples->governor->trap + RUN_COST +
 		       (double)spent.fault_ns / NSEC_PER_SEC / (double)spent.fault_hits;
-	wanted = FAULTS_SHARE * GATE_SHARE * samples->governor->budget / cost;
+	wanted = FAULTS_SHARE * BACKOFF_SHARE * samples->governor->budget / cost;
 	return fmax(fmin(wanted, FAULTS_WANTED), FAULTS_LEAST);
 }
 
@@ -184,10 +184,10 @@ static uint64_t period_choose(double rate, double wanted)
 }
 
 /* What could not be opened is closed, and tried again later. */
-static struct error *gate_fail(struct gate *gate, uint64_t now, struct error *error)
+static struct error *backoff_fail(struct backoff *backoff, uint64_t now, struct error *error)
 {
 	if (error)
-		gate_close(gate, now);
+		backoff_close(backoff, now);
 	return error;
 }
 
@@ -200,7 +200,7 @@ static struct error *faults_reopen(struct samples *samples, uint64_t period, uin
 		tracer_faults_close(samples->tracer);
 	else
 		samples->period = period;
-	return gate_fail(&samples->faults, now, error);
+	return backoff_fail(&samples->faults, now, error);
 }
 
 static struct error *period_set(struct samples *samples, uint64_t now)
@@ -289,34 +289,35 @@ static void switches_count(struct samples *samples, uint64_t now)
 int samples_wait(const struct samples *samples, int most)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
-	bool trial = gate_on_trial(&samples->large, now) || gate_on_trial(&samples->faults, now);
+	bool trial = backoff_on_trial(&samples->large, now) ||
+		     backoff_on_trial(&samples->faults, now);
 
-	return trial && most > GATE_LOOK_MS ? GATE_LOOK_MS : most;
+	return trial && most > BACKOFF_LOOK_MS ? BACKOFF_LOOK_MS : most;
 }
 
 /* Opens and closes what is too costly. */
-static struct error *gates_set(struct samples *samples, uint64_t now)
+static struct error *backoffs_set(struct samples *samples, uint64_t now)
 {
-	double share = GATE_SHARE * samples->governor->budget;
+	double share = BACKOFF_SHARE * samples->governor->budget;
 	double hit = samples->governor->trap + RUN_COST;
 	bool large = samples->large.open, faults = samples->faults.open;
 	struct tracer_samples_cost spent;
 
 	tracer_samples_cost(samples->tracer, &spent);
 	if (samples->blocks)
-		gate_pass(&samples->large,
-			  (double)spent.large_hits * hit + (double)spent.large_ns / NSEC_PER_SEC,
-			  share, now);
-	gate_pass(&samples->faults,
-		  (double)spent.fault_hits * hit + (double)spent.fault_ns / NSEC_PER_SEC +
-			  (double)samples->switches * SWITCH_COST,
-		  share, now);
+		backoff_pass(&samples->large,
+			     (double)spent.large_hits * hit + (double)spent.large_ns / NSEC_PER_SEC,
+			     share, now);
+	backoff_pass(&samples->faults,
+		     (double)spent.fault_hits * hit + (double)spent.fault_ns / NSEC_PER_SEC +
+			     (double)samples->switches * SWITCH_COST,
+		     share, now);
 	if (large && !samples->large.open)
 		tracer_large_detach(samples->tracer);
 	if (faults && !samples->faults.open)
 		tracer_faults_close(samples->tracer);
 	if (!large && samples->large.open)
-		try(gate_fail(&samples->large, now, tracer_large_attach(samples->tracer)));
+		try(backoff_fail(&samples->large, now, tracer_large_attach(samples->tracer)));
 	if (!faults && samples->faults.open)
 		try(faults_reopen(samples, samples->period, now));
 	return NULL;
@@ -350,7 +351,7 @@ struct error *samples_tick(struct samples *samples, void (*drain)(void *context)
 	switches_count(samples, now);
 	cost_tell(samples);
 	try(period_raise(samples, now));
-	try(gates_set(samples, now));
+	try(backoffs_set(samples, now));
 	if (now - samples->slice_from < NSEC_PER_SEC)
 		return NULL;
 	try(samples_slice(samples, clock_now(CLOCK_MONOTONIC)));

@@ -12,7 +12,7 @@
  * size. What lies in pymalloc's arenas, in files and in a large block that was seen to be born is left out.
  *
  * As estimates they are windows without gaps: slices of time, each standing for itself alone (estimate.h). The classes
- * are those of outside.h: of the small chunks the growth that windows do not explain, and all of the rest. A fault
+ * are those of native_memory.h: of the small chunks the growth that windows do not explain, and all of the rest. A fault
  * stands for its page (2 MiB where that is huge), times the faults that it stands for; its class' total,
  * which is known, sets the scale.
  *
@@ -68,8 +68,8 @@ void samples_tracebacks_mark(const struct samples *samples, uint32_t *map);
 void samples_tracebacks_move(struct samples *samples, const uint32_t *map);
 
 /* What a walk of malloc's heaps shows of the pages that were seen, if there is one (DONE) between these two. */
-struct error *samples_walk_begin(struct samples *samples, struct outside_visitor *ret);
-void samples_walk_end(struct samples *samples, const struct outside *outside, bool done);
+struct error *samples_walk_begin(struct samples *samples, struct native_memory_visitor *ret);
+void samples_walk_end(struct samples *samples, const struct native_memory *native, bool done);
 
 /* Looks whether what is followed is still there. */
 struct error *samples_look(struct samples *samples);
@@ -82,7 +82,7 @@ struct error *samples_end(struct samples *samples);
  * survivors of windows cannot explain is not the raw domain's and is left to page faults, as all of the large rest
  * is; so windows are asked for less.
  */
-struct error *samples_estimate(struct samples *samples, const struct outside *outside,
+struct error *samples_estimate(struct samples *samples, const struct native_memory *native,
 			       const struct estimate_input *input, struct estimate_class *classes,
 			       struct estimate **ret);
 

@@ -133,7 +133,7 @@ static struct error *counts_set(const struct samples *samples, const uint32_t *g
 
 static struct error *sampled_estimate(struct samples *samples,
 				      const struct estimate_class classes[2],
-				      const struct outside *outside,
+				      const struct native_memory *native,
 				      const struct estimate_input *windows, struct estimate **ret)
 {
 	cleanup_free struct estimate_item *items = calloc(samples->fresh + 1, sizeof(*items));
@@ -151,7 +151,7 @@ static struct error *sampled_estimate(struct samples *samples,
 	if (!items)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
 	for (size_t i = 0; i < samples->fresh; i++)
-		input.item_count += item_fill(&samples->list[i], outside_walked(outside),
+		input.item_count += item_fill(&samples->list[i], native_memory_walked(native),
 					      &items[input.item_count]);
 	try(estimate_create(&input, &estimate));
 	try(counts_set(samples, input.groups, estimate));
@@ -174,7 +174,7 @@ static struct error *small_most(const struct estimate_input *input, double *ret)
 	for (size_t i = 0; i < input->item_count; i++) {
 		const struct estimate_item *item = &input->items[i];
 
-		if (item->class == CLASSES_OUTSIDE && item->died == ESTIMATE_ALIVE)
+		if (item->class == CLASSES_NATIVE && item->died == ESTIMATE_ALIVE)
 			sums[item->window] +=
 				item->size * estimate_weight(&input->windows[item->window]);
 	}
@@ -189,12 +189,12 @@ static struct error *small_most(const struct estimate_input *input, double *ret)
 	return NULL;
 }
 
-struct error *samples_estimate(struct samples *samples, const struct outside *outside,
+struct error *samples_estimate(struct samples *samples, const struct native_memory *native,
 			       const struct estimate_input *input, struct estimate_class *classes,
 			       struct estimate **ret)
 {
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL, *sampled = NULL;
-	struct estimate_class rest[2] = {classes[CLASSES_OUTSIDE], classes[CLASSES_LARGE]};
+	struct estimate_class rest[2] = {classes[CLASSES_NATIVE], classes[CLASSES_LARGE]};
 	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth), small;
 
 	try(small_most(input, &small));
@@ -202,10 +202,10 @@ struct error *samples_estimate(struct samples *samples, const struct outside *ou
 	if (rest[0].growth < 0 || rest[0].growth < least)
 		rest[0].growth = 0;
 	rest[0].total = rest[0].growth;
-	classes[CLASSES_OUTSIDE].growth -= rest[0].growth;
+	classes[CLASSES_NATIVE].growth -= rest[0].growth;
 	classes[CLASSES_LARGE].growth = 0;
 	try(estimate_create(input, &estimate));
-	try(sampled_estimate(samples, rest, outside, input, &sampled));
+	try(sampled_estimate(samples, rest, native, input, &sampled));
 	try(estimate_merge(estimate, sampled));
 	*ret = take(estimate);
 	return NULL;

@@ -50,7 +50,7 @@ struct samples {
 	uint64_t looked;               /* when that was */
 	uint64_t hits, hits_at;        /* of the faults' program, when they were looked at last */
 	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
-	struct gate large, faults;     /* what may not cost too much */
+	struct backoff large, faults;  /* what may not cost too much */
 	uint64_t switches, switches_told; /* between threads, while faults were sampled */
 	uint64_t switches_last, switches_next;
 	struct tracer_samples_cost told; /* to the governor */
@@ -62,7 +62,7 @@ static inline bool sample_alive(const struct sample *sample)
 	return sample->died == ESTIMATE_ALIVE;
 }
 
-/* samples_followed.c */
+/* samples_tracked.c */
 /* Looks at what came in the slice at hand, and drops what did not outlive it. */
 struct error *samples_settle(struct samples *samples);
 /* samples_estimate.c */

@@ -78,10 +78,10 @@ static bool blocks_cover(struct sample *const *blocks, size_t count, uint64_t ad
 static void block_look(struct samples *samples, struct sample *block, bool first)
 {
 	uint64_t size = 0;
-	enum followed_chunk state = followed_chunk(samples->process, block->address, &size);
+	enum tracked_chunk state = tracked_chunk(samples->process, block->address, &size);
 
-	if (state == FOLLOWED_FREE ||
-	    (state == FOLLOWED_USED &&
+	if (state == TRACKED_FREE ||
+	    (state == TRACKED_USED &&
 	     (size < block->size || (!first && size != block->chunk_size)))) {
 		block->died = clock_now(CLOCK_MONOTONIC);
 		return;
@@ -163,16 +163,16 @@ struct error *samples_settle(struct samples *samples)
 static void page_look(struct samples *samples, struct sample *page, struct sample *const *blocks,
 		      size_t block_count)
 {
-	enum followed_chunk state = FOLLOWED_UNKNOWN;
+	enum tracked_chunk state = TRACKED_UNKNOWN;
 	uint64_t size = 0;
 
 	if (page->chunk)
-		state = followed_chunk(samples->process, page->chunk, &size);
-	if (!resident_page(samples->resident, page->address) || state == FOLLOWED_FREE ||
-	    (state == FOLLOWED_USED && page->chunk_size && size != page->chunk_size) ||
+		state = tracked_chunk(samples->process, page->chunk, &size);
+	if (!resident_page(samples->resident, page->address) || state == TRACKED_FREE ||
+	    (state == TRACKED_USED && page->chunk_size && size != page->chunk_size) ||
 	    blocks_cover(blocks, block_count, page->address))
 		page->died = clock_now(CLOCK_MONOTONIC);
-	else if (state == FOLLOWED_USED)
+	else if (state == TRACKED_USED)
 		page->chunk_size = size;
 }
 
@@ -228,18 +228,18 @@ static void chunk_see(void *context, const struct glibc_chunk *chunk)
 		page_place(samples->sorted[samples->cursor++], chunk);
 }
 
-struct error *samples_walk_begin(struct samples *samples, struct outside_visitor *ret)
+struct error *samples_walk_begin(struct samples *samples, struct native_memory_visitor *ret)
 {
 	free(samples->sorted);
 	samples->sorted = NULL;
 	samples->cursor = samples->sorted_count = 0;
 	samples->chunk_last = 0;
 	try(alive_sort(samples, TMBPF_SAMPLE_FAULT, &samples->sorted, &samples->sorted_count));
-	*ret = (struct outside_visitor){.visit = chunk_see, .context = samples};
+	*ret = (struct native_memory_visitor){.visit = chunk_see, .context = samples};
 	return NULL;
 }
 
-void samples_walk_end(struct samples *samples, const struct outside *outside, bool done)
+void samples_walk_end(struct samples *samples, const struct native_memory *native, bool done)
 {
 	for (size_t i = 0; i < samples->sorted_count; i++) {
 		struct sample *page = samples->sorted[i];
@@ -250,7 +250,7 @@ void samples_walk_end(struct samples *samples, const struct outside *outside, bo
 		if (!done)
 			continue;
 		if (ending ||
-		    (page->place == SAMPLE_UNKNOWN && outside_in_heap(outside, page->address)))
+		    (page->place == SAMPLE_UNKNOWN && native_memory_in_heap(native, page->address)))
 			page->died = clock_now(CLOCK_MONOTONIC);
 		else if (page->place == SAMPLE_UNKNOWN)
 			page->place = SAMPLE_OTHER;

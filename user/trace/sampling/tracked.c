@@ -15,25 +15,24 @@
 
 /* Blocks to be looked at, by address: those of one pool lie together. */
 struct look {
-	const struct followed_heap *heap;
-	struct followed **list; /* of the pool at hand */
+	const struct tracked_heap *heap;
+	struct tracked **list; /* of the pool at hand */
 	size_t count;
 	bool first; /* after their window: they get what they are */
 	bool visited;
 };
 
-void followed_heap_init(struct followed_heap *heap, const struct python *python,
-			struct process *process, struct classes *classes,
-			struct python_pools *pools)
+void tracked_heap_init(struct tracked_heap *heap, const struct python *python,
+		       struct process *process, struct classes *classes, struct python_pools *pools)
 {
 	const struct image *image = python->image;
 
-	*heap = (struct followed_heap){.python = python,
-				       .process = process,
-				       .classes = classes,
-				       .pools = pools,
-				       .common = {.start = UINT64_MAX}};
-	identity_reader_init(&heap->reader, python);
+	*heap = (struct tracked_heap){.python = python,
+				      .process = process,
+				      .classes = classes,
+				      .pools = pools,
+				      .common = {.start = UINT64_MAX}};
+	fingerprint_reader_init(&heap->reader, python);
 	for (size_t i = 0; i < image->segment_count; i++) {
 		const struct image_segment *segment = &image->segments[i];
 		uint64_t start = python->bias + segment->address;
@@ -45,34 +44,34 @@ void followed_heap_init(struct followed_heap *heap, const struct python *python,
 	}
 }
 
-static void followed_die(struct followed *block)
+static void tracked_die(struct tracked *block)
 {
 	block->died = clock_now(CLOCK_MONOTONIC);
 }
 
 /* What tells BLOCK from another of its type that takes its place. */
-static struct error *marks_take(const struct look *look, struct followed *block,
+static struct error *marks_take(const struct look *look, struct tracked *block,
 				const uint8_t *memory, uint32_t size, uint32_t fields)
 {
-	traits_take(memory, size, fields, &look->heap->common, &block->traits);
-	return identity_take(&look->heap->reader, memory, size, fields, &block->identity);
+	fingerprint_words_make(memory, size, fields, &look->heap->common, &block->words);
+	return fingerprint_make(&look->heap->reader, memory, size, fields, &block->fingerprint);
 }
 
-static struct error *block_look(struct look *look, struct followed *block, const uint8_t *memory,
+static struct error *block_look(struct look *look, struct tracked *block, const uint8_t *memory,
 				uint32_t size)
 {
-	const struct identity_reader *reader = &look->heap->reader;
-	enum identity_match match = IDENTITY_UNKNOWN;
+	const struct fingerprint_reader *reader = &look->heap->reader;
+	enum fingerprint_match match = FINGERPRINT_UNKNOWN;
 	struct classes_block now;
 
 	if (!look->first && size != block->block_size) {
-		followed_die(block);
+		tracked_die(block);
 		return NULL;
 	}
 	try(classes_block(look->heap->classes, memory, size, &now));
 	/* What waits in a free list for its next owner has none. */
 	if (now.unreferenced) {
-		followed_die(block);
+		tracked_die(block);
 		return NULL;
 	}
 	if (look->first) {
@@ -86,16 +85,18 @@ static struct error *block_look(struct look *look, struct followed *block, const
 		return now.constant ? NULL : marks_take(look, block, memory, size, now.fields);
 	}
 	if (now.type == block->type && !block->constant)
-		try(identity_match(reader, memory, size, &block->identity, &match));
+		try(fingerprint_match(reader, memory, size, &block->fingerprint, &match));
 	if (now.type != block->type || (block->constant && now.content != block->content) ||
-	    match == IDENTITY_OTHER ||
-	    (match == IDENTITY_UNKNOWN && !traits_kept(&block->traits, memory, size))) {
-		followed_die(block);
+	    match == FINGERPRINT_OTHER ||
+	    (match == FINGERPRINT_UNKNOWN &&
+	     !fingerprint_words_kept(&block->words, memory, size))) {
+		tracked_die(block);
 		return NULL;
 	}
 	/* What lives may change by and by. */
 	if (!now.constant)
-		traits_take(memory, size, now.fields, &look->heap->common, &block->traits);
+		fingerprint_words_make(memory, size, now.fields, &look->heap->common,
+				       &block->words);
 	return NULL;
 }
 
@@ -105,14 +106,14 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 
 	look->visited = true;
 	for (size_t i = 0; i < look->count; i++) {
-		struct followed *block = look->list[i];
+		struct tracked *block = look->list[i];
 		uint64_t offset = block->address - pool->address;
 		uint64_t n = (offset - PYTHON_POOL_OVERHEAD) / pool->block_size;
 
 		if (offset < PYTHON_POOL_OVERHEAD || n >= pool->carved ||
 		    (offset - PYTHON_POOL_OVERHEAD) % pool->block_size ||
 		    !python_block_live(pool, (uint32_t)n)) {
-			followed_die(block);
+			tracked_die(block);
 			continue;
 		}
 		try(block_look(look, block, pool->memory + offset, pool->block_size));
@@ -121,13 +122,13 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 }
 
 /* malloc_chunk of glibc's malloc.c: the size, with three flags, lies before the block, "in use" in the next chunk. */
-enum followed_chunk followed_chunk(struct process *process, uint64_t address, uint64_t *ret_size)
+enum tracked_chunk tracked_chunk(struct process *process, uint64_t address, uint64_t *ret_size)
 {
 	struct memory *memory = &process->memory;
 	uint64_t size = 0, next = 0;
 	struct error *error = memory_read_u64(memory, address - 8, &size);
 	bool mapped = size & 2, in_use = true;
-	enum followed_chunk state;
+	enum tracked_chunk state;
 
 	size &= ~7ull;
 	if (!error && !mapped && size >= 32 && size < 1ull << 40) {
@@ -135,39 +136,39 @@ enum followed_chunk followed_chunk(struct process *process, uint64_t address, ui
 		in_use = next & 1;
 	}
 	if (error)
-		state = error_number(error) == EFAULT ? FOLLOWED_FREE : FOLLOWED_UNKNOWN;
+		state = error_number(error) == EFAULT ? TRACKED_FREE : TRACKED_UNKNOWN;
 	else
-		state = in_use && size >= 32 ? FOLLOWED_USED : FOLLOWED_FREE;
+		state = in_use && size >= 32 ? TRACKED_USED : TRACKED_FREE;
 	error_destroy(error);
-	if (state == FOLLOWED_USED)
+	if (state == TRACKED_USED)
 		*ret_size = size;
 	return state;
 }
 
-static void raw_look(struct look *look, struct followed *block)
+static void raw_look(struct look *look, struct tracked *block)
 {
 	uint64_t size = 0;
-	enum followed_chunk state = followed_chunk(look->heap->process, block->address, &size);
+	enum tracked_chunk state = tracked_chunk(look->heap->process, block->address, &size);
 
-	block->class = CLASSES_OUTSIDE;
-	if (state == FOLLOWED_FREE ||
-	    (state == FOLLOWED_USED &&
+	block->class = CLASSES_NATIVE;
+	if (state == TRACKED_FREE ||
+	    (state == TRACKED_USED &&
 	     (size < block->size || (!look->first && (uint32_t)(size >> 4) != block->block_size))))
-		followed_die(block);
-	else if (state == FOLLOWED_USED)
+		tracked_die(block);
+	else if (state == TRACKED_USED)
 		block->block_size = (uint32_t)(size >> 4);
 }
 
 static int address_compare(const void *left, const void *right)
 {
-	const struct followed *a = *(struct followed *const *)left;
-	const struct followed *b = *(struct followed *const *)right;
+	const struct tracked *a = *(struct tracked *const *)left;
+	const struct tracked *b = *(struct tracked *const *)right;
 
 	return a->address < b->address ? -1 : a->address > b->address;
 }
 
-struct error *followed_look(const struct followed_heap *heap, struct followed **list, size_t count,
-			    bool first)
+struct error *tracked_look(const struct tracked_heap *heap, struct tracked **list, size_t count,
+			   bool first)
 {
 	uint64_t mask = heap->python->heap.pool_size - 1;
 	struct look look = {.heap = heap, .first = first};
@@ -193,7 +194,7 @@ struct error *followed_look(const struct followed_heap *heap, struct followed **
 		    (!first && python_pools_unread(heap->pools).unstable != unstable))
 			continue;
 		for (size_t k = i; k < end; k++)
-			followed_die(list[k]);
+			tracked_die(list[k]);
 	}
 	return NULL;
 }

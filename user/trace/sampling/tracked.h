@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Blocks that are followed by reading the heap: whether each is still what it was. */
+/* Blocks that are tracked by reading the heap: whether each is still what it was. */
 #ifndef TMBPF_TRACE_SAMPLING_TRACKED_H
 #define TMBPF_TRACE_SAMPLING_TRACKED_H
 
@@ -16,44 +16,44 @@ struct process;
 struct python;
 struct python_pools;
 
-struct followed {
+struct tracked {
 	uint64_t address, size, content, died;
 	uint32_t window, traceback, class, type;
 	uint32_t block_size;
-	struct traits traits;
+	struct fingerprint_words words;
 	bool raw, reborn, constant;
-	bool reused;              /* came from a free list: its object tells how large it is */
-	struct identity identity; /* of what is not constant */
+	bool reused; /* came from a free list: its object tells how large it is */
+	struct fingerprint fingerprint; /* of what is not constant */
 };
 
-enum followed_chunk {
-	FOLLOWED_UNKNOWN, /* the process has gone */
-	FOLLOWED_FREE,    /* no chunk in use is there */
-	FOLLOWED_USED,
+enum tracked_chunk {
+	TRACKED_UNKNOWN, /* the process has gone */
+	TRACKED_FREE,    /* no chunk in use is there */
+	TRACKED_USED,
 };
 
 /* What malloc's chunk says whose memory is at ADDRESS; RET_SIZE: its size with what malloc adds. */
-enum followed_chunk followed_chunk(struct process *process, uint64_t address, uint64_t *ret_size);
+enum tracked_chunk tracked_chunk(struct process *process, uint64_t address, uint64_t *ret_size);
 
-struct followed_heap { /* where they are; all borrowed */
+struct tracked_heap { /* where they are; all borrowed */
 	const struct python *python;
 	struct process *process;
 	struct classes *classes;
 	struct python_pools *pools;
-	struct traits_common common;
-	struct identity_reader reader;
+	struct fingerprint_common common;
+	struct fingerprint_reader reader;
 };
 
 /* HEAP of PYTHON: what its blocks have in common is found. */
-void followed_heap_init(struct followed_heap *heap, const struct python *python,
-			struct process *process, struct classes *classes,
-			struct python_pools *pools);
+void tracked_heap_init(struct tracked_heap *heap, const struct python *python,
+		       struct process *process, struct classes *classes,
+		       struct python_pools *pools);
 
 /*
  * Looks whether the COUNT blocks of LIST, all alive until now, still are; whose are not get the time of now as that of
  * their death. FIRST: after their window, when they also get what they are. Sorts LIST.
  */
-struct error *followed_look(const struct followed_heap *heap, struct followed **list, size_t count,
-			    bool first);
+struct error *tracked_look(const struct tracked_heap *heap, struct tracked **list, size_t count,
+			   bool first);
 
 #endif

@@ -55,13 +55,13 @@ static void since_set(struct session *session)
 	session->since_monotonic = clock_now(CLOCK_MONOTONIC);
 }
 
-/* In bursts, windows open by themselves. */
-static struct error *session_burst(struct session *session)
+/* Sampling windows open by themselves. */
+static struct error *session_sampler(struct session *session)
 {
-	struct burst_options options = {.overhead = session->options.overhead};
+	struct sampler_options options = {.overhead = session->options.overhead};
 
-	try(burst_create(session->tracer, session->symbols, session->process, &options, drain,
-			 session, &session->burst));
+	try(sampler_create(session->tracer, session->symbols, session->process, &options, drain,
+			   session, &session->sampler));
 	since_set(session);
 	return NULL;
 }
@@ -82,9 +82,9 @@ static void growth_fail(struct session *session, struct error *error)
 	error_destroy(error);
 }
 
-static struct error *growth_start(struct session *session)
+static struct error *heap_check_start(struct session *session)
 {
-	const struct growth_source source = {
+	const struct heap_check_source source = {
 		.python = tracer_python(session->tracer),
 		.lazy = session_is_lazy(session),
 		.hook_extra = tracer_hook_extra(session->tracer),
@@ -95,42 +95,42 @@ static struct error *growth_start(struct session *session)
 	struct python_heaps heaps;
 	struct error *error;
 
-	try(growth_create(&source, &session->growth));
+	try(heap_check_create(&source, &session->heap_check));
 	/* Of one that is only about to start nothing is from before. */
-	if (session->twin_unchecked)
+	if (session->reference_unchecked)
 		return NULL;
 	try(python_heaps_read(source.python, &heaps));
-	error = growth_begin(session->growth, &heaps);
+	error = heap_check_begin(session->heap_check, &heaps);
 	python_heaps_deinit(&heaps);
 	return error;
 }
 
-static void growth_end(struct session *session)
+static void heap_check_end(struct session *session)
 {
-	growth_destroy(session->growth);
-	session->growth = NULL;
+	heap_check_destroy(session->heap_check);
+	session->heap_check = NULL;
 	free(session->grown.failed);
 	session->grown = (struct session_growth){0};
 }
 
 /* INHERIT: what is taken over from the parent's session; NULL nothing. */
-static void session_begin(struct session *session, struct inherit *inherit)
+static void session_begin(struct session *session, struct fork_protocol *fork)
 {
 	struct error *error;
 
-	if (inherit)
-		session_warn(session, inherit_put(inherit, session, &session->inherited));
+	if (fork)
+		session_warn(session, fork_protocol_put(fork, session, &session->inherited));
 	since_set(session);
 	tracer_open(session->tracer);
-	if (inherit)
-		session_warn(session, inherit_settle(inherit, session, &session->inherited));
-	growth_end(session);
+	if (fork)
+		session_warn(session, fork_protocol_settle(fork, session, &session->inherited));
+	heap_check_end(session);
 	/* Tracing does not depend on it. */
-	error = growth_start(session);
+	error = heap_check_start(session);
 	if (!error)
 		return;
-	growth_destroy(session->growth);
-	session->growth = NULL;
+	heap_check_destroy(session->heap_check);
+	session->heap_check = NULL;
 	growth_fail(session, error);
 }
 
@@ -152,24 +152,24 @@ static struct error *place_find(struct session *session, pid_t pid)
 }
 
 /* As early as can be: what the parent does until then is not the child's. */
-static struct inherit *inheritance_ask(struct session *session)
+static struct fork_protocol *fork_packet_ask(struct session *session)
 {
-	struct inherit *inherit = NULL;
+	struct fork_protocol *fork = NULL;
 
 	if (session->parent && !session->options.births_limit)
-		session_warn(session, inherit_ask(session, session->parent, &inherit));
-	session->heir = inherit;
+		session_warn(session, fork_protocol_ask(session, session->parent, &fork));
+	session->heir = fork;
 	session->inherits |= session->heir;
-	return inherit;
+	return fork;
 }
 
-static struct error *tracing_start(struct session *session, struct inherit *inherit)
+static struct error *tracing_start(struct session *session, struct fork_protocol *fork)
 {
 	uint64_t anonymous;
 
-	session->twin_unchecked = session->options.twin;
+	session->reference_unchecked = session->options.reference;
 	try(tracer_create(session->process, &session->options, &session->tracer));
-	session->options.twin = NULL; /* the caller's, for as long as this takes */
+	session->options.reference = NULL; /* the caller's, for as long as this takes */
 	try(symbols_create(session->tracer, session->process, &session->symbols));
 	try(control_listen(session->pid, &session->listener));
 	/* The pid may have changed hands while we looked at it. */
@@ -179,24 +179,24 @@ static struct error *tracing_start(struct session *session, struct inherit *inhe
 	if (session->options.births_limit) {
 		since_set(session);
 		/* A heap that is not there yet cannot be counted. */
-		return session->twin_unchecked ? NULL : session_burst(session);
+		return session->reference_unchecked ? NULL : session_sampler(session);
 	}
-	session_begin(session, inherit);
+	session_begin(session, fork);
 	return NULL;
 }
 
 static struct error *session_start(struct session *session)
 {
-	struct inherit *inherit;
+	struct fork_protocol *fork;
 	struct error *error;
 
 	try(control_lock(session->pid, &session->lock));
 	try(process_create(session->pid, &session->process));
 	/* Tracing does not depend on it. */
 	session_warn(session, place_find(session, session->pid));
-	inherit = inheritance_ask(session);
-	error = tracing_start(session, inherit);
-	inherit_destroy(inherit);
+	fork = fork_packet_ask(session);
+	error = tracing_start(session, fork);
+	fork_protocol_destroy(fork);
 	return error;
 }
 
@@ -251,9 +251,9 @@ void session_destroy(struct session *session)
 	if (!session)
 		return;
 	session_end(session);
-	burst_destroy(session->burst);
+	sampler_destroy(session->sampler);
 	symbols_destroy(session->symbols);
-	growth_end(session);
+	heap_check_end(session);
 	tracer_destroy(session->tracer);
 	process_destroy(session->process);
 	free(session->warning);
@@ -273,8 +273,8 @@ static void record_handle(void *context, const struct tmbpf_record *record, size
 		session_warn(session, tracer_grow(session->tracer));
 	else if (record->type != TMBPF_RECORD_SAMPLE)
 		symbols_record(session->symbols, record, size);
-	else if (session->burst)
-		session_warn(session, burst_sample(session->burst, record, size));
+	else if (session->sampler)
+		session_warn(session, sampler_sample(session->sampler, record, size));
 }
 
 void session_drain(struct session *session)
@@ -349,27 +349,27 @@ struct error *session_walk(struct session *session, bool rested)
 	return NULL;
 }
 
-static struct error *growth_measure(struct session *session, struct growth_counts *ret)
+static struct error *heap_check_measure(struct session *session, struct heap_check_counts *ret)
 {
 	struct python_heaps heaps;
 	struct error *error;
 
 	try(python_heaps_read(tracer_python(session->tracer), &heaps));
-	error = growth_count(session->growth, &heaps, ret);
+	error = growth_count(session->heap_check, &heaps, ret);
 	python_heaps_deinit(&heaps);
 	return error ? error : process_check(session->process);
 }
 
-void session_growth_measure(struct session *session, bool asked)
+void session_heap_check(struct session *session, bool asked)
 {
 	uint64_t began = clock_now(CLOCK_MONOTONIC), rest = asked ? GROWTH_REST : WALK_REST_OWN;
-	struct growth_counts counts;
+	struct heap_check_counts counts;
 	struct error *error;
 
-	if (!session->growth || session_over(session) || session->twin_unchecked ||
+	if (!session->heap_check || session_over(session) || session->reference_unchecked ||
 	    (session->grown.at && began - session->grown.at < rest * session->grown.took))
 		return;
-	error = growth_measure(session, &counts);
+	error = heap_check_measure(session, &counts);
 	if (error && error_kind(error) == ERROR_NOTHING) {
 		session->gone = true;
 		error_destroy(error);
@@ -445,11 +445,11 @@ struct error *session_clear(struct session *session)
 {
 	/* From now on it is not alone what there is from before. */
 	session->inherits = session->heir = false;
-	session->inherited = (struct inherit_counts){0};
-	if (session->options.births_limit && !session->burst)
+	session->inherited = (struct fork_counts){0};
+	if (session->options.births_limit && !session->sampler)
 		return NULL; /* nothing was seen yet */
-	if (session->burst) {
-		try(burst_clear(session->burst));
+	if (session->sampler) {
+		try(sampler_clear(session->sampler));
 		since_set(session);
 		return NULL;
 	}
@@ -497,23 +497,23 @@ static void listener_serve(struct session *session, const struct session_request
 
 	if (fd < 0)
 		return;
-	if (session->burst)
-		burst_charge(session->burst);
+	if (session->sampler)
+		sampler_charge(session->sampler);
 	connection_serve(session, requests, fd);
-	if (session->burst)
-		burst_charge_answer(session->burst);
+	if (session->sampler)
+		sampler_charge_answer(session->sampler);
 }
 
 /*
- * What was learned from a twin is checked against the process as soon as its interpreter runs. If it does not hold,
+ * What was learned from a reference process is checked against the process as soon as its interpreter runs. If it does not hold,
  * nothing that was seen can be relied on.
  */
-static void twin_check(struct session *session)
+static void reference_check(struct session *session)
 {
 	struct python *python;
 	struct error *error;
 
-	if (!session->twin_unchecked)
+	if (!session->reference_unchecked)
 		return;
 	error = python_create(session->process, &python);
 	if (error) { /* not there yet, or just being changed */
@@ -532,7 +532,7 @@ static void twin_check(struct session *session)
 		tracer_heap_found(session->tracer, python);
 	}
 	python_destroy(python);
-	session->twin_unchecked = false;
+	session->reference_unchecked = false;
 }
 
 /* Its first thread may have ended, and others run on: then nothing can be read any more, and that is said. */
@@ -550,7 +550,8 @@ static void reach_check(struct session *session)
 /* Milliseconds. What is due is not done of a process that is OUT_OF_REACH. */
 static int session_wait(const struct session *session, bool out_of_reach)
 {
-	return session->burst && !out_of_reach ? burst_wait(session->burst, TICK_MS) : TICK_MS;
+	return session->sampler && !out_of_reach ? sampler_wait(session->sampler, TICK_MS)
+						 : TICK_MS;
 }
 
 /* Returns whether the target is out of reach; that is looked up once a tick, as it costs two reads of /proc's files. */
@@ -563,25 +564,25 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	session_drain(session);
 	session_warn(session, tracer_grow(session->tracer));
 	/* A process that is gone has no tables: that is seen elsewhere. */
-	if (!session->twin_unchecked && reached)
+	if (!session->reference_unchecked && reached)
 		session_warn(session, tracer_hooks(session->tracer));
 	if (reached)
 		session_warn(session, tracer_children_release(session->tracer));
 	walk_own(session, now);
-	if (session->burst && reached)
-		session_warn(session, burst_tick(session->burst));
+	if (session->sampler && reached)
+		session_warn(session, sampler_tick(session->sampler));
 	if (now - *swept < SWEEP_NANOSECONDS)
 		return gone;
 	*swept = now;
 	reach_check(session);
-	if (session->twin_unchecked)
-		twin_check(session);
+	if (session->reference_unchecked)
+		reference_check(session);
 	/* What fails, as the interpreter has just begun, is tried again. */
-	if (!session->burst && !session->twin_unchecked && session->options.births_limit &&
+	if (!session->sampler && !session->reference_unchecked && session->options.births_limit &&
 	    session->state == SESSION_RUNNING && reached)
-		session_warn(session, session_burst(session));
+		session_warn(session, session_sampler(session));
 	session_warn(session, tracer_modules(session->tracer));
-	if (!session->burst)
+	if (!session->sampler)
 		symbols_sweep(session->symbols, now);
 	error = process_resident(session->process, &rss, &anonymous);
 	if (!error && rss)
@@ -593,8 +594,8 @@ static bool session_tick(struct session *session, uint64_t *swept)
 /* When no program is to be loaded any more, and no process to be started. */
 static void session_confine(struct session *session)
 {
-	if (session->confined || session->twin_unchecked ||
-	    (session->options.births_limit && !session->burst))
+	if (session->confined || session->reference_unchecked ||
+	    (session->options.births_limit && !session->sampler))
 		return;
 	session->confined = true;
 	/* A module that comes later may lie on an overlay. */

@@ -40,7 +40,7 @@ struct session_walk {
 /* The last time that the heap's growth was measured. */
 struct session_growth {
 	uint64_t at, took; /* monotonic nanoseconds: its end, its length; at 0: it never was */
-	struct growth_counts counts;
+	struct heap_check_counts counts;
 	char *failed; /* why it cannot be; NULL nothing */
 };
 
@@ -49,7 +49,7 @@ struct session {
 	struct process *process;
 	struct tracer *tracer;
 	struct symbols *symbols;
-	struct burst *burst; /* NULL: every allocation and free is traced */
+	struct sampler *sampler; /* NULL: every allocation and free is traced */
 	struct tracer_options options;
 	enum session_state state;
 	struct timespec since;    /* real time: tracing began, or was cleared */
@@ -58,10 +58,10 @@ struct session {
 	uint64_t last_rss;        /* the last that could be read */
 	char *warning;            /* what went wrong meanwhile, to be shown; NULL nothing */
 	bool gone;                /* a walk found no target any more; the loop will see why */
-	bool twin_unchecked;      /* the layout was learned from a twin, and not yet checked */
+	bool reference_unchecked; /* the layout was learned from a reference process, and not yet checked */
 	bool confined; /* a filter of system calls was put around this process, or cannot */
 	struct session_walk walk;
-	struct growth *growth; /* NULL: not measured */
+	struct heap_check *heap_check; /* NULL: not measured */
 	struct session_growth grown;
 	int lock, listener;
 	struct container container; /* that the target is in; empty: none is known */
@@ -70,7 +70,7 @@ struct session {
 	pid_t parent;  /* of one in a group: who started the target; 0 not known */
 	bool inherits; /* the target is a fork of PARENT */
 	bool heir;     /* PARENT's session knew of what it has from that: `inherited` */
-	struct inherit_counts inherited;
+	struct fork_counts inherited;
 };
 
 /* Of a session that belongs to a group. */
@@ -126,7 +126,7 @@ struct error *session_walk(struct session *session, bool rested);
  * target is there, unless the last time is not long ago, measured by how long it took: with ASKED that
  * is as long again, else a hundred times that.
  */
-void session_growth_measure(struct session *session, bool asked);
+void session_heap_check(struct session *session, bool asked);
 /* The same as session_walk() for the block at ADDRESS alone. */
 struct error *session_walk_block(struct session *session, uint64_t address);
 /* Hands every row to VISIT: what is held now, or by a target that is gone at the last walk. */

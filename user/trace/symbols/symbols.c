@@ -26,11 +26,11 @@ struct error *symbols_create(struct tracer *tracer, struct process *process, str
 		symbols->tracer = tracer;
 		symbols->process = process;
 		symbols->stacks = calloc(tracer_stack_limit(tracer), sizeof(*symbols->stacks));
-		symbols->texts = texts_create();
+		symbols->strings = string_pool_create();
 	}
 	if (symbols)
 		symbols->placed = calloc(tracer_place_count(tracer), sizeof(*symbols->placed));
-	if (!symbols || !symbols->stacks || !symbols->placed || !symbols->texts) {
+	if (!symbols || !symbols->stacks || !symbols->placed || !symbols->strings) {
 		symbols_destroy(symbols);
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the stacks");
 	}
@@ -42,8 +42,8 @@ static void code_destroy(struct symbols *symbols, struct code *code)
 {
 	HASH_DEL(symbols->codes, code);
 	symbols->sampled_codes -= !!(code->id & TMBPF_CODE_SAMPLED);
-	texts_release(symbols->texts, code->filename);
-	texts_release(symbols->texts, code->name);
+	string_pool_release(symbols->strings, code->filename);
+	string_pool_release(symbols->strings, code->name);
 	free(code->table);
 	free(code->stacks);
 	free(code);
@@ -53,8 +53,8 @@ static void row_destroy(struct symbols *symbols, struct row *row)
 {
 	HASH_DEL(symbols->rows, row);
 	for (uint32_t i = 0; i < row->nframe; i++) {
-		texts_release(symbols->texts, row->frames[i].filename);
-		texts_release(symbols->texts, row->frames[i].name);
+		string_pool_release(symbols->strings, row->frames[i].filename);
+		string_pool_release(symbols->strings, row->frames[i].name);
 	}
 	free(row);
 }
@@ -102,7 +102,7 @@ void symbols_destroy(struct symbols *symbols)
 		return;
 	if (symbols->stacks && symbols->placed)
 		symbols_clear(symbols);
-	texts_destroy(symbols->texts);
+	string_pool_destroy(symbols->strings);
 	free(symbols->stacks);
 	free(symbols->kept);
 	free(symbols->placed);
@@ -191,8 +191,8 @@ static void code_record(struct symbols *symbols, const struct tmbpf_record_code 
 	}
 	if (!filename || !name || !code->table_whole)
 		code_complete(symbols, code, &filename, &name, cursor, code->table_size);
-	code->filename = texts_take(symbols->texts, filename ? filename : "<unreadable>");
-	code->name = texts_take(symbols->texts, name ? name : "<unreadable>");
+	code->filename = string_pool_intern(symbols->strings, filename ? filename : "<unreadable>");
+	code->name = string_pool_intern(symbols->strings, name ? name : "<unreadable>");
 	HASH_ADD_INT(symbols->codes, id, code);
 	symbols->sampled_codes += !!(code->id & TMBPF_CODE_SAMPLED);
 }
@@ -298,8 +298,8 @@ static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *fra
 	HASH_FIND_INT(symbols->codes, &id, code);
 	if (!code) {
 		symbols->counters.unresolved_frames++;
-		*ret = (struct symbol_frame){texts_take(symbols->texts, "<unknown>"),
-					     texts_take(symbols->texts, ""), 0, 0};
+		*ret = (struct symbol_frame){string_pool_intern(symbols->strings, "<unknown>"),
+					     string_pool_intern(symbols->strings, ""), 0, 0};
 		return;
 	}
 	if (code->table_whole)
@@ -307,8 +307,8 @@ static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *fra
 				 instruction_index(&python->layout, code, frame->instruction));
 	else
 		symbols->counters.unresolved_frames++;
-	texts_hold(code->filename);
-	texts_hold(code->name);
+	string_pool_hold(code->filename);
+	string_pool_hold(code->name);
 	*ret = (struct symbol_frame){
 		.filename = code->filename,
 		.name = code->name,
@@ -336,8 +336,8 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 	/* Rows of equal frames and hash have equal numbers but for a collision, which only shares no row. */
 	if (known && known->total_nframe == row->total_nframe && known->domain == row->domain) {
 		for (uint32_t i = 0; i < row->nframe; i++) {
-			texts_release(symbols->texts, row->frames[i].filename);
-			texts_release(symbols->texts, row->frames[i].name);
+			string_pool_release(symbols->strings, row->frames[i].filename);
+			string_pool_release(symbols->strings, row->frames[i].name);
 		}
 		free(row);
 		return known;
@@ -411,8 +411,8 @@ struct error *symbols_adopt(struct symbols *symbols, uint32_t id,
 	row->total_nframe = total_nframe;
 	for (uint32_t i = 0; i < nframe; i++)
 		row->frames[i] = (struct symbol_frame){
-			.filename = texts_take(symbols->texts, frames[i].filename),
-			.name = texts_take(symbols->texts, frames[i].name),
+			.filename = string_pool_intern(symbols->strings, frames[i].filename),
+			.name = string_pool_intern(symbols->strings, frames[i].name),
 			.lineno = frames[i].lineno,
 			.firstlineno = frames[i].firstlineno,
 		};

@@ -39,8 +39,8 @@ void symbols_record(void *symbols, const struct tmbpf_record *record, size_t siz
 void symbols_sweep(struct symbols *symbols, uint64_t now);
 
 /*
- * For bursts: forgets stacks and code objects, whose ids start anew, and all tracebacks that nobody holds; before
- * tracer_burst_open(), once the ring is empty.
+ * For sampling windows: forgets stacks and code objects, whose ids start anew, and all tracebacks that nobody holds; before
+ * tracer_window_open(), once the ring is empty.
  */
 void symbols_restart(struct symbols *symbols);
 

@@ -14,12 +14,12 @@
 #include "trace/symbols/symbols.h"
 
 struct process;
-struct text;
-struct texts;
+struct pooled_string;
+struct string_pool;
 struct tracer;
 
 struct symbol_frame {
-	struct text *filename, *name;
+	struct pooled_string *filename, *name;
 	uint32_t lineno, firstlineno;
 };
 
@@ -43,7 +43,7 @@ struct code {
 	uint32_t id;
 	uint64_t address;
 	int firstlineno;
-	struct text *filename, *name;
+	struct pooled_string *filename, *name;
 	uint8_t *table;
 	size_t table_size;
 	bool table_whole;
@@ -70,7 +70,7 @@ struct kept { /* what a stack held when that was noted */
 struct symbols {
 	struct tracer *tracer;
 	struct process *process;
-	struct texts *texts;
+	struct string_pool *strings;
 	struct code *codes;
 	struct row *rows;
 	struct stack *stacks; /* by id */

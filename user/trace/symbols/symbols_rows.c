@@ -34,10 +34,10 @@ static struct error *row_visit(const struct row *row, const struct symbols_row *
 		const struct symbol_frame *frame = &row->frames[i];
 
 		frames[i] = (struct symbols_frame){
-			.filename = text_data(frame->filename),
-			.name = text_data(frame->name),
-			.filename_length = text_length(frame->filename),
-			.name_length = text_length(frame->name),
+			.filename = pooled_string_data(frame->filename),
+			.name = pooled_string_data(frame->name),
+			.filename_length = pooled_string_length(frame->filename),
+			.name_length = pooled_string_length(frame->name),
 			.lineno = frame->lineno,
 			.firstlineno = frame->firstlineno,
 		};

@@ -22,18 +22,18 @@ struct old {
 	struct python_marks marks;
 };
 
-struct growth {
-	struct growth_source source;
+struct heap_check {
+	struct heap_check_source source;
 	struct python_pools *pools;
 	struct old old; /* as it was when last looked */
-	struct growth_counts start;
+	struct heap_check_counts start;
 	uint32_t *entries; /* of one arena */
 	uint64_t *again;   /* pools of one arena that are to be looked at once more */
 };
 
 /* One look at all arenas. */
 struct look {
-	struct growth *growth;
+	struct heap_check *check;
 	bool begins;
 	struct old left; /* of the old ones, those that are still there */
 	const struct python_arena *arena;
@@ -41,7 +41,7 @@ struct look {
 	uint64_t seen; /* address behind the last pool that was seen of the arena */
 	/* Of a pool that is looked at alone: not once more after this; it was counted; it holds nothing. */
 	bool last, settled, empty;
-	struct growth_counts counts;
+	struct heap_check_counts counts;
 };
 
 /* A pool's blocks. */
@@ -51,9 +51,9 @@ struct pool_counts {
 	uint64_t before;                    /* there at the start */
 };
 
-static uint32_t arena_granules(const struct growth *growth)
+static uint32_t arena_granules(const struct heap_check *check)
 {
-	const struct python_heap *heap = &growth->source.python->heap;
+	const struct python_heap *heap = &check->source.python->heap;
 
 	return (1u << heap->arena_bits) / heap->alignment;
 }
@@ -65,11 +65,11 @@ static void old_deinit(struct old *old)
 	old->space = NULL;
 }
 
-static struct error *old_init(struct old *old, const struct growth *growth,
+static struct error *old_init(struct old *old, const struct heap_check *check,
 			      const struct python_heaps *heaps)
 {
-	try(python_space_create(growth->source.python, heaps, &old->space));
-	return python_marks_init(&old->marks, old->space->arena_count, arena_granules(growth));
+	try(python_space_create(check->source.python, heaps, &old->space));
+	return python_marks_init(&old->marks, old->space->arena_count, arena_granules(check));
 }
 
 /*
@@ -93,21 +93,21 @@ static bool old_place(const struct old *old, uint64_t address, uint32_t size, ui
 	return true;
 }
 
-static uint32_t pool_granules(const struct growth *growth)
+static uint32_t pool_granules(const struct heap_check *check)
 {
-	const struct python_heap *heap = &growth->source.python->heap;
+	const struct python_heap *heap = &check->source.python->heap;
 
 	return heap->pool_size / heap->alignment;
 }
 
 /* ENTRIES are a pool's. */
-static void entries_count(const struct growth *growth, const uint32_t *entries,
+static void entries_count(const struct heap_check *check, const uint32_t *entries,
 			  struct pool_counts *counts)
 {
-	uint32_t alignment = growth->source.python->heap.alignment, count = pool_granules(growth);
+	uint32_t alignment = check->source.python->heap.alignment, count = pool_granules(check);
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t size = ENTRY_SIZE(entries[i]) + growth->source.hook_extra;
+		uint32_t size = ENTRY_SIZE(entries[i]) + check->source.hook_extra;
 
 		if (!ENTRY_STACK(entries[i]))
 			continue;
@@ -120,12 +120,12 @@ static void entries_count(const struct growth *growth, const uint32_t *entries,
 static struct error *blocks_count(struct look *look, const struct python_pool *pool,
 				  const uint32_t *entries, struct pool_counts *counts)
 {
-	const struct growth *growth = look->growth;
-	const struct python_heap *heap = &growth->source.python->heap;
+	const struct heap_check *check = look->check;
+	const struct python_heap *heap = &check->source.python->heap;
 	uint32_t old_arena = 0, old_first = 0, arena, first;
 	uint32_t step = pool->block_size / heap->alignment;
 	uint32_t at = PYTHON_POOL_OVERHEAD / heap->alignment;
-	bool was = old_place(&growth->old, pool->address, heap->pool_size, &old_arena, &old_first);
+	bool was = old_place(&check->old, pool->address, heap->pool_size, &old_arena, &old_first);
 
 	/* It lies in the arena at hand, which is of the same list. */
 	if (!old_place(&look->left, pool->address, heap->pool_size, &arena, &first))
@@ -135,7 +135,7 @@ static struct error *blocks_count(struct look *look, const struct python_pool *p
 			continue;
 		if (ENTRY_STACK(entries[at])) {
 			counts->matched++;
-		} else if (look->begins || (was && python_marks_has(&growth->old.marks, old_arena,
+		} else if (look->begins || (was && python_marks_has(&check->old.marks, old_arena,
 								    old_first + at))) {
 			try(python_marks_set(&look->left.marks, arena, first + at));
 			counts->before++;
@@ -151,12 +151,12 @@ static bool counts_agree(const struct look *look, const struct pool_counts *coun
 {
 	return look->begins ||
 	       (counts->matched == counts->count &&
-		(look->growth->source.lazy || counts->matched == counts->traced_count));
+		(look->check->source.lazy || counts->matched == counts->traced_count));
 }
 
 static void counts_add(struct look *look, const struct pool_counts *counts, uint32_t block_size)
 {
-	bool lazy = look->growth->source.lazy;
+	bool lazy = look->check->source.lazy;
 
 	look->counts.before_count += counts->before;
 	look->counts.before_size += counts->before * block_size;
@@ -172,7 +172,7 @@ static struct error *pool_count(struct look *look, const struct python_pool *poo
 {
 	struct pool_counts counts = {0};
 
-	entries_count(look->growth, entries, &counts);
+	entries_count(look->check, entries, &counts);
 	try(blocks_count(look, pool, entries, &counts));
 	*ret_counted = last || counts_agree(look, &counts);
 	if (*ret_counted)
@@ -183,35 +183,35 @@ static struct error *pool_count(struct look *look, const struct python_pool *poo
 /* Pools that hold nothing are not handed to anybody: up to END, do entries say otherwise? */
 static void empty_look(struct look *look, uint64_t end)
 {
-	const struct growth *growth = look->growth;
-	const struct python_heap *heap = &growth->source.python->heap;
+	const struct heap_check *check = look->check;
+	const struct python_heap *heap = &check->source.python->heap;
 
 	for (; look->seen < end; look->seen += heap->pool_size) {
 		struct pool_counts counts = {0};
 
-		entries_count(growth,
-			      growth->entries +
+		entries_count(check,
+			      check->entries +
 				      (look->seen - look->arena->address) / heap->alignment,
 			      &counts);
 		if (!counts_agree(look, &counts))
-			growth->again[look->again_count++] = look->seen;
+			check->again[look->again_count++] = look->seen;
 	}
 }
 
 static struct error *pool_look(void *context, const struct python_pool *pool)
 {
 	struct look *look = context;
-	const struct growth *growth = look->growth;
-	const struct python_heap *heap = &growth->source.python->heap;
+	const struct heap_check *check = look->check;
+	const struct python_heap *heap = &check->source.python->heap;
 	bool counted;
 
 	empty_look(look, pool->address);
 	look->seen += heap->pool_size;
 	try(pool_count(look, pool,
-		       growth->entries + (pool->address - look->arena->address) / heap->alignment,
+		       check->entries + (pool->address - look->arena->address) / heap->alignment,
 		       false, &counted));
 	if (!counted)
-		growth->again[look->again_count++] = pool->address;
+		check->again[look->again_count++] = pool->address;
 	return NULL;
 }
 
@@ -220,7 +220,7 @@ static struct error *pool_look_again(void *context, const struct python_pool *po
 	struct look *look = context;
 
 	look->empty = false;
-	return pool_count(look, pool, look->growth->entries, look->last, &look->settled);
+	return pool_count(look, pool, look->check->entries, look->last, &look->settled);
 }
 
 static bool unread_same(const struct python_pools_unread *a, const struct python_pools_unread *b)
@@ -234,9 +234,9 @@ static bool unread_same(const struct python_pools_unread *a, const struct python
  */
 static struct error *pool_settle(struct look *look, uint64_t address)
 {
-	struct growth *growth = look->growth;
-	const struct growth_source *source = &growth->source;
-	struct python_pools_unread before = python_pools_unread(growth->pools), after;
+	struct heap_check *check = look->check;
+	const struct heap_check_source *source = &check->source;
+	struct python_pools_unread before = python_pools_unread(check->pools), after;
 
 	look->settled = false;
 	for (unsigned i = 0; i < LOOK_AGAIN && !look->settled; i++) {
@@ -244,15 +244,15 @@ static struct error *pool_settle(struct look *look, uint64_t address)
 
 		look->last = i == LOOK_AGAIN - 1;
 		look->empty = true;
-		try(source->entries(source->context, address, pool_granules(growth),
-				    growth->entries));
-		try(python_pools_at(growth->pools, address, pool_look_again, look));
-		after = python_pools_unread(growth->pools);
+		try(source->entries(source->context, address, pool_granules(check),
+				    check->entries));
+		try(python_pools_at(check->pools, address, pool_look_again, look));
+		after = python_pools_unread(check->pools);
 		if (!unread_same(&before, &after))
 			return NULL; /* nothing is known of it */
 		if (!look->empty)
 			continue;
-		entries_count(growth, growth->entries, &counts);
+		entries_count(check, check->entries, &counts);
 		look->settled = look->last || counts_agree(look, &counts);
 		if (look->settled)
 			counts_add(look, &counts, 0);
@@ -264,29 +264,29 @@ static struct error *pool_settle(struct look *look, uint64_t address)
 static struct error *arena_look(void *context, const struct python_arena *arena)
 {
 	struct look *look = context;
-	struct growth *growth = look->growth;
-	const struct growth_source *source = &growth->source;
+	struct heap_check *check = look->check;
+	const struct heap_check_source *source = &check->source;
 	uint64_t pool_size = source->python->heap.pool_size;
 
 	look->arena = arena;
 	look->again_count = 0;
 	look->seen = (arena->address + pool_size - 1) & -pool_size;
-	try(source->entries(source->context, arena->address, arena_granules(growth),
-			    growth->entries));
-	try(python_pools_each(growth->pools, arena, pool_look, look));
+	try(source->entries(source->context, arena->address, arena_granules(check),
+			    check->entries));
+	try(python_pools_each(check->pools, arena, pool_look, look));
 	empty_look(look, arena->pool_address & -pool_size);
 	for (size_t i = 0; i < look->again_count; i++)
-		try(pool_settle(look, growth->again[i]));
+		try(pool_settle(look, check->again[i]));
 	if (source->rest)
 		source->rest(source->context);
 	return NULL;
 }
 
-static struct error *heaps_look(struct growth *growth, const struct python_heaps *heaps,
+static struct error *heaps_look(struct heap_check *check, const struct python_heaps *heaps,
 				struct look *look)
 {
-	uint64_t unstable = python_pools_unread(growth->pools).unstable;
-	struct error *error = old_init(&look->left, growth, heaps);
+	uint64_t unstable = python_pools_unread(check->pools).unstable;
+	struct error *error = old_init(&look->left, check, heaps);
 
 	if (!error)
 		error = python_heaps_each(heaps, arena_look, look);
@@ -294,74 +294,74 @@ static struct error *heaps_look(struct growth *growth, const struct python_heaps
 		old_deinit(&look->left);
 		return error;
 	}
-	look->counts.unstable = python_pools_unread(growth->pools).unstable - unstable;
-	old_deinit(&growth->old);
-	growth->old = look->left;
+	look->counts.unstable = python_pools_unread(check->pools).unstable - unstable;
+	old_deinit(&check->old);
+	check->old = look->left;
 	return NULL;
 }
 
-struct error *growth_begin(struct growth *growth, const struct python_heaps *heaps)
+struct error *heap_check_begin(struct heap_check *check, const struct python_heaps *heaps)
 {
-	struct look look = {.growth = growth, .begins = true};
+	struct look look = {.check = check, .begins = true};
 
-	try(heaps_look(growth, heaps, &look));
-	growth->start = look.counts;
-	growth->start.count = growth->start.size = 0;
+	try(heaps_look(check, heaps, &look));
+	check->start = look.counts;
+	check->start.count = check->start.size = 0;
 	return NULL;
 }
 
-const struct growth_counts *growth_before(const struct growth *growth)
+const struct heap_check_counts *growth_before(const struct heap_check *check)
 {
-	return &growth->start;
+	return &check->start;
 }
 
-struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
-			   struct growth_counts *ret)
+struct error *growth_count(struct heap_check *check, const struct python_heaps *heaps,
+			   struct heap_check_counts *ret)
 {
-	struct look look = {.growth = growth};
+	struct look look = {.check = check};
 
-	try(heaps_look(growth, heaps, &look));
-	look.counts.unstable += growth->start.unstable;
+	try(heaps_look(check, heaps, &look));
+	look.counts.unstable += check->start.unstable;
 	*ret = look.counts;
 	return NULL;
 }
 
-double growth_share(const struct growth_counts *counts)
+double growth_share(const struct heap_check_counts *counts)
 {
 	return counts->size < GROWTH_LEAST ? -1 : (double)counts->traced_size / counts->size;
 }
 
-struct error *growth_create(const struct growth_source *source, struct growth **ret)
+struct error *heap_check_create(const struct heap_check_source *source, struct heap_check **ret)
 {
-	struct growth *growth = calloc(1, sizeof(*growth));
+	struct heap_check *check = calloc(1, sizeof(*check));
 	struct error *error;
 
-	if (!growth)
+	if (!check)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the heap's growth");
-	growth->source = *source;
-	error = python_pools_create(source->python, &growth->pools);
+	check->source = *source;
+	error = python_pools_create(source->python, &check->pools);
 	if (!error) {
-		growth->entries = calloc(arena_granules(growth), sizeof(*growth->entries));
-		growth->again = calloc(arena_granules(growth) / pool_granules(growth),
-				       sizeof(*growth->again));
-		if (!growth->entries || !growth->again)
+		check->entries = calloc(arena_granules(check), sizeof(*check->entries));
+		check->again =
+			calloc(arena_granules(check) / pool_granules(check), sizeof(*check->again));
+		if (!check->entries || !check->again)
 			error = error_create_errno(ERROR_FAILED, ENOMEM, "the heap's growth");
 	}
 	if (error) {
-		growth_destroy(growth);
+		heap_check_destroy(check);
 		return error;
 	}
-	*ret = growth;
+	*ret = check;
 	return NULL;
 }
 
-void growth_destroy(struct growth *growth)
+void heap_check_destroy(struct heap_check *check)
 {
-	if (!growth)
+	if (!check)
 		return;
-	old_deinit(&growth->old);
-	python_pools_destroy(growth->pools);
-	free(growth->entries);
-	free(growth->again);
-	free(growth);
+	old_deinit(&check->old);
+	python_pools_destroy(check->pools);
+	free(check->entries);
+	free(check->again);
+	free(check);
 }

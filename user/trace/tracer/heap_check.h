@@ -23,7 +23,7 @@ struct python_heaps;
 /* Growth below this is too little to tell anything, bytes. */
 #define GROWTH_LEAST (64u << 10)
 
-struct growth_source {
+struct heap_check_source {
 	const struct python *python;
 	/* Frees are not probed: what is traced at a block's address lives if the block does. */
 	bool lazy;
@@ -35,31 +35,31 @@ struct growth_source {
 	void (*rest)(void *context);
 };
 
-struct growth_counts {
+struct heap_check_counts {
 	uint64_t count, size; /* live blocks that were not there; bytes, as pymalloc has them */
 	uint64_t traced_count, traced_size; /* what tracing takes for live */
 	uint64_t unstable; /* pools that could not be made out, now or at the start */
 	uint64_t before_count, before_size; /* live blocks that were there; bytes likewise */
 };
 
-struct growth;
+struct heap_check;
 
-/* What was there at the start is nothing, until growth_begin(). */
-struct error *growth_create(const struct growth_source *source, struct growth **ret);
+/* What was there at the start is nothing, until heap_check_begin(). */
+struct error *heap_check_create(const struct heap_check_source *source, struct heap_check **ret);
 /* NULL is accepted. */
-void growth_destroy(struct growth *growth);
+void heap_check_destroy(struct heap_check *check);
 
 /*
  * All that lives in HEAPS, as they were just read, and is not traced was there at the start. To be
  * called when tracing has begun.
  */
-struct error *growth_begin(struct growth *growth, const struct python_heaps *heaps);
-/* What was there at the start, as growth_begin() has counted it: count and size are 0. */
-const struct growth_counts *growth_before(const struct growth *growth);
-struct error *growth_count(struct growth *growth, const struct python_heaps *heaps,
-			   struct growth_counts *ret);
+struct error *heap_check_begin(struct heap_check *check, const struct python_heaps *heaps);
+/* What was there at the start, as heap_check_begin() has counted it: count and size are 0. */
+const struct heap_check_counts *growth_before(const struct heap_check *check);
+struct error *growth_count(struct heap_check *check, const struct python_heaps *heaps,
+			   struct heap_check_counts *ret);
 
 /* Traced over grown, in bytes; negative: grown by less than GROWTH_LEAST. */
-double growth_share(const struct growth_counts *counts);
+double growth_share(const struct heap_check_counts *counts);
 
 #endif

@@ -24,9 +24,9 @@ struct suspect {
 	uint32_t entry; /* without the mark */
 };
 
-struct reaper {
+struct sweep {
 	const struct python_heap *heap;
-	struct reaper_tracer tracer;
+	struct sweep_tracer tracer;
 	uint64_t base; /* of the slab at hand */
 	uint32_t *entries;
 	uint32_t pool_count, pool_granules;
@@ -41,39 +41,39 @@ struct reaper {
 	enum python_pool_state state;
 };
 
-struct error *reaper_create(const struct python_heap *heap, const struct reaper_tracer *tracer,
-			    struct reaper **ret)
+struct error *sweep_create(const struct python_heap *heap, const struct sweep_tracer *tracer,
+			   struct sweep **ret)
 {
-	struct reaper *reaper = calloc(1, sizeof(*reaper));
+	struct sweep *sweep = calloc(1, sizeof(*sweep));
 
-	if (!reaper)
+	if (!sweep)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over the pools");
-	reaper->heap = heap;
-	reaper->tracer = *tracer;
-	reaper->pool_granules = heap->pool_size / heap->alignment;
-	reaper->pool_count = TMBPF_SLAB_ENTRIES / reaper->pool_granules;
-	reaper->memory = malloc(reaper_span(reaper));
-	reaper->suspects = calloc(TMBPF_SLAB_ENTRIES, sizeof(*reaper->suspects));
-	if (!reaper->memory || !reaper->suspects) {
-		reaper_destroy(reaper);
+	sweep->heap = heap;
+	sweep->tracer = *tracer;
+	sweep->pool_granules = heap->pool_size / heap->alignment;
+	sweep->pool_count = TMBPF_SLAB_ENTRIES / sweep->pool_granules;
+	sweep->memory = malloc(sweep_range(sweep));
+	sweep->suspects = calloc(TMBPF_SLAB_ENTRIES, sizeof(*sweep->suspects));
+	if (!sweep->memory || !sweep->suspects) {
+		sweep_destroy(sweep);
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over the pools");
 	}
-	*ret = reaper;
+	*ret = sweep;
 	return NULL;
 }
 
-void reaper_destroy(struct reaper *reaper)
+void sweep_destroy(struct sweep *sweep)
 {
-	if (!reaper)
+	if (!sweep)
 		return;
-	free(reaper->memory);
-	free(reaper->suspects);
-	free(reaper);
+	free(sweep->memory);
+	free(sweep->suspects);
+	free(sweep);
 }
 
-uint64_t reaper_span(const struct reaper *reaper)
+uint64_t sweep_range(const struct sweep *sweep)
 {
-	return (uint64_t)TMBPF_SLAB_ENTRIES * reaper->heap->alignment;
+	return (uint64_t)TMBPF_SLAB_ENTRIES * sweep->heap->alignment;
 }
 
 /* Entries two at a time. */
@@ -89,96 +89,96 @@ static bool range_has_entry(const uint32_t *entries, uint32_t count)
 	return any;
 }
 
-static struct error *pool_read_alone(struct reaper *reaper, uint32_t pool)
+static struct error *pool_read_alone(struct sweep *sweep, uint32_t pool)
 {
-	uint64_t offset = (uint64_t)pool * reaper->heap->pool_size;
-	struct error *error = memory_read(reaper->tracer.memory, reaper->base + offset,
-					  reaper->memory + offset, reaper->heap->pool_size);
+	uint64_t offset = (uint64_t)pool * sweep->heap->pool_size;
+	struct error *error = memory_read(sweep->tracer.memory, sweep->base + offset,
+					  sweep->memory + offset, sweep->heap->pool_size);
 
 	if (error && error_number(error) != EFAULT)
 		return error;
-	reaper->read[pool] = error ? POOL_GONE : POOL_READ;
+	sweep->read[pool] = error ? POOL_GONE : POOL_READ;
 	error_destroy(error);
 	return NULL;
 }
 
 /* Reads the COUNT pools from FIRST on; in one go, if all of them are there. */
-static struct error *pools_read_run(struct reaper *reaper, uint32_t first, uint32_t count)
+static struct error *pools_read_run(struct sweep *sweep, uint32_t first, uint32_t count)
 {
-	uint64_t offset = (uint64_t)first * reaper->heap->pool_size;
-	struct error *error = memory_read(reaper->tracer.memory, reaper->base + offset,
-					  reaper->memory + offset,
-					  (uint64_t)count * reaper->heap->pool_size);
+	uint64_t offset = (uint64_t)first * sweep->heap->pool_size;
+	struct error *error = memory_read(sweep->tracer.memory, sweep->base + offset,
+					  sweep->memory + offset,
+					  (uint64_t)count * sweep->heap->pool_size);
 
 	if (!error) {
 		for (uint32_t i = 0; i < count; i++)
-			reaper->read[first + i] = POOL_READ;
+			sweep->read[first + i] = POOL_READ;
 		return NULL;
 	}
 	error_destroy(error);
 	for (uint32_t i = 0; i < count; i++)
-		try(pool_read_alone(reaper, first + i));
+		try(pool_read_alone(sweep, first + i));
 	return NULL;
 }
 
-static struct error *pools_read(struct reaper *reaper)
+static struct error *pools_read(struct sweep *sweep)
 {
 	uint32_t first = 0, end;
 
-	for (; first < reaper->pool_count; first = end + 1) {
-		for (end = first; end < reaper->pool_count && reaper->wanted[end]; end++)
+	for (; first < sweep->pool_count; first = end + 1) {
+		for (end = first; end < sweep->pool_count && sweep->wanted[end]; end++)
 			;
 		if (end > first)
-			try(pools_read_run(reaper, first, end - first));
+			try(pools_read_run(sweep, first, end - first));
 	}
 	return NULL;
 }
 
 /* Notes where the live blocks of the pool at hand begin. */
-static void pool_live(struct reaper *reaper)
+static void pool_live(struct sweep *sweep)
 {
-	const struct python_pool *pool = &reaper->pool;
-	uint32_t granule = PYTHON_POOL_OVERHEAD / reaper->heap->alignment;
+	const struct python_pool *pool = &sweep->pool;
+	uint32_t granule = PYTHON_POOL_OVERHEAD / sweep->heap->alignment;
 	uint32_t step =
-		reaper->state == PYTHON_POOL_SOUND ? pool->block_size / reaper->heap->alignment : 0;
+		sweep->state == PYTHON_POOL_SOUND ? pool->block_size / sweep->heap->alignment : 0;
 
-	memset(reaper->live, 0, sizeof(reaper->live));
+	memset(sweep->live, 0, sizeof(sweep->live));
 	for (uint32_t i = 0; step && i < pool->carved; i++, granule += step)
 		if (python_block_live(pool, i))
-			reaper->live[granule / 64] |= 1ULL << (granule % 64);
+			sweep->live[granule / 64] |= 1ULL << (granule % 64);
 }
 
 /* Makes POOL the one at hand. False if it never held together. */
-static struct error *pool_take(struct reaper *reaper, uint32_t pool, bool *ret)
+static struct error *pool_take(struct sweep *sweep, uint32_t pool, bool *ret)
 {
-	const uint8_t *memory = reaper->memory + (uint64_t)pool * reaper->heap->pool_size;
+	const uint8_t *memory = sweep->memory + (uint64_t)pool * sweep->heap->pool_size;
 
 	*ret = true;
-	for (int i = 0; reaper->read[pool] == POOL_READ; i++) {
-		reaper->pool.address = reaper->base + (uint64_t)pool * reaper->heap->pool_size;
-		reaper->state =
-			python_pool_parse(reaper->heap, memory, reaper->free_blocks, &reaper->pool);
-		if (reaper->state == PYTHON_POOL_SOUND || reaper->state == PYTHON_POOL_EMPTY) {
-			pool_live(reaper);
+	for (int i = 0; sweep->read[pool] == POOL_READ; i++) {
+		sweep->pool.address = sweep->base + (uint64_t)pool * sweep->heap->pool_size;
+		sweep->state =
+			python_pool_parse(sweep->heap, memory, sweep->free_blocks, &sweep->pool);
+		if (sweep->state == PYTHON_POOL_SOUND || sweep->state == PYTHON_POOL_EMPTY) {
+			pool_live(sweep);
 			return NULL;
 		}
 		if (i == READ_AGAIN)
 			break;
-		try(pool_read_alone(reaper, pool));
+		try(pool_read_alone(sweep, pool));
 	}
-	if (reaper->read[pool] == POOL_GONE)
-		reaper->state = PYTHON_POOL_EMPTY;
-	pool_live(reaper);
+	if (sweep->read[pool] == POOL_GONE)
+		sweep->state = PYTHON_POOL_EMPTY;
+	pool_live(sweep);
 	/* What is no pool each time it is looked at is something else's memory by now. */
-	*ret = reaper->state != PYTHON_POOL_TORN;
+	*ret = sweep->state != PYTHON_POOL_TORN;
 	return NULL;
 }
 
 /* Whether the block whose entry is GRANULE of the pool at hand is dead. */
-static bool block_dead(const struct reaper *reaper, uint32_t granule)
+static bool block_dead(const struct sweep *sweep, uint32_t granule)
 {
-	granule &= reaper->pool_granules - 1;
-	return !(reaper->live[granule / 64] >> (granule % 64) & 1);
+	granule &= sweep->pool_granules - 1;
+	return !(sweep->live[granule / 64] >> (granule % 64) & 1);
 }
 
 static bool entry_exchange(uint32_t *entry, uint32_t from, uint32_t to)
@@ -188,35 +188,35 @@ static bool entry_exchange(uint32_t *entry, uint32_t from, uint32_t to)
 }
 
 /* Suspects those of the pool at hand, whose first granule is FIRST, that seem dead. */
-static void pool_suspect(struct reaper *reaper, uint32_t first)
+static void pool_suspect(struct sweep *sweep, uint32_t first)
 {
-	for (uint32_t i = first; i < first + reaper->pool_granules; i++) {
-		uint32_t entry = __atomic_load_n(&reaper->entries[i], __ATOMIC_RELAXED);
+	for (uint32_t i = first; i < first + sweep->pool_granules; i++) {
+		uint32_t entry = __atomic_load_n(&sweep->entries[i], __ATOMIC_RELAXED);
 
-		if (!entry || !block_dead(reaper, i) ||
-		    !entry_exchange(&reaper->entries[i], entry, entry | TMBPF_SUSPECT))
+		if (!entry || !block_dead(sweep, i) ||
+		    !entry_exchange(&sweep->entries[i], entry, entry | TMBPF_SUSPECT))
 			continue;
-		reaper->suspects[reaper->suspect_count++] =
+		sweep->suspects[sweep->suspect_count++] =
 			(struct suspect){i, entry & ~TMBPF_SUSPECT};
 	}
 }
 
-static struct error *slab_suspect(struct reaper *reaper, struct reaper_counters *counters)
+static struct error *slab_suspect(struct sweep *sweep, struct sweep_counters *counters)
 {
-	for (uint32_t i = 0; i < reaper->pool_count; i++) {
-		size_t before = reaper->suspect_count;
+	for (uint32_t i = 0; i < sweep->pool_count; i++) {
+		size_t before = sweep->suspect_count;
 		bool stable;
 
-		if (!reaper->wanted[i])
+		if (!sweep->wanted[i])
 			continue;
 		counters->pools++;
-		try(pool_take(reaper, i, &stable));
+		try(pool_take(sweep, i, &stable));
 		if (stable)
-			pool_suspect(reaper, i * reaper->pool_granules);
+			pool_suspect(sweep, i * sweep->pool_granules);
 		else
 			counters->unstable++;
 		/* Only those are read again. */
-		reaper->wanted[i] = reaper->suspect_count > before;
+		sweep->wanted[i] = sweep->suspect_count > before;
 	}
 	return NULL;
 }
@@ -230,13 +230,13 @@ static bool is_handed(const struct tmbpf_handed *handed, size_t count, uint64_t 
 }
 
 /* Copies what the heaps handed out last to the front of RET; how many there are. */
-static size_t handed_read(const struct reaper *reaper, struct tmbpf_handed *ret)
+static size_t handed_read(const struct sweep *sweep, struct tmbpf_handed *ret)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < TMBPF_HANDED_MAX; i++) {
 		ret[count].address =
-			__atomic_load_n(&reaper->tracer.handed[i].address, __ATOMIC_SEQ_CST);
+			__atomic_load_n(&sweep->tracer.handed[i].address, __ATOMIC_SEQ_CST);
 		if (ret[count].address)
 			count++;
 	}
@@ -244,85 +244,84 @@ static size_t handed_read(const struct reaper *reaper, struct tmbpf_handed *ret)
 }
 
 /* Takes SUSPECT out, if its address was not handed out since. */
-static void suspect_drop(struct reaper *reaper, const struct suspect *suspect,
-			 struct reaper_counters *counters)
+static void suspect_drop(struct sweep *sweep, const struct suspect *suspect,
+			 struct sweep_counters *counters)
 {
-	uint32_t *entry = &reaper->entries[suspect->granule];
+	uint32_t *entry = &sweep->entries[suspect->granule];
 	uint32_t marked = suspect->entry | TMBPF_SUSPECT;
 
 	if (ENTRY_CODE(suspect->entry))
-		reaper->tracer.end_code(reaper->tracer.context,
-					reaper->base + (uint64_t)suspect->granule *
-							       reaper->heap->alignment,
-					entry, marked);
+		sweep->tracer.end_code(sweep->tracer.context,
+				       sweep->base +
+					       (uint64_t)suspect->granule * sweep->heap->alignment,
+				       entry, marked);
 	if (!entry_exchange(entry, marked, 0))
 		return;
 	counters->dead++;
-	reaper->tracer.drop(reaper->tracer.context, suspect->entry);
+	sweep->tracer.drop(sweep->tracer.context, suspect->entry);
 }
 
 /* Looks again at each suspect, pool by pool; what is not dead for certain is suspected no more. */
-static struct error *suspects_judge(struct reaper *reaper, const struct tmbpf_handed *handed,
-				    size_t handed_count, struct reaper_counters *counters)
+static struct error *suspects_judge(struct sweep *sweep, const struct tmbpf_handed *handed,
+				    size_t handed_count, struct sweep_counters *counters)
 {
 	uint32_t at = UINT32_MAX;
 	bool stable = false;
 
-	for (size_t i = 0; i < reaper->suspect_count; i++) {
-		const struct suspect *suspect = &reaper->suspects[i];
-		uint32_t pool = suspect->granule / reaper->pool_granules;
+	for (size_t i = 0; i < sweep->suspect_count; i++) {
+		const struct suspect *suspect = &sweep->suspects[i];
+		uint32_t pool = suspect->granule / sweep->pool_granules;
 		uint64_t address =
-			reaper->base + (uint64_t)suspect->granule * reaper->heap->alignment;
+			sweep->base + (uint64_t)suspect->granule * sweep->heap->alignment;
 
 		if (pool != at) {
-			try(pool_take(reaper, pool, &stable));
+			try(pool_take(sweep, pool, &stable));
 			counters->unstable += !stable;
 			at = pool;
 		}
-		if (stable && block_dead(reaper, suspect->granule) &&
+		if (stable && block_dead(sweep, suspect->granule) &&
 		    !is_handed(handed, handed_count, address))
-			suspect_drop(reaper, suspect, counters);
+			suspect_drop(sweep, suspect, counters);
 	}
 	return NULL;
 }
 
-static struct error *suspects_settle(struct reaper *reaper, struct reaper_counters *counters)
+static struct error *suspects_settle(struct sweep *sweep, struct sweep_counters *counters)
 {
 	struct tmbpf_handed handed[TMBPF_HANDED_MAX + 1];
-	size_t count = handed_read(reaper, handed);
+	size_t count = handed_read(sweep, handed);
 	bool any = false;
 
-	for (size_t i = 0; i < reaper->suspect_count && !any; i++)
+	for (size_t i = 0; i < sweep->suspect_count && !any; i++)
 		any = is_handed(handed, count,
-				reaper->base + (uint64_t)reaper->suspects[i].granule *
-						       reaper->heap->alignment);
+				sweep->base + (uint64_t)sweep->suspects[i].granule *
+						      sweep->heap->alignment);
 	/* Before the pools are read again: who sleeps now has taken its block, or takes it later. */
-	if (any && reaper->tracer.asleep(reaper->tracer.context))
+	if (any && sweep->tracer.asleep(sweep->tracer.context))
 		count = 0;
-	try(pools_read(reaper));
-	return suspects_judge(reaper, handed, count, counters);
+	try(pools_read(sweep));
+	return suspects_judge(sweep, handed, count, counters);
 }
 
-struct error *reaper_slab(struct reaper *reaper, uint32_t *entries, uint64_t address,
-			  struct reaper_counters *counters)
+struct error *sweep_slab(struct sweep *sweep, uint32_t *entries, uint64_t address,
+			 struct sweep_counters *counters)
 {
 	struct error *error;
 
-	reaper->entries = entries;
-	reaper->base = address;
-	reaper->suspect_count = 0;
-	for (uint32_t i = 0; i < reaper->pool_count; i++)
-		reaper->wanted[i] =
-			range_has_entry(entries + i * reaper->pool_granules, reaper->pool_granules);
-	error = pools_read(reaper);
+	sweep->entries = entries;
+	sweep->base = address;
+	sweep->suspect_count = 0;
+	for (uint32_t i = 0; i < sweep->pool_count; i++)
+		sweep->wanted[i] =
+			range_has_entry(entries + i * sweep->pool_granules, sweep->pool_granules);
+	error = pools_read(sweep);
 	if (!error)
-		error = slab_suspect(reaper, counters);
-	if (!error && reaper->suspect_count)
-		error = suspects_settle(reaper, counters);
+		error = slab_suspect(sweep, counters);
+	if (!error && sweep->suspect_count)
+		error = suspects_settle(sweep, counters);
 	/* Fails where it was dropped, or handed out again. */
-	for (size_t i = 0; i < reaper->suspect_count; i++)
-		entry_exchange(&entries[reaper->suspects[i].granule],
-			       reaper->suspects[i].entry | TMBPF_SUSPECT,
-			       reaper->suspects[i].entry);
+	for (size_t i = 0; i < sweep->suspect_count; i++)
+		entry_exchange(&entries[sweep->suspects[i].granule],
+			       sweep->suspects[i].entry | TMBPF_SUSPECT, sweep->suspects[i].entry);
 	return error;
 }

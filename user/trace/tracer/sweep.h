@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The reaper: where the object domain's frees are not probed, it takes the entries of dead blocks
+ * The sweep: where the object domain's frees are not probed, it takes the entries of dead blocks
  * out of the shadow (bpf/shadow.h). What the pools say decides (user/python/heap/pools.h): a block is
  * dead if it is on its pool's free list, was never carved in its pool as that is now, does not
  * begin where a block of that pool does, or lies in memory that is no pool or none any more.
@@ -23,10 +23,10 @@
 
 struct error;
 struct memory;
-struct reaper;
+struct sweep;
 
-/* What the reaper asks of its tracer. */
-struct reaper_tracer {
+/* What the sweep asks of its tracer. */
+struct sweep_tracer {
 	struct memory *memory; /* of the target */
 	const struct tmbpf_handed *handed;
 	void *context;
@@ -41,26 +41,26 @@ struct reaper_tracer {
 	void (*drop)(void *context, uint32_t entry);
 };
 
-struct reaper_counters {
+struct sweep_counters {
 	uint64_t pools;    /* that were looked at */
 	uint64_t dead;     /* entries taken out */
 	uint64_t unstable; /* pools that never held together: their entries were left */
 };
 
-struct error *reaper_create(const struct python_heap *heap, const struct reaper_tracer *tracer,
-			    struct reaper **ret);
+struct error *sweep_create(const struct python_heap *heap, const struct sweep_tracer *tracer,
+			   struct sweep **ret);
 /* NULL is accepted. */
-void reaper_destroy(struct reaper *reaper);
+void sweep_destroy(struct sweep *sweep);
 
 /* Bytes of address space that a slab covers. */
-uint64_t reaper_span(const struct reaper *reaper);
+uint64_t sweep_range(const struct sweep *sweep);
 
 /*
  * Takes the dead out of the slab ENTRIES (TMBPF_SLAB_ENTRIES), which covers the memory from ADDRESS
  * on. Fails if the target cannot be read at
  * all; COUNTERS are added to.
  */
-struct error *reaper_slab(struct reaper *reaper, uint32_t *entries, uint64_t address,
-			  struct reaper_counters *counters);
+struct error *sweep_slab(struct sweep *sweep, uint32_t *entries, uint64_t address,
+			 struct sweep_counters *counters);
 
 #endif

@@ -160,7 +160,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	struct probes_link *links;
 
 	if (tracer->options.births_limit)
-		return NULL; /* only for a burst at a time */
+		return NULL; /* only for a sampling window at a time */
 	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
@@ -175,7 +175,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 
 static struct error *attach(struct tracer *tracer)
 {
-	try(tracer_room_check(tracer, 0));
+	try(tracer_headroom_check(tracer, 0));
 	try(groups_attach(tracer, 0));
 	try(sites_store_returns(tracer->sites, 0, bpf_map__fd(tracer->skeleton->maps.returns)));
 	try(tracer_plain_attach(tracer));
@@ -200,7 +200,7 @@ static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t co
 		return error_create(ERROR_FAILED, "too many probe sites were added while tracing");
 	try(sites_store(tracer->sites, count, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
-	try(tracer_room_check(tracer, first));
+	try(tracer_headroom_check(tracer, first));
 	try(groups_attach(tracer, first));
 	return sites_store_returns(tracer->sites, count, bpf_map__fd(skeleton->maps.returns));
 }
@@ -253,8 +253,9 @@ static struct error *tracer_start(struct tracer *tracer)
 {
 	uint64_t rss, anonymous = 0;
 
-	if (tracer->options.twin)
-		try(python_create_twin(tracer->process, tracer->options.twin, &tracer->python));
+	if (tracer->options.reference)
+		try(python_create_by_reference(tracer->process, tracer->options.reference,
+					       &tracer->python));
 	else
 		try(python_create(tracer->process, &tracer->python));
 	try(plan_load(tracer->python, &tracer->plan));
@@ -295,7 +296,7 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 					  process->pid);
 	tracer->process = process;
 	tracer->options = *options;
-	/* Bursts list births: nothing is kept of blocks that are held. */
+	/* Sampling windows list births: nothing is kept of blocks that are held. */
 	if (options->births_limit)
 		tracer->options.slab_limit = tracer->options.large_limit = 0;
 	limits_raise();
@@ -336,7 +337,7 @@ void tracer_destroy(struct tracer *tracer)
 	while (tracer->slab_count)
 		close(tracer->slab_fds[--tracer->slab_count]);
 	free(tracer->slab_fds);
-	reaper_destroy(tracer->reaper);
+	sweep_destroy(tracer->sweep);
 	free(tracer->slab_addresses);
 	free(tracer->ended);
 	table_unmap(&tracer->births);

@@ -20,16 +20,16 @@ struct error;
 struct tracer_options {
 	uint32_t nframe;      /* 1 to TMBPF_NFRAME_MAX */
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
-	uint32_t large_limit; /* live blocks of the raw domain; not of bursts */
+	uint32_t large_limit; /* live blocks of the raw domain; not of sampling windows */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
 	bool lazy_free;       /* no probes on frees of the object domain */
 	const struct python
-		*twin;   /* of a process whose interpreter is only about to start; else NULL */
-	double overhead; /* bursts: what they may cost, a share of the target's time */
+		*reference; /* of a process whose interpreter is only about to start; else NULL */
+	double overhead;    /* sampling windows: what they may cost, a share of the target's time */
 	uint32_t
-		births_limit; /* bursts: births listed of a window at most; 0: everything is traced */
+		births_limit; /* sampling windows: births listed of a window at most; 0: everything is traced */
 	uint32_t
-		slab_limit; /* shadow slabs, not of bursts: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
+		slab_limit; /* shadow slabs, not of sampling windows: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
 
 #define TRACER_OPTIONS_DEFAULT                                                                     \
@@ -100,7 +100,7 @@ struct tracer_block { /* a live one */
 
 /*
  * Hands each live block to VISIT, until it fails; where the target changes them meanwhile, as they were at some time
- * of that. Not of bursts.
+ * of that. Not of sampling windows.
  */
 struct error *tracer_blocks(const struct tracer *tracer,
 			    struct error *(*visit)(void *context, const struct tracer_block *block),
@@ -137,19 +137,19 @@ struct error *tracer_children_release(struct tracer *tracer);
 struct error *tracer_hooks(struct tracer *tracer);
 
 /*
- * Bursts (options.births_limit): probes are on for the time between these two alone. What the window before has left is
+ * Sampling windows (options.births_limit): probes are on for the time between these two alone. What the window before has left is
  * forgotten at the opening, stack ids included; at the closing all its records are in the ring. Times are monotonic nanoseconds:
  * the window is what lies between RET_START and RET_END, shorter than asked for if there was no room for more births.
  */
-struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start);
+struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start);
 /* Whether the process's memory limits leave room for it; a window that they do not is counted as lost. */
 struct error *tracer_room(struct tracer *tracer, bool *ret);
 /* Whether there is no more room for births: then the window has ended by itself. */
-bool tracer_burst_full(const struct tracer *tracer);
-void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end);
+bool tracer_window_full(const struct tracer *tracer);
+void tracer_window_end(struct tracer *tracer, uint64_t *ret_end);
 /* Removes the probes; ends the window if it has not ended. */
-void tracer_burst_close(struct tracer *tracer);
-/* Seconds that a process loses when the probes of a burst are put in and taken out; see disturbance.h. */
+void tracer_window_close(struct tracer *tracer);
+/* Seconds that a process loses when the probes of a sampling window are put in and taken out; see disturbance.h. */
 struct error *tracer_disturbance(struct tracer *tracer, double *ret);
 /* Runs of the programs and their time, as the kernel counts them while its statistics are on. */
 void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_ns);
@@ -185,7 +185,7 @@ void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost
 void tracer_samples_forget(struct tracer *tracer);
 
 const struct python *tracer_python(const struct tracer *tracer);
-/* Of an interpreter that was learned from a twin: FOUND, the same since it runs, knows where its heap is. */
+/* Of an interpreter that was learned from a reference process: FOUND, the same since it runs, knows where its heap is. */
 void tracer_heap_found(struct tracer *tracer, const struct python *found);
 const struct plan *tracer_plan(const struct tracer *tracer);
 

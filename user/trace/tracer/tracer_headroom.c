@@ -11,28 +11,28 @@
 #include "trace/tracer/tracer_internal.h"
 
 /* The target needs some itself meanwhile: as much again is left to it. */
-#define ROOM_FACTOR 2
+#define MEMCG_HEADROOM_FACTOR 2
 
-static struct error *room_look(const struct tracer *tracer, size_t first, uint64_t *ret_need,
-			       uint64_t *ret_room)
+static struct error *memcg_headroom_look(const struct tracer *tracer, size_t first,
+					 uint64_t *ret_need, uint64_t *ret_room)
 {
 	uint64_t need;
 	size_t pages;
 
 	try(sites_pages(tracer->sites, first, &pages));
 	need = pages * sysconf(_SC_PAGESIZE);
-	try(room_read("", tracer->process->pid, ROOM_FACTOR * need, ret_room));
+	try(memcg_headroom_read("", tracer->process->pid, MEMCG_HEADROOM_FACTOR * need, ret_room));
 	*ret_need = need;
 	return NULL;
 }
 
-struct error *tracer_room_check(const struct tracer *tracer, size_t first)
+struct error *tracer_headroom_check(const struct tracer *tracer, size_t first)
 {
 	char left[TEXT_NUMBER_MAX], wanted[TEXT_NUMBER_MAX];
 	uint64_t need, room;
 
-	try(room_look(tracer, first, &need, &room));
-	if (room >= ROOM_FACTOR * need)
+	try(memcg_headroom_look(tracer, first, &need, &room));
+	if (room >= MEMCG_HEADROOM_FACTOR * need)
 		return NULL;
 	return error_advise(
 		error_create(
@@ -48,8 +48,8 @@ struct error *tracer_room(struct tracer *tracer, bool *ret)
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint64_t need, room;
 
-	try(room_look(tracer, 0, &need, &room));
-	*ret = room >= ROOM_FACTOR * need;
+	try(memcg_headroom_look(tracer, 0, &need, &room));
+	*ret = room >= MEMCG_HEADROOM_FACTOR * need;
 	if (!*ret)
 		__atomic_fetch_add(&state->losses[TMBPF_LOSS_NO_ROOM], 1, __ATOMIC_SEQ_CST);
 	return NULL;

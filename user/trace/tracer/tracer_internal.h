@@ -30,7 +30,7 @@ struct tracer {
 	tracer_handler handle;
 	void *handle_context;
 	struct table stacks, stats, recycled, chunks, births;
-	uint32_t windows; /* bursts so far */
+	uint32_t windows; /* sampling windows so far */
 	struct tracer_options options;
 	uint64_t initial_slabs;
 	int *slab_fds; /* the shadow's slabs, as many as are ready */
@@ -47,12 +47,12 @@ struct tracer {
 	uint64_t forks;         /* that children were released of */
 	uint64_t released_next; /* monotonic: not before that again */
 	/* Where frees are not probed; else NULL. */
-	struct reaper *reaper;
+	struct sweep *sweep;
 	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
 	struct tmbpf_record_code_end
 		*ended; /* code objects found dead, to be told in their place */
 	size_t ended_count, ended_capacity;
-	struct reaper_counters reaped; /* by the walk at hand */
+	struct sweep_counters reaped; /* by the walk at hand */
 };
 
 /* How large the maps are to be, of programs that are not loaded yet, and what CONFIG says of that. */
@@ -76,7 +76,7 @@ struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid
  * Refuses where the memory limits of the process leave too little for the probes of the groups from FIRST on: it could be
  * killed for them.
  */
-struct error *tracer_room_check(const struct tracer *tracer, size_t first);
+struct error *tracer_headroom_check(const struct tracer *tracer, size_t first);
 
 /* The slab of CHUNK (its number plus 1; tmbpf.h); false: it has none. */
 bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret);

@@ -13,7 +13,7 @@
 
 /* Room for the sites of modules that are loaded while we trace. */
 #define LATER_SITES 4096
-/* The ring at most; of bursts, who need not hold a whole start in it, at least, and so many stacks beside code objects. */
+/* The ring at most; of sampling windows, who need not hold a whole start in it, at least, and so many stacks beside code objects. */
 #define RING_MOST   (8u << 20)
 #define RING_LEAST  (2u << 20)
 #define RING_STACKS 8192

@@ -87,9 +87,9 @@ static bool target_asleep(void *context)
 	return process_asleep(tracer->process);
 }
 
-static struct error *reaper_make(struct tracer *tracer)
+static struct error *sweep_make(struct tracer *tracer)
 {
-	const struct reaper_tracer hooks = {
+	const struct sweep_tracer hooks = {
 		.memory = &tracer->process->memory,
 		.handed = tracer->skeleton->bss->handed,
 		.context = tracer,
@@ -102,7 +102,7 @@ static struct error *reaper_make(struct tracer *tracer)
 		tracer->slab_addresses = calloc(tracer->options.slab_limit, sizeof(uint64_t));
 	if (!tracer->slab_addresses)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over the pools");
-	return reaper_create(&tracer->python->heap, &hooks, &tracer->reaper);
+	return sweep_create(&tracer->python->heap, &hooks, &tracer->sweep);
 }
 
 /* The directory the other way round. A chunk whose slab is just being put in has no entry yet. */
@@ -116,8 +116,7 @@ static void slabs_locate(struct tracer *tracer)
 		uint32_t slab = __atomic_load_n(&chunks[i].slab, __ATOMIC_SEQ_CST);
 
 		if (chunk && slab && slab <= tracer->options.slab_limit)
-			tracer->slab_addresses[slab - 1] =
-				(chunk - 1) * reaper_span(tracer->reaper);
+			tracer->slab_addresses[slab - 1] = (chunk - 1) * sweep_range(tracer->sweep);
 	}
 }
 
@@ -128,8 +127,8 @@ struct error *tracer_walk_begin(struct tracer *tracer, uint32_t *ret_slabs)
 	*ret_slabs = 0;
 	if (!tracer_is_lazy(tracer))
 		return NULL;
-	if (!tracer->reaper)
-		try(reaper_make(tracer));
+	if (!tracer->sweep)
+		try(sweep_make(tracer));
 	slabs_locate(tracer);
 	memset(&tracer->reaped, 0, sizeof(tracer->reaped));
 	next = __atomic_load_n(&tracer->skeleton->bss->state.next_slab, __ATOMIC_SEQ_CST);
@@ -176,7 +175,7 @@ struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler h
 	if (!tracer->slab_addresses[slab])
 		return NULL;
 	try(tracer_slab_map(tracer, slab, &entries));
-	error = reaper_slab(tracer->reaper, entries, tracer->slab_addresses[slab], &tracer->reaped);
+	error = sweep_slab(tracer->sweep, entries, tracer->slab_addresses[slab], &tracer->reaped);
 	tracer_slab_unmap(entries);
 	ended_tell(tracer, handle, context);
 	return error;
@@ -194,7 +193,7 @@ struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_
 
 	try(tracer_walk_begin(tracer, &slabs));
 	for (uint32_t i = 0; i < slabs; i++)
-		if (address - tracer->slab_addresses[i] < reaper_span(tracer->reaper))
+		if (address - tracer->slab_addresses[i] < sweep_range(tracer->sweep))
 			return tracer_walk(tracer, i, handle, context);
 	return NULL;
 }

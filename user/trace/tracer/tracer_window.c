@@ -35,11 +35,11 @@ static struct tmbpf_site *sites_read(struct tracer *tracer)
 }
 
 /* Calls ATTACH with PART of what sees births: all sites of a file together, as each link costs a wait when it is closed. */
-static struct error *births_each(struct tracer *tracer, enum births_part part,
-				 struct error *(*attach)(struct tracer *tracer,
-							 const struct probes *probes,
-							 void *context),
-				 void *context)
+static struct error *window_allocations_each(struct tracer *tracer, enum births_part part,
+					     struct error *(*attach)(struct tracer *tracer,
+								     const struct probes *probes,
+								     void *context),
+					     void *context)
 {
 	cleanup_free struct tmbpf_site *records = part == BIRTHS_ALL ? NULL : sites_read(tracer);
 	size_t count = sites_group_count(tracer->sites);
@@ -96,17 +96,17 @@ static struct error *births_disturb(struct tracer *tracer, const struct probes *
 struct error *tracer_disturbance(struct tracer *tracer, double *ret)
 {
 	*ret = 0;
-	return births_each(tracer, BIRTHS_ALL, births_disturb, ret);
+	return window_allocations_each(tracer, BIRTHS_ALL, births_disturb, ret);
 }
 
-struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
+struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct error *error;
 	size_t births;
 
 	tracer_births(tracer, &births);
-	births_clear(tracer->births.data, births);
+	window_allocations_clear(tracer->births.data, births);
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	tracer->skeleton->bss->refill.active = 0;
@@ -119,13 +119,13 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	 * So those that are known to be hit come last, and go first.
 	 */
 	if (probes_way() == PROBES_EVENTS) /* which are defined anew if other sites are wanted */
-		error = births_each(tracer, BIRTHS_ALL, births_attach, NULL);
+		error = window_allocations_each(tracer, BIRTHS_ALL, births_attach, NULL);
 	else
-		error = births_each(tracer, BIRTHS_COLD, births_attach, NULL);
+		error = window_allocations_each(tracer, BIRTHS_COLD, births_attach, NULL);
 	if (!error && probes_way() != PROBES_EVENTS)
-		error = births_each(tracer, BIRTHS_HOT, births_attach, NULL);
+		error = window_allocations_each(tracer, BIRTHS_HOT, births_attach, NULL);
 	if (error) {
-		tracer_burst_close(tracer);
+		tracer_window_close(tracer);
 		return error;
 	}
 	*ret_start = clock_now(CLOCK_MONOTONIC);
@@ -133,12 +133,12 @@ struct error *tracer_burst_open(struct tracer *tracer, uint64_t *ret_start)
 	return NULL;
 }
 
-bool tracer_burst_full(const struct tracer *tracer)
+bool tracer_window_full(const struct tracer *tracer)
 {
 	return __atomic_load_n(&tracer->skeleton->bss->state.closed_at, __ATOMIC_RELAXED) != 0;
 }
 
-void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end)
+void tracer_window_end(struct tracer *tracer, uint64_t *ret_end)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
@@ -148,7 +148,7 @@ void tracer_burst_end(struct tracer *tracer, uint64_t *ret_end)
 		*ret_end = state->closed_at;
 }
 
-void tracer_burst_close(struct tracer *tracer)
+void tracer_window_close(struct tracer *tracer)
 {
 	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
 	/* The kernel waits for programs that run. */

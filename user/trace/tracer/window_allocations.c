@@ -27,13 +27,13 @@ static int birth_find(const void *key, const void *element)
 	return address < birth->address ? -1 : address > birth->address;
 }
 
-void births_clear(struct tmbpf_birth *births, size_t count)
+void window_allocations_clear(struct tmbpf_birth *births, size_t count)
 {
 	memset(births, 0, count * sizeof(*births));
 }
 
-struct error *births_order(const struct tmbpf_birth *births, size_t count,
-			   const struct tmbpf_birth ***ret, size_t *ret_count)
+struct error *window_allocations_order(const struct tmbpf_birth *births, size_t count,
+				       const struct tmbpf_birth ***ret, size_t *ret_count)
 {
 	const struct tmbpf_birth **order = calloc(count + 1, sizeof(*order));
 	size_t complete = 0;
@@ -49,9 +49,9 @@ struct error *births_order(const struct tmbpf_birth *births, size_t count,
 	return NULL;
 }
 
-struct error *births_since(const struct tmbpf_birth *const *order, size_t count,
-			   const struct tmbpf_birth *const *seen, size_t seen_count,
-			   const struct tmbpf_birth ***ret, size_t *ret_count)
+struct error *window_allocations_since(const struct tmbpf_birth *const *order, size_t count,
+				       const struct tmbpf_birth *const *seen, size_t seen_count,
+				       const struct tmbpf_birth ***ret, size_t *ret_count)
 {
 	const struct tmbpf_birth **since = calloc(count + 1, sizeof(*since));
 	size_t kept = 0, k = 0;
@@ -69,7 +69,7 @@ struct error *births_since(const struct tmbpf_birth *const *order, size_t count,
 	return NULL;
 }
 
-size_t births_unique(const struct tmbpf_birth **births, size_t count)
+size_t window_allocations_unique(const struct tmbpf_birth **births, size_t count)
 {
 	size_t kept = 0;
 
@@ -79,8 +79,8 @@ size_t births_unique(const struct tmbpf_birth **births, size_t count)
 	return kept;
 }
 
-const struct tmbpf_birth *births_find(const struct tmbpf_birth *const *births, size_t count,
-				      uint64_t address)
+const struct tmbpf_birth *window_allocations_find(const struct tmbpf_birth *const *births,
+						  size_t count, uint64_t address)
 {
 	const struct tmbpf_birth *const *found =
 		bsearch(&address, births, count, sizeof(*births), birth_find);
