@@ -1,71 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support.h"
 #include "base/cleanup.h"
-#include "base/lookup.h"
 #include "snapshot/tables.h"
 #include <string.h>
-
-static bool number_equal(const void *context, uint32_t position, const void *key)
-{
-	return ((const uint64_t *)context)[position] == *(const uint64_t *)key;
-}
-
-static void test_lookup(void **state)
-{
-	enum { COUNT = 20000 };
-	cleanup_free uint64_t *numbers = calloc(COUNT, sizeof(*numbers));
-	struct lookup lookup = {0};
-	uint64_t missing = 1;
-
-	(void)state;
-	assert_non_null(numbers);
-	for (uint32_t i = 0; i < COUNT; i++) {
-		numbers[i] = (uint64_t)i * 4096; /* as addresses are: much the same low bits */
-		support_ok(lookup_add(&lookup, lookup_hash_number(0, numbers[i]), i));
-	}
-	for (uint32_t i = 0; i < COUNT; i++)
-		assert_int_equal(lookup_find(&lookup, lookup_hash_number(0, numbers[i]),
-					     number_equal, numbers, &numbers[i]),
-				 i);
-	assert_int_equal(lookup_find(&lookup, lookup_hash_number(0, missing), number_equal, numbers,
-				     &missing),
-			 LOOKUP_NONE);
-	lookup_deinit(&lookup);
-}
-
-/* A hash that is always the same: the table still has to tell elements apart, and to end. */
-static void test_lookup_collisions(void **state)
-{
-	uint64_t numbers[100];
-	struct lookup lookup = {0};
-	uint64_t missing = 1000;
-
-	(void)state;
-	for (uint32_t i = 0; i < array_size(numbers); i++) {
-		numbers[i] = i;
-		support_ok(lookup_add(&lookup, 7, i));
-	}
-	for (uint32_t i = 0; i < array_size(numbers); i++)
-		assert_int_equal(lookup_find(&lookup, 7, number_equal, numbers, &numbers[i]), i);
-	assert_int_equal(lookup_find(&lookup, 7, number_equal, numbers, &missing), LOOKUP_NONE);
-	lookup_deinit(&lookup);
-}
-
-static void test_hash_takes_each_byte(void **state)
-{
-	char bytes[33] = {0};
-	uint64_t hash = lookup_hash(0, bytes, 32);
-
-	(void)state;
-	for (size_t i = 0; i < 32; i++) {
-		bytes[i] = 1;
-		assert_true(lookup_hash(0, bytes, 32) != hash);
-		bytes[i] = 0;
-	}
-	assert_true(lookup_hash(0, bytes, 33) != hash);
-	assert_true(lookup_hash(1, bytes, 32) != hash);
-	assert_true(lookup_hash(0, bytes, 32) == hash);
-}
 
 static void test_strings(void **state)
 {
@@ -309,19 +246,11 @@ static void test_version(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lookup),
-		cmocka_unit_test(test_lookup_collisions),
-		cmocka_unit_test(test_hash_takes_each_byte),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_tracebacks),
-		cmocka_unit_test(test_no_frame),
-		cmocka_unit_test(test_ranks),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_shared_tables),
-		cmocka_unit_test(test_traces_add_up),
-		cmocka_unit_test(test_traces_apart),
-		cmocka_unit_test(test_losses_add_up),
-		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_strings),       cmocka_unit_test(test_tracebacks),
+		cmocka_unit_test(test_no_frame),      cmocka_unit_test(test_ranks),
+		cmocka_unit_test(test_refused),       cmocka_unit_test(test_shared_tables),
+		cmocka_unit_test(test_traces_add_up), cmocka_unit_test(test_traces_apart),
+		cmocka_unit_test(test_losses_add_up), cmocka_unit_test(test_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The hash table: linear probing, at most half full, seeded. */
 #include "base/lookup.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -102,6 +103,40 @@ struct error *lookup_add(struct lookup *lookup, uint64_t hash, uint32_t position
 	slots_put(lookup->slots, lookup->size, (struct lookup_slot){fold(hash), position});
 	lookup->used++;
 	return NULL;
+}
+
+/* The place of POSITION, which was added with HASH. */
+static size_t slot_of(const struct lookup *lookup, uint64_t hash, uint32_t position)
+{
+	size_t i = fold(hash) & (lookup->size - 1);
+
+	while (lookup->slots[i].position != position)
+		i = (i + 1) & (lookup->size - 1);
+	return i;
+}
+
+void lookup_remove(struct lookup *lookup, uint64_t hash, uint32_t position)
+{
+	struct lookup_slot *slots = lookup->slots;
+	size_t mask = lookup->size - 1, hole = slot_of(lookup, hash, position);
+
+	/*
+	 * What lies behind the hole moves into it, unless its search begins behind the hole. No
+	 * mark of what was removed has to stay, so no number of removals makes a search longer.
+	 */
+	for (size_t i = (hole + 1) & mask; slots[i].position != LOOKUP_NONE; i = (i + 1) & mask) {
+		if (((i - slots[i].hash) & mask) < ((i - hole) & mask))
+			continue;
+		slots[hole] = slots[i];
+		hole = i;
+	}
+	slots[hole].position = LOOKUP_NONE;
+	lookup->used--;
+}
+
+void lookup_move(struct lookup *lookup, uint64_t hash, uint32_t from, uint32_t to)
+{
+	lookup->slots[slot_of(lookup, hash, from)].position = to;
 }
 
 void lookup_deinit(struct lookup *lookup)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Finds an element of an array by its content: an open-addressing table of 32-bit positions.
+ * The project's one hash table. It finds an element of an array by its content: an open-addressing
+ * table of the elements' 32-bit positions. The elements stay the caller's, in an array that may
+ * grow and move; a slot costs 8 bytes.
  *
- * uthash keeps a handle of 56 bytes in each element and pointers between them, so elements may
- * not move; here a million tracebacks lie in arrays that grow, and a slot costs 8 bytes.
+ * Hashes are seeded at random in each process, so that names which a hostile target chose cannot
+ * be made to collide. The order of the elements never depends on the seed.
  *
- * Hashes are seeded at random in each process: names that a hostile target chose cannot be made
- * to collide. The order of the elements never depends on the seed.
+ * An array without gaps is kept so: to remove an element, the caller removes its position, moves
+ * the last element into its place, and tells the table of that by lookup_move().
  */
 #ifndef TMBPF_BASE_LOOKUP_H
 #define TMBPF_BASE_LOOKUP_H
@@ -40,6 +42,15 @@ uint32_t lookup_find(const struct lookup *lookup, uint64_t hash, lookup_equal eq
 
 /* Adds POSITION (not LOOKUP_NONE), which lookup_find() did not find. Fails without memory. */
 struct error *lookup_add(struct lookup *lookup, uint64_t hash, uint32_t position);
+
+/*
+ * Removes POSITION, which was added with HASH. Searches stay as short as if it had never been
+ * there; the table keeps its size.
+ */
+void lookup_remove(struct lookup *lookup, uint64_t hash, uint32_t position);
+
+/* The element that was added with HASH as FROM is at TO (not LOOKUP_NONE) from now on. */
+void lookup_move(struct lookup *lookup, uint64_t hash, uint32_t from, uint32_t to);
 
 /* Frees the table; it is an empty one afterwards. */
 void lookup_deinit(struct lookup *lookup);
