@@ -113,6 +113,9 @@ bench: all ## measure rates, traps, latency, memory, work on snapshots and censu
 	$(Q)tests/bench/run
 	$(Q)tests/bench/snapshots
 	$(Q)tests/bench/heap
+	$(Q)tests/bench/traps
+	$(Q)tests/bench/operations
+	$(Q)tests/bench/refills
 	$(Q)tests/bench/default
 
 lint: ## formatting, static analysis, layout borders
