@@ -44,6 +44,41 @@ static void space_check(uint32_t arena_bits, uint32_t pool_size, bool aligned)
 	python_space_destroy(space);
 }
 
+/* The longest row of units in use: no search can be longer. */
+static uint32_t longest_search(const struct python_space *space)
+{
+	uint32_t longest = 0, row = 0;
+
+	for (uint32_t i = 0; i < 2 * (space->unit_mask + 1); i++) {
+		if (!space->units[i & space->unit_mask].number)
+			row = 0;
+		else if (++row > longest)
+			longest = row;
+	}
+	return longest;
+}
+
+/* A target that lays its arenas where their numbers have the same last bits slows no search. */
+static void test_chosen_arenas(void **state)
+{
+	enum { COUNT = 4096 };
+	struct python python = {.heap = {.arena_bits = 20, .pool_size = 16384, .alignment = 16}};
+	static struct python_arena arenas[COUNT];
+	struct python_arenas heap = {.list = arenas, .count = COUNT};
+	struct python_heaps heaps = {&heap, 1};
+	struct python_space *space;
+
+	(void)state;
+	for (uint64_t i = 0; i < COUNT; i++)
+		arenas[i].address = ((i + 1) << 14 << 20) + (1 << 20);
+	support_ok(python_space_create(&python, &heaps, &space));
+	/* A quarter full, with the numbers thrown about: rows of twenty, not of thousands. */
+	assert_in_range(longest_search(space), 1, COUNT / 8);
+	for (uint32_t i = 0; i < COUNT; i++)
+		assert_int_equal(python_space_arena(space, arenas[i].address), i);
+	python_space_destroy(space);
+}
+
 static void test_arenas(void **state)
 {
 	(void)state;
@@ -123,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arenas),
+		cmocka_unit_test(test_chosen_arenas),
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_marks),
 	};

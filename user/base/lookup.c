@@ -17,17 +17,9 @@ __attribute__((constructor)) static void process_seed_init(void)
 		process_seed = (uintptr_t)&process_seed ^ (uint64_t)getpid() << 32;
 }
 
-/* Both halves of the 128-bit product: each bit of the input reaches each of the result. */
-static uint64_t mix(uint64_t left, uint64_t right)
-{
-	unsigned __int128 product = (unsigned __int128)left * right;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 uint64_t lookup_hash_number(uint64_t seed, uint64_t number)
 {
-	return mix(number ^ process_seed ^ 0x9e3779b97f4a7c15, seed ^ 0xd6e8feb86659fd93);
+	return lookup_mix(number ^ process_seed ^ 0x9e3779b97f4a7c15, seed ^ 0xd6e8feb86659fd93);
 }
 
 uint64_t lookup_hash(uint64_t seed, const void *data, size_t size)

@@ -55,6 +55,18 @@ void lookup_move(struct lookup *lookup, uint64_t hash, uint32_t from, uint32_t t
 /* Frees the table; it is an empty one afterwards. */
 void lookup_deinit(struct lookup *lookup);
 
+/*
+ * Both halves of the 128-bit product of two numbers: each bit of them reaches each of the result.
+ * For a table of its own where lookup_find() would cost too much: LEFT is the key, RIGHT a seed
+ * from lookup_hash_number(), never a number that anybody knows.
+ */
+static inline uint64_t lookup_mix(uint64_t left, uint64_t right)
+{
+	unsigned __int128 product = (unsigned __int128)left * right;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* A seeded hash of SIZE bytes, to be continued with another piece by passing it as SEED. */
 uint64_t lookup_hash(uint64_t seed, const void *data, size_t size);
 /* The same for one number. */

@@ -34,7 +34,7 @@ static struct error *arenas_sort(struct python_space *space, const struct python
 
 static void unit_add(struct python_space *space, uint64_t number, uint32_t arena)
 {
-	for (uint32_t i = (uint32_t)number;; i++) {
+	for (uint32_t i = python_space_start(space, number);; i++) {
 		struct python_space_unit *unit = &space->units[i & space->unit_mask];
 
 		if (!unit->number)
@@ -61,6 +61,7 @@ static struct error *space_init(struct python_space *space, const struct python 
 	while (units < 4 * space->arena_count)
 		units *= 2;
 	space->unit_mask = units - 1;
+	space->seed = lookup_hash_number(0, units) | 1;
 	space->units = calloc(units, sizeof(*space->units));
 	space->classes = calloc(space->arena_count + 1, space->pools_per_arena);
 	if (!space->units || !space->classes)

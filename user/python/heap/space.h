@@ -3,6 +3,10 @@
  * From an address to the pymalloc block it lies in, for words that may or may not be pointers. A
  * heap of a gigabyte is asked a hundred million times, so the answer takes two look-ups and no
  * search.
+ *
+ * Its table of arenas is one of its own, not base/lookup: the key lies in the slot and the search
+ * in the caller's loop, where a call and a comparison by a function would cost more than the
+ * search. It is seeded as well, because the target chooses where its arenas lie.
  */
 #ifndef TMBPF_PYTHON_HEAP_SPACE_H
 #define TMBPF_PYTHON_HEAP_SPACE_H
@@ -11,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lookup.h"
 #include "python/heap/pools.h"
 #include "target/malloc/glibc.h"
 
@@ -33,6 +38,7 @@ struct python_space {
 	uint32_t pools_per_arena;
 	struct python_space_unit *units;
 	uint32_t unit_mask;
+	uint64_t seed; /* of the units' hash, an odd number */
 	uint64_t lowest, span; /* no address below lowest, or from lowest + span on, is in one */
 	/* Block size in granules of each pool; 0: it holds nothing, or was not looked at. */
 	uint8_t *classes;
@@ -51,6 +57,12 @@ struct error *python_space_create(const struct python *python, const struct pyth
 /* NULL is accepted. */
 void python_space_destroy(struct python_space *space);
 
+/* Where the search for the unit of NUMBER begins. */
+static inline uint32_t python_space_start(const struct python_space *space, uint64_t number)
+{
+	return (uint32_t)lookup_mix(number, space->seed);
+}
+
 /* The arena that ADDRESS lies in, or PYTHON_NO_ARENA. */
 static inline uint32_t python_space_arena(const struct python_space *space, uint64_t address)
 {
@@ -58,7 +70,7 @@ static inline uint32_t python_space_arena(const struct python_space *space, uint
 
 	if (address - space->lowest >= space->span)
 		return PYTHON_NO_ARENA;
-	for (uint32_t i = (uint32_t)number;; i++) {
+	for (uint32_t i = python_space_start(space, number);; i++) {
 		const struct python_space_unit *unit = &space->units[i & space->unit_mask];
 
 		if (!unit->number)
