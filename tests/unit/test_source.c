@@ -3,7 +3,7 @@
 #include "support.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 #include "target/process/process.h"
 #include "target/source/source.h"
 #include "target/source/source_memo.h"

@@ -13,7 +13,7 @@
 #include "python/heap/census.h"
 #include "python/python.h"
 #include "snapshot/census.h"
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 #include "target/process/process.h"
 
 /* What is looked at, one after another. */

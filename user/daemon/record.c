@@ -16,7 +16,7 @@
 #include "sandbox/privileges.h"
 #include "base/text.h"
 #include "snapshot/tables.h"
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 
 static const char *const loss_names[] = {
 #define LOSS_NAME(upper, lower, text) #lower,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 #include "base/cleanup.h"
 #include <fcntl.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a process's paths mean, and whether that can be told later. */
-#ifndef TMBPF_TARGET_CONTAINER_NAMESPACE_H
-#define TMBPF_TARGET_CONTAINER_NAMESPACE_H
+#ifndef TMBPF_TARGET_PROCESS_NAMESPACE_H
+#define TMBPF_TARGET_PROCESS_NAMESPACE_H
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -17,7 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 #include "target/process/process_internal.h"
 
 #define COMMAND_LINE_MAX 4096

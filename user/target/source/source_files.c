@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/lookup.h"
-#include "target/container/namespace.h"
+#include "target/process/namespace.h"
 #include "target/process/process.h"
 #include "target/source/source.h"
 #include "target/source/source_text.h"
