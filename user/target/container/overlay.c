@@ -17,7 +17,8 @@
 #include "base/error.h"
 #include "target/container/cgroup.h"
 #include "target/container/mountinfo.h"
-#include "target/process/process_internal.h"
+#include "target/process/proc.h"
+#include "target/process/process.h"
 
 #define LAYERS_MAX 512 /* fs/overlayfs/params.h, OVL_MAX_STACK is 500 */
 
@@ -81,7 +82,7 @@ static struct error *overlay_find(const struct process *process, const struct pr
 	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)process->pid);
 	file = fopen(path, "re");
 	if (!file)
-		return process_failed(process->pid, errno, "see its mounts");
+		return proc_failed(process->pid, errno, "see its mounts");
 	while (getline(&line, &size, file) > 0) {
 		struct mountinfo info;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Who a process is, whether it is still there, and its memory. */
 #include "target/process/process.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <limits.h>
@@ -18,148 +18,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "target/process/namespace.h"
-#include "target/process/process_internal.h"
+#include "target/process/proc.h"
 
 #define COMMAND_LINE_MAX 4096
 #define KERNEL_THREAD    0x00200000 /* PF_KTHREAD, include/linux/sched.h */
 #define EXITING          0x4        /* PF_EXITING, likewise */
-
-static struct error *process_gone(pid_t pid)
-{
-	return error_create(ERROR_NOTHING, "no process %d", (int)pid);
-}
-
-static struct error *process_denied(pid_t pid, int number, const char *what)
-{
-	struct error *error =
-		error_create_errno(ERROR_FAILED, number, "process %d: cannot %s", (int)pid, what);
-
-	return error_advise(
-		error,
-		"Run tmbpf as root, or with CAP_SYS_PTRACE. Root may lack it in a container, or for a process "
-		"that a security module protects.");
-}
-
-struct error *process_failed(pid_t pid, int number, const char *what)
-{
-	if (number == ESRCH || number == ENOENT)
-		return process_gone(pid);
-	if (number == EACCES || number == EPERM)
-		return process_denied(pid, number, what);
-	return error_create_errno(ERROR_FAILED, number, "process %d: cannot %s", (int)pid, what);
-}
-
-/* Up to SIZE - 1 bytes of /proc/PID/NAME, NUL-terminated; RET_LENGTH may be NULL. */
-static struct error *proc_read(pid_t pid, const char *name, char *ret, size_t size,
-			       size_t *ret_length)
-{
-	cleanup_fd int fd = -1;
-	size_t length = 0;
-	char path[64], what[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	snprintf(what, sizeof(what), "read /proc/%d/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return process_failed(pid, errno, what);
-	while (length < size - 1) {
-		ssize_t got = read(fd, ret + length, size - 1 - length);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return process_failed(pid, errno, what);
-		if (!got)
-			break;
-		length += got;
-	}
-	ret[length] = 0;
-	if (ret_length)
-		*ret_length = length;
-	return NULL;
-}
-
-/* Fields of proc(5). */
-enum {
-	STAT_STATE = 3,
-	STAT_PARENT = 4,
-	STAT_FLAGS = 9,
-	STAT_THREADS = 20,
-	STAT_START_TIME = 22,
-	STAT_START_CODE = 26,
-	STAT_START_STACK = 28,
-};
-
-struct stat_fields {
-	char comm[64];
-	char state;
-	pid_t parent;
-	unsigned long flags;
-	uint64_t threads, start_time, start_code, start_stack;
-};
-
-/*
- * Field FIELD of proc(5), 3 or later, in the TEXT of a stat file; NULL if it is not there. The comm may hold spaces and
- * parentheses, so that fields count from the last ')'.
- */
-static const char *stat_field(const char *text, unsigned int field)
-{
-	const char *at = strrchr(text, ')');
-
-	for (unsigned int i = 2; at && i < field; i++)
-		at = strchr(at + 1, ' ');
-	return at ? at + 1 : NULL;
-}
-
-static uint64_t stat_number(const char *text, unsigned int field)
-{
-	const char *word = stat_field(text, field);
-
-	return word ? strtoull(word, NULL, 10) : 0;
-}
-
-static struct error *stat_read(pid_t pid, struct stat_fields *ret)
-{
-	char text[2048], *comm, *end;
-
-	try(proc_read(pid, "stat", text, sizeof(text), NULL));
-	comm = strchr(text, '(');
-	end = strrchr(text, ')');
-	if (!comm || !end || end < comm || !stat_field(text, STAT_START_STACK))
-		return error_create(ERROR_FAILED, "/proc/%d/stat is not understood", (int)pid);
-	ret->state = *stat_field(text, STAT_STATE);
-	ret->parent = (pid_t)stat_number(text, STAT_PARENT);
-	ret->threads = stat_number(text, STAT_THREADS);
-	ret->flags = stat_number(text, STAT_FLAGS);
-	ret->start_time = stat_number(text, STAT_START_TIME);
-	ret->start_code = stat_number(text, STAT_START_CODE);
-	ret->start_stack = stat_number(text, STAT_START_STACK);
-	*end = 0;
-	snprintf(ret->comm, sizeof(ret->comm), "%s", comm + 1);
-	return NULL;
-}
-
-/*
- * The text of NAME's line in /proc/PID/status, or its thread TASK's, behind the colon. The name of
- * the process cannot forge a line: the kernel escapes newlines.
- */
-static struct error *status_read(pid_t pid, pid_t task, const char *name, char *ret, size_t size)
-{
-	char text[16384], path[64] = "status", *line, *save = NULL;
-	size_t length = strlen(name);
-
-	if (task)
-		snprintf(path, sizeof(path), "task/%d/status", (int)task);
-	try(proc_read(pid, path, text, sizeof(text), NULL));
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		if (strncmp(line, name, length) || line[length] != ':')
-			continue;
-		line += length + 1;
-		snprintf(ret, size, "%s", line + strspn(line, " \t"));
-		return NULL;
-	}
-	return error_create(ERROR_FAILED, "/proc/%d/status does not say %s", (int)pid, name);
-}
 
 /* The length of a printable UTF-8 character at TEXT, 0 if there is none. */
 static size_t printable_length(const unsigned char *text, size_t size)
@@ -231,7 +94,7 @@ static struct error *architecture_check(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return process_failed(pid, errno, "open its executable");
+		return proc_failed(pid, errno, "open its executable");
 	if (pread(fd, &header, sizeof(header), 0) < (ssize_t)sizeof(Elf32_Ehdr) ||
 	    memcmp(header.e_ident, ELFMAG, SELFMAG))
 		return error_create(ERROR_FAILED, "process %d: its executable is not an ELF file",
@@ -257,26 +120,10 @@ static struct error *executable_read(pid_t pid, char **ret)
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
-		return process_failed(pid, errno, "see its executable");
+		return proc_failed(pid, errno, "see its executable");
 	target[length] = 0;
 	*ret = strdup(target);
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "process %d", (int)pid);
-}
-
-/* The id in its own pid namespace of a process (TASK 0) or of one of its threads. */
-static struct error *inner_pid_read(pid_t pid, pid_t task, pid_t *ret)
-{
-	char text[512], *last;
-	long value;
-
-	try(status_read(pid, task, "NSpid", text, sizeof(text)));
-	last = strrchr(text, '\t');
-	value = strtol(last ? last + 1 : text, NULL, 10);
-	if (value <= 0 || value > INT32_MAX)
-		return error_create(ERROR_FAILED, "/proc/%d/status: NSpid is not understood",
-				    (int)pid);
-	*ret = value;
-	return NULL;
 }
 
 /*
@@ -308,7 +155,7 @@ static struct error *permission_check(pid_t pid)
 	struct iovec local = {&byte, 1}, remote = {NULL, 1};
 
 	if (process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 && errno != EFAULT)
-		return process_failed(pid, errno, "read its memory");
+		return proc_failed(pid, errno, "read its memory");
 	return NULL;
 }
 
@@ -322,10 +169,10 @@ static struct error *pidfd_create(pid_t pid, int *ret)
 		return NULL;
 	}
 	if (number == ESRCH)
-		return process_gone(pid);
+		return proc_gone(pid);
 	/* EINVAL, on newer kernels ENOENT: the id of a thread that is not its process' first. */
 	if (number == EINVAL || number == ENOENT) {
-		try(status_read(pid, 0, "Tgid", text, sizeof(text)));
+		try(proc_status_read(pid, 0, "Tgid", text, sizeof(text)));
 		if (atoi(text) != pid)
 			return error_create(ERROR_FAILED, "%d is a thread of process %s", (int)pid,
 					    text);
@@ -349,7 +196,7 @@ static struct error *process_read(struct memory *memory, uint64_t address, void 
 						  "process %d: cannot read %zu bytes at 0x%" PRIx64,
 						  (int)process->pid, size - done, address + done);
 		if (got < 0)
-			return process_failed(process->pid, errno, "read its memory");
+			return proc_failed(process->pid, errno, "read its memory");
 		if (!got)
 			return error_create(ERROR_FAILED,
 					    "process %d: nothing to read at 0x%" PRIx64,
@@ -374,7 +221,7 @@ struct error *process_read_pieces(const struct process *process, uint64_t addres
 			remote[i] = (struct iovec){(void *)(address + (done + i) * stride), size};
 		got = process_vm_readv(process->pid, &local, 1, remote, batch, 0);
 		if (got < 0 && errno != EFAULT)
-			return process_failed(process->pid, errno, "read its memory");
+			return proc_failed(process->pid, errno, "read its memory");
 		if (got != (ssize_t)(batch * size))
 			return error_create_errno(ERROR_FAILED, EFAULT,
 						  "process %d: cannot read what lies from "
@@ -385,7 +232,7 @@ struct error *process_read_pieces(const struct process *process, uint64_t addres
 	return NULL;
 }
 
-static struct error *state_check(pid_t pid, const struct stat_fields *stat)
+static struct error *state_check(pid_t pid, const struct proc_stat *stat)
 {
 	if (stat->flags & KERNEL_THREAD)
 		return error_create(ERROR_FAILED, "process %d is a kernel thread", (int)pid);
@@ -397,23 +244,23 @@ static struct error *state_check(pid_t pid, const struct stat_fields *stat)
 	if (stat->state == 'Z')
 		return error_create(ERROR_FAILED, "process %d is a zombie: it has ended", (int)pid);
 	if (stat->state == 'X' || stat->state == 'x')
-		return process_gone(pid);
+		return proc_gone(pid);
 	return NULL;
 }
 
 static struct error *process_init(struct process *process, pid_t pid)
 {
-	struct stat_fields stat;
+	struct proc_stat stat;
 
 	process->memory.read = process_read;
 	process->pid = pid;
 	try(pidfd_create(pid, &process->pidfd));
-	try(stat_read(pid, &stat));
+	try(proc_stat_read(pid, &stat));
 	try(state_check(pid, &stat));
 	text_make_printable(stat.comm, strlen(stat.comm));
 	try(architecture_check(pid));
 	try(permission_check(pid));
-	try(inner_pid_read(pid, 0, &process->inner_pid));
+	try(proc_inner_pid(pid, 0, &process->inner_pid));
 	try(executable_read(pid, &process->executable));
 	try(command_line_read(pid, stat.comm, &process->command_line));
 	try(container_read(pid, process->container));
@@ -459,11 +306,11 @@ void process_destroy(struct process *process)
 struct error *process_check(const struct process *process)
 {
 	struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
-	struct stat_fields stat;
+	struct proc_stat stat;
 
 	if (poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLIN))
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
-	try(stat_read(process->pid, &stat));
+	try(proc_stat_read(process->pid, &stat));
 	if (stat.start_time != process->start_time)
 		return error_create(ERROR_NOTHING, "process %d has ended; its id is another's now",
 				    (int)process->pid);
@@ -473,8 +320,8 @@ struct error *process_check(const struct process *process)
 			"the first thread of process %d has ended: its memory is out of reach",
 			(int)process->pid);
 	/*
-	 * Its memory goes before it is told to have ended (fs/proc/array.c, do_task_stat). The memory that exec gives it
-	 * has no code either for a moment.
+	 * A process that ends loses its memory before it is told to have ended (fs/proc/array.c,
+	 * do_task_stat). The memory that an exec gives it has no code either for a moment.
 	 */
 	if (!stat.start_code && process->start_code && stat.flags & EXITING)
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
@@ -493,61 +340,23 @@ uint64_t process_stat(const struct process *process, unsigned int field)
 		error_destroy(error);
 		return 0;
 	}
-	return stat_number(text, field);
-}
-
-/* The state of thread TASK as proc(5) has it, 0 unknown. */
-static char thread_state(pid_t pid, pid_t task)
-{
-	char text[512], path[64];
-	struct error *error;
-	const char *state;
-
-	snprintf(path, sizeof(path), "task/%d/stat", (int)task);
-	error = proc_read(pid, path, text, sizeof(text), NULL);
-	if (error) {
-		error_destroy(error);
-		return 0;
-	}
-	state = stat_field(text, STAT_STATE);
-	return state ? *state : 0;
-}
-
-bool process_asleep(const struct process *process)
-{
-	cleanup_dir DIR *directory = NULL;
-	struct dirent *entry;
-	char path[64];
-	bool any = false;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)process->pid);
-	directory = opendir(path);
-	while (directory && (entry = readdir(directory))) {
-		int task = atoi(entry->d_name);
-
-		if (task <= 0)
-			continue;
-		if (thread_state(process->pid, task) != 'S')
-			return false;
-		any = true;
-	}
-	return any;
+	return proc_stat_number(text, field);
 }
 
 struct error *process_start_time(pid_t pid, uint64_t *ret)
 {
-	struct stat_fields stat;
+	struct proc_stat stat;
 
-	try(stat_read(pid, &stat));
+	try(proc_stat_read(pid, &stat));
 	*ret = stat.start_time;
 	return NULL;
 }
 
 struct error *process_origin(pid_t pid, pid_t *ret_parent, uint64_t *ret_started)
 {
-	struct stat_fields stat;
+	struct proc_stat stat;
 
-	try(stat_read(pid, &stat));
+	try(proc_stat_read(pid, &stat));
 	/* The first thread alone may have ended, with others running on. */
 	if ((stat.state == 'Z' || stat.state == 'X') && stat.threads <= 1)
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)pid);
@@ -563,65 +372,11 @@ struct error *process_parent(pid_t pid, pid_t *ret)
 	return process_origin(pid, ret, &started);
 }
 
-static bool is_task(const struct dirent *entry)
-{
-	return entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
-}
-
-static struct error *threads_read(const struct process *process, DIR *directory, pid_t **ret,
-				  size_t *ret_count)
-{
-	cleanup_free pid_t *list = NULL;
-	size_t count = 0, capacity = 0;
-	struct dirent *entry;
-
-	while ((entry = readdir(directory))) {
-		struct error *error = NULL;
-		pid_t task;
-
-		if (!is_task(entry))
-			continue;
-		if (count == capacity) {
-			pid_t *grown =
-				reallocarray(list, capacity = capacity * 2 + 16, sizeof(*list));
-
-			if (!grown)
-				return error_create_errno(ERROR_FAILED, ENOMEM, "threads");
-			list = grown;
-		}
-		task = atoi(entry->d_name);
-		/* In our own namespace the ids are the same. */
-		if (process->inner_pid != process->pid)
-			error = inner_pid_read(process->pid, task, &task);
-		/* A thread may end while we look. */
-		if (error && error_kind(error) != ERROR_NOTHING)
-			return error;
-		if (!error)
-			list[count++] = task;
-		error_destroy(error);
-	}
-	*ret = take(list);
-	*ret_count = count;
-	return NULL;
-}
-
-struct error *process_threads(const struct process *process, pid_t **ret, size_t *ret_count)
-{
-	cleanup_dir DIR *directory = NULL;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)process->pid);
-	directory = opendir(path);
-	if (!directory)
-		return process_failed(process->pid, errno, "see its threads");
-	return threads_read(process, directory, ret, ret_count);
-}
-
 static struct error *resident_read(pid_t pid, const char *name, uint64_t *ret)
 {
 	char text[64];
 
-	try(status_read(pid, 0, name, text, sizeof(text)));
+	try(proc_status_read(pid, 0, name, text, sizeof(text)));
 	*ret = strtoull(text, NULL, 10) * 1024; /* the kernel's "kB" are KiB */
 	return NULL;
 }
@@ -641,7 +396,7 @@ struct error *process_seccomp(const struct process *process, int *ret)
 {
 	char text[64];
 
-	try(status_read(process->pid, 0, "Seccomp", text, sizeof(text)));
+	try(proc_status_read(process->pid, 0, "Seccomp", text, sizeof(text)));
 	*ret = atoi(text);
 	return NULL;
 }

@@ -98,8 +98,8 @@ bool process_asleep(const struct process *process);
 struct error *process_start_time(pid_t pid, uint64_t *ret);
 
 /*
- * Who is the parent of whatever process is PID now: who started it, or who took it over. ERROR_NOTHING if there is none,
- * or it has ended and only waits for its parent to ask.
+ * The parent of whatever process is PID now: who started it, or who took it over. ERROR_NOTHING if
+ * there is no such process, or it has ended and only waits for its parent to ask.
  */
 struct error *process_parent(pid_t pid, pid_t *ret);
 /* The same, and its start time. */

@@ -14,7 +14,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process/process_internal.h"
+#include "target/process/proc.h"
+#include "target/process/process.h"
 
 #define MAPS_MAX (1u << 20) /* vm.max_map_count is 65530 by default */
 
@@ -109,11 +110,11 @@ struct error *process_maps(const struct process *process, struct process_map **r
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)process->pid);
 	file = fopen(path, "re");
 	if (!file)
-		return process_failed(process->pid, errno, "read its maps");
+		return proc_failed(process->pid, errno, "read its maps");
 	while (errno = 0, getline(&line, &size, file) > 0)
 		try(maps_append(&maps, process->pid, line));
 	if (ferror(file))
-		return process_failed(process->pid, errno ? errno : EIO, "read its maps");
+		return proc_failed(process->pid, errno ? errno : EIO, "read its maps");
 	/* A zombie's maps are empty. */
 	if (!maps.count)
 		return error_create(ERROR_NOTHING, "process %d has ended", (int)process->pid);
