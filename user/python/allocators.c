@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Tells the kinds of allocator tables apart. */
 #include "python/allocators.h"
 
 #include <string.h>

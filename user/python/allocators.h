@@ -13,7 +13,7 @@
 
 #include "python/python.h"
 
-/* What debug hooks put before a block: its size, big-endian; the domain's letter; FORBIDDENBYTEs. */
+/* What debug hooks put before a block: its size, big-endian; the domain's letter; FORBIDDENBYTE. */
 #define PYTHON_DEBUG_HEADER 16
 
 /* The letter, 'r', 'm' or 'o', of the PYTHON_DEBUG_HEADER bytes at HEADER; 0 if that is none. */

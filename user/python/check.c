@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The layout held against the living: its threads, their frames, the code that these run. */
 #include <inttypes.h>
 #include <stdlib.h>
 

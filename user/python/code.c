@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Code objects and their strings, from the memory of a process. */
 #include "python/code.h"
 
 #include <errno.h>

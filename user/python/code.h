@@ -38,7 +38,7 @@ bool python_string_header(const struct python_layout *layout, const uint8_t *hea
  */
 char *python_string_decode(unsigned kind, const uint8_t *characters, uint64_t length);
 
-/* The str object at ADDRESS, decoded as above, of at most 64 KiB characters. The caller's to free. */
+/* The str object at ADDRESS, decoded as above, of at most 64 KiB characters. To be freed. */
 struct error *python_string_read(struct memory *memory, const struct python_layout *layout,
 				 uint64_t address, char **ret);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Looks through what a process maps for files that define a CPython. */
 #include "python/find.h"
 
 #include <errno.h>

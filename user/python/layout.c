@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The offsets of a CPython: from the table, from 3.13 on from what _Py_DebugOffsets says. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

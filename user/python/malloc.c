@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which malloc the interpreter calls: by the words through which it calls it. */
 #include "python/malloc.h"
 
 #include <elf.h>
@@ -33,7 +34,10 @@ static const struct process_map *map_at(const struct process_map *maps, size_t c
 	return NULL;
 }
 
-/* Is what the word of RELOCATION leads to in the interpreter's own file the function, or only the way to the linker? */
+/*
+ * The word of RELOCATION leads into the interpreter's own file: is that the function, or only the
+ * way to the dynamic linker?
+ */
 static bool own_function(const struct python *python, const struct image_relocation *relocation,
 			 uint64_t word)
 {

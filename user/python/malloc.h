@@ -11,8 +11,9 @@ struct error;
 struct python;
 
 /*
- * glibc_create() for PYTHON: where its malloc is another's there is nothing to walk, and glibc_absent() says so. What glibc's
- * own holds all the same, for who calls it by another name, is not looked at.
+ * glibc_create() for PYTHON. Where its malloc is not glibc's there is nothing to walk, and
+ * glibc_absent() says so. What glibc's malloc holds all the same, for callers by another name, is
+ * not looked at.
  */
 struct error *python_glibc_create(const struct python *python, const struct glibc_range *excluded,
 				  size_t count, struct glibc **ret);

@@ -154,8 +154,8 @@ struct python_thread {
 	 */
 	int64_t own_offset;
 	/*
-	 * With musl keys' values lie in a block of their own: own_offset is in that, and this says where
-	 * its address is, at fs base + this; else 0.
+	 * With musl, keys' values lie in a block of their own, whose address is at fs base + this;
+	 * own_offset counts from there. Else 0.
 	 */
 	uint32_t own_block;
 	/* For messages: what it was established from. Static storage. */
@@ -166,12 +166,14 @@ struct python_allocator { /* PyMemAllocatorEx as it stands in the process */
 	uint64_t context, malloc, calloc, realloc, free;
 };
 
-/*
- * Whose malloc the interpreter's calls reach: glibc's, whose heaps can be walked, or another's, put before it (LD_PRELOAD),
- * linked into the program, or another C library's. Told by what the dynamic linker stored for the name, not by what is
- * mapped: a library may be there that is not called.
- */
 #define PYTHON_MALLOC_NAME 96
+
+/*
+ * Whose malloc the interpreter's calls reach: glibc's, whose heaps can be walked, or another's. The
+ * other one may be put before glibc's (LD_PRELOAD), linked into the program, or another C
+ * library's. What the dynamic linker stored for the name tells, not what is mapped: a library may
+ * be mapped and not called.
+ */
 
 struct python_malloc {
 	bool other;                    /* it is not glibc's */
@@ -198,7 +200,7 @@ struct python {
 	/* The raw allocator's table in the process, 0 unknown; see python_allocators(). */
 	uint64_t allocators;
 	struct python_malloc malloc;
-	/* Where python_heaps_read() found pymalloc's heaps last, 0: nowhere yet. Owned; NULL: it is not remembered. */
+	/* Where python_heaps_read() found pymalloc's heaps last, 0: nowhere yet. Owned, or NULL. */
 	uint64_t *heaps_word;
 };
 

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The interpreter of a process that is only about to start, by what is known of another process
+ * that runs the same file.
+ */
 #include "python/reference_process.h"
 
 #include <errno.h>
@@ -31,7 +35,7 @@ static bool image_same(const struct image *one, const struct image *other)
 	return !memcmp(one->data, other->data, one->size);
 }
 
-/* What TWIN knows goes over to PYTHON, addresses by the distance of their files. */
+/* What REFERENCE knows goes over to PYTHON; addresses move by the distance of their files. */
 static struct error *knowledge_move(const struct python *reference, struct python *python)
 {
 	uint64_t distance = python->bias - reference->bias;
@@ -49,7 +53,10 @@ static struct error *knowledge_move(const struct python *reference, struct pytho
 		python->thread.address += distance;
 	if (python->allocators)
 		python->allocators = reference->allocators + distance;
-	/* From 3.12 on the heap is the interpreter's own, which there is none of yet; up to 3.11 it is in the file. */
+	/*
+	 * From 3.12 on the heap hangs off the interpreter, which is not there yet. Up to 3.11 it is
+	 * in the file.
+	 */
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET) {
 		python->heap.usedpools = python->heap.usable_arenas = 0;
 	} else {
@@ -80,8 +87,8 @@ struct error *python_create_by_reference(struct process *process, const struct p
 }
 
 /*
- * Layouts are filled member by member into zeroed memory, so that their bytes tell; a byte between members that
- * differed would only refuse.
+ * Layouts are filled member by member into zeroed memory, so their bytes can be compared. A byte
+ * between members that differed would only refuse.
  */
 static bool layout_same(const struct python_layout *one, const struct python_layout *other)
 {

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Where each thread keeps the PyThreadState that it runs: read from the code of CPython's accessor
+ * functions, resolved in the process, and checked against its list of thread states.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,9 +25,9 @@
 #define SPECIFIC_DATA  8
 #define SPECIFIC_COUNT 32
 /*
- * musl's struct pthread (src/internal/pthread_impl.h), x86-64: its own address first, the DTV at 8, then the ring of threads.
- * The DTV has a block's address for each module. Where pthread keys' values are, `tsd` says, which lies in the part
- * that is not fixed: so it is looked for.
+ * musl's struct pthread (src/internal/pthread_impl.h), x86-64: its own address first, the DTV at 8,
+ * then the ring of threads. The DTV has a block's address for each module. The member `tsd` leads
+ * to the values of pthread keys. It lies where the layout is not fixed, so it is looked for.
  */
 #define MUSL_PREV      16
 #define MUSL_NEXT      24
@@ -107,7 +111,10 @@ static struct error *global_find(struct python *python, const struct x86_value *
 
 enum thread_libc { THREAD_NONE, THREAD_GLIBC, THREAD_MUSL };
 
-/* Does the word at ADDRESS say VALUE? A thread state may outlive its thread, whose stack is unmapped then. */
+/*
+ * Does the word at ADDRESS say VALUE? Not if it cannot be read: a thread state may outlive its
+ * thread, whose stack is unmapped then.
+ */
 static bool word_is(const struct python *python, uint64_t address, uint64_t value)
 {
 	uint64_t word;
@@ -137,8 +144,9 @@ static bool in_ring(const struct python *python, uint64_t thread)
 }
 
 /*
- * Is THREAD_ID a thread pointer, as pthread_self() is with glibc and musl? A musl thread that is alone is its own neighbour:
- * with glibc the word behind has another meaning, which is never that (multiple_threads, gscope_flag).
+ * Is THREAD_ID a thread pointer, as pthread_self() is with glibc and musl? A musl thread that is
+ * alone is its own neighbour. In glibc the same words have another meaning (multiple_threads,
+ * gscope_flag), and never that value.
  */
 static enum thread_libc is_thread(const struct python *python, uint64_t thread_id)
 {
@@ -351,7 +359,10 @@ static struct error *slots_read(const struct python *python,
 	return NULL;
 }
 
-/* Whether the word at OFFSET of each thread leads to slots of which number KEY has the thread's own state. */
+/*
+ * Does the word at OFFSET of each thread lead to an array of slots, in which slot KEY has the
+ * thread's own state?
+ */
 static bool tsd_fits(const struct python *python, const struct python_thread_states *states,
 		     uint32_t offset, uint32_t key)
 {
@@ -381,7 +392,7 @@ static bool tsd_fits(const struct python *python, const struct python_thread_sta
 	return fitting > 0;
 }
 
-/* The same with musl. */
+/* specific_find() with musl. */
 static struct error *tsd_find(struct python *python, const struct python_thread_states *states)
 {
 	uint32_t key[2], offset = python->layout.runtime.auto_tss_key, found = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Walks the interpreters' lists of thread states. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which CPython a file holds: by its symbols and strings, or by what sys.version was made from. */
 #include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>

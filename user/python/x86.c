@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Follows the straight line of an accessor function, with a value for each register. */
 #include "python/x86.h"
 
 #include <elf.h>
