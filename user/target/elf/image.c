@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Copies an ELF file, and reads its headers by libelf. */
 #include "target/elf/image.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include "base/error.h"
 #include "target/elf/image_internal.h"
 
-#define PAGE         4096ULL
 #define SECTIONS_MAX 65536u
 #define SEGMENTS_MAX 4096u
 
@@ -25,22 +25,10 @@ static void elf_cleanup(Elf **elf)
 		elf_end(*elf);
 }
 
-struct error *image_bad(const struct image *image, const char *what)
+/* "PATH: WHAT" */
+static struct error *image_bad(const struct image *image, const char *what)
 {
 	return error_create(ERROR_FAILED, "%s: %s", image->path, what);
-}
-
-struct error *image_no_memory(const struct image *image)
-{
-	return error_create_errno(ERROR_FAILED, ENOMEM, "%s", image->path);
-}
-
-/* The bytes of the file, or NULL if it does not hold all of them. */
-static const uint8_t *file_bytes(const struct image *image, uint64_t offset, uint64_t size)
-{
-	if (offset > image->size || size > image->size - offset)
-		return NULL;
-	return image->data + offset;
 }
 
 static struct error *copy_range(struct image *image, uint64_t start, uint64_t end)
@@ -86,7 +74,7 @@ static struct error *unwanted_find(struct image *image, uint64_t (**ret)[2], siz
 	memcpy(&header, image->data, sizeof(header));
 	*ret_count = 0;
 	if (header.e_shentsize != sizeof(Elf64_Shdr) ||
-	    !file_bytes(image, header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr)))
+	    !image_file_bytes(image, header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr)))
 		return NULL;
 	try(copy_range(image, header.e_shoff,
 		       header.e_shoff + header.e_shnum * sizeof(Elf64_Shdr)));
@@ -99,7 +87,7 @@ static struct error *unwanted_find(struct image *image, uint64_t (**ret)[2], siz
 		memcpy(&section, image->data + header.e_shoff + i * sizeof(section),
 		       sizeof(section));
 		if (!section_unwanted(&section) || i == header.e_shstrndx ||
-		    !file_bytes(image, section.sh_offset, section.sh_size))
+		    !image_file_bytes(image, section.sh_offset, section.sh_size))
 			continue;
 		ranges[count][0] = section.sh_offset;
 		ranges[count++][1] = section.sh_offset + section.sh_size;
@@ -225,7 +213,7 @@ static struct error *sections_read(struct image *image, Elf *elf)
 		section->link = header.sh_link;
 		if (header.sh_type != SHT_NOBITS && header.sh_type != SHT_NULL &&
 		    ((header.sh_flags & SHF_ALLOC) || header.sh_type != SHT_PROGBITS))
-			section->data = file_bytes(image, header.sh_offset, header.sh_size);
+			section->data = image_file_bytes(image, header.sh_offset, header.sh_size);
 	}
 	image->section_count = count;
 	return NULL;
@@ -322,93 +310,4 @@ void image_destroy(struct image *image)
 	free(image->tls_symbols);
 	free(image->relocations);
 	free(image);
-}
-
-const struct image_section *image_section(const struct image *image, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < image->section_count; i++)
-		if (!strcmp(image->sections[i].name, name))
-			return &image->sections[i];
-	return NULL;
-}
-
-const struct image_section *image_section_at(const struct image *image, uint64_t address)
-{
-	size_t i;
-
-	for (i = 0; i < image->section_count; i++) {
-		const struct image_section *section = &image->sections[i];
-
-		/* .tbss takes no room: its addresses are those of what follows. */
-		if (!(section->flags & SHF_ALLOC) ||
-		    ((section->flags & SHF_TLS) && section->type == SHT_NOBITS))
-			continue;
-		if (address >= section->address && address - section->address < section->size)
-			return section;
-	}
-	return NULL;
-}
-
-bool image_offset(const struct image *image, uint64_t address, uint64_t *ret_offset)
-{
-	size_t i;
-
-	for (i = 0; i < image->segment_count; i++) {
-		const struct image_segment *segment = &image->segments[i];
-
-		if (address < segment->address || address - segment->address >= segment->file_size)
-			continue;
-		*ret_offset = segment->offset + (address - segment->address);
-		return true;
-	}
-	return false;
-}
-
-const uint8_t *image_bytes(const struct image *image, uint64_t address, size_t size)
-{
-	size_t i;
-
-	for (i = 0; i < image->segment_count; i++) {
-		const struct image_segment *segment = &image->segments[i];
-		uint64_t within = address - segment->address;
-
-		if (address < segment->address || within > segment->file_size ||
-		    size > segment->file_size - within)
-			continue;
-		return file_bytes(image, segment->offset + within, size);
-	}
-	return NULL;
-}
-
-/* How well the mapping at file offset OFFSET fits SEGMENT: 0 not at all. */
-static unsigned segment_fit(const struct image_segment *segment, uint64_t offset)
-{
-	uint64_t start = segment->offset & ~(PAGE - 1);
-
-	if (offset < start || offset >= segment->offset + segment->file_size)
-		return 0;
-	return 1 + 2 * (offset == start) + segment->executable;
-}
-
-uint64_t image_bias(const struct image *image, uint64_t mapped_start, uint64_t mapped_offset)
-{
-	const struct image_segment *best = NULL;
-	unsigned best_fit = 0;
-	size_t i;
-
-	if (!image->position_independent)
-		return 0;
-	for (i = 0; i < image->segment_count; i++) {
-		unsigned fit = segment_fit(&image->segments[i], mapped_offset);
-
-		if (fit > best_fit) {
-			best = &image->segments[i];
-			best_fit = fit;
-		}
-	}
-	if (!best)
-		return mapped_start - mapped_offset;
-	return mapped_start - mapped_offset + best->offset - best->address;
 }

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What image.c and image_symbols.c share. */
+/* The parts of an image, from the bottom up: each file uses those above it only. */
 #ifndef TMBPF_TARGET_ELF_IMAGE_INTERNAL_H
 #define TMBPF_TARGET_ELF_IMAGE_INTERNAL_H
 
 #include "target/elf/image.h"
 
-/* "PATH: WHAT" */
-struct error *image_bad(const struct image *image, const char *what);
+/* image_address.c: the error for want of memory. */
 struct error *image_no_memory(const struct image *image);
+/* image_address.c: the bytes of the file, or NULL if it does not hold all of them. */
+const uint8_t *image_file_bytes(const struct image *image, uint64_t offset, uint64_t size);
 
-/* The symbols and thread-local symbols, sorted, of an image whose sections are known. */
+/*
+ * image_symbols.c: the symbols and thread-local symbols, sorted, of an image whose sections are
+ * known.
+ */
 struct error *image_symbols_read(struct image *image);
-/* The relocations, sorted. */
+/* image_symbols.c: the relocations, sorted. */
 struct error *image_relocations_read(struct image *image);
 
 #endif
