@@ -41,7 +41,7 @@ static struct python_extent extent_of(const struct python_type *type, uint64_t s
 
 	memcpy(block + 16 + 16, &items, sizeof(items));
 	memcpy(block + 16 + 32, &state, sizeof(state));
-	python_extent_take(&reader, type, &object, block, size < 512 ? (uint32_t)size : 512, size,
+	python_extent_find(&reader, type, &object, block, size < 512 ? (uint32_t)size : 512, size,
 			   &extent);
 	return extent;
 }

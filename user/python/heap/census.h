@@ -44,9 +44,9 @@ enum python_census_kind {
 	PYTHON_CENSUS_OBJECT,       /* instances of TYPE */
 	PYTHON_CENSUS_UNREFERENCED, /* of TYPE with no reference: on a free list, or dead */
 	PYTHON_CENSUS_OWNED,        /* no objects: FIELD of instances of TYPE leads to them */
-	PYTHON_CENSUS_INDIRECT, /* no objects: what FIELD of instances of TYPE leads to leads to them */
-	PYTHON_CENSUS_UNOWNED, /* no objects, and nobody's that was found */
-	PYTHON_CENSUS_NATIVE,  /* the same of malloc's: as a rule C code's own */
+	PYTHON_CENSUS_INDIRECT,     /* no objects: blocks that are OWNED by FIELD lead to them */
+	PYTHON_CENSUS_UNOWNED,      /* no objects, and nobody's that was found */
+	PYTHON_CENSUS_NATIVE,       /* the same of malloc's: as a rule C code's own */
 };
 
 struct python_census_row {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What census.c and census_owners.c share: a census while it is taken. */
+/* A census while it is taken: shared by census_work.c, census_owners.c and, above them, census.c. */
 #ifndef TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
 #define TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
 
+#include "base/cleanup.h"
 #include "base/lookup.h"
 #include "python/heap/arenas.h"
 #include "python/heap/census.h"
@@ -34,7 +35,7 @@ struct tally {
 	uint16_t label;
 };
 
-struct taking {
+struct census_work {
 	const struct python *python;
 	enum python_census_depth depth;
 	struct python_census *census;
@@ -60,16 +61,27 @@ struct taking {
 	uint64_t claimed, native_claimed, native_claimed_size;
 };
 
-/* census.c: the tally of TYPE; NULL with *ERROR without memory. */
-struct tally *census_tally(struct taking *taking, uint32_t type, struct error **error);
-/* census.c: calls VISIT for each chunk of malloc's. */
-struct error *census_chunks_each(struct taking *taking,
+/* census_work.c: makes room for the tally of TYPE, which has none yet. */
+struct error *census_tallies_grow(struct census_work *work, uint32_t type);
+
+/* The tally of TYPE; fails without memory. Here, because it is asked for at each object. */
+static inline struct error *census_tally(struct census_work *work, uint32_t type,
+					 struct tally **ret)
+{
+	if (type >= work->tally_capacity)
+		try(census_tallies_grow(work, type));
+	*ret = &work->tallies[type];
+	return NULL;
+}
+
+/* census_work.c: calls VISIT for each chunk of malloc's. */
+struct error *census_chunks_each(struct census_work *work,
 				 struct error *(*visit)(void *context,
 							const struct glibc_chunk *chunk));
 
 /* census_owners.c: the labels that nobody looks for. To be called first. */
-struct error *census_labels_init(struct taking *taking);
+struct error *census_labels_init(struct census_work *work);
 /* census_owners.c: finds owners for the blocks that were marked as no objects. */
-struct error *census_owners_find(struct taking *taking);
+struct error *census_owners_find(struct census_work *work);
 
 #endif

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Whose the blocks are that are no objects: words of objects lead to them, and words of blocks that
+ * have an owner.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +19,7 @@
 static bool label_equal(const void *context, uint32_t position, const void *key)
 {
 	const struct python_census_row *row =
-		&((const struct taking *)context)->labels[position].row;
+		&((const struct census_work *)context)->labels[position].row;
 	const struct python_census_row *wanted = key;
 
 	return row->type == wanted->type && row->field == wanted->field &&
@@ -23,37 +27,36 @@ static bool label_equal(const void *context, uint32_t position, const void *key)
 }
 
 /* What is known by name has been looked at in Objects/: items, tables, values, data. */
-static bool label_leaf(const struct taking *taking, const struct python_census_row *row)
+static bool label_leaf(const struct census_work *work, const struct python_census_row *row)
 {
 	return row->kind == PYTHON_CENSUS_OWNED && row->type != PYTHON_NO_TYPE &&
-	       python_census_field(taking->python,
-				   python_types_get(taking->census->types, row->type), row->field);
+	       python_census_field(work->python, python_types_get(work->census->types, row->type),
+				   row->field);
 }
 
-static struct error *label_intern(struct taking *taking, enum python_census_kind kind,
+static struct error *label_intern(struct census_work *work, enum python_census_kind kind,
 				  uint32_t type, int32_t field, uint16_t *ret)
 {
 	struct python_census_row row = {.kind = kind, .type = type, .field = field};
 	uint64_t hash = lookup_hash_number(kind, (uint64_t)type << 32 | (uint32_t)field);
 	uint32_t found;
 
-	if (taking->label_count == LABELS_MAX) {
+	if (work->label_count == LABELS_MAX) {
 		/* The last one stands for all that do not fit. */
 		row = (struct python_census_row){kind, PYTHON_NO_TYPE, 0, 0, 0};
 		hash = lookup_hash_number(0, 0);
 	}
-	found = lookup_find(&taking->label_lookup, hash, label_equal, taking, &row);
+	found = lookup_find(&work->label_lookup, hash, label_equal, work, &row);
 	if (found == LOOKUP_NONE) {
-		if (taking->label_count > LABELS_MAX) {
+		if (work->label_count > LABELS_MAX) {
 			*ret = LABELS_MAX;
 			return NULL;
 		}
-		found = (uint32_t)taking->label_count;
-		try(array_reserve(&taking->labels, &taking->label_capacity, found, 1,
-				  sizeof(*taking->labels)));
-		try(lookup_add(&taking->label_lookup, hash, found));
-		taking->labels[taking->label_count++] =
-			(struct label){row, 0, label_leaf(taking, &row)};
+		found = (uint32_t)work->label_count;
+		try(array_reserve(&work->labels, &work->label_capacity, found, 1,
+				  sizeof(*work->labels)));
+		try(lookup_add(&work->label_lookup, hash, found));
+		work->labels[work->label_count++] = (struct label){row, 0, label_leaf(work, &row)};
 	}
 	*ret = (uint16_t)found;
 	return NULL;
@@ -66,33 +69,33 @@ struct unclaimed {
 	bool native;
 };
 
-static void block_claim(struct taking *taking, const struct unclaimed *block, uint16_t id)
+static void block_claim(struct census_work *work, const struct unclaimed *block, uint16_t id)
 {
 	*block->label = id;
-	taking->labels[id].row.count++;
-	taking->labels[id].row.size += block->size;
-	taking->claimed++;
+	work->labels[id].row.count++;
+	work->labels[id].row.size += block->size;
+	work->claimed++;
 	if (block->native) {
-		taking->native_claimed++;
-		taking->native_claimed_size += block->size;
+		work->native_claimed++;
+		work->native_claimed_size += block->size;
 	}
 }
 
-static bool block_unclaimed(const struct taking *taking, uint64_t address, struct unclaimed *ret)
+static bool block_unclaimed(const struct census_work *work, uint64_t address, struct unclaimed *ret)
 {
 	struct python_space_block found;
 	struct python_chunk *chunk;
 
-	if (address - taking->space->lowest < taking->space->span &&
-	    python_space_block(taking->space, address, &found)) {
-		ret->label = python_marks_label(&taking->marks, found.arena, found.granule);
+	if (address - work->space->lowest < work->space->span &&
+	    python_space_block(work->space, address, &found)) {
+		ret->label = python_marks_label(&work->marks, found.arena, found.granule);
 		ret->size = found.size;
 		ret->native = false;
 		return ret->label && !*ret->label;
 	}
-	if (address < taking->chunks.lowest || address >= taking->chunks.highest)
+	if (address < work->chunks.lowest || address >= work->chunks.highest)
 		return false;
-	chunk = python_chunks_find(&taking->chunks, address);
+	chunk = python_chunks_find(&work->chunks, address);
 	if (!chunk || chunk->label)
 		return false;
 	ret->label = &chunk->label;
@@ -101,19 +104,17 @@ static bool block_unclaimed(const struct taking *taking, uint64_t address, struc
 	return true;
 }
 
-static struct error *object_scan(struct taking *taking, const struct python_object *object,
+static struct error *object_scan(struct census_work *work, const struct python_object *object,
 				 const uint8_t *block, uint32_t size)
 {
-	const struct python_type *type = python_types_get(taking->census->types, object->type);
+	const struct python_type *type = python_types_get(work->census->types, object->type);
 	/* What stands before an object is of use from 3.11 on. */
-	uint32_t at = taking->python->version < 0x030b0000 ? object->offset : 0;
-	struct error *error = NULL;
-	struct tally *tally = census_tally(taking, object->type, &error);
+	uint32_t at = work->python->version < 0x030b0000 ? object->offset : 0;
 	struct python_extent extent;
+	struct tally *tally;
 
-	if (!tally)
-		return error;
-	python_extent_take(&taking->extents, type, object, block, size, size, &extent);
+	try(census_tally(work, object->type, &tally));
+	python_extent_find(&work->extents, type, object, block, size, size, &extent);
 	for (; at + 8 <= extent.end; at += 8) {
 		struct unclaimed found;
 		uint64_t word;
@@ -122,71 +123,74 @@ static struct error *object_scan(struct taking *taking, const struct python_obje
 		if (at >= extent.hole && at < extent.hole_end)
 			continue;
 		memcpy(&word, block + at, sizeof(word));
-		if (!block_unclaimed(taking, word, &found))
+		if (!block_unclaimed(work, word, &found))
 			continue;
 		field = (int32_t)at - (int32_t)object->offset;
 		if (field > (int32_t)type->basicsize)
 			field = (int32_t)type->basicsize;
 		if (!tally->label || tally->field != field) {
-			try(label_intern(taking, PYTHON_CENSUS_OWNED, object->type, field,
+			try(label_intern(work, PYTHON_CENSUS_OWNED, object->type, field,
 					 &tally->label));
 			tally->field = field;
 		}
-		block_claim(taking, &found, tally->label);
+		block_claim(work, &found, tally->label);
 	}
 	return NULL;
 }
 
 /* The block, no object, with the label ID: what it leads to is its owner's too. */
-static struct error *owned_scan(struct taking *taking, uint16_t id, const uint8_t *block,
+static struct error *owned_scan(struct census_work *work, uint16_t id, const uint8_t *block,
 				uint32_t size)
 {
-	if (taking->labels[id].leaf)
+	if (work->labels[id].leaf)
 		return NULL;
 	for (uint32_t at = 0; at + 8 <= size; at += 8) {
-		const struct python_census_row *owner = &taking->labels[id].row;
+		const struct python_census_row *owner = &work->labels[id].row;
 		struct unclaimed found;
 		uint16_t indirect;
 		uint64_t word;
 
 		memcpy(&word, block + at, sizeof(word));
-		if (!block_unclaimed(taking, word, &found))
+		if (!block_unclaimed(work, word, &found))
 			continue;
-		indirect = owner->kind == PYTHON_CENSUS_INDIRECT ? id : taking->labels[id].indirect;
+		indirect = owner->kind == PYTHON_CENSUS_INDIRECT ? id : work->labels[id].indirect;
 		if (!indirect) {
-			try(label_intern(taking, PYTHON_CENSUS_INDIRECT, owner->type, owner->field,
+			try(label_intern(work, PYTHON_CENSUS_INDIRECT, owner->type, owner->field,
 					 &indirect));
-			taking->labels[id].indirect = indirect;
+			work->labels[id].indirect = indirect;
 		}
-		block_claim(taking, &found, indirect);
+		block_claim(work, &found, indirect);
 	}
 	return NULL;
 }
 
-/* The block with LABEL (NULL: an object, when it was counted): what it leads to is its own, or its owner's. */
-static struct error *block_scan(struct taking *taking, const uint8_t *block, uint32_t size,
+/*
+ * The block with LABEL; NULL: when it was counted it was an object. What an object leads to is its
+ * own; what another block leads to is its owner's.
+ */
+static struct error *block_scan(struct census_work *work, const uint8_t *block, uint32_t size,
 				const uint16_t *label)
 {
 	struct python_object object;
 
 	/* What was no object when the heap was counted is not taken for one now. */
 	if (label)
-		return *label ? owned_scan(taking, *label, block, size) : NULL;
-	if (taking->round > 0)
+		return *label ? owned_scan(work, *label, block, size) : NULL;
+	if (work->round > 0)
 		return NULL;
-	try(python_types_object(taking->census->types, block, size, &object));
+	try(python_types_object(work->census->types, block, size, &object));
 	if (object.type == PYTHON_NO_TYPE || object.unreferenced)
 		return NULL;
-	return object_scan(taking, &object, block, size);
+	return object_scan(work, &object, block, size);
 }
 
 /*
- * The same for a chunk. Of a large one only the first page or so is looked at: what follows are the
- * items of one kind of container or another, and these lead to objects.
+ * The same for a chunk. Only its first page or so is looked at: what follows in a longer one are
+ * the items of one kind of container or another, and these lead to objects.
  */
 static struct error *chunk_scan(void *context, const struct glibc_chunk *chunk)
 {
-	struct taking *taking = context;
+	struct census_work *work = context;
 	struct python_chunk *known;
 	uint32_t size = (uint32_t)chunk->start_size;
 
@@ -194,72 +198,72 @@ static struct error *chunk_scan(void *context, const struct glibc_chunk *chunk)
 		return NULL;
 	if (chunk->size < size)
 		size = (uint32_t)chunk->size;
-	known = python_chunks_find(&taking->chunks, chunk->address);
-	return block_scan(taking, chunk->start, size, known ? &known->label : NULL);
+	known = python_chunks_find(&work->chunks, chunk->address);
+	return block_scan(work, chunk->start, size, known ? &known->label : NULL);
 }
 
 /* Looks for blocks that what is in POOL leads to. */
 static struct error *pool_scan(void *context, const struct python_pool *pool)
 {
-	struct taking *taking = context;
+	struct census_work *work = context;
 	uint64_t address = pool->address + PYTHON_POOL_OVERHEAD;
 	struct python_space_block first;
 	uint32_t step;
 
 	/* Not there, or carved otherwise, when the heap was counted. */
-	if (!python_space_block(taking->space, address, &first) || first.size != pool->block_size)
+	if (!python_space_block(work->space, address, &first) || first.size != pool->block_size)
 		return NULL;
-	step = first.size >> taking->space->granule_bits;
+	step = first.size >> work->space->granule_bits;
 	for (uint32_t i = 0; i < pool->carved; i++)
 		if (python_block_live(pool, i))
-			try(block_scan(taking,
+			try(block_scan(work,
 				       pool->memory + PYTHON_POOL_OVERHEAD +
 					       (size_t)i * pool->block_size,
 				       pool->block_size,
-				       python_marks_label(&taking->marks, first.arena,
+				       python_marks_label(&work->marks, first.arena,
 							  first.granule + i * step)));
 	return NULL;
 }
 
-struct error *census_labels_init(struct taking *taking)
+struct error *census_labels_init(struct census_work *work)
 {
 	static const enum python_census_kind kinds[] = {
 		[LABEL_UNOWNED] = PYTHON_CENSUS_UNOWNED,
 		[LABEL_NATIVE] = PYTHON_CENSUS_NATIVE,
 	};
 
-	try(array_reserve(&taking->labels, &taking->label_capacity, 0, array_size(kinds),
-			  sizeof(*taking->labels)));
+	try(array_reserve(&work->labels, &work->label_capacity, 0, array_size(kinds),
+			  sizeof(*work->labels)));
 	for (size_t i = 0; i < array_size(kinds); i++)
-		taking->labels[taking->label_count++] =
+		work->labels[work->label_count++] =
 			(struct label){.row = {.kind = kinds[i], .type = PYTHON_NO_TYPE}};
 	return NULL;
 }
 
-struct error *census_owners_find(struct taking *taking)
+struct error *census_owners_find(struct census_work *work)
 {
 	const uint64_t most =
-		taking->labels[LABEL_UNOWNED].row.count + taking->labels[LABEL_NATIVE].row.count;
+		work->labels[LABEL_UNOWNED].row.count + work->labels[LABEL_NATIVE].row.count;
 	uint64_t before;
 
-	python_extent_reader_init(&taking->extents, taking->python);
-	try(python_marks_count(&taking->marks));
-	try(python_chunks_settle(&taking->chunks));
-	for (; taking->round < ROUNDS_MAX; taking->round++) {
-		before = taking->claimed;
-		try(python_pools_all(taking->pools, &taking->heaps, false, pool_scan, taking));
-		try(census_chunks_each(taking, chunk_scan));
-		if (taking->claimed == before || most - taking->claimed < most / WORTHWHILE)
+	python_extent_reader_init(&work->extents, work->python);
+	try(python_marks_count(&work->marks));
+	try(python_chunks_settle(&work->chunks));
+	for (; work->round < ROUNDS_MAX; work->round++) {
+		before = work->claimed;
+		try(python_pools_all(work->pools, &work->heaps, false, pool_scan, work));
+		try(census_chunks_each(work, chunk_scan));
+		if (work->claimed == before || most - work->claimed < most / WORTHWHILE)
 			break;
 	}
 	/* What was counted as nobody's and has an owner now. */
-	for (size_t i = LABEL_NATIVE + 1; i < taking->label_count; i++) {
-		taking->labels[LABEL_UNOWNED].row.count -= taking->labels[i].row.count;
-		taking->labels[LABEL_UNOWNED].row.size -= taking->labels[i].row.size;
+	for (size_t i = LABEL_NATIVE + 1; i < work->label_count; i++) {
+		work->labels[LABEL_UNOWNED].row.count -= work->labels[i].row.count;
+		work->labels[LABEL_UNOWNED].row.size -= work->labels[i].row.size;
 	}
-	taking->labels[LABEL_UNOWNED].row.count += taking->native_claimed;
-	taking->labels[LABEL_UNOWNED].row.size += taking->native_claimed_size;
-	taking->labels[LABEL_NATIVE].row.count -= taking->native_claimed;
-	taking->labels[LABEL_NATIVE].row.size -= taking->native_claimed_size;
+	work->labels[LABEL_UNOWNED].row.count += work->native_claimed;
+	work->labels[LABEL_UNOWNED].row.size += work->native_claimed_size;
+	work->labels[LABEL_NATIVE].row.count -= work->native_claimed;
+	work->labels[LABEL_NATIVE].row.size -= work->native_claimed_size;
 	return NULL;
 }

@@ -63,7 +63,7 @@ static uint64_t str_end(const struct python_layout *layout, const struct python_
 	return state >> layout->unicode.ascii_shift & 1 ? 0 : offset + layout->unicode.compact_data;
 }
 
-void python_extent_take(const struct python_extent_reader *reader, const struct python_type *type,
+void python_extent_find(const struct python_extent_reader *reader, const struct python_type *type,
 			const struct python_object *object, const uint8_t *block, uint32_t room,
 			uint64_t size, struct python_extent *ret)
 {

@@ -31,7 +31,7 @@ struct python_extent {
 void python_extent_reader_init(struct python_extent_reader *reader, const struct python *python);
 
 /* Of OBJECT, of TYPE, in a block of SIZE bytes, of which ROOM are in BLOCK. */
-void python_extent_take(const struct python_extent_reader *reader, const struct python_type *type,
+void python_extent_find(const struct python_extent_reader *reader, const struct python_type *type,
 			const struct python_object *object, const uint8_t *block, uint32_t room,
 			uint64_t size, struct python_extent *ret);
 

@@ -336,7 +336,7 @@ static struct error *block_leads(struct search *search, struct block *block, boo
 		block->extent = (struct python_extent){
 			.hole = block->size, .hole_end = block->size, .most = block->size};
 		if (block->object.type != PYTHON_NO_TYPE)
-			python_extent_take(&search->extents,
+			python_extent_find(&search->extents,
 					   python_types_get(types, block->object.type),
 					   &block->object, block->memory, block->room, block->size,
 					   &block->extent);

@@ -38,7 +38,7 @@ struct python_space {
 	uint32_t pools_per_arena;
 	struct python_space_unit *units;
 	uint32_t unit_mask;
-	uint64_t seed; /* of the units' hash, an odd number */
+	uint64_t seed;         /* of the units' hash, an odd number */
 	uint64_t lowest, span; /* no address below lowest, or from lowest + span on, is in one */
 	/* Block size in granules of each pool; 0: it holds nothing, or was not looked at. */
 	uint8_t *classes;
