@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds pymalloc's arenas, and reads what each interpreter's heap has of them. */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -48,7 +49,10 @@ static uint64_t arena_size(const struct python *python)
 	return 1ULL << python->heap.arena_bits;
 }
 
-/* Is this an arena, and ADDRESS a pool carved from it? new_arena(): a pool less where its memory is not aligned. */
+/*
+ * Is this an arena, and does ADDRESS lie in a pool carved from it? An arena whose memory is not
+ * aligned has a pool less (new_arena() of Objects/obmalloc.c).
+ */
 static bool arena_holds(const struct python *python, const struct arena_object *arena,
 			uint64_t address)
 {
@@ -147,7 +151,10 @@ static bool scan_link(struct arenas_scan *scan, uint64_t link)
 	return true;
 }
 
-/* Takes the next element; *RET: it may be one. new_arena() of Objects/obmalloc.c keeps those that are no arenas on one list. */
+/*
+ * Adds the next element; *RET: it may be one. new_arena() of Objects/obmalloc.c keeps elements that
+ * are no arenas on one list.
+ */
 static struct error *scan_element(struct arenas_scan *scan, const struct arena_object *object,
 				  bool *ret)
 {
@@ -165,7 +172,10 @@ static struct error *scan_element(struct arenas_scan *scan, const struct arena_o
 	return NULL;
 }
 
-/* Can the array end after LENGTH elements, all of which were taken? Its arenas are different from one another. */
+/*
+ * Can the array end after LENGTH elements, all of which were added? Its arenas differ from one
+ * another.
+ */
 static bool scan_whole(struct arenas_scan *scan, uint32_t length)
 {
 	if (scan->linked > length || scan->ends != (scan->used < length))
@@ -177,7 +187,7 @@ static bool scan_whole(struct arenas_scan *scan, uint32_t length)
 	return true;
 }
 
-/* Takes elements FROM to TO; *RET: all may be some. */
+/* Adds elements FROM to TO; *RET: all of them may be some. */
 static struct error *scan_part(struct arenas_scan *scan, uint32_t from, uint32_t to, bool *ret)
 {
 	size_t size = (to - from) * sizeof(struct arena_object);
@@ -196,8 +206,9 @@ static struct error *scan_part(struct arenas_scan *scan, uint32_t from, uint32_t
 }
 
 /*
- * How many elements the array at ADDRESS has where malloc is not glibc's: ARENAS_FIRST times the greatest power of two with
- * which it holds together. A part of it may as well, if that has arenas alone; what lies behind it does not.
+ * How many elements the array at ADDRESS has where malloc is not glibc's: ARENAS_FIRST times the
+ * greatest power of two with which it holds together. The first part of the array may hold together
+ * as well, if it has arenas alone; with what lies behind its end the array never does.
  */
 static struct error *arenas_length_other(const struct python *python, uint64_t address,
 					 uint32_t *ret)
@@ -273,7 +284,7 @@ static bool image_holds(const struct python *python, uint64_t address)
 }
 
 /* Does WORD, which lies at ADDRESS, lead to the array? Then it is the one that was searched for. */
-static bool word_take(struct arenas_search *search, uint64_t address, uint64_t word)
+static bool word_try(struct arenas_search *search, uint64_t address, uint64_t word)
 {
 	if (!word || word % 16 || word >= ADDRESS_MAX ||
 	    !arenas_fit(search->python, word, search->witnesses, search->witness_count))
@@ -283,7 +294,7 @@ static bool word_take(struct arenas_search *search, uint64_t address, uint64_t w
 	return true;
 }
 
-/* Looks for it in SEGMENT, among the words that lead into the image (INSIDE) or among all others. */
+/* Looks for it in SEGMENT, among words that lead into the image (INSIDE) or among all others. */
 static struct error *segment_search(struct arenas_search *search,
 				    const struct image_segment *segment, bool inside)
 {
@@ -298,15 +309,15 @@ static struct error *segment_search(struct arenas_search *search,
 		try(memory_read(&python->process->memory, address, search->words, length));
 		for (uint64_t i = 0; i < length / 8; i++)
 			if (image_holds(python, search->words[i]) == inside &&
-			    word_take(search, address + 8 * i, search->words[i]))
+			    word_try(search, address + 8 * i, search->words[i]))
 				return NULL;
 	}
 	return NULL;
 }
 
 /*
- * The array comes from malloc. Most words lead to functions, types and strings of the image, and each that is asked costs a
- * read: so those are asked when all others have been, for a malloc whose memory is there.
+ * The array comes from malloc. Most words lead to functions, types and strings of the image, and to
+ * try one costs a read. So these are tried after all others; a malloc may have its memory there.
  */
 static struct error *segments_search(struct arenas_search *search)
 {
@@ -322,10 +333,10 @@ static struct error *segments_search(struct arenas_search *search)
 }
 
 /*
- * Up to 3.11: `arenas` is static; the word that leads to what the used pools name. 0 where there is
- * no pool with room: with PYTHONMALLOC=malloc nothing was ever taken from pymalloc. That all
- * classes of one that is in use are full at the same moment is not to be expected. Where the word was found it is looked for
- * first when the heap is read again.
+ * Up to 3.11 `arenas` is a static variable: the word that leads to the array whose arenas the used
+ * pools name. 0 where no pool has room: with PYTHONMALLOC=malloc nothing was ever taken from
+ * pymalloc. A pymalloc in use whose classes are all full at the same moment is not to be expected.
+ * Where the word was found it is looked for first when the heap is read again.
  */
 static struct error *arenas_search(const struct python *python, uint64_t *ret)
 {
@@ -348,7 +359,7 @@ static struct error *arenas_search(const struct python *python, uint64_t *ret)
 				    python->image->path);
 	if (python->heaps_word && *python->heaps_word) {
 		try(memory_read_u64(&python->process->memory, *python->heaps_word, &known));
-		word_take(&search, *python->heaps_word, known);
+		word_try(&search, *python->heaps_word, known);
 	}
 	if (!search.found)
 		try(segments_search(&search));
@@ -390,7 +401,7 @@ static struct error *counter_read(const struct python *python, uint64_t arenas,
 	return NULL;
 }
 
-static struct error *arenas_take(const struct python *python, uint64_t address, uint32_t length,
+static struct error *arenas_read(const struct python *python, uint64_t address, uint32_t length,
 				 struct python_arenas *heap)
 {
 	cleanup_free struct arena_object *objects = reallocarray(NULL, length, sizeof(*objects));
@@ -433,8 +444,8 @@ static struct error *heap_add(struct python_heaps *heaps, uint64_t state,
 }
 
 /* From 3.12: the state at STATE, unless it is there already or unused. */
-static struct error *state_take(const struct python *python, uint64_t state,
-				struct python_heaps *heaps)
+static struct error *state_add(const struct python *python, uint64_t state,
+			       struct python_heaps *heaps)
 {
 	struct memory *memory = &python->process->memory;
 	uint64_t field = state + python->heap.obmalloc_usable_arenas, arenas;
@@ -456,10 +467,10 @@ static struct error *state_take(const struct python *python, uint64_t state,
 	try(heap_add(heaps, state, &heap));
 	try(memory_read_u64(memory, field + MGMT_RAW_BLOCKS, &heap->blocks));
 	heap->counted = PYTHON_COUNTED_RAW;
-	return arenas_take(python, arenas, length, heap);
+	return arenas_read(python, arenas, length, heap);
 }
 
-static struct error *states_take(const struct python *python, struct python_heaps *heaps)
+static struct error *states_add(const struct python *python, struct python_heaps *heaps)
 {
 	struct python_thread_states states = {0};
 	struct error *error;
@@ -472,7 +483,7 @@ static struct error *states_take(const struct python *python, struct python_heap
 		if (python->heap.obmalloc_is_pointer)
 			error = memory_read_u64(&python->process->memory, state, &state);
 		if (!error && state)
-			error = state_take(python, state, heaps);
+			error = state_add(python, state, heaps);
 		if (error) {
 			python_thread_states_deinit(&states);
 			return error;
@@ -491,14 +502,14 @@ static struct error *heaps_read_once(const struct python *python, struct python_
 	if (!python->heap.usedpools)
 		return NULL;
 	if (python->heap.interp_obmalloc != PYTHON_NO_OFFSET)
-		return states_take(python, heaps);
+		return states_add(python, heaps);
 	try(arenas_search(python, &arenas));
 	if (!arenas)
 		return NULL;
 	try(arenas_length(python, arenas, &length));
 	try(heap_add(heaps, arenas, &heap));
 	try(counter_read(python, arenas, heap));
-	return arenas_take(python, arenas, length, heap);
+	return arenas_read(python, arenas, length, heap);
 }
 
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret)

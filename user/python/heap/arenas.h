@@ -24,7 +24,7 @@ struct python_arena {
 /* What the interpreter counts itself (_Py_GetAllocatedBlocks() and what came after it). */
 enum python_counted {
 	PYTHON_COUNTED_UNKNOWN,
-	PYTHON_COUNTED_RAW, /* 3.9 on: blocks that the object and mem domains took from the raw one */
+	PYTHON_COUNTED_RAW, /* 3.9 on: blocks that the obj and mem domains took from the raw one */
 	PYTHON_COUNTED_ALL, /* before: these and those in arenas */
 };
 

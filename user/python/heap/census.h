@@ -83,7 +83,7 @@ struct python_census {
 	size_t heaps, arenas;
 	uint64_t arena_bytes; /* of all arenas, used or not */
 	uint64_t count, size; /* of all blocks in pools */
-	/* sys.getallocatedblocks(): with those that came from the raw allocator; UINT64_MAX unknown */
+	/* sys.getallocatedblocks(), with those from the raw allocator; UINT64_MAX unknown */
 	uint64_t allocated_blocks;
 	struct python_pools_unread unread;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A census while it is taken: shared by census_work.c, census_owners.c and, above them, census.c. */
+/* A census while it is taken: for census_work.c, census_owners.c and, above them, census.c. */
 #ifndef TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
 #define TMBPF_PYTHON_HEAP_CENSUS_INTERNAL_H
 

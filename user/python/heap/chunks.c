@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* malloc's blocks, sorted, with the first one of each unit of addresses. */
 #include "python/heap/chunks.h"
 
 #include <errno.h>

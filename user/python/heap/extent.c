@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How far the words go that may refer to something, by type. */
 #include "python/heap/extent.h"
 
 #include <string.h>
@@ -8,7 +9,10 @@
 /* Py_TPFLAGS_..._SUBCLASS (Include/object.h). */
 #define FLAG_INT_SUBCLASS   (1u << 24)
 #define FLAG_BYTES_SUBCLASS (1u << 27)
-/* PyVarObject.ob_size; PyLongObject's digits and PyBytesObject's hash, where what they hold begins (Include/). */
+/*
+ * PyVarObject.ob_size, and where what is held begins: PyLongObject's digits, PyBytesObject's hash
+ * (Include/).
+ */
 #define OB_SIZE 16
 #define DIGITS  24
 /* PyLongObject.lv_tag from 3.12 on: digits behind three bits (Include/cpython/longintrepr.h). */
@@ -35,8 +39,11 @@ static uint64_t words_end(uint64_t end, uint64_t size)
 	return end < size ? end : size;
 }
 
-/* Of a class derived from int or bytes; up to 3.11 its instances have their dict behind what they hold. */
-static void held_take(const struct python_extent_reader *reader, const struct python_type *type,
+/*
+ * The extent of an instance of a class derived from int or bytes. Up to 3.11 its dict lies behind
+ * what it holds.
+ */
+static void held_find(const struct python_extent_reader *reader, const struct python_type *type,
 		      uint64_t offset, int64_t items, uint64_t size, struct python_extent *ret)
 {
 	uint64_t count = items < 0 ? -(uint64_t)items : (uint64_t)items, start = DIGITS;
@@ -80,7 +87,7 @@ void python_extent_find(const struct python_extent_reader *reader, const struct 
 	if (offset + OB_SIZE + sizeof(items) <= room)
 		memcpy(&items, block + offset + OB_SIZE, sizeof(items));
 	if (type->flags & (FLAG_INT_SUBCLASS | FLAG_BYTES_SUBCLASS)) {
-		held_take(reader, type, offset, items, size, &extent);
+		held_find(reader, type, offset, items, size, &extent);
 	} else if (type->is_str && offset + layout->unicode.state + sizeof(state) <= room) {
 		memcpy(&state, block + offset + layout->unicode.state, sizeof(state));
 		extent.end = str_end(layout, type, offset, state);

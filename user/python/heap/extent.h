@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which words of an object's block may refer to something. What numbers and bytes hold, also those of classes derived
- * from int and bytes, and items that are no words (re.Pattern's code) only look like it; behind an object is what
- * was in the block before. Include/cpython and Objects/ of 3.6 to 3.15.
+ * Which words of an object's block may refer to something. Some only look like it: what numbers and
+ * bytes hold, also those of classes derived from int and bytes, and items that are no words
+ * (re.Pattern's code). Behind an object is what was in the block before. By Include/cpython and
+ * Objects/ of 3.6 to 3.15.
  */
 #ifndef TMBPF_PYTHON_HEAP_EXTENT_H
 #define TMBPF_PYTHON_HEAP_EXTENT_H

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The bits and labels of marked blocks, arena by arena. */
 #include "python/heap/marks.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads pools arena by arena, and again what was torn while the target changed it. */
 #include "python/heap/pools.h"
 
 #include <errno.h>
@@ -190,10 +191,13 @@ static struct error *header_read(struct python_pools *pools, struct pool_header 
 	return NULL;
 }
 
-struct error *python_pools_headers(struct python_pools *pools, const struct python_arena *arena,
-				   struct error *(*visit)(void *context,
-							  const struct python_pool *pool),
-				   void *context)
+/*
+ * python_pools_each() by the pools' headers alone, a thirtieth of the memory or less: address,
+ * block_size and live of POOL are set, nothing else.
+ */
+static struct error *
+pools_headers(struct python_pools *pools, const struct python_arena *arena,
+	      struct error *(*visit)(void *context, const struct python_pool *pool), void *context)
 {
 	uint32_t pool_size = pools->python->heap.pool_size;
 	uint64_t first = (arena->address + pool_size - 1) & ~((uint64_t)pool_size - 1);
@@ -233,7 +237,7 @@ static struct error *arena_visit(void *context, const struct python_arena *arena
 {
 	const struct pools_visit *all = context;
 
-	return all->headers ? python_pools_headers(all->pools, arena, all->visit, all->context)
+	return all->headers ? pools_headers(all->pools, arena, all->visit, all->context)
 			    : python_pools_each(all->pools, arena, all->visit, all->context);
 }
 

@@ -43,8 +43,9 @@ enum python_pool_state {
 };
 
 /*
- * What the pool at RET->address, of which a copy is in MEMORY (pool_size bytes), holds: fills RET if
- * SOUND, with the bits of its free blocks in FREE_BLOCKS. Whatever was read, it is bounded.
+ * What the pool at RET->address holds, of which a copy is in MEMORY (pool_size bytes). Fills RET if
+ * the pool is SOUND, with the bits of its free blocks in FREE_BLOCKS. The work is bounded, whatever
+ * was read.
  */
 enum python_pool_state python_pool_parse(const struct python_heap *heap, const uint8_t *memory,
 					 uint64_t free_blocks[PYTHON_POOL_BLOCKS / 64],
@@ -73,15 +74,9 @@ struct error *python_pools_each(struct python_pools *pools, const struct python_
 				void *context);
 
 /*
- * The same by their headers alone, a thirtieth of the memory or less: address, block_size and live
- * of POOL are set, nothing else.
+ * The same for all arenas of HEAPS. HEADERS: by the pools' headers alone, a thirtieth of the memory
+ * or less; address, block_size and live of POOL are set then, nothing else.
  */
-struct error *python_pools_headers(struct python_pools *pools, const struct python_arena *arena,
-				   struct error *(*visit)(void *context,
-							  const struct python_pool *pool),
-				   void *context);
-
-/* The same for all arenas of HEAPS; HEADERS: by the pools' headers alone. */
 struct error *
 python_pools_all(struct python_pools *pools, const struct python_heaps *heaps, bool headers,
 		 struct error *(*visit)(void *context, const struct python_pool *pool),

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The search for referrers: level by level, through all blocks and the words outside the heap, for
+ * words that lead to what was found before.
+ */
 #include "python/heap/referrers.h"
 
 #include <errno.h>
@@ -14,31 +18,19 @@
 #include "python/heap/extent.h"
 #include "python/malloc.h"
 #include "python/heap/marks.h"
+#include "python/heap/members.h"
 #include "python/heap/pools.h"
 #include "python/python.h"
-#include "python/heap/referrers_internal.h"
+#include "python/heap/referrer_names.h"
 #include "python/heap/space.h"
 #include "python/heap/types.h"
+#include "python/heap/words.h"
 #include "target/malloc/glibc.h"
 #include "target/process/resident.h"
 
 #define MEMBERS_MAX (1u << 20) /* of a level whose referrers are looked for */
 #define GROUPS_MAX  65536
-#define CHUNK_READ  (64u << 10) /* bytes of a large block that are read at once */
-
-/* What words are looked for at: an object's address, or anywhere in a block that is none. */
-struct member {
-	uint64_t start, end;
-	uint32_t group;
-	uint64_t word; /* of a block that is none: where it refers to the group; else 0 */
-};
-
-struct members {
-	struct member *list;
-	size_t count, capacity;
-	uint64_t others_start, others_end; /* those that are in no arena lie between these */
-	struct python_marks marks;         /* of those that are, each granule */
-};
+#define CHUNK_READ  (64u << 10) /* bytes of a long block that are read at once */
 
 struct search {
 	const struct python *python;
@@ -46,7 +38,7 @@ struct search {
 	struct python_space *space;
 	struct python_pools *pools;
 	struct python_referrers *result;
-	uint8_t *window;
+	uint8_t *buffer;
 	struct glibc_range *excluded; /* the arenas */
 	struct resident *resident;
 	struct python_extent_reader extents;
@@ -55,9 +47,9 @@ struct search {
 	struct lookup visited_lookup;
 	uint64_t *visited_others;
 	size_t visited_count, visited_capacity;
-	struct members members; /* what is looked for now */
-	struct members found;   /* objects that refer to them: the next level */
-	struct members through; /* and blocks that are none */
+	struct python_members members; /* what is looked for now */
+	struct python_members found;   /* objects that refer to them: the next level */
+	struct python_members through; /* and blocks that are none */
 	struct lookup group_lookup;
 	unsigned int level;
 	const char *type; /* that is asked for, at level 0; else NULL */
@@ -65,109 +57,14 @@ struct search {
 	bool last_name; /* TYPE is what is behind a type's last dot */
 };
 
-static void members_deinit(struct members *members)
-{
-	free(members->list);
-	python_marks_deinit(&members->marks);
-	*members = (struct members){0};
-}
-
-static struct error *members_add(struct search *search, struct members *members,
-				 const struct member *member)
+static struct error *member_add(struct search *search, struct python_members *members,
+				const struct python_member *member)
 {
 	if (members->count == MEMBERS_MAX) {
 		search->result->unfollowed++;
 		return NULL;
 	}
-	try(array_reserve(&members->list, &members->capacity, members->count, 1,
-			  sizeof(*members->list)));
-	members->list[members->count++] = *member;
-	return NULL;
-}
-
-static int compare_members(const void *left, const void *right)
-{
-	const struct member *a = left, *b = right;
-
-	return (a->start > b->start) - (a->start < b->start);
-}
-
-static struct error *granules_mark(const struct search *search, struct python_marks *marks,
-				   uint64_t start, uint64_t end)
-{
-	uint64_t granule = 1ULL << search->space->granule_bits;
-
-	for (uint64_t at = start & ~(granule - 1); at < end; at += granule) {
-		uint32_t arena = python_space_arena(search->space, at);
-
-		if (arena != PYTHON_NO_ARENA)
-			try(python_marks_set(marks, arena,
-					     (uint32_t)((at - search->space->arenas[arena]) >>
-							search->space->granule_bits)));
-	}
-	return NULL;
-}
-
-static bool granule_marked(const struct search *search, const struct python_marks *marks,
-			   uint64_t address)
-{
-	uint32_t arena = python_space_arena(search->space, address), granule;
-
-	if (arena == PYTHON_NO_ARENA || !marks->arenas[arena].bits)
-		return false;
-	granule =
-		(uint32_t)((address - search->space->arenas[arena]) >> search->space->granule_bits);
-	return marks->arenas[arena].bits[granule / 64] >> granule % 64 & 1;
-}
-
-static uint32_t granules_per_arena(const struct search *search)
-{
-	return 1u << (search->space->arena_bits - search->space->granule_bits);
-}
-
-/* Makes what was added fit to be looked for. */
-static struct error *members_settle(struct search *search, struct members *members)
-{
-	if (members->count > 0)
-		qsort(members->list, members->count, sizeof(*members->list), compare_members);
-	try(python_marks_init(&members->marks, search->space->arena_count,
-			      granules_per_arena(search)));
-	members->others_start = UINT64_MAX;
-	members->others_end = 0;
-	for (size_t i = 0; i < members->count; i++) {
-		const struct member *member = &members->list[i];
-
-		if (python_space_arena(search->space, member->start) != PYTHON_NO_ARENA) {
-			try(granules_mark(search, &members->marks, member->start, member->end));
-			continue;
-		}
-		if (member->start < members->others_start)
-			members->others_start = member->start;
-		if (member->end > members->others_end)
-			members->others_end = member->end;
-	}
-	return NULL;
-}
-
-/* The member that WORD leads to, or NULL. */
-static const struct member *member_find(const struct search *search, uint64_t word)
-{
-	const struct members *members = &search->members;
-	size_t low = 0, high = members->count;
-
-	if ((word < members->others_start || word >= members->others_end) &&
-	    !granule_marked(search, &members->marks, word))
-		return NULL;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (members->list[middle].end <= word)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < members->count && members->list[low].start <= word ? &members->list[low]
-									: NULL;
+	return python_members_add(members, member);
 }
 
 static bool group_equal(const void *context, uint32_t position, const void *key)
@@ -222,8 +119,10 @@ static struct error *visit_once(struct search *search, uint64_t address, bool *r
 	uint64_t hash;
 
 	if (python_space_arena(search->space, address) != PYTHON_NO_ARENA) {
-		*ret = !granule_marked(search, &search->visited, address);
-		return *ret ? granules_mark(search, &search->visited, address, address + 1) : NULL;
+		*ret = !python_granule_marked(search->space, &search->visited, address);
+		return *ret ? python_granules_mark(search->space, &search->visited, address,
+						   address + 1)
+			    : NULL;
 	}
 	hash = lookup_hash_number(0, address);
 	*ret = lookup_find(&search->visited_lookup, hash, visited_equal, search, &address) ==
@@ -240,8 +139,8 @@ static struct error *visit_once(struct search *search, uint64_t address, bool *r
 }
 
 /* The object at ADDRESS refers to MEMBER by FIELD. */
-static struct error *object_found(struct search *search, const struct member *member, uint32_t type,
-				  int32_t field, uint64_t address)
+static struct error *object_found(struct search *search, const struct python_member *member,
+				  uint32_t type, int32_t field, uint64_t address)
 {
 	struct python_referrer wanted = {
 		.kind = PYTHON_REFERRER_OBJECT,
@@ -252,7 +151,7 @@ static struct error *object_found(struct search *search, const struct member *me
 		.address = address,
 	};
 	const struct python_type *found = python_types_get(search->result->types, type);
-	struct member next = {address, address + 1, 0, 0};
+	struct python_member next = {address, address + 1, 0, 0};
 	struct python_referrer *group;
 	bool first;
 
@@ -269,11 +168,11 @@ static struct error *object_found(struct search *search, const struct member *me
 		if (member->word)
 			try(python_referrer_key(search->python, member->word, group));
 	}
-	return members_add(search, &search->found, &next);
+	return member_add(search, &search->found, &next);
 }
 
 /* Something that is no object on the heap does. */
-static struct error *other_found(struct search *search, const struct member *member,
+static struct error *other_found(struct search *search, const struct python_member *member,
 				 const struct python_words *words, size_t i)
 {
 	struct python_referrer wanted = {
@@ -297,15 +196,16 @@ static struct error *other_found(struct search *search, const struct member *mem
 }
 
 /* The first word of a block from byte FROM on that leads to a member. */
-static const struct member *block_find(const struct search *search, const uint8_t *block,
-				       uint32_t from, uint32_t size, uint32_t *ret_at)
+static const struct python_member *block_find(const struct search *search, const uint8_t *block,
+					      uint32_t from, uint32_t size, uint32_t *ret_at)
 {
 	for (uint32_t at = from; at + 8 <= size; at += 8) {
-		const struct member *member;
+		const struct python_member *member;
 		uint64_t word;
 
 		memcpy(&word, block + at, sizeof(word));
-		member = word < 65536 ? NULL : member_find(search, word);
+		member = word < 65536 ? NULL
+				      : python_members_find(&search->members, search->space, word);
 		if (member) {
 			*ret_at = at;
 			return member;
@@ -350,11 +250,11 @@ static struct error *block_leads(struct search *search, struct block *block, boo
 }
 
 /* BLOCK leads to MEMBER by the word at hand. */
-static struct error *block_found(struct search *search, const struct member *member,
+static struct error *block_found(struct search *search, const struct python_member *member,
 				 const struct block *block)
 {
 	const struct python_object *object = &block->object;
-	struct member through;
+	struct python_member through;
 
 	if (object->type != PYTHON_NO_TYPE)
 		return object->unreferenced
@@ -367,15 +267,15 @@ static struct error *block_found(struct search *search, const struct member *mem
 	/* Once: what leads to a block that leads to such a block is not looked for. */
 	if (member->word)
 		return NULL;
-	through = (struct member){block->address, block->address + block->size, member->group,
-				  block->address + block->at};
-	return members_add(search, &search->through, &through);
+	through = (struct python_member){block->address, block->address + block->size,
+					 member->group, block->address + block->at};
+	return member_add(search, &search->through, &through);
 }
 
 /* The next word of BLOCK that leads to a member; what is not there in memory leads nowhere. */
-static const struct member *block_next(struct search *search, struct block *block)
+static const struct python_member *block_next(struct search *search, struct block *block)
 {
-	const struct member *member = NULL;
+	const struct python_member *member = NULL;
 	uint64_t done = block->room & ~7ULL; /* where words begin */
 	uint32_t at;
 
@@ -392,10 +292,10 @@ static const struct member *block_next(struct search *search, struct block *bloc
 		struct error *error;
 
 		if (!search->resident || resident_bytes(search->resident, start, start + size)) {
-			error = memory_read(&search->python->process->memory, start, search->window,
+			error = memory_read(&search->python->process->memory, start, search->buffer,
 					    size);
 			if (!error)
-				member = block_find(search, search->window, 0, (uint32_t)size, &at);
+				member = block_find(search, search->buffer, 0, (uint32_t)size, &at);
 			error_destroy(error); /* it was given back meanwhile */
 			if (member)
 				block->at = done + at;
@@ -408,7 +308,7 @@ static const struct member *block_next(struct search *search, struct block *bloc
 /* By its first word that leads to a member and is none of a number. */
 static struct error *block_search(struct search *search, struct block *block)
 {
-	const struct member *member;
+	const struct python_member *member;
 	bool leads;
 
 	while ((member = block_next(search, block))) {
@@ -454,7 +354,7 @@ static struct error *block_ask(struct search *search, uint64_t address, const ui
 			       uint32_t size)
 {
 	struct python_object object;
-	struct member member = {0};
+	struct python_member member = {0};
 	const struct python_type *type;
 
 	if (!search->type && search->address - address >= size)
@@ -515,7 +415,8 @@ static struct error *words_search(void *context, const struct python_words *word
 	struct search *search = context;
 
 	for (size_t i = 0; i < words->count; i++) {
-		const struct member *member = member_find(search, words->list[i]);
+		const struct python_member *member =
+			python_members_find(&search->members, search->space, words->list[i]);
 		if (member)
 			try(other_found(search, member, words, i));
 	}
@@ -532,17 +433,17 @@ static struct error *members_search(struct search *search)
 /* The referrers of what was found last. */
 static struct error *level_search(struct search *search)
 {
-	members_deinit(&search->members);
+	python_members_deinit(&search->members);
 	search->members = search->found;
-	search->found = (struct members){0};
-	try(members_settle(search, &search->members));
+	search->found = (struct python_members){0};
+	try(python_members_settle(&search->members, search->space));
 	try(members_search(search));
 	if (!search->through.count)
 		return NULL;
-	members_deinit(&search->members);
+	python_members_deinit(&search->members);
 	search->members = search->through;
-	search->through = (struct members){0};
-	try(members_settle(search, &search->members));
+	search->through = (struct python_members){0};
+	try(python_members_settle(&search->members, search->space));
 	return members_search(search);
 }
 
@@ -554,11 +455,11 @@ static struct error *search_begin(struct search *search)
 	try(python_heaps_read(python, &search->heaps));
 	try(python_space_create(python, &search->heaps, &search->space));
 	try(python_marks_init(&search->visited, search->space->arena_count,
-			      granules_per_arena(search)));
+			      python_granules_per_arena(search->space)));
 	try(python_pools_create(python, &search->pools));
 	try(python_space_ranges(search->space, &search->excluded));
-	search->window = malloc(CHUNK_READ);
-	if (!search->window)
+	search->buffer = malloc(CHUNK_READ);
+	if (!search->buffer)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
 	error_destroy(resident_create(python->process, &search->resident));
 	return python_types_create(python, search->space, &search->result->types);
@@ -593,14 +494,14 @@ static struct error *search_run(struct search *search, unsigned int levels)
 
 static void search_end(struct search *search)
 {
-	members_deinit(&search->members);
-	members_deinit(&search->found);
-	members_deinit(&search->through);
+	python_members_deinit(&search->members);
+	python_members_deinit(&search->found);
+	python_members_deinit(&search->through);
 	python_marks_deinit(&search->visited);
 	lookup_deinit(&search->visited_lookup);
 	free(search->visited_others);
 	free(search->excluded);
-	free(search->window);
+	free(search->buffer);
 	resident_destroy(search->resident);
 	lookup_deinit(&search->group_lookup);
 	python_pools_destroy(search->pools);

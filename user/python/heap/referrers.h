@@ -37,8 +37,10 @@ struct python_referrer {
 	int32_t field;    /* OBJECT: bytes from the object's start */
 	uint64_t count;   /* of them; each counts once, in the first group that it refers to */
 	uint64_t address; /* one of them */
-	char *key; /* a dict's, if the one at ADDRESS is a dict that refers by a value: its key; or NULL */
-	char *name; /* of the one at ADDRESS: a module's, a class', a function's, a file's; or NULL */
+	/* The key of the value by which the one at ADDRESS refers, if that is a dict; or NULL. */
+	char *key;
+	/* The name of the one at ADDRESS: a module's, a class', a function's, a file's; or NULL. */
+	char *name;
 };
 
 struct python_referrers {

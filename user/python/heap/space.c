@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Makes the tables by which an address leads to its arena and block. */
 #include "python/heap/space.h"
 
 #include <errno.h>

@@ -1,113 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "python/heap/referrers_internal.h"
+/* Words that are no heap's: the frames of threads, and the variables of libraries. */
+#include "python/heap/words.h"
 
 #include <elf.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "python/code.h"
+#include "python/heap/referrer_names.h"
 #include "python/python_internal.h"
-#include "python/heap/referrers.h"
-#include "python/heap/types.h"
 #include "target/process/resident.h"
 
 #define FRAMES_MAX   10000 /* of a thread */
 #define FRAME_WORDS  512   /* of a frame: what is further on is not its own */
 #define SEGMENTS_MAX 64
 #define DATA_CHUNK   (1u << 12) /* words that are read at once */
-#define MODULE_DICT  16 /* PyModuleObject.md_dict (Objects/moduleobject.c), behind the head */
-
-bool python_type_called(const struct python_type *type, const char *name, bool last)
-{
-	const char *dot = last ? strrchr(type->name, '.') : NULL;
-
-	return strcmp(dot ? dot + 1 : type->name, name) == 0;
-}
-
-/* A place that cannot be read has no name; other errors are the caller's. */
-static struct error *unreadable(struct error *error)
-{
-	if (!error || error_number(error) == ENOMEM)
-		return error;
-	error_destroy(error);
-	return NULL;
-}
-
-/* "name (file)" of the code object at ADDRESS. */
-static struct error *code_name(const struct python *python, uint64_t address, char **ret)
-{
-	struct python_code code = {0};
-	const char *name;
-	int length;
-
-	*ret = NULL;
-	try(unreadable(
-		python_code_read(&python->process->memory, &python->layout, address, &code)));
-	if (!code.name)
-		return NULL;
-	name = code.qualname ? code.qualname : code.name;
-	length = asprintf(ret, "%s (%s:%d)", name, code.filename, code.firstlineno);
-	python_code_deinit(&code);
-	if (length < 0) {
-		*ret = NULL;
-		return error_create_errno(ERROR_FAILED, ENOMEM, "the name of a frame");
-	}
-	return NULL;
-}
-
-struct error *python_referrer_name(const struct python *python, struct python_types *types,
-				   struct python_referrer *referrer)
-{
-	const struct python_type *type = python_types_get(types, referrer->type);
-	struct memory *memory = &python->process->memory;
-	uint64_t word;
-
-	if (strcmp(type->name, "module") == 0) {
-		struct error *error =
-			memory_read_u64(memory, referrer->address + MODULE_DICT, &word);
-
-		if (error)
-			return unreadable(error);
-		return unreadable(python_dict_string(types, word, "__name__", &referrer->name));
-	}
-	if (strcmp(type->name, "code") == 0)
-		return code_name(python, referrer->address, &referrer->name);
-	if (strcmp(type->name, "frame") == 0 && python->layout.frames == PYTHON_FRAMES_OBJECT) {
-		struct error *error = memory_read_u64(
-			memory, referrer->address + python->layout.frame.code, &word);
-
-		if (error)
-			return unreadable(error);
-		return code_name(python, word, &referrer->name);
-	}
-	return NULL;
-}
-
-/* Entries of (hash, key, value) or (key, value): the key is the word before the value. */
-struct error *python_referrer_key(const struct python *python, uint64_t address,
-				  struct python_referrer *referrer)
-{
-	struct memory *memory = &python->process->memory;
-	uint64_t key, type;
-	struct error *error;
-
-	error = memory_read_u64(memory, address - 8, &key);
-	if (!error && (key < 65536 || key % 8))
-		return NULL;
-	if (!error)
-		error = memory_read_u64(memory, key + 8, &type);
-	if (!error && type != python_symbol(python, "PyUnicode_Type"))
-		return NULL;
-	if (!error)
-		error = python_string_read(memory, &python->layout, key, &referrer->key);
-	return unreadable(error);
-}
 
 /* Reads WORDS to LIST, and visits them if that works: what they belong to may be gone. */
 static struct error *
@@ -117,12 +27,12 @@ words_visit(const struct python *python, uint64_t *list, const struct python_wor
 	struct error *error =
 		memory_read(&python->process->memory, words->address, list, words->count * 8);
 
-	return error ? unreadable(error) : visit(context, words);
+	return error ? python_unreadable(error) : visit(context, words);
 }
 
 static struct error *frame_name(const struct python_words *words, char **ret)
 {
-	return code_name(words->python, words->code, ret);
+	return python_code_name(words->python, words->code, ret);
 }
 
 static struct error *data_name(const struct python_words *words, char **ret)
@@ -150,12 +60,12 @@ static int compare_frames(const void *left, const void *right)
 }
 
 /* The frames of a thread, as far as they can be followed: it may run. */
-static struct error *frames_take(const struct python *python, uint64_t frame, struct frames *frames)
+static struct error *frames_add(const struct python *python, uint64_t frame, struct frames *frames)
 {
 	for (unsigned i = 0; i < FRAMES_MAX && frame; i++) {
 		struct frame found = {.address = frame};
 
-		try(unreadable(python_frame_read(python, frame, &found.code, &frame)));
+		try(python_unreadable(python_frame_read(python, frame, &found.code, &frame)));
 		if (frame == found.address)
 			break; /* it could not be read */
 		try(array_reserve(&frames->list, &frames->capacity, frames->count, 1,
@@ -185,7 +95,7 @@ frame_visit(const struct python *python, const struct frame *frame, uint64_t siz
 
 	if (!error)
 		return visit(context, &words);
-	try(unreadable(error));
+	try(python_unreadable(error));
 	if (page >= size)
 		return NULL;
 	words.count = page / 8;
@@ -218,9 +128,9 @@ threads_each(const struct python *python,
 	/* Up to 3.10 frames are objects on the heap. */
 	if (python->layout.frames == PYTHON_FRAMES_OBJECT)
 		return NULL;
-	try(unreadable(python_thread_states_read(python, &states)));
+	try(python_unreadable(python_thread_states_read(python, &states)));
 	for (size_t i = 0; i < states.count && !error; i++)
-		error = frames_take(python, states.list[i].frame, &frames);
+		error = frames_add(python, states.list[i].frame, &frames);
 	if (!error && frames.count > 0) {
 		qsort(frames.list, frames.count, sizeof(*frames.list), compare_frames);
 		error = frames_each(python, &frames, visit, context);
@@ -230,8 +140,9 @@ threads_each(const struct python *python,
 }
 
 /*
- * The variables between START and END of the library that WORDS has. What was never written to is what its file says,
- * which knows no object; and to read it would bring it into the target's memory, be it a file of any size.
+ * The variables between START and END of the library that WORDS has. Pages that were never written
+ * to are left out: they are what the file says, which knows no object, and reading them would bring
+ * them into the target's memory, however long the file is.
  */
 static struct error *
 data_each(struct python_words *words, struct resident *resident, uint64_t start, uint64_t end,
@@ -256,7 +167,10 @@ data_each(struct python_words *words, struct resident *resident, uint64_t start,
 	return NULL;
 }
 
-/* Where the variables of the library whose file is mapped from START on end, as it says itself; 0 unknown. */
+/*
+ * Where the variables of a library end whose file is mapped from START on: as the file itself says;
+ * 0 unknown.
+ */
 static uint64_t library_end(const struct python *python, uint64_t start)
 {
 	struct memory *memory = &python->process->memory;
