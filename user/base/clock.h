@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Times as one number: nanoseconds, where no other unit is named. Dates count from the epoch (CLOCK_REALTIME); all
- * others are CLOCK_MONOTONIC's, which is what BPF programs have from bpf_ktime_get_ns().
+ * Times as one number: nanoseconds, where no other unit is named. Dates count from the epoch
+ * (CLOCK_REALTIME). All others are CLOCK_MONOTONIC's, which is what BPF programs have from
+ * bpf_ktime_get_ns().
  */
 #ifndef TMBPF_BASE_CLOCK_H
 #define TMBPF_BASE_CLOCK_H
@@ -12,7 +13,10 @@
 /* The kernel's name, include/vdso/time64.h. */
 #define NSEC_PER_SEC 1000000000ULL
 
-/* TIME in nanoseconds; negative before the epoch. What is too much for 64 bits, as a file's date may be, wraps. */
+/*
+ * TIME in nanoseconds; negative before the epoch. A time beyond 64 bits, as a file's date may be,
+ * wraps.
+ */
 static inline int64_t clock_nanos(const struct timespec *time)
 {
 	return (int64_t)((uint64_t)time->tv_sec * NSEC_PER_SEC + (uint64_t)time->tv_nsec);

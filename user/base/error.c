@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Errors as objects: their making, and how they are printed. */
 #include "base/error.h"
 #include "base/cleanup.h"
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Writes a file beside its place, and puts it there when it is whole. */
 #include "base/output.h"
 #include "base/cleanup.h"
 #include "base/error.h"

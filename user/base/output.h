@@ -26,8 +26,8 @@ bool output_path_is_stdout(const char *path);
 /* output_create(), or to standard output where PATH means that. */
 struct error *output_create_path(const char *path, struct output **ret);
 /*
- * Fails where output_create_path(PATH) would: for those that have something to write later. Leaves nothing there, and
- * opens no pipe or device.
+ * Fails where output_create_path(PATH) would: for those that have something to write later. Leaves
+ * nothing there, and opens no pipe or device.
  */
 struct error *output_check(const char *path);
 

@@ -12,9 +12,9 @@ struct error;
 struct error *random_fill(void *ret, size_t size);
 
 /*
- * The next of the sequence that STATE, any number, stands for: above 0 and below 1, each as likely as any other
- * (SplitMix64; Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). Who sees some of them
- * can tell the rest.
+ * The next of the sequence that STATE, any number, stands for: above 0 and below 1, each as likely
+ * as any other (SplitMix64; Steele, Lea and Flood, "Fast splittable pseudorandom number
+ * generators", 2014). Who sees some of them can tell the rest.
  */
 double random_share(uint64_t *state);
 

@@ -13,7 +13,10 @@ struct string_pool *string_pool_create(void);
 /* Destroys all strings, held or not. Accepts NULL. */
 void string_pool_destroy(struct string_pool *pool);
 
-/* The string equal to STRING, held once more. Without memory the empty one, which is always there. */
+/*
+ * The string equal to STRING, held once more. Without memory it is the empty one, which is always
+ * there.
+ */
 struct pooled_string *string_pool_intern(struct string_pool *pool, const char *string);
 void string_pool_hold(struct pooled_string *string);
 void string_pool_release(struct string_pool *pool, struct pooled_string *string);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Decodes, encodes and shows text, and writes numbers for people. */
 #include "base/text.h"
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -25,15 +25,15 @@ size_t text_decode(const char *text, uint32_t *ret);
 size_t text_encode(uint32_t code, char buffer[4]);
 
 /*
- * TEXT as it may be shown: what would steer a terminal, what the locale's character set lacks, and
- * what is no text at all is written as \x1b, \u202e, \U0010ffff as Python's "backslashreplace" does.
- * The result is the caller's to free, or NULL without memory.
+ * TEXT as it may be shown. What would steer a terminal, what the locale's character set lacks, and
+ * what is no text at all is written as \x1b, \u202e, \U0010ffff, as Python's "backslashreplace"
+ * does. The result is the caller's to free, or NULL without memory.
  */
 char *text_display(const char *text);
 
 /*
- * TEXT as strict UTF-8 of *RET_SIZE bytes, NULs among them, and one more behind: surrogates and bytes
- * that do not belong become U+FFFD. As text_display().
+ * TEXT as strict UTF-8 of *RET_SIZE bytes, NULs among them, and one NUL more behind. Surrogates and
+ * bytes that do not belong become U+FFFD. The result is as text_display()'s.
  */
 char *text_strict(const char *text, size_t *ret_size);
 
@@ -51,7 +51,10 @@ char *text_size_diff(int64_t size, char buffer[TEXT_NUMBER_MAX]);
 char *text_average(uint64_t size, uint64_t count, char buffer[TEXT_NUMBER_MAX]);
 /* "12.3 %" of WHOLE, "-" where that is 0. Returns BUFFER. */
 char *text_share(uint64_t part, uint64_t whole, char buffer[TEXT_NUMBER_MAX]);
-/* "2026-01-31 23:59:59", UTC, of nanoseconds since the epoch; "" for what is not after it, thus not known. Returns BUFFER. */
+/*
+ * "2026-01-31 23:59:59", UTC, of nanoseconds since the epoch; "" if that is not after the epoch,
+ * and so not known. Returns BUFFER.
+ */
 char *text_time(int64_t nanos, char buffer[TEXT_NUMBER_MAX]);
 
 /*
@@ -62,7 +65,7 @@ void text_locale_init(void);
 
 #define TEXT_ESTIMATE_MAX (2 * TEXT_NUMBER_MAX + 8)
 
-/* NUMBER, behind it " ± " and ERROR, bytes, if that is not 0. Returns BUFFER, of TEXT_ESTIMATE_MAX. */
+/* NUMBER, and behind it " ± " and ERROR, bytes, if that is not 0. Returns BUFFER. */
 const char *text_estimate(const char *number, double error, char *buffer);
 
 #endif

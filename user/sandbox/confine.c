@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The system calls that are let through, and what becomes of all others. */
 #include "sandbox/confine.h"
 
 #include <errno.h>
@@ -20,7 +21,10 @@
 
 /* include/uapi/linux/fs.h of Linux 6.7: _IOWR('f', 16, struct pm_scan_arg), of 96 bytes. */
 #define PAGEMAP_SCAN_REQUEST 0xc0606610
-/* What uprobes make of probed instructions (Linux 6.11, 6.18); filters of 6.14 and later never see them. */
+/*
+ * What uprobes make of probed instructions (Linux 6.11, 6.18). Filters of 6.14 and later never see
+ * these.
+ */
 #define CALL_URETPROBE 335
 #define CALL_UPROBE    336
 
@@ -168,7 +172,7 @@ struct allowed {
 };
 
 #define ANY_BIT UINT64_MAX
-/* Of int and unsigned int arguments the kernel looks at so much. */
+/* The part of an int or unsigned int argument that the kernel looks at. */
 #define INT UINT32_MAX
 
 static const struct allowed session_allowed[] = {
@@ -200,7 +204,7 @@ static const struct allowed watcher_allowed[] = {
 static volatile uint64_t refused;
 static volatile sig_atomic_t refused_call = -1;
 
-/* Between the kernel's refusal and the next instruction: the call's result is what we make of it. */
+/* Runs between the kernel's refusal and the next instruction, and sets the call's result. */
 static void refused_handle(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *interrupted = context;

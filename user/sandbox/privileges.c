@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Capabilities: which are kept for what, and how the others are given up. */
 #include "sandbox/privileges.h"
 
 #include <errno.h>
@@ -16,13 +17,17 @@
 #define BIT(capability) (1ull << (capability))
 
 /*
- * Reading takes CAP_SYS_PTRACE (/proc/PID/maps, process_vm_readv) and CAP_DAC_READ_SEARCH (files that only the process may
- * read, /proc/PID/pagemap). CAP_CHECKPOINT_RESTORE opens /proc/PID/map_files, which is surer than a path.
+ * Reading takes CAP_SYS_PTRACE (/proc/PID/maps, process_vm_readv) and CAP_DAC_READ_SEARCH (files
+ * that only the process may read, /proc/PID/pagemap). CAP_CHECKPOINT_RESTORE opens
+ * /proc/PID/map_files, which is surer than a path.
  */
 #define READ_NEEDED (BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH))
 #define READ_ALL    (READ_NEEDED | BIT(CAP_CHECKPOINT_RESTORE))
 #define BPF_NEEDED  (BIT(CAP_BPF) | BIT(CAP_PERFMON))
-/* CAP_SYS_NICE: a window's probes are put in at one go. CAP_SYS_RESOURCE: before 5.11 maps are locked memory. */
+/*
+ * CAP_SYS_NICE: a sampling window's probes are put in at one go. CAP_SYS_RESOURCE: before Linux
+ * 5.11 maps are locked memory.
+ */
 #define WINDOWS_ALL (READ_ALL | BPF_NEEDED | BIT(CAP_SYS_NICE))
 #define ATTACH_ALL  (WINDOWS_ALL | BIT(CAP_SYS_RESOURCE))
 #define WRITE_ALL   (BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER))
@@ -74,7 +79,7 @@ static struct error *keep_failed(int number)
 	return error_create_errno(ERROR_FAILED, number, "cannot give up privileges");
 }
 
-/* Before 5.8 CAP_SYS_ADMIN stood for CAP_BPF and CAP_PERFMON; it still does for who has not these. */
+/* Before Linux 5.8 CAP_SYS_ADMIN stood for CAP_BPF and CAP_PERFMON; without them it still does. */
 static uint64_t kept_of(uint64_t wanted, uint64_t permitted)
 {
 	if (wanted & BPF_NEEDED && (permitted & BPF_NEEDED) != BPF_NEEDED)
@@ -126,7 +131,10 @@ void privileges_lower(void)
 		caps_set(permitted, 0);
 }
 
-/* Takes CAP_SETPCAP, which only root has here; without it the program may execute no other one with more. */
+/*
+ * Needs CAP_SETPCAP, which only root has here. Others have no new privileges (PR_SET_NO_NEW_PRIVS),
+ * so a program that they execute gets no more either.
+ */
 static void bounding_clear(void)
 {
 	for (cap_value_t i = 0; i < cap_max_bits(); i++)

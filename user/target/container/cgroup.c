@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads control groups, where they are mounted, and which processes are in them. */
 #include "target/container/cgroup.h"
 
 #include <dirent.h>
@@ -46,7 +47,8 @@ struct error *cgroups_add(struct cgroups *cgroups, const char *hierarchy, const 
 	try(array_reserve(&cgroups->list, &cgroups->capacity, cgroups->count, 1,
 			  sizeof(*cgroups->list)));
 	group = &cgroups->list[cgroups->count];
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): NULL where no_memory() was, which is an error */
+	/* NULL only where the line above failed. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 	*group = (struct cgroup){.hierarchy = strdup(hierarchy), .path = strdup(path)};
 	cgroups->count++;
 	return group->hierarchy && group->path ? NULL : no_memory();
@@ -62,7 +64,8 @@ void cgroups_deinit(struct cgroups *cgroups)
 	*cgroups = (struct cgroups){0};
 }
 
-struct error *cgroups_parse(char *text, struct cgroups *ret)
+/* TEXT is what /proc/PID/cgroup holds; it is changed. */
+static struct error *cgroups_parse(char *text, struct cgroups *ret)
 {
 	cleanup(cgroups_deinit) struct cgroups cgroups = {0};
 	char *save = NULL, *line;
@@ -96,8 +99,10 @@ static struct error *file_read(const char *path, size_t most, char **ret)
 		return error_create_errno(errno == ENOENT || errno == ESRCH ? ERROR_NOTHING
 									    : ERROR_FAILED,
 					  errno, "cannot read %s", path);
-	for (; got > 0 && size<most; size += got> 0 ? got : 0)
+	while (got > 0 && size < most) {
 		got = read(fd, text + size, most - size);
+		size += got > 0 ? got : 0;
+	}
 	if (got < 0)
 		return error_create_errno(errno == ESRCH ? ERROR_NOTHING : ERROR_FAILED, errno,
 					  "cannot read %s", path);

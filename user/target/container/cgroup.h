@@ -31,8 +31,6 @@ struct cgroups {
 struct error *cgroups_add(struct cgroups *cgroups, const char *hierarchy, const char *path);
 void cgroups_deinit(struct cgroups *cgroups);
 
-/* TEXT is what /proc/PID/cgroup holds; it is changed. */
-struct error *cgroups_parse(char *text, struct cgroups *ret);
 /* Those of PID, none on a kernel that has no control groups; ERROR_NOTHING if it is gone. */
 struct error *cgroups_read(const char *root, pid_t pid, struct cgroups *ret);
 
@@ -47,7 +45,10 @@ struct error *cgroups_processes(const char *root, const struct cgroups *groups, 
 /* The pids of all processes, ascending; malloc'd. */
 struct error *processes_list(const char *root, pid_t **ret, size_t *ret_count);
 
-/* PATH without what names nothing: "//", "/.", "/..", a slash at its end; by its text alone. malloc'd, NULL: no memory. */
+/*
+ * PATH without what names nothing: "//", "/.", "/..", a slash at its end. By its text alone.
+ * malloc'd; NULL without memory.
+ */
 char *cgroup_path_clean(const char *path);
 
 /*

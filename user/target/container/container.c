@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which containers the processes of this machine are in, and which one a name means. */
 #include "target/container/container.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/container/container_internal.h"
+#include "target/container/container_state.h"
 
 #define DIGITS "0123456789abcdef"
 

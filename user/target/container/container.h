@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Containers, by the control groups of their processes and by what the runtimes leave on this machine.
+ * Containers, by the control groups of their processes and by what the runtimes leave on this
+ * machine.
  *
  * A control group's last component names a container as its runtime does:
  *
@@ -12,14 +13,17 @@
  * where ID is 64 hexadecimal digits. Names and images of containers with such an id stand in the
  * state files of their runtimes:
  *
- *	docker     /var/lib/docker/containers/ID/config.v2.json: Name ("/web"), Config.Image (moby, container/container.go)
- *	podman,    /var/lib/containers/storage/DRIVER-containers/containers.json: id, names, metadata, a text of
- *	CRI-O      JSON with "image-name" (containers/storage, containers.go)
- *	containerd /run/containerd/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json: annotations
- *	           (containerd, internal/cri/annotations; nerdctl, pkg/labels)
- *	runc       /run/runc/ID/state.json: init_process_pid, cgroup_paths (runc, libcontainer/container_linux.go)
+ *	docker     /var/lib/docker/containers/ID/config.v2.json: Name ("/web"), Config.Image
+ *	           (moby, container/container.go)
+ *	podman,    /var/lib/containers/storage/DRIVER-containers/containers.json: id, names,
+ *	CRI-O      metadata, a text of JSON with "image-name" (containers/storage, containers.go)
+ *	containerd /run/containerd/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json:
+ *	           annotations (containerd, internal/cri/annotations; nerdctl, pkg/labels)
+ *	runc       /run/runc/ID/state.json: init_process_pid, cgroup_paths
+ *	           (runc, libcontainer/container_linux.go)
  *
- * They were written by others, in part by who is in the container: all of it is bounded, and only shown.
+ * They were written by others, in part by who is in the container: all of it is bounded, and only
+ * shown.
  */
 #ifndef TMBPF_TARGET_CONTAINER_CONTAINER_H
 #define TMBPF_TARGET_CONTAINER_CONTAINER_H

@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/container/container_internal.h"
+#include "target/container/container_state.h"
 
 #define STATE_MAX      (32 << 20) /* podman's has all containers */
 #define STATE_DEEP     64
@@ -136,7 +136,7 @@ static struct error *storage_entry(json_object *entry, struct container *contain
 		metadata =
 			text_parse(json_object_get_string(text), json_object_get_string_len(text));
 	try(fill(&container->pod, text_of(member(metadata, "pod-name"))));
-	/* CRI-O's containers have their place as name, "k8s_CONTAINER_POD_...", and the name apart from it. */
+	/* CRI-O's "names" say the place, "k8s_CONTAINER_POD_..."; the name stands apart. */
 	if (member(metadata, "pod-id"))
 		try(fill(&container->name, text_of(member(metadata, "container-name"))));
 	if (json_object_is_type(names, json_type_array) && json_object_array_length(names))

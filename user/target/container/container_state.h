@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What container.c and container_state.c share. */
-#ifndef TMBPF_TARGET_CONTAINER_CONTAINER_INTERNAL_H
-#define TMBPF_TARGET_CONTAINER_CONTAINER_INTERNAL_H
+/* What the runtimes' state files say of a container. */
+#ifndef TMBPF_TARGET_CONTAINER_CONTAINER_STATE_H
+#define TMBPF_TARGET_CONTAINER_CONTAINER_STATE_H
 
 #include "target/container/container.h"
 

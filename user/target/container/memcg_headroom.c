@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How much the memory limits of control groups leave. */
 #include "target/container/memcg_headroom.h"
 
 #include <errno.h>

@@ -15,9 +15,9 @@ struct error;
 #define MEMCG_HEADROOM_UNLIMITED UINT64_MAX
 
 /*
- * Bytes that the memory limits of PID's control group, and of those above it, leave: also of what
- * the kernel can take back at once, pages of files that are neither mapped nor changed. What can be
- * taken back is not looked at where ENOUGH is there without. ERROR_NOTHING if PID is gone. ROOT is what
+ * Bytes that the memory limits of PID's control group, and of those above it, leave. They include
+ * what the kernel can take back at once: pages of files that are neither mapped nor changed. These
+ * are not looked at where ENOUGH is there without them. ERROR_NOTHING if PID is gone. ROOT is what
  * stands before /proc: "" but for tests.
  */
 struct error *memcg_headroom_read(const char *root, pid_t pid, uint64_t enough, uint64_t *ret);

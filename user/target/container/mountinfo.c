@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Takes lines of mountinfo apart. */
 #include "target/container/mountinfo.h"
 
 #include <stdio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Lines of /proc/PID/mountinfo, proc(5): "36 35 98:0 DIRECTORY POINT OPTIONS [FIELDS...] - TYPE SOURCE OPTIONS". */
+/*
+ * Lines of /proc/PID/mountinfo, proc(5):
+ * "36 35 98:0 DIRECTORY POINT OPTIONS [FIELDS...] - TYPE SOURCE OPTIONS".
+ */
 #ifndef TMBPF_TARGET_CONTAINER_MOUNTINFO_H
 #define TMBPF_TARGET_CONTAINER_MOUNTINFO_H
 

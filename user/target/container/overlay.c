@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds the file in a lower layer of an overlay that a process still maps. */
 #include "target/container/overlay.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void overlay_deinit(struct overlay *overlay)
 	free(overlay->options);
 }
 
-/* Takes the mount of INFO if MAP's file is on it and it is a closer one than BEST's bytes. */
+/* Keeps the mount of INFO if MAP's file is on it, and its path is longer than BEST bytes. */
 static void mount_match(const struct mountinfo *info, const struct process_map *map, size_t *best,
 			struct overlay *overlay)
 {
@@ -93,8 +94,8 @@ static struct error *overlay_find(const struct process *process, const struct pr
 }
 
 /*
- * The regular file RELATIVE below FOLDER, -1: none; errno is that of the opening. The target names both: what is there is
- * looked at before it is opened, since opening a device can do things.
+ * The regular file RELATIVE below FOLDER, -1: none; errno is that of the opening. The target names
+ * both, so what is there is looked at before it is opened: opening a device can do things.
  */
 static int layer_open(const char *folder, const char *relative)
 {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads the random bytes of a start of a program. */
 #include "target/process/lineage.h"
 
 #include <elf.h>

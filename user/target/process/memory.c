@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads of memory by size. */
 #include "target/process/memory.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The namespaces, boot and host that a path or a time is of. */
 #include "target/process/namespace.h"
 #include "base/cleanup.h"
 #include <fcntl.h>

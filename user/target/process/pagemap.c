@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads /proc/PID/pagemap. */
 #include "target/process/pagemap.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the kernel says of a process' pages: /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
+/*
+ * What the kernel says of a process' pages: /proc/PID/pagemap
+ * (Documentation/admin-guide/mm/pagemap.rst).
+ */
 #ifndef TMBPF_TARGET_PROCESS_PAGEMAP_H
 #define TMBPF_TARGET_PROCESS_PAGEMAP_H
 
@@ -18,10 +21,16 @@ struct process;
 #define PAGEMAP_SWAPPED        (1ULL << 62)
 #define PAGEMAP_FILE_OR_SHARED (1ULL << 61)
 
-/* A descriptor, the caller's to close. Fails where the kernel does not tell, or with what process_check() says. */
+/*
+ * A descriptor, the caller's to close. Fails where the kernel does not tell, or as process_check()
+ * does.
+ */
 struct error *pagemap_open(const struct process *process, int *ret);
 
-/* The entries of COUNT pages from ADDRESS on; how many there are is returned: none of a process that ended. */
+/*
+ * Reads the entries of COUNT pages from ADDRESS on. How many there are is returned: none of a
+ * process that ended.
+ */
 size_t pagemap_read(int pagemap, uint64_t address, size_t count, uint64_t *ret);
 
 /* Whether an entry is of a page that is there, and the process' own. */

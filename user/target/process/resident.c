@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Counts the pages that are there, by PAGEMAP_SCAN or by the page. */
 #include "target/process/resident.h"
 
 #include <errno.h>
@@ -12,10 +13,9 @@
 #include "target/process/scan.h"
 
 #define HUGE_PAGE (2ULL << 20)
-#define ENTRIES   4096 /* read at once */
-#define REGIONS   64   /* likewise, of a scan */
-/* 64 GiB */
-#define PAGES_MAX (1ULL << 24)
+#define ENTRIES   4096         /* read at once */
+#define REGIONS   64           /* likewise, of a scan */
+#define PAGES_MAX (1ULL << 24) /* 64 GiB */
 
 struct resident {
 	int pagemap;
@@ -70,8 +70,8 @@ uint64_t resident_page_size(struct resident *resident, uint64_t address)
 }
 
 /*
- * From page to page, but what is not there takes no time, whatever a target reserves. False: this kernel cannot, or it
- * did not work out.
+ * By PAGEMAP_SCAN: pages that are not there take no time, however much a target reserves. False:
+ * this kernel cannot, or it did not work out.
  */
 static bool pages_scan(const struct resident *resident, uint64_t start, uint64_t end, uint64_t *ret)
 {
@@ -108,7 +108,7 @@ uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end)
 {
 	uint64_t page = start / PAGEMAP_PAGE, last = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE,
 		 bytes = 0;
-	/* How much a target reserves is its own choice: of very much, every so many runs of pages stand for all. */
+	/* A target may reserve any amount. Of very much, each STEP'th run of pages stands for all. */
 	uint64_t step = end > start ? (last - page) / PAGES_MAX + 1 : 1;
 
 	if (end > start && last - page > ENTRIES && pages_scan(resident, start, end, &bytes))

@@ -19,7 +19,10 @@ void resident_destroy(struct resident *resident);
 uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end);
 /* Whether ADDRESS lies in such a page; false where that is not told. */
 bool resident_page(struct resident *resident, uint64_t address);
-/* Bytes that became resident with the page at ADDRESS. Before Linux 6.7 the kernel does not say: then a small page. */
+/*
+ * Bytes that became resident with the page at ADDRESS. Before Linux 6.7 the kernel does not say;
+ * then it is a small page.
+ */
 uint64_t resident_page_size(struct resident *resident, uint64_t address);
 
 #endif

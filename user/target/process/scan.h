@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * PAGEMAP_SCAN on /proc/PID/pagemap: include/uapi/linux/fs.h of Linux 6.7; the headers we build with may be older. Before
- * that the kernel answers ENOTTY.
+ * PAGEMAP_SCAN on /proc/PID/pagemap: include/uapi/linux/fs.h of Linux 6.7. The headers we build
+ * with may be older. Kernels before that answer ENOTTY.
  */
 #ifndef TMBPF_TARGET_PROCESS_SCAN_H
 #define TMBPF_TARGET_PROCESS_SCAN_H

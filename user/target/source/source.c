@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Asks a helper process for lines, and ends it where it takes too long. */
 #include "target/source/source.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -30,7 +31,7 @@ struct question {
 
 struct source {
 	pid_t helper;
-	int socket; /* SOCK_SEQPACKET: a question or an answer in one piece; -1: the helper is gone */
+	int socket; /* SOCK_SEQPACKET: a question or an answer in one piece; -1: no helper */
 	bool stuck;
 	struct source_memo memo;
 };
@@ -54,7 +55,7 @@ __attribute__((noreturn)) static void helper_run(const struct source_origin *ori
 	struct question question;
 	struct error *error;
 
-	/* Nothing of the parent's stays open where this one is stuck; nor does it outlive the parent. */
+	/* If this one is stuck, nothing of the parent's stays open. It ends with its parent. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (socket > 0)
 		close_range(0, (unsigned int)socket - 1, 0);

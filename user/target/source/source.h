@@ -36,8 +36,8 @@ void source_destroy(struct source *source);
 
 /*
  * Line LINENO (from 1 on) of FILENAME in UTF-8, without blanks at its ends, cut after 200 bytes or
- * so; NULL: none. The caller's to free. A coding cookie other than those of UTF-8 and Latin-1 is not
- * heeded: bytes stay as they are, and text_display() shows what is no UTF-8 of them.
+ * so; NULL: none. The caller's to free. Coding cookies other than those of UTF-8 and Latin-1 are
+ * not heeded: bytes stay as they are, and text_display() shows those that are no UTF-8.
  */
 char *source_line(struct source *source, const char *filename, uint32_t lineno);
 

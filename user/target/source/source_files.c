@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds and reads source files as a process had them. */
 #include "target/source/source_files.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -31,7 +32,7 @@ struct source_files {
 	int root;          /* of absolute names; -1: there are none */
 	bool own_folder;   /* relative names are relative to our working directory */
 	char *folder;      /* or to this one below ROOT, NULL: not known */
-	int64_t unchanged; /* since when a file must not have changed, nanoseconds since the epoch */
+	int64_t unchanged; /* a file must not have changed since: nanoseconds since the epoch */
 	struct file *files;
 	size_t file_count, file_capacity;
 	struct lookup lookup;
@@ -71,8 +72,8 @@ static char *folder_read(int proc, int root)
 	return strdup(path);
 }
 
-/* Takes the root of the process, if it is still the same. */
-static void process_take(struct source_files *source, const struct source_origin *origin)
+/* Opens the root of the process, if it is still the same. */
+static void process_open(struct source_files *source, const struct source_origin *origin)
 {
 	cleanup_fd int proc = -1, root = -1;
 	struct error *error;
@@ -105,7 +106,7 @@ static int64_t start_nanos(uint64_t start_time)
 	       (int64_t)(start_time + 1) * ((int64_t)NSEC_PER_SEC / ticks);
 }
 
-static void origin_take(struct source_files *source, const struct source_origin *origin)
+static void origin_open(struct source_files *source, const struct source_origin *origin)
 {
 	char boot_id[BOOT_ID_SIZE];
 
@@ -120,7 +121,7 @@ static void origin_take(struct source_files *source, const struct source_origin 
 		return;
 	if (start_nanos(origin->start_time) < source->unchanged)
 		source->unchanged = start_nanos(origin->start_time);
-	process_take(source, origin);
+	process_open(source, origin);
 	if (source->root < 0 && origin->mount_namespace != 0 &&
 	    origin->mount_namespace == namespace_own())
 		source->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -134,7 +135,7 @@ struct error *source_files_create(const struct source_origin *origin, struct sou
 		return error_create_errno(ERROR_FAILED, ENOMEM, "source files");
 	source->root = -1;
 	if (origin->time_nanos > 0)
-		origin_take(source, origin);
+		origin_open(source, origin);
 	*ret = source;
 	return NULL;
 }

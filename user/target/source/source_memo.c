@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Remembers lines of source files. */
 #include "target/source/source_memo.h"
 #include "base/array.h"
 #include "base/cleanup.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Cuts a source file into lines. */
 #include "target/source/source_text.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -74,7 +75,7 @@ static const char *line_find(const struct source_text *text, size_t i, size_t *r
 	return text->data + start;
 }
 
-/* Whether a line is a comment with PEP 263's "coding: NAME" or "coding=NAME", NAME being Latin-1. */
+/* Is a line a comment with PEP 263's "coding: NAME" or "coding=NAME", NAME being Latin-1? */
 static bool cookie_is_latin_1(const char *line, size_t length)
 {
 	static const char *const names[] = {"latin-1", "latin1", "iso-8859-1", "iso8859-1",
