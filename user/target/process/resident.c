@@ -108,7 +108,7 @@ uint64_t resident_bytes(struct resident *resident, uint64_t start, uint64_t end)
 {
 	uint64_t page = start / PAGEMAP_PAGE, last = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE,
 		 bytes = 0;
-	/* A target may reserve any amount. Of very much, each STEP'th run of pages stands for all. */
+	/* A target may reserve any amount. Of very much, each STEP'th run stands for all. */
 	uint64_t step = end > start ? (last - page) / PAGES_MAX + 1 : 1;
 
 	if (end > start && last - page > ENTRIES && pages_scan(resident, start, end, &bytes))
