@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A memory that a test makes up. */
 #include "memory_fake.h"
 #include "support.h"
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Pools that a test makes up. */
 #include "pools_fake.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* An interpreter that a test makes up. */
 #include "python_fake.h"
 #include "python/layout_table.h"
 #include "python/python_internal.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Folders, files and snapshots for tests. */
 #include "support.h"
 #include "base/cleanup.h"
 #include "snapshot/tables.h"

@@ -26,7 +26,10 @@ char *support_path(const char *folder, const char *name);
 /* How many entries FOLDER has. */
 int support_entries(const char *folder);
 
-/* What a test writes to: PATH in a folder of its own. Made and removed by cmocka, as the setup and teardown of a test. */
+/*
+ * What a test writes to: PATH in a folder of its own. Made and removed by cmocka, as the setup and
+ * teardown of a test.
+ */
 struct support_place {
 	char *folder, *path;
 };

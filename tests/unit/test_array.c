@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Growth of arrays: room, and numbers that are too much. */
 #include "support.h"
 #include "base/array.h"
 #include "base/cleanup.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Censuses of made-up heaps: types, owners, fields, and what malloc has. */
 #include "support.h"
 
 #include <inttypes.h>

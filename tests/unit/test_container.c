@@ -36,10 +36,11 @@ static int setup(void **state)
 		    "{\"Name\": \"/web\", \"Config\": {\"Image\": \"shop:7\"}}");
 	support_put(root, "var/lib/docker/containers/" TWO "/config.v2.json",
 		    "{\"Name\": [\"/web\"");
-	support_put(
-		root, "run/containerd/io.containerd.runtime.v2.task/k8s.io/" THREE "/config.json",
-		"{\"annotations\": {\"io.kubernetes.cri.container-name\": \"worker\","
-		"\"io.kubernetes.cri.sandbox-name\": \"shop-0\", \"io.kubernetes.cri.image-name\": 7}}");
+	support_put(root,
+		    "run/containerd/io.containerd.runtime.v2.task/k8s.io/" THREE "/config.json",
+		    "{\"annotations\": {\"io.kubernetes.cri.container-name\": \"worker\","
+		    "\"io.kubernetes.cri.sandbox-name\": \"shop-0\", "
+		    "\"io.kubernetes.cri.image-name\": 7}}");
 	support_put(root, "var/lib/containers/storage/overlay-containers/containers.json",
 		    "[3, {\"id\": \"" FOUR "\", \"names\": [\"db\"], \"metadata\": "
 		    "\"{\\\"image-name\\\": \\\"base:1\\\"}\"}]");

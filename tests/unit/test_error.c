@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Errors as objects, also without memory; hand-over of pointers. */
 #include "support.h"
 #include "base/cleanup.h"
 #include <errno.h>

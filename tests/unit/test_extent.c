@@ -31,7 +31,10 @@ static void start(uint32_t version)
 	python.layout.unicode.compact_data = 56;
 }
 
-/* Of a block of SIZE bytes with an object of TYPE at byte 16, whose word at 16 is ITEMS and the one at 32 STATE. */
+/*
+ * The extent in a block of SIZE bytes with an object of TYPE at byte 16, whose word at 16 is ITEMS
+ * and the one at 32 STATE.
+ */
 static struct python_extent extent_of(const struct python_type *type, uint64_t size, int64_t items,
 				      uint32_t state)
 {
@@ -113,7 +116,10 @@ static void test_items(void **state)
 	start(0x030b0000);
 	check(extent_of(&type, 80, 3, 0), 64, 64, 64, 64);
 	check(extent_of(&type, 80, 50, 0), 80, 80, 80, 80);
-	/* How many items a generator has is nowhere; nor what a class derived from tuple has behind them. */
+	/*
+	 * Nothing says how many items a generator has, nor what an instance of a class derived from
+	 * tuple has behind them.
+	 */
 	type.address = OTHER_TYPE;
 	check(extent_of(&type, 80, 3, 0), 64, 64, 64, 80);
 	check(extent_of(&type, 80, 0, 0), 40, 40, 40, 80);

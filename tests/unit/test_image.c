@@ -228,7 +228,7 @@ static void test_damaged(void **state)
 		for (j = 0; j < 1 + i % 8; j++) {
 			uint64_t at = rand_r(&seed);
 
-			/* The file's header, the section headers, the program headers and what follows. */
+			/* File header, section headers, program headers and what follows. */
 			if (j % 3 == 0)
 				at = header.e_shoff + at % (header.e_shnum * sizeof(Elf64_Shdr));
 			else if (j % 3 == 1)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Files that appear whole or not at all. */
 #include "support.h"
 #include "base/cleanup.h"
 #include "base/output.h"

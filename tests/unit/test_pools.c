@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Pools as they are, torn and forged. */
 #include "pools_fake.h"
 #include "support.h"
 

@@ -108,7 +108,10 @@ static void test_maps(void **state)
 	process_maps_destroy(maps, count);
 }
 
-/* A file with a newline in its name, deleted, another in its place: it is the mapped one that opens. */
+/*
+ * A file with a newline in its name is deleted, and another is in its place: the mapped one is
+ * opened.
+ */
 static void test_maps_deleted(void **state)
 {
 	cleanup(process_cleanup) struct process *process = NULL;

@@ -107,7 +107,9 @@ static void test_natives(void **state)
 	support_fails(python_check(&world.python), ERROR_FAILED, "that of a living thread");
 }
 
-/* usedpools at ADDRESS: CLASSES pairs, USED of which have a pool of POOL_SIZE for blocks in STEPs. */
+/*
+ * usedpools at ADDRESS: CLASSES pairs. USED of them have a pool of POOL_SIZE for blocks in STEPs.
+ */
 static void pools_put(struct world *world, uint64_t address, unsigned classes, unsigned used,
 		      uint32_t step, uint32_t pool_size)
 {

@@ -278,7 +278,10 @@ static void test_module(void **state)
 	support_fails(python_thread_find(python), ERROR_FAILED, "module id or offset cannot be");
 }
 
-/* Control blocks as musl has them: a ring; and a block of keys' values that the word at 128 leads to. */
+/*
+ * Control blocks as musl has them: a ring, and a block of keys' values that the word at 128 leads
+ * to.
+ */
 static void musl_put(struct threads *threads, uint32_t key, unsigned count)
 {
 	struct memory_fake *fake = &threads->world.fake;

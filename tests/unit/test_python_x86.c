@@ -111,7 +111,10 @@ static void test_tls(void **state)
 	/* mov %fs:0,%rax; add GOT(%rip),%rax; mov (%rax),%rax; ret */
 	RETURNS("\x64\x48\x8b\x04\x25\x00\x00\x00\x00\x48\x03\x05\xf0\x0f\x00\x00\x48\x8b\x00\xc3",
 		R_X86_64_TPOFF64, X86_TLS_SLOT, true, GOT, 0);
-	/* General dynamic: data16 lea GOT(%rip),%rdi; data16 data16 rex.W call; mov (%rax),%rax; ret */
+	/*
+	 * General dynamic: data16 lea GOT(%rip),%rdi; data16 data16 rex.W call; mov (%rax),%rax;
+	 * ret
+	 */
 	RETURNS("\x66\x48\x8d\x3d\xf8\x0f\x00\x00\x66\x66\x48\xe8\x00\x00\x00\x00\x48\x8b\x00\xc3",
 		R_X86_64_DTPMOD64, X86_TLS_MODULE, true, GOT, 0);
 	/* Local dynamic: lea; call; mov 0x28(%rax),%rax; ret */

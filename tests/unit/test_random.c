@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The sequence of random numbers. */
 #include "support.h"
 
 #include "base/random.h"
 
-/* The first numbers of the sequence of 0, as they are published: e220a8397b1dcdaf, 6e789e6aa1b965f4, 06c45d188009454f. */
+/*
+ * The first numbers of the sequence of 0, as they are published: e220a8397b1dcdaf,
+ * 6e789e6aa1b965f4, 06c45d188009454f.
+ */
 static void test_sequence(void **context)
 {
 	uint64_t state = 0;

@@ -85,7 +85,10 @@ static bool scan_works(void)
 	return works;
 }
 
-/* What a target only reserves takes no time: half a second for each of these, were each page asked for. */
+/*
+ * What a target only reserves takes no time. Were each page asked for, it would be half a second
+ * for each of these.
+ */
 static void test_reserved(void **state)
 {
 	uint64_t size = 1ULL << 40;

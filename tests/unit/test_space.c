@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From addresses to arenas and blocks; labels of blocks. */
 #include "support.h"
 
 #include <stdlib.h>

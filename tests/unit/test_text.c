@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Text as Python has it: what is shown of it, and numbers for people. */
 #include "support.h"
 #include "base/cleanup.h"
 #include "base/text.h"
