@@ -92,19 +92,25 @@ static int compare_members(const void *left, const void *right)
 	return (a->start > b->start) - (a->start < b->start);
 }
 
+static uint32_t granules_per_arena(const struct search *search)
+{
+	return 1u << (search->space->arena_bits - search->space->granule_bits);
+}
+
 static struct error *granules_mark(const struct search *search, struct python_marks *marks,
 				   uint64_t start, uint64_t end)
 {
-	uint64_t granule = 1ULL << search->space->granule_bits;
+	const struct python_space *space = search->space;
+	uint32_t arena = python_space_arena(space, start);
+	uint64_t first, last;
 
-	for (uint64_t at = start & ~(granule - 1); at < end; at += granule) {
-		uint32_t arena = python_space_arena(search->space, at);
-
-		if (arena != PYTHON_NO_ARENA)
-			try(python_marks_set(marks, arena,
-					     (uint32_t)((at - search->space->arenas[arena]) >>
-							search->space->granule_bits)));
-	}
+	if (arena == PYTHON_NO_ARENA || end <= start)
+		return NULL;
+	/* No block goes on behind its arena, whatever is said of its size. */
+	first = (start - space->arenas[arena]) >> space->granule_bits;
+	last = (end - 1 - space->arenas[arena]) >> space->granule_bits;
+	for (uint64_t i = first; i <= last && i < granules_per_arena(search); i++)
+		try(python_marks_set(marks, arena, (uint32_t)i));
 	return NULL;
 }
 
@@ -118,11 +124,6 @@ static bool granule_marked(const struct search *search, const struct python_mark
 	granule =
 		(uint32_t)((address - search->space->arenas[arena]) >> search->space->granule_bits);
 	return marks->arenas[arena].bits[granule / 64] >> granule % 64 & 1;
-}
-
-static uint32_t granules_per_arena(const struct search *search)
-{
-	return 1u << (search->space->arena_bits - search->space->granule_bits);
 }
 
 /* Makes what was added fit to be looked for. */
