@@ -26,6 +26,11 @@ enum privileges {
 /* At the start of the program, before anything else. Of one who is not root only what tracing needs stays, lowered. */
 struct error *privileges_begin(void);
 
+/*
+ * Whether this is really root, not somebody whom the program's file, or who started it, gave some of root's privileges: what
+ * root keeps in files between runs is used, and written, by root alone.
+ */
+bool privileges_root(void);
 /* Whether programs can be loaded and attached, as far as capabilities go; a process of one's own can then be traced. */
 bool privileges_load(void);
 /* Whether other users' processes can be read. */
