@@ -178,7 +178,8 @@ static struct error *segments_read(struct image *image, Elf *elf)
 			.writable = header.p_flags & PF_W,
 			.executable = header.p_flags & PF_X,
 		};
-		if (header.p_type != PT_LOAD && header.p_type != PT_TLS)
+		if (header.p_type != PT_LOAD && header.p_type != PT_TLS &&
+		    header.p_type != PT_GNU_RELRO)
 			continue;
 		if (header.p_vaddr + header.p_memsz < header.p_vaddr ||
 		    header.p_offset + header.p_filesz < header.p_offset ||
@@ -186,6 +187,8 @@ static struct error *segments_read(struct image *image, Elf *elf)
 			return image_bad(image, "a segment of it is out of all bounds");
 		if (header.p_type == PT_LOAD)
 			image->segments[image->segment_count++] = segment;
+		else if (header.p_type == PT_GNU_RELRO)
+			image->relro = segment;
 		else if (!image->tls.memory_size)
 			image->tls = segment;
 	}
@@ -349,6 +352,13 @@ const struct image_section *image_section_at(const struct image *image, uint64_t
 			return section;
 	}
 	return NULL;
+}
+
+bool image_section_variable(const struct image *image, const struct image_section *section)
+{
+	return section->flags & SHF_WRITE &&
+	       section->address - image->relro.address >= image->relro.memory_size &&
+	       strncmp(section->name, ".data.rel.ro", strlen(".data.rel.ro")) != 0;
 }
 
 bool image_offset(const struct image *image, uint64_t address, uint64_t *ret_offset)
