@@ -92,7 +92,7 @@ static void count_put(struct target *target, uint64_t count)
 }
 
 /* Keys for eight, with ATTRIBUTES in them, at ADDRESS; KIND from 3.11 on. */
-static void keys_put(struct target *target, uint64_t address, uint8_t kind)
+static void keys_put(struct target *target, uint64_t address, unsigned int kind)
 {
 	static const char *const names[ATTRIBUTES] = {"a", "module", "__module_", "long_name",
 						      "__module__"};
@@ -109,7 +109,7 @@ static void keys_put(struct target *target, uint64_t address, uint8_t kind)
 	} else {
 		byte_put(target, layout->dict.keys_log2_size, 3);
 		byte_put(target, layout->dict.keys_log2_index_bytes, 3);
-		byte_put(target, layout->dict.keys_kind, kind);
+		byte_put(target, layout->dict.keys_kind, (uint8_t)kind);
 	}
 	count_put(target, ATTRIBUTES);
 	for (unsigned int i = 0; i < ATTRIBUTES; i++) {
@@ -180,7 +180,7 @@ static void test_whole(void **state)
 		struct target target;
 
 		target_init(&target, versions[i]);
-		for (uint8_t kind = 0; kind < (is_old(&target) ? 1 : 3); kind++) {
+		for (unsigned int kind = 0; kind < (is_old(&target) ? 1 : 3); kind++) {
 			keys_put(&target, OUTSIDE, kind);
 			expect_shop(&target);
 			keys_put(&target, ARENA + PYTHON_POOL_OVERHEAD, kind);
