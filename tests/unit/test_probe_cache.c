@@ -21,9 +21,6 @@ static int setup(void **state)
 {
 	(void)state;
 	folder = support_folder();
-	/* Others have none kept. */
-	if (geteuid() != 0)
-		skip();
 	setenv("TMBPF_CACHE", folder, 1);
 	fake = fake_create();
 	memcpy(fake->image.build_id, "\x12\x34\x56\x78", 4);
@@ -33,6 +30,13 @@ static int setup(void **state)
 	python.image = &fake->image;
 	python.layout.runtime.allocators_raw = PYTHON_NO_OFFSET;
 	return 0;
+}
+
+/* Others have none kept. */
+static void needs_root(void)
+{
+	if (geteuid() != 0)
+		skip();
 }
 
 static int teardown(void **state)
@@ -106,6 +110,7 @@ static void test_kept(void **state)
 	ino_t first;
 
 	(void)state;
+	needs_root();
 	load();
 	assert_int_equal(stat(plans, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0700);
@@ -125,6 +130,7 @@ static void test_damaged(void **state)
 	size_t size;
 
 	(void)state;
+	needs_root();
 	load();
 	path = kept();
 	assert_non_null(path);
@@ -151,6 +157,7 @@ static void test_same_build_id(void **state)
 	cleanup_free char *first = NULL;
 
 	(void)state;
+	needs_root();
 	load();
 	first = kept();
 	assert_non_null(first);
@@ -277,6 +284,7 @@ static void test_moved(void **state)
 	struct plan *made;
 
 	(void)state;
+	needs_root();
 	load();
 	support_ok(plan_create(&python, &made));
 	for (size_t i = 0; i < made->site_count; i++) {
@@ -305,6 +313,7 @@ static void test_kinds(void **state)
 	struct plan *made;
 
 	(void)state;
+	needs_root();
 	load();
 	support_ok(plan_create(&python, &made));
 	for (size_t i = 0; i < made->site_count; i++) {
@@ -334,6 +343,7 @@ static void test_owners(void **state)
 	const char *others[3];
 
 	(void)state;
+	needs_root();
 	load();
 	path = kept();
 	assert_non_null(path);
@@ -373,6 +383,7 @@ static void test_not_root(void **state)
 	cleanup_free char *plans = support_path(folder, "plans");
 
 	(void)state;
+	needs_root();
 	assert_int_equal(chown(folder, SOMEBODY, SOMEBODY), 0);
 	assert_int_equal(seteuid(SOMEBODY), 0);
 	load();
