@@ -87,7 +87,7 @@ bats: all ## run the command tests (root)
 parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
 	$(Q)tests/run parity workloads blocks memory modes
 
-builds: all ## the same on the CPythons that scripts/pythons built (root)
+builds: all ## the same on the CPythons of scripts/pythons and scripts/uv-pythons (root)
 	$(Q)tests/run builds
 
 vmtest: all ## boot Debian's kernels 5.10, 6.1, 6.12 and 7 under qemu, and trace in each (root)

@@ -36,7 +36,7 @@ version_at_least()
 
 # requires WORD...: skips the test where one is not met. A word: root; kernel>=N.M; a command
 # (command:NAME); an interpreter (python:PATH); a module of /usr/bin/python3's (module:django); a root
-# of scripts/roots (root:python3.14).
+# of scripts/roots (root:python3.14); a CPython of scripts/uv-pythons (uv:3.10).
 requires()
 {
 	local word
@@ -59,6 +59,10 @@ requires()
 			[[ -n $(python_root "${word#*:}") ]] ||
 				skip "requires the root with ${word#*:}; scripts/roots makes it"
 			;;
+		uv:*)
+			[[ -n $(uv_python "${word#*:}") ]] ||
+				skip "requires uv's CPython ${word#*:}; scripts/uv-pythons fetches it"
+			;;
 		*)
 			echo "requires: no such requirement: $word" >&2
 			return 1
@@ -71,6 +75,12 @@ requires()
 python_root()
 {
 	"$TOP/scripts/roots" --list | sed -n "s/:$1\$//p" | head -n 1
+}
+
+# uv_python 3.10: the program of that name that scripts/uv-pythons has fetched, or nothing
+uv_python()
+{
+	"$TOP/scripts/uv-pythons" --list | sed -n "s/^$1://p"
 }
 
 # wait_until COMMAND...: tries until COMMAND succeeds; fails when PATIENCE is over

@@ -152,6 +152,44 @@ made()
 	target_alive
 }
 
+# soon ARGUMENT...: tmbpf, which has to come to an end
+soon()
+{
+	timeout --kill-after=5 $((4 * PATIENCE)) "$TMBPF" "$@" 3>&-
+}
+
+@test "heap: classes whose dicts say what cannot be are counted, by the names that they have" {
+	local found=0 python
+	for python in /usr/bin/python3 ~/.pyenv/versions/3.*/bin/python3; do
+		[[ -x $python ]] || continue
+		PYTHON=("$python")
+		start_target "$TARGETS/keys_forged.py"
+		run -0 soon heap -p "$TARGET_PID" --by type --limit 0
+		grep -E ' +10 +[0-9]+ B +__main__\.Whole$' <<<"$output"
+		# What is not to be read is left out of the name; each is there.
+		(($(grep -cE '  Forged[0-9]+$' <<<"$output") >= 35))
+		run -0 soon heap -p "$TARGET_PID" --referrers Whole --levels 2
+		stop_targets
+		found=$((found + 1))
+	done
+	((found))
+}
+
+@test "heap: classes that are made and dropped meanwhile" {
+	local python
+	for python in /usr/bin/python3 ~/.pyenv/versions/3.13*/bin/python3; do
+		[[ -x $python ]] || continue
+		# shellcheck disable=SC2034 # for start_target
+		PYTHON=("$python")
+		start_target "$TARGETS/classes_churn.py"
+		for _ in {1..10}; do
+			run -0 soon heap -p "$TARGET_PID" --by type --limit 1000000
+			grep -E ' +[0-9]+ +[0-9]+ B +type$' <<<"$output"
+		done
+		stop_targets
+	done
+}
+
 @test "heap: wrong usage, no process, no Python" {
 	run -2 tmbpf heap
 	run -2 tmbpf heap -p 0

@@ -188,6 +188,73 @@ tracer_confined()
 	target_alive
 }
 
+# held_count FILE: how many of busy.py's 10000 Held the snapshot FILE has
+held_count()
+{
+	local line
+	line=$(grep -n 'Held() for _' "$FOLDER/targets/busy.py" | cut -d : -f 1)
+	tmbpf export "$1" --format tracemalloc -o "$BATS_TEST_TMPDIR/held.pickle"
+	/usr/bin/python3 - "$BATS_TEST_TMPDIR/held.pickle" "$line" <<-'CODE'
+		import os, sys, tracemalloc
+		traces = tracemalloc.Snapshot.load(sys.argv[1]).traces
+		lines = [(os.path.basename(t.traceback[-1].filename), t.traceback[-1].lineno) for t in traces]
+		print(lines.count(("busy.py", int(sys.argv[2]))))
+	CODE
+}
+
+# traced_right COMMAND...: COMMAND, tmbpf and who runs it, traces TARGET_PID, and what it sees is what there is; the target goes on
+traced_right()
+{
+	"$@" start -p "$TARGET_PID" --exact
+	tell_target keep
+	wait_target kept
+	"$@" snapshot -p "$TARGET_PID" -o "$FOLDER/home/kept.snap"
+	"$@" stop -p "$TARGET_PID"
+	# A list holds them, made by the same line.
+	held=$(held_count "$FOLDER/home/kept.snap")
+	echo "held: $held"
+	((held >= 10000 && held < 10020))
+	rm "$FOLDER/home/kept.snap"
+	tell_target drop
+	wait_target dropped
+	target_alive
+}
+
+@test "a plan that somebody forged puts no probe into anybody's process" {
+	start_target_of "$OTHER_ID" busy.py
+	TMBPF_CACHE=$FOLDER/kept "$FOLDER/tmbpf" doctor -p "$TARGET_PID" >/dev/null
+	mapfile -t plans < <(find "$FOLDER/kept/plans" -name '*-*')
+	((${#plans[@]} == 1))
+	run -0 /usr/bin/python3 "$TOP/tests/bats/forged_plan.py" "$(readlink "/proc/$TARGET_PID/exe")" "${plans[0]}"
+	echo "# $output sites moved" >&3
+	cp -a "$FOLDER/kept" "$FOLDER/home/cache"
+	chown -R "$USER_ID:$USER_ID" "$FOLDER/home/cache"
+	chmod 755 "$FOLDER/kept"
+	chmod -R go-w "$FOLDER/kept" "$FOLDER/home/cache"
+	user_plan=$(cksum <"$FOLDER/home/cache/plans/${plans[0]##*/}")
+	roots_plan=$(cksum <"${plans[0]}")
+	# Without capabilities he traces nobody.
+	run -1 --separate-stderr as_user env TMBPF_CACHE="$FOLDER/home/cache" "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
+	[[ $stderr == *"sudo setcap"* ]]
+	target_alive
+	# With them neither his own plan is used, nor root's where he may not look.
+	setcap "$ALL+ep" "$FOLDER/tmbpf"
+	traced_right as_user env TMBPF_CACHE="$FOLDER/home/cache" "$FOLDER/tmbpf"
+	traced_right as_user env TMBPF_CACHE="$FOLDER/kept" "$FOLDER/tmbpf"
+	mkdir -m 700 "$FOLDER/home/new"
+	chown "$USER_ID:$USER_ID" "$FOLDER/home/new"
+	traced_right as_user env TMBPF_CACHE="$FOLDER/home/new" "$FOLDER/tmbpf"
+	[[ ! $(ls -A "$FOLDER/home/new") ]]
+	# Root uses no plan of a user's; and one of root's that does not fit the file is made anew.
+	traced_right env TMBPF_CACHE="$FOLDER/home/cache" "$FOLDER/tmbpf"
+	[[ $(cksum <"$FOLDER/home/cache/plans/${plans[0]##*/}") == "$user_plan" ]]
+	[[ $(cksum <"${plans[0]}") == "$roots_plan" ]]
+	traced_right env TMBPF_CACHE="$FOLDER/kept" "$FOLDER/tmbpf"
+	[[ $(cksum <"${plans[0]}") != "$roots_plan" ]]
+	tell_target end
+	wait_target ended
+}
+
 @test "two capabilities trace one's own processes, and nobody else's" {
 	setcap cap_bpf,cap_perfmon+ep "$FOLDER/tmbpf"
 	(($(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0) == 0)) ||

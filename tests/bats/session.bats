@@ -24,6 +24,25 @@ load session
 	[[ $stderr == "tmbpf: no process $TARGET_PID" ]]
 }
 
+@test "uv's CPythons: each block is seen, at its line" {
+	local found=0 name python
+	while IFS=: read -r name python; do
+		# shellcheck disable=SC2034 # for start_target
+		PYTHON=("$python")
+		start_target "$TARGETS/replaced.py" true
+		run -0 --separate-stderr tmbpf start -p "$TARGET_PID" --exact
+		tell_target
+		wait_target HELD
+		tmbpf snapshot -p "$TARGET_PID" -o one.snap
+		held=$(statistic_count one.snap replaced.py)
+		echo "# $name: $held blocks at lines of replaced.py" >&3
+		((held >= 10000 && held < 10020))
+		stop_sessions
+		found=1
+	done < <("$TOP/scripts/uv-pythons" --list)
+	((found)) || skip "none of uv's CPythons; scripts/uv-pythons fetches them"
+}
+
 @test "status --json has what programs need" {
 	start_target "$TARGETS/busy.py"
 	tmbpf start -p "$TARGET_PID" --exact --nframe 7

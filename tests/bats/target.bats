@@ -74,6 +74,17 @@ found_as_is()
 	((found)) || skip "no pyenv"
 }
 
+@test "uv's Pythons, idle and busy" {
+	local found=0 entry
+	while IFS=: read -r _ entry; do
+		PYTHON=("$entry")
+		found_as_is "$TARGETS/wait.py"
+		found_as_is "$TARGETS/wait.py" busy
+		found=1
+	done < <("$TOP/scripts/uv-pythons" --list)
+	((found)) || skip "none of uv's Pythons; scripts/uv-pythons fetches them"
+}
+
 @test "the Pythons in the roots, idle and busy" {
 	local found=0 entry
 	while IFS= read -r entry; do

@@ -172,12 +172,52 @@ static void test_broken(void **state)
 	world_deinit(&world);
 }
 
+/* Arenas that overlap are those of no heap: each of its addresses would be two arenas'. */
+static void test_overlapping(void **state)
+{
+	static const uint64_t distances[] = {0x4000, 0x80000, 0xfc000};
+	struct python_heaps heaps;
+	struct world world;
+
+	(void)state;
+	for (size_t i = 0; i < array_size(distances); i++) {
+		world_init(&world, 16, first_four);
+		arena_put(&world, 2, ARENA(0) + distances[i]);
+		support_fails(python_heaps_read(&world.python, &heaps), ERROR_FAILED, "overlap");
+		arena_put(&world, 2, ARENA(0) + 0x100000);
+		arena_put(&world, 1, ARENA(5));
+		counts(&world, 4);
+		world_deinit(&world);
+	}
+}
+
+/* A segment that is too small for a word has none, wherever it lies. */
+static void test_small_segment(void **state)
+{
+	struct image_segment segments[2] = {{.writable = true}};
+	struct world world;
+
+	(void)state;
+	world_init(&world, 16, first_four);
+	segments[1] = world.segment;
+	world.image.segments = segments;
+	world.image.segment_count = 2;
+	for (uint64_t size = 0; size < 9; size++) {
+		for (uint64_t address = DATA; address < DATA + 8; address++) {
+			segments[0].address = address;
+			segments[0].memory_size = size;
+			counts(&world, 4);
+		}
+	}
+	world_deinit(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_behind),
-		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_lengths),       cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_broken),        cmocka_unit_test(test_overlapping),
+		cmocka_unit_test(test_small_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,31 @@ static void test_self(void **state)
 	assert_null(image_symbol(image, "image_tls_landmark"));
 }
 
+/* What is only relocated is no variable, though it is in a section that can be written to. */
+static void test_variables(void **state)
+{
+	cleanup(image_cleanup) struct image *image = image_open("/proc/self/exe");
+	const struct image_section *relocated = image_section(image, ".data.rel.ro");
+	struct image_section named;
+
+	(void)state;
+	assert_true(image->relro.memory_size > 0);
+	assert_non_null(relocated);
+	assert_true(image_section_variable(image, image_section(image, ".data")));
+	assert_true(image_section_variable(image, image_section(image, ".bss")));
+	assert_false(image_section_variable(image, image_section(image, ".rodata")));
+	assert_false(image_section_variable(image, image_section(image, ".text")));
+	assert_false(image_section_variable(image, image_section(image, ".dynamic")));
+	assert_false(image_section_variable(image, relocated));
+	/* By either of the two that tell. */
+	named = *relocated;
+	named.name = ".other";
+	assert_false(image_section_variable(image, &named));
+	image->relro.memory_size = 0;
+	assert_true(image_section_variable(image, &named));
+	assert_false(image_section_variable(image, relocated));
+}
+
 static void test_bounds(void **state)
 {
 	cleanup(image_cleanup) struct image *image = image_open("/proc/self/exe");
@@ -254,9 +279,10 @@ static void test_damaged(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_self),    cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_plt),     cmocka_unit_test(test_bias),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_self),    cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_bounds),  cmocka_unit_test(test_plt),
+		cmocka_unit_test(test_bias),    cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests_name("ELF files", tests, NULL, NULL);

@@ -7,8 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/cleanup.h"
+
+#define SOMEBODY 54321
 
 static char *folder;
 static struct fake *fake;
@@ -27,6 +30,13 @@ static int setup(void **state)
 	python.image = &fake->image;
 	python.layout.runtime.allocators_raw = PYTHON_NO_OFFSET;
 	return 0;
+}
+
+/* Others have none kept. */
+static void needs_root(void)
+{
+	if (geteuid() != 0)
+		skip();
 }
 
 static int teardown(void **state)
@@ -100,6 +110,7 @@ static void test_kept(void **state)
 	ino_t first;
 
 	(void)state;
+	needs_root();
 	load();
 	assert_int_equal(stat(plans, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0700);
@@ -119,6 +130,7 @@ static void test_damaged(void **state)
 	size_t size;
 
 	(void)state;
+	needs_root();
 	load();
 	path = kept();
 	assert_non_null(path);
@@ -145,6 +157,7 @@ static void test_same_build_id(void **state)
 	cleanup_free char *first = NULL;
 
 	(void)state;
+	needs_root();
 	load();
 	first = kept();
 	assert_non_null(first);
@@ -172,6 +185,219 @@ static void test_open_folder(void **state)
 	assert_int_equal(support_entries(plans), 0);
 }
 
+/* A plan as it is kept: where the sites begin in its file, and where the checksum is. */
+struct kept {
+	char *path;
+	uint8_t *data;
+	size_t size, checksum, site_count;
+	struct site *sites; /* of which the first SITE_COUNT are to be changed; then kept_write() */
+};
+
+static uint32_t sum(const uint8_t *data, size_t size)
+{
+	return (uint32_t)crc32(0, data, (uInt)size);
+}
+
+static struct kept kept_read(void)
+{
+	struct kept plan = {.path = kept()};
+	struct plan *made;
+	uint32_t before;
+
+	assert_non_null(plan.path);
+	plan.data = support_read(plan.path, &plan.size);
+	for (;; plan.checksum += sizeof(before)) {
+		bool found;
+
+		assert_true(plan.checksum + sizeof(before) <= plan.size);
+		memcpy(&before, plan.data + plan.checksum, sizeof(before));
+		memset(plan.data + plan.checksum, 0, sizeof(before));
+		found = before && sum(plan.data, plan.size) == before;
+		memcpy(plan.data + plan.checksum, &before, sizeof(before));
+		if (found)
+			break;
+	}
+	support_ok(plan_create(&python, &made));
+	plan.site_count = made->site_count;
+	plan.sites = memmem(plan.data, plan.size, &made->sites[0], 2 * sizeof(uint64_t));
+	assert_non_null(plan.sites);
+	plan_destroy(made);
+	return plan;
+}
+
+/* With the checksum that makes it a whole one. */
+static void kept_write(struct kept *plan)
+{
+	uint32_t checksum = 0;
+
+	memcpy(plan->data + plan->checksum, &checksum, sizeof(checksum));
+	checksum = sum(plan->data, plan->size);
+	memcpy(plan->data + plan->checksum, &checksum, sizeof(checksum));
+	support_write(plan->path, plan->data, plan->size);
+}
+
+static void kept_deinit(struct kept *plan)
+{
+	free(plan->path);
+	free(plan->data);
+}
+
+/* The plan with site I changed to SITE is made anew. */
+static void expect_refused(size_t i, const struct site *site)
+{
+	cleanup(kept_deinit) struct kept plan = kept_read();
+	ino_t forged;
+
+	memcpy(&plan.sites[i], site, sizeof(*site));
+	kept_write(&plan);
+	forged = inode(plan.path);
+	load();
+	assert_int_not_equal(inode(plan.path), forged);
+}
+
+/* SITE by so many bytes further on, with the bytes of the file that are there. */
+static struct site site_moved(const struct site *site, int distance, uint8_t length)
+{
+	struct site moved = *site;
+
+	moved.address += distance;
+	moved.offset += distance;
+	moved.length = length;
+	memset(moved.bytes, 0, sizeof(moved.bytes));
+	memcpy(moved.bytes, fake->image.data + moved.offset, length);
+	return moved;
+}
+
+/* Whether site I is the first of its kind: to write each plan takes a moment. */
+static bool is_first(const struct plan *plan, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (plan->sites[j].kind == plan->sites[i].kind &&
+		    plan->sites[j].tail == plan->sites[i].tail)
+			return false;
+	return true;
+}
+
+/* Whole plans whose sites are no instructions of the file. */
+static void test_moved(void **state)
+{
+	struct plan *made;
+
+	(void)state;
+	needs_root();
+	load();
+	support_ok(plan_create(&python, &made));
+	for (size_t i = 0; i < made->site_count; i++) {
+		const struct site *site = &made->sites[i];
+
+		for (int distance = 1; distance < site->length && is_first(made, i); distance++) {
+			struct site moved = site_moved(site, distance, site->length);
+
+			expect_refused(i, &moved);
+			moved = site_moved(site, distance, 1);
+			expect_refused(i, &moved);
+		}
+		for (uint8_t length = 1; length <= 15 && i == 0; length++) {
+			struct site other = site_moved(site, 0, length);
+
+			if (length != site->length)
+				expect_refused(i, &other);
+		}
+	}
+	plan_destroy(made);
+}
+
+/* Sites on instructions that are not of their kind. */
+static void test_kinds(void **state)
+{
+	struct plan *made;
+
+	(void)state;
+	needs_root();
+	load();
+	support_ok(plan_create(&python, &made));
+	for (size_t i = 0; i < made->site_count; i++) {
+		struct site other = made->sites[i];
+
+		if (!is_first(made, i))
+			continue;
+		other.kind = SITE_GUARD;
+		if (made->sites[i].kind == SITE_RAW)
+			expect_refused(i, &other);
+		other.kind = SITE_RAW;
+		other.tail = made->sites[i].kind == SITE_RAW && !made->sites[i].tail;
+		expect_refused(i, &other);
+		other.kind = SITE_TRACK + 1;
+		expect_refused(i, &other);
+		other = made->sites[i];
+		memset(&other.raw, 2, 1);
+		expect_refused(i, &other);
+	}
+	plan_destroy(made);
+}
+
+/* A plan that could be used is only where root alone could have put it. */
+static void test_owners(void **state)
+{
+	cleanup_free char *plans = support_path(folder, "plans"), *path = NULL;
+	const char *others[3];
+
+	(void)state;
+	needs_root();
+	load();
+	path = kept();
+	assert_non_null(path);
+	others[0] = path;
+	others[1] = plans;
+	others[2] = folder;
+	for (size_t i = 0; i < array_size(others); i++) {
+		cleanup_free uint8_t *data = NULL, *after = NULL;
+		ino_t before = inode(path);
+		struct stat status;
+		size_t size;
+
+		assert_int_equal(stat(others[i], &status), 0);
+		/* The file itself is replaced. */
+		assert_int_equal(chown(others[i], SOMEBODY, 0), 0);
+		load();
+		assert_int_equal(inode(path) != before, i == 0);
+		assert_int_equal(chown(others[i], 0, 0), 0);
+		assert_int_equal(chmod(others[i], status.st_mode | 022), 0);
+		before = inode(path);
+		/* What is damaged would be written again if it were looked at. */
+		data = support_read(path, &size);
+		data[size / 2] ^= 1;
+		support_write(path, data, size);
+		load();
+		after = support_read(path, &size);
+		assert_int_equal(memcmp(data, after, size) != 0, i == 0);
+		data[size / 2] ^= 1;
+		support_write(path, data, size);
+		assert_int_equal(chmod(others[i], status.st_mode), 0);
+	}
+}
+
+/* Who is not root has none kept, whosever the folder; nor has one who only counts as root. */
+static void test_not_root(void **state)
+{
+	cleanup_free char *plans = support_path(folder, "plans");
+
+	(void)state;
+	needs_root();
+	assert_int_equal(chown(folder, SOMEBODY, SOMEBODY), 0);
+	assert_int_equal(seteuid(SOMEBODY), 0);
+	load();
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(access(plans, F_OK), -1);
+	assert_int_equal(chown(folder, 0, 0), 0);
+	assert_int_equal(setreuid(SOMEBODY, 0), 0);
+	load();
+	assert_int_equal(setreuid(0, 0), 0);
+	assert_int_equal(access(plans, F_OK), -1);
+	load();
+	assert_int_equal(access(plans, F_OK), 0);
+}
+
 static void test_no_folder(void **state)
 {
 	(void)state;
@@ -186,6 +412,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_same_build_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_folder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_folder, setup, teardown),
 	};
 

@@ -2,6 +2,7 @@
 /* Plans of a made-up interpreter: each form of site, what it tells, and what is refused. */
 #include "probe_fake.h"
 
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -379,6 +380,85 @@ static void test_relocated_tables(void **state)
 	fake_destroy(other);
 }
 
+/* A table of four other functions, as libraries have them that are linked in. */
+static void foreign_set(struct fake *other, uint64_t address)
+{
+	const uint64_t functions[4] = {FAKE(g_register), FAKE(g_equal), FAKE(g_lea), FAKE(g_kept)};
+
+	fake_word(other, address, 0);
+	for (unsigned i = 0; i < 4; i++)
+		fake_word(other, address + 8 + 8 * i, functions[i]);
+}
+
+/* However often constants repeat, they are not what allocators are set in: by flags, by what is relocated, by name. */
+static void test_constant_tables(void **state)
+{
+	const struct plan_input input = {.version = 0x030b02f0};
+	const uint64_t start = FAKE_DATA + 0x800, size = 0x400;
+
+	(void)state;
+	for (unsigned kind = 0; kind < 4; kind++) {
+		struct fake *other = fake_create();
+		struct plan *same;
+
+		for (unsigned i = 0; i < 6; i++)
+			foreign_set(other, start + i * 64);
+		other->sections[3] = other->sections[2];
+		other->sections[3].address = start;
+		other->sections[3].size = size;
+		other->sections[3].offset += start - FAKE_DATA;
+		other->sections[3].data += start - FAKE_DATA;
+		other->sections[2].size = start - FAKE_DATA;
+		other->image.section_count = 4;
+		if (kind == 0)
+			other->sections[3].flags &= ~(uint64_t)SHF_WRITE;
+		else if (kind == 1)
+			other->image.relro = (struct image_segment){.address = start - 16,
+								    .memory_size = size + 16};
+		else if (kind == 2)
+			other->sections[3].name = ".data.rel.ro.local";
+		if (kind == 3) {
+			/* As variables they are more than pymalloc's: then nobody knows. */
+			support_fails(plan_create_image(&other->image, &input, &same), ERROR_FAILED,
+				      "raw domain's allocator table was not found");
+			fake_destroy(other);
+			continue;
+		}
+		support_ok(plan_create_image(&other->image, &input, &same));
+		assert_memory_equal(same->functions, plan->functions, sizeof(plan->functions));
+		assert_memory_equal(same->tables, plan->tables, sizeof(plan->tables));
+		assert_int_equal(same->site_count, plan->site_count);
+		plan_destroy(same);
+		fake_destroy(other);
+	}
+}
+
+/* A register that keeps what was loaded from a table, for ever, in a loop: it is not followed for ever. */
+static void test_endless_loop(void **state)
+{
+	static const uint8_t loop[] = {0x48, 0x8b, 0x1c, 0x25,
+				       0x18, 0x01, 0x60, 0x00, /* mov raw + 24, %rbx */
+				       0xeb, 0xfe,             /* jmp . */
+				       0x90, 0x90, 0x90, 0x90};
+	static const uint8_t branches[] = {0x48, 0x8b, 0x1c, 0x25, 0x18,
+					   0x01, 0x60, 0x00, 0x74, 0xfe, /* je . */
+					   0x75, 0xfc, 0xeb, 0xfc};
+	const struct plan_input input = {.version = 0x030b02f0};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct fake *other = fake_create();
+		struct plan *made;
+
+		memcpy(other->file + (FAKE(PyMem_RawRealloc) - FAKE_TEXT), i ? branches : loop,
+		       sizeof(loop));
+		support_ok(plan_create_image(&other->image, &input, &made));
+		assert_memory_equal(made->functions, plan->functions, sizeof(plan->functions));
+		plan_destroy(made);
+		fake_destroy(other);
+	}
+}
+
 static void refused(struct fake *other, const char *text)
 {
 	const struct plan_input input = {.version = 0x030b02f0};
@@ -462,6 +542,8 @@ int main(void)
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_relocated_tables),
+		cmocka_unit_test(test_constant_tables),
+		cmocka_unit_test(test_endless_loop),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_damage),
 	};

@@ -222,6 +222,35 @@ static void test_heap_state(void **state)
 	assert_int_equal(world.python.heap.interp_obmalloc, PYTHON_NO_OFFSET);
 }
 
+/* Arenas are of a size that there is, one pool less where they are not aligned; others are no arenas. */
+static void test_heap_sizes(void **state)
+{
+	static const struct {
+		uint32_t pools, bits; /* 0: not to be used */
+	} arenas[] = {{64, 20}, {63, 20}, {128, 21}, {127, 21},       {0, 0},
+		      {62, 0},  {65, 0},  {129, 0},  {UINT32_MAX, 0}, {65536, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(arenas); i++) {
+		cleanup(world_deinit) struct world world;
+		struct image_segment segment;
+
+		world_init(&world, 0x030d00f0);
+		data_put(&world, &segment);
+		pools_put(&world, OBMALLOC, 32, 4, 16, 16384);
+		memory_fake_put_u64(&world.fake, INTERP + 10800, OBMALLOC);
+		memory_fake_add(&world.fake, 0x600000, 480);
+		memory_fake_put_u64(&world.fake, OBMALLOC + 512, 0x600000);
+		memory_fake_put_u32(&world.fake, OBMALLOC + 520, 10);
+		memory_fake_put_u64(&world.fake, OBMALLOC + 536, 0x600030);
+		memory_fake_put_u32(&world.fake, 0x600030 + 20, arenas[i].pools);
+		support_ok(python_heap_find(&world.python));
+		assert_int_equal(world.python.heap.usedpools != 0, arenas[i].bits != 0);
+		if (arenas[i].bits)
+			assert_int_equal(world.python.heap.arena_bits, arenas[i].bits);
+	}
+}
+
 static void test_allocators(void **state)
 {
 	static const struct image_segment code = {
@@ -272,7 +301,8 @@ int main(void)
 		cmocka_unit_test(test_states),         cmocka_unit_test(test_states_hostile),
 		cmocka_unit_test(test_frames_hostile), cmocka_unit_test(test_natives),
 		cmocka_unit_test(test_heap),           cmocka_unit_test(test_heap_none),
-		cmocka_unit_test(test_heap_state),     cmocka_unit_test(test_allocators),
+		cmocka_unit_test(test_heap_state),     cmocka_unit_test(test_heap_sizes),
+		cmocka_unit_test(test_allocators),
 	};
 
 	return cmocka_run_group_tests_name("a Python made up", tests, NULL, NULL);

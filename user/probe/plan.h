@@ -186,7 +186,7 @@ struct error *plan_hook_entries(const struct image *image, const uint64_t functi
 
 /*
  * plan_create(), or a plan kept from before: below $TMBPF_CACHE or /var/cache/tmbpf, by build-id
- * and content. A stale or damaged one is made anew.
+ * and content. A stale or damaged one is made anew. Only root has plans kept.
  */
 struct error *plan_load(const struct python *python, struct plan **ret);
 

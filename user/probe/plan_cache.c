@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/: a folder that nobody
- * else may read or write. A plan is found by the file's build-id and a hash of all of its content
+ * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/: folders of root's that nobody else may
+ * write to, used by root alone. Whoever else could bring a plan of his own would have breakpoints put where he likes in
+ * other users' processes. A plan is found by the file's build-id and a hash of all of its content
  * under a secret of this folder, for a build-id is whatever a container's owner wrote there. It is
- * used only if made by this very program, from the same questions, and if each site's instruction
- * stands in the file; otherwise the plan is made anew. That the cache cannot be read or written
- * costs time, nothing else: such errors are dropped.
+ * used only if made by this very program, from the same questions, and if each site is an instruction of the file, as a
+ * sweep finds them, of the kind that the site is on; otherwise the plan is made anew. That the cache cannot be read or
+ * written costs time, nothing else: such errors are dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,9 +17,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "probe/find/builder.h"
+#include "sandbox/privileges.h"
 #include "probe/plan.h"
 #include "probe/code/x86.h"
 
@@ -73,23 +76,32 @@ static uint64_t content_hash(const struct secret *secret, const uint8_t *data, s
 	return fold(word ^ secret->words[3], hash ^ secret->words[2]);
 }
 
-/* The folder, made where it is missing; -1 where it cannot be used. */
-static int folder_open(char *ret_path, size_t size)
+/* Whether FD is root's, of TYPE, and open to nobody else in the ways of MODE. */
+static bool is_roots(int fd, mode_t type, mode_t mode)
 {
-	const char *base = getenv("TMBPF_CACHE");
-	cleanup_fd int fd = -1;
 	struct stat status;
 
+	return fd >= 0 && !fstat(fd, &status) && (status.st_mode & S_IFMT) == type &&
+	       status.st_uid == 0 && !(status.st_mode & mode);
+}
+
+/* The folder, made where it is missing; -1 where it cannot be used. */
+static int folder_open(void)
+{
+	const char *base = environment_trusted("TMBPF_CACHE");
+	cleanup_fd int outer = -1, folder = -1;
+
+	if (!privileges_root())
+		return -1;
 	if (!base || !*base)
 		base = FOLDER;
-	if ((size_t)snprintf(ret_path, size, "%s/plans", base) >= size)
+	if (mkdir(base, 0755) && errno != EEXIST)
 		return -1;
-	if ((mkdir(base, 0755) && errno != EEXIST) || (mkdir(ret_path, 0700) && errno != EEXIST))
+	outer = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!is_roots(outer, S_IFDIR, 0022) || (mkdirat(outer, "plans", 0700) && errno != EEXIST))
 		return -1;
-	fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status) || status.st_uid != geteuid() || (status.st_mode & 0077))
-		return -1;
-	return take_fd(fd);
+	folder = openat(outer, "plans", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return is_roots(folder, S_IFDIR, 0077) ? take_fd(folder) : -1;
 }
 
 static bool read_whole(int fd, void *data, size_t size)
@@ -110,12 +122,8 @@ static bool read_whole(int fd, void *data, size_t size)
 static int file_open(int folder, const char *name)
 {
 	cleanup_fd int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat status;
 
-	if (fd < 0 || fstat(fd, &status) || !S_ISREG(status.st_mode) ||
-	    status.st_uid != geteuid() || (status.st_mode & 0022))
-		return -1;
-	return take_fd(fd);
+	return is_roots(fd, S_IFREG, 0022) ? take_fd(fd) : -1;
 }
 
 static bool secret_get(int folder, struct secret *ret)
@@ -169,22 +177,88 @@ static void name_make(const struct python *python, const struct question *questi
 	snprintf(ret + at, size - at, "-%016llx", (unsigned long long)question->content);
 }
 
+/* What was read is one of a bool's two values. */
+static bool bool_valid(const bool *value)
+{
+	uint8_t byte;
+
+	memcpy(&byte, value, sizeof(byte));
+	return byte <= 1;
+}
+
 static bool value_valid(const struct site_value *value)
 {
-	return value->base < X86_REGISTERS && value->shift <= 3;
+	return bool_valid(&value->has_base) && bool_valid(&value->dereference) &&
+	       value->base < X86_REGISTERS && value->shift <= 3;
+}
+
+/* Whether SITE, of a kind that there is, may be on INSTRUCTION. */
+static bool instruction_fits(const struct site *site, const struct x86_instruction *instruction)
+{
+	bool calls = instruction->kind == X86_CALL || instruction->kind == X86_CALL_INDIRECT;
+	bool jumps = instruction->kind == X86_JUMP || instruction->kind == X86_JUMP_INDIRECT;
+
+	if (instruction->length != site->length || !instruction->probeable)
+		return false;
+	switch (site->kind) {
+	case SITE_GUARD:
+		return instruction->kind == X86_BRANCH &&
+		       (instruction->tests_equal || instruction->tests_unequal);
+	case SITE_RAW:
+		return site->tail ? jumps
+				  : calls && site->returns ==
+						     instruction->address + instruction->length;
+	case SITE_ENTRY:
+	case SITE_RESULT:
+	case SITE_REFILL:
+	case SITE_REUSE:
+	case SITE_TRACK:
+		return instruction->emulated || site->single_step;
+	}
+	return false;
 }
 
 /* Whether the site stands in the file as it was when the plan was made. */
 static bool site_valid(const struct image *image, const struct site *site)
 {
+	struct x86_instruction instruction;
 	uint64_t offset;
 
-	return site->kind <= SITE_TRACK && site->operation <= SITE_FREE && site->length &&
+	return site->kind <= SITE_TRACK && site->operation <= SITE_FREE && bool_valid(&site->raw) &&
+	       bool_valid(&site->single_step) && bool_valid(&site->tail) &&
+	       bool_valid(&site->malloc_only) && site->length &&
 	       site->length <= sizeof(site->bytes) && value_valid(&site->a[0]) &&
 	       value_valid(&site->a[1]) && value_valid(&site->a[2]) &&
 	       image_offset(image, site->address, &offset) && offset == site->offset &&
-	       offset <= image->size - site->length &&
-	       !memcmp(image->data + offset, site->bytes, site->length);
+	       offset <= image->size && site->length <= image->size - offset &&
+	       !memcmp(image->data + offset, site->bytes, site->length) &&
+	       x86_decode(site->bytes, site->length, site->address, &instruction) &&
+	       instruction_fits(site, &instruction);
+}
+
+static int address_compare(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Whether each of the sites begins where an instruction does. */
+static bool sites_start(const struct image *image, const struct plan *plan)
+{
+	cleanup_free uint64_t *addresses =
+		reallocarray(NULL, plan->site_count + 1, sizeof(*addresses));
+	struct error *error;
+	bool all = false;
+
+	if (!addresses)
+		return false;
+	for (size_t i = 0; i < plan->site_count; i++)
+		addresses[i] = plan->sites[i].address;
+	qsort(addresses, plan->site_count, sizeof(*addresses), address_compare);
+	error = listing_starts(image, addresses, plan->site_count, &all);
+	error_destroy(error);
+	return !error && all;
 }
 
 static bool warnings_take(struct plan *plan, const char *text, size_t size, uint32_t count)
@@ -226,6 +300,8 @@ static struct plan *plan_unpack(const struct image *image, const struct header *
 		    (i && plan->sites[i - 1].offset >= plan->sites[i].offset))
 			return NULL;
 	}
+	if (!sites_start(image, plan))
+		return NULL;
 	if (!warnings_take(plan, (const char *)body + sites, size - sites, header->warning_count))
 		return NULL;
 	memcpy(plan->functions, header->functions, sizeof(plan->functions));
@@ -300,8 +376,8 @@ static struct error *cache_put(const char *path, const struct question *question
 
 struct error *plan_load(const struct python *python, struct plan **ret)
 {
-	char folder_path[512], name[192], path[1024];
-	cleanup_fd int folder = folder_open(folder_path, sizeof(folder_path));
+	char name[192], path[256];
+	cleanup_fd int folder = folder_open();
 	struct plan_input input = plan_input(python);
 	struct question question;
 	struct secret secret;
@@ -314,7 +390,8 @@ struct error *plan_load(const struct python *python, struct plan **ret)
 	plan = cache_get(folder, name, python->image, &question);
 	if (!plan) {
 		try(plan_create(python, &plan));
-		snprintf(path, sizeof(path), "%s/%s", folder_path, name);
+		/* The folder that was looked at, whatever its path leads to by now. */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", folder, name);
 		error_destroy(cache_put(path, &question, plan));
 	}
 	*ret = plan;

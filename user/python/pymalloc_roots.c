@@ -23,6 +23,7 @@
 #define INTERP_MAX   (1u << 20)
 #define POOL_ALIGNED 4096
 #define ARENAS_MAX   (1u << 24)
+#define ARENA_BITS   21 /* the largest arenas: huge pages, from 3.15 on */
 
 /* struct pool_header, 48 bytes. */
 enum { POOL_SZIDX = 36, POOL_MAXNEXTOFFSET = 44 };
@@ -189,6 +190,19 @@ static struct error *segment_search(struct search *search, uint64_t start, uint6
 	return NULL;
 }
 
+bool python_segment_words(const struct python *python, const struct image_segment *segment,
+			  uint64_t *ret_start, uint64_t *ret_size)
+{
+	uint64_t skipped = -segment->address & 7;
+
+	if (!segment->writable || segment->memory_size > SEGMENT_MAX ||
+	    segment->memory_size < skipped + sizeof(uint64_t))
+		return false;
+	*ret_start = segment->address + skipped + python->bias;
+	*ret_size = (segment->memory_size - skipped) & ~7ULL;
+	return true;
+}
+
 /* The one array in the interpreter's data; RET is left with address 0 if there is none or two. */
 static struct error *usedpools_find(const struct python *python, struct candidate *ret)
 {
@@ -196,13 +210,10 @@ static struct error *usedpools_find(const struct python *python, struct candidat
 	size_t i;
 
 	for (i = 0; i < python->image->segment_count; i++) {
-		const struct image_segment *segment = &python->image->segments[i];
-		uint64_t start = (segment->address + 7) & ~7ULL;
+		uint64_t start, size;
 
-		if (!segment->writable || segment->memory_size > SEGMENT_MAX)
-			continue;
-		try(segment_search(&search, start + python->bias,
-				   segment->memory_size - (start - segment->address)));
+		if (python_segment_words(python, &python->image->segments[i], &start, &size))
+			try(segment_search(&search, start, size));
 	}
 	*ret = search.count == 1 ? search.found : (struct candidate){0};
 	return NULL;
@@ -244,6 +255,20 @@ static struct error *obmalloc_find(struct python *python, const struct layout_en
 	return NULL;
 }
 
+/* Whether an arena of POOLS pools has a size that there is, RET_BITS or more: one less where it is not aligned to them. */
+static bool arena_bits_find(uint32_t pools, uint32_t pool_size, uint32_t *ret_bits)
+{
+	for (uint32_t bits = *ret_bits; bits <= ARENA_BITS; bits++) {
+		uint32_t most = (1u << bits) / pool_size;
+
+		if (pools != most && pools != most - 1)
+			continue;
+		*ret_bits = bits;
+		return true;
+	}
+	return false;
+}
+
 /*
  * usable_arenas is NULL or leads into the array `arenas`; the pools of its arenas tell the arenas'
  * size (from 3.15 on they may be huge pages'). False if it does not hold together.
@@ -269,10 +294,7 @@ static struct error *arenas_check(const struct python *python, uint32_t *ret_bit
 		       (usable - arenas) / ARENA_SIZE >= count))
 		return NULL;
 	try(memory_read_u32(memory, (usable ? usable : arenas) + ARENA_NTOTALPOOLS, &pools));
-	/* N pools, or N - 1 where the arena is not aligned to a pool. */
-	while ((1ULL << *ret_bits) < (uint64_t)pools * python->heap.pool_size && *ret_bits < 30)
-		++*ret_bits;
-	*ret_good = true;
+	*ret_good = arena_bits_find(pools, python->heap.pool_size, ret_bits);
 	return NULL;
 }
 

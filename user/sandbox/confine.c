@@ -66,6 +66,7 @@ static const int session_calls[] = {
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(fsync),
 	SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat),
 	SCMP_SYS(umask),
 	SCMP_SYS(fchmod),
 	SCMP_SYS(unlink),

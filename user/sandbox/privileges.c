@@ -102,6 +102,11 @@ struct error *privileges_begin(void)
 	return number ? keep_failed(number) : NULL;
 }
 
+bool privileges_root(void)
+{
+	return !getuid() && !geteuid();
+}
+
 bool privileges_load(void)
 {
 	uint64_t permitted = permitted_get();

@@ -30,6 +30,11 @@ enum privileges {
 struct error *privileges_begin(void);
 
 /*
+ * Whether this is really root: not a user whom the program's file, or whoever started it, gave some
+ * of root's privileges. What root keeps in files between runs is used, and written, by root alone.
+ */
+bool privileges_root(void);
+/*
  * Whether programs can be loaded and attached, as far as capabilities go. A process of one's own
  * can then be traced.
  */

@@ -2,6 +2,7 @@
 #include "view/table.h"
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/text.h"
 #include <errno.h>
@@ -166,8 +167,8 @@ void table_print(const struct table *table, FILE *file, bool colour)
 
 bool terminal_has_colour(FILE *file)
 {
-	const char *refused = getenv("NO_COLOR");
-	const char *terminal = getenv("TERM");
+	const char *refused = environment_user("NO_COLOR");
+	const char *terminal = environment_user("TERM");
 
 	/* no-color.org: set and not empty. */
 	if (refused && *refused)

@@ -223,6 +223,71 @@ static const struct listing_section *section_at(const struct listing *listing, u
 	return &listing->sections[low];
 }
 
+/* How many functions begin at ADDRESS or before. */
+static size_t functions_upto(const struct listing *listing, uint64_t address)
+{
+	size_t low = 0;
+
+	for (size_t high = listing->function_count; low < high;) {
+		size_t middle = low + (high - low) / 2;
+
+		if (listing->functions[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/*
+ * Sweeps up to ADDRESS, from *AT if that is on the way, else from where the sweep last starts anew. *AT is where it got to.
+ */
+static bool starts_at(const struct listing *listing, uint64_t address, uint64_t *at)
+{
+	const struct listing_section *section = section_at(listing, address);
+	size_t next = functions_upto(listing, address);
+	uint64_t start, limit;
+
+	if (!section || section->is_plt)
+		return false;
+	start = section->start;
+	limit = section->end;
+	if (next && listing->functions[next - 1].start > start)
+		start = listing->functions[next - 1].start;
+	if (next < listing->function_count && listing->functions[next].start < limit)
+		limit = listing->functions[next].start;
+	if (*at < start || *at > address)
+		*at = start;
+	for (;;) {
+		struct x86_outline outline;
+		bool is_instruction = x86_outline(section->data + (*at - section->start),
+						  limit - *at, *at, &outline);
+
+		if (*at >= address)
+			return *at == address && is_instruction;
+		*at += is_instruction ? outline.length : 1;
+	}
+}
+
+struct error *listing_starts(const struct image *image, const uint64_t *addresses, size_t count,
+			     bool *ret)
+{
+	cleanup(listing_cleanup) struct listing *listing = calloc(1, sizeof(*listing));
+	uint64_t at = 0;
+
+	if (!listing)
+		return error_create(ERROR_FAILED, "%s: no memory to look through it", image->path);
+	listing->image = image;
+	try(sections_collect(listing));
+	try(unwind_functions(image, &listing->functions, &listing->function_count));
+	*ret = false;
+	for (size_t i = 0; i < count; i++)
+		if (!starts_at(listing, addresses[i], &at))
+			return NULL;
+	*ret = true;
+	return NULL;
+}
+
 bool listing_contains(const struct listing *listing, uint64_t address)
 {
 	const struct listing_section *section = section_at(listing, address);

@@ -91,6 +91,13 @@ static inline void listing_cleanup(struct listing **listing)
 	listing_destroy(*listing);
 }
 
+/*
+ * Whether an instruction starts at each of COUNT ADDRESSES, sorted, as listing_create()'s sweep would see it; no more is swept
+ * than the functions that they are in. Not so: one lies outside the code, or in a PLT. Fails as listing_create() does.
+ */
+struct error *listing_starts(const struct image *image, const uint64_t *addresses, size_t count,
+			     bool *ret);
+
 /* The instruction that starts at ADDRESS; false if none does, as the sweep saw it. */
 bool listing_decode(struct listing *listing, uint64_t address, struct x86_instruction *ret);
 /* Its bytes, and how many there are from there on. NULL outside the code. */

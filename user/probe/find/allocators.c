@@ -15,6 +15,7 @@
 struct tuple {
 	uint64_t functions[4];
 	uint64_t address;
+	bool variable; /* the process may write to it: it may be a live table */
 };
 
 struct words { /* a section's words, relocated */
@@ -117,6 +118,7 @@ static struct error *section_tuples(const struct image *image, const struct imag
 {
 	uint64_t start = (section->address + 7) & ~7ULL, end = section->address + section->size;
 	struct words words = {image, section, relocation_first(image, start)};
+	bool variable = image_section_variable(image, section);
 	uint64_t recent[TABLE_WORDS] = {0};
 	unsigned run = 0; /* how many words before this one name code, behind a zero */
 
@@ -144,6 +146,7 @@ static struct error *section_tuples(const struct image *image, const struct imag
 			continue;
 		try(array_reserve(tuples, capacity, *count, 1, sizeof(**tuples)));
 		memcpy((*tuples)[*count].functions, recent + 1, sizeof((*tuples)->functions));
+		(*tuples)[*count].variable = variable;
 		(*tuples)[(*count)++].address = address - 32;
 	}
 	return NULL;
@@ -173,17 +176,17 @@ static struct error *tuples_collect(const struct image *image, struct tuple **re
 
 struct group { /* equal tuples */
 	const struct tuple *first;
-	size_t count;
+	size_t count, variables;
 };
 
 static struct group group_at(const struct tuple *tuples, size_t count, size_t first)
 {
-	struct group group = {&tuples[first], 1};
+	struct group group = {.first = &tuples[first]};
 
 	while (first + group.count < count &&
 	       !memcmp(tuples[first].functions, tuples[first + group.count].functions,
 		       sizeof(tuples[first].functions)))
-		group.count++;
+		group.variables += tuples[first + group.count++].variable;
 	return group;
 }
 
@@ -193,7 +196,8 @@ static bool groups_near(const struct group *left, const struct group *right)
 		for (size_t j = 0; j < right->count && j < TABLES_COPIES_MAX; j++) {
 			uint64_t a = left->first[i].address, b = right->first[j].address;
 
-			if ((a > b ? a - b : b - a) < NEARBY)
+			if (left->first[i].variable && right->first[j].variable &&
+			    (a > b ? a - b : b - a) < NEARBY)
 				return true;
 		}
 	}
@@ -227,12 +231,13 @@ static struct error *groups_choose(const struct image *image, const struct tuple
 		struct group group = group_at(tuples, count, i);
 
 		i += group.count;
-		if (live ? group_holds(&group, live[TABLES_OBJ]) : group.count > obj.count)
+		if (live ? group_holds(&group, live[TABLES_OBJ]) : group.variables > obj.variables)
 			obj = group, tied = false;
-		else if (!live && group.count == obj.count)
+		else if (!live && group.variables == obj.variables)
 			tied = true;
 	}
-	if (obj.count < 2 || obj.count > TABLES_COPIES_MAX || tied)
+	/* The live tables of the mem and obj domains hold it both. */
+	if (obj.count < 2 || obj.count > TABLES_COPIES_MAX || tied || (!live && obj.variables < 2))
 		return error_create(ERROR_FAILED,
 				    "%s: pymalloc's functions cannot be told: no allocator table "
 				    "stands out in its data",

@@ -149,7 +149,7 @@ static struct error *load_follow(struct collector *collector, const struct x86_i
 		uint64_t address = pending[--pending_count];
 		uint16_t holding = holds[pending_count];
 
-		while (left-- && holding) {
+		for (; left && holding; left--) {
 			struct x86_instruction instruction;
 			const struct x86_operand *to, *from;
 

@@ -20,7 +20,6 @@
 #define ARENAS_MAX    (1u << 24)
 #define ARENAS_FIRST  16 /* INITIAL_ARENA_OBJECTS; the array doubles */
 #define SEGMENT_CHUNK (256u << 10)
-#define SEGMENT_MAX   (64u << 20)
 #define ADDRESS_MAX   (1ULL << 47)
 #define POOLS_ASKED   8 /* that have to lie in the arenas they name */
 
@@ -299,12 +298,13 @@ static struct error *segment_search(struct arenas_search *search,
 				    const struct image_segment *segment, bool inside)
 {
 	const struct python *python = search->python;
-	uint64_t start = (segment->address + 7) & ~7ULL;
-	uint64_t size = segment->memory_size - (start - segment->address);
+	uint64_t start, size;
 
-	for (uint64_t at = 0; at + 8 <= size; at += SEGMENT_CHUNK) {
+	if (!python_segment_words(python, segment, &start, &size))
+		return NULL;
+	for (uint64_t at = 0; at < size; at += SEGMENT_CHUNK) {
 		uint64_t length = size - at < SEGMENT_CHUNK ? size - at : SEGMENT_CHUNK;
-		uint64_t address = start + python->bias + at;
+		uint64_t address = start + at;
 
 		try(memory_read(&python->process->memory, address, search->words, length));
 		for (uint64_t i = 0; i < length / 8; i++)
@@ -325,9 +325,7 @@ static struct error *segments_search(struct arenas_search *search)
 
 	for (int inside = 0; inside < 2; inside++) {
 		for (size_t i = 0; i < image->segment_count && !search->found; i++)
-			if (image->segments[i].writable &&
-			    image->segments[i].memory_size <= SEGMENT_MAX)
-				try(segment_search(search, &image->segments[i], inside));
+			try(segment_search(search, &image->segments[i], inside));
 	}
 	return NULL;
 }
@@ -512,6 +510,31 @@ static struct error *heaps_read_once(const struct python *python, struct python_
 	return arenas_read(python, arenas, length, heap);
 }
 
+/* Fails where arenas overlap: an array that was read while it changed, or a forged one. */
+static struct error *heaps_disjoint(const struct python *python, const struct python_heaps *heaps)
+{
+	cleanup_free uint64_t *addresses = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < heaps->count; i++)
+		count += heaps->list[i].count;
+	addresses = reallocarray(NULL, count + 1, sizeof(*addresses));
+	if (!addresses)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "%zu arenas", count);
+	count = 0;
+	for (size_t i = 0; i < heaps->count; i++)
+		for (size_t j = 0; j < heaps->list[i].count; j++)
+			addresses[count++] = heaps->list[i].list[j].address;
+	qsort(addresses, count, sizeof(*addresses), address_compare);
+	for (size_t i = 1; i < count; i++)
+		if (addresses[i] - addresses[i - 1] < arena_size(python))
+			return error_create(ERROR_FAILED,
+					    "%s: pymalloc's arenas at 0x%" PRIx64 " and 0x%" PRIx64
+					    " overlap",
+					    python->image->path, addresses[i - 1], addresses[i]);
+	return NULL;
+}
+
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret)
 {
 	unsigned tries = 0;
@@ -520,6 +543,8 @@ struct error *python_heaps_read(const struct python *python, struct python_heaps
 		struct python_heaps heaps = {0};
 		struct error *error = heaps_read_once(python, &heaps);
 
+		if (!error)
+			error = heaps_disjoint(python, &heaps);
 		if (!error) {
 			*ret = heaps;
 			return NULL;

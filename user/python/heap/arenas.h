@@ -45,7 +45,7 @@ struct python_heaps {
 
 /*
  * The heaps of all interpreters, those that share one once. None if the process does not use
- * pymalloc. Fails where the arenas are not found or do not hold together.
+ * pymalloc. Fails where the arenas are not found or do not hold together: no two of them overlap.
  */
 struct error *python_heaps_read(const struct python *python, struct python_heaps *ret);
 void python_heaps_deinit(struct python_heaps *heaps);

@@ -33,16 +33,16 @@ static int compare_members(const void *left, const void *right)
 struct error *python_granules_mark(const struct python_space *space, struct python_marks *marks,
 				   uint64_t start, uint64_t end)
 {
-	uint64_t granule = 1ULL << space->granule_bits;
+	uint32_t arena = python_space_arena(space, start);
+	uint64_t first, last;
 
-	for (uint64_t at = start & ~(granule - 1); at < end; at += granule) {
-		uint32_t arena = python_space_arena(space, at);
-
-		if (arena != PYTHON_NO_ARENA)
-			try(python_marks_set(marks, arena,
-					     (uint32_t)((at - space->arenas[arena]) >>
-							space->granule_bits)));
-	}
+	if (arena == PYTHON_NO_ARENA || end <= start)
+		return NULL;
+	/* No block goes on behind its arena, whatever is said of its size. */
+	first = (start - space->arenas[arena]) >> space->granule_bits;
+	last = (end - 1 - space->arenas[arena]) >> space->granule_bits;
+	for (uint64_t i = first; i <= last && i < python_granules_per_arena(space); i++)
+		try(python_marks_set(marks, arena, (uint32_t)i));
 	return NULL;
 }
 

@@ -12,8 +12,9 @@
 #include "base/lookup.h"
 #include "python/allocators.h"
 #include "python/code.h"
-#include "python/python_internal.h"
+#include "python/dict.h"
 #include "python/heap/space.h"
+#include "python/python_internal.h"
 
 /* Py_TPFLAGS_... of Include/object.h. */
 #define FLAG_INLINE_VALUES   (1u << 2) /* 3.13 on */
@@ -31,7 +32,6 @@
 #define METATYPES_MAX  8
 #define KNOWN_MAX      (1u << 20) /* addresses that were looked at; then they are forgotten */
 #define TYPES_MAX      (1u << 20)
-#define DICT_MAX       4096 /* entries of a type's dict that are looked at */
 #define RECENT         4096 /* a power of two */
 #define TYPE_BYTES     1024 /* more than any PyHeapTypeObject needs */
 #define PREHEADER      16   /* bytes of a GC head; of a managed dict and weakref */
@@ -44,7 +44,7 @@ struct known {
 
 struct python_types {
 	const struct python *python;
-	uint64_t type_type, unicode_type; /* PyType_Type, PyUnicode_Type */
+	uint64_t type_type, unicode_type, dict_type; /* PyType_Type, PyUnicode_Type, PyDict_Type */
 	const struct python_space *space;
 	bool unqualified;            /* see python_types_unqualified() */
 	struct known recent[RECENT]; /* by hash of the address: what was asked for last */
@@ -65,13 +65,15 @@ struct error *python_types_create(const struct python *python, const struct pyth
 	types->python = python;
 	types->type_type = python_symbol(python, "PyType_Type");
 	types->unicode_type = python_symbol(python, "PyUnicode_Type");
+	types->dict_type = python_symbol(python, "PyDict_Type");
 	types->space = space;
-	if (!types->type_type || !types->unicode_type) {
+	if (!types->type_type || !types->unicode_type || !types->dict_type) {
 		python_types_destroy(types);
-		return error_create(ERROR_FAILED,
-				    "%s: PyType_Type or PyUnicode_Type is not among its dynamic "
-				    "symbols",
-				    python->image->path);
+		return error_create(
+			ERROR_FAILED,
+			"%s: PyType_Type, PyUnicode_Type or PyDict_Type is not among its "
+			"dynamic symbols",
+			python->image->path);
 	}
 	*ret = types;
 	return NULL;
@@ -163,16 +165,25 @@ static struct error *name_read(const struct python_types *types, uint64_t addres
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "the name of a type");
 }
 
+/* A place that cannot be read holds nothing; other errors are the caller's. */
+static struct error *unreadable(struct error *error)
+{
+	if (!error || error_number(error) != EFAULT)
+		return error;
+	error_destroy(error);
+	return NULL;
+}
+
 /* A str object's text; NULL where it is none. */
 static struct error *str_read(const struct python_types *types, uint64_t address, char **ret)
 {
 	struct error *error;
-	uint64_t type;
+	uint64_t type = 0;
 
 	*ret = NULL;
 	if (!address || address % 8 || address >= ADDRESS_MAX)
 		return NULL;
-	try(memory_read_u64(&types->python->process->memory, address + 8, &type));
+	try(unreadable(memory_read_u64(&types->python->process->memory, address + 8, &type)));
 	if (type != types->unicode_type)
 		return NULL;
 	error = python_string_read(&types->python->process->memory, &types->python->layout, address,
@@ -183,75 +194,19 @@ static struct error *str_read(const struct python_types *types, uint64_t address
 	return NULL;
 }
 
-struct keys {
-	uint64_t entries; /* address */
-	uint32_t entry_size, key, value;
-	uint64_t count;
-};
-
-/* Where the entries of the dict keys at ADDRESS are (struct _dictkeysobject). */
-static struct error *keys_read(const struct python_types *types, uint64_t address, struct keys *ret)
-{
-	const struct python_layout *layout = &types->python->layout;
-	struct memory *memory = &types->python->process->memory;
-	uint64_t size, index_bytes;
-	uint8_t small[3];
-
-	*ret = (struct keys){0};
-	try(memory_read_u64(memory, address + layout->dict.keys_nentries, &ret->count));
-	if (layout->dict.keys_size != PYTHON_NO_OFFSET) {
-		/* DK_IXSIZE(): as many bytes as hold an index */
-		try(memory_read_u64(memory, address + layout->dict.keys_size, &size));
-		if (size > DICT_MAX * 2)
-			size = DICT_MAX * 2;
-		index_bytes = size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : 4);
-		small[2] = 0;
-	} else {
-		try(memory_read_u8(memory, address + layout->dict.keys_log2_index_bytes,
-				   &small[1]));
-		try(memory_read_u8(memory, address + layout->dict.keys_kind, &small[2]));
-		if (small[1] > 24)
-			return NULL;
-		index_bytes = 1ULL << small[1];
-	}
-	/* DICT_KEYS_GENERAL has entries of hash, key, value; others of key and value. */
-	ret->entry_size = small[2] == 0 ? 24 : 16;
-	ret->key = small[2] == 0 ? 8 : 0;
-	ret->value = ret->key + 8;
-	ret->entries = address + layout->dict.keys_indices + index_bytes;
-	if (ret->count > DICT_MAX)
-		ret->count = DICT_MAX;
-	return NULL;
-}
-
 struct error *python_dict_string(const struct python_types *types, uint64_t dict, const char *name,
 				 char **ret)
 {
-	struct memory *memory = &types->python->process->memory;
-	cleanup_free uint8_t *entries = NULL;
-	uint64_t address;
-	struct keys keys;
+	cleanup(python_dict_deinit) struct python_dict read = {0};
 
 	*ret = NULL;
-	if (!dict || dict % 8 || dict >= ADDRESS_MAX)
-		return NULL;
-	try(memory_read_u64(memory, dict + types->python->layout.dict.keys, &address));
-	if (!address || address % 8 || address >= ADDRESS_MAX)
-		return NULL;
-	try(keys_read(types, address, &keys));
-	if (keys.count == 0)
-		return NULL;
-	entries = reallocarray(NULL, keys.count, keys.entry_size);
-	if (!entries)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "a dict of a process");
-	try(memory_read(memory, keys.entries, entries, keys.count * keys.entry_size));
-	for (uint64_t i = 0; i < keys.count; i++) {
-		const uint8_t *entry = entries + i * keys.entry_size;
+	try(python_dict_read(types->python, types->space, types->dict_type, dict, &read));
+	for (uint32_t i = 0; i < read.count; i++) {
 		cleanup_free char *key = NULL;
 
-		try(str_read(types, word_at(entry, keys.key), &key));
+		try(str_read(types, read.entries[i].key, &key));
 		if (key && strcmp(key, name) == 0)
-			return str_read(types, word_at(entry, keys.value), ret);
+			return str_read(types, read.entries[i].value, ret);
 	}
 	return NULL;
 }
@@ -357,15 +312,6 @@ static struct error *known_add(struct python_types *types, uint64_t address, uin
 	try(lookup_add(&types->known_lookup, lookup_hash_number(0, address),
 		       (uint32_t)types->known_count));
 	types->known[types->known_count++] = (struct known){address, type};
-	return NULL;
-}
-
-/* A place that cannot be read holds no type; other errors are the caller's. */
-static struct error *unreadable(struct error *error)
-{
-	if (!error || error_number(error) != EFAULT)
-		return error;
-	error_destroy(error);
 	return NULL;
 }
 

@@ -166,7 +166,8 @@ static struct error *segments_read(struct image *image, Elf *elf)
 			.writable = header.p_flags & PF_W,
 			.executable = header.p_flags & PF_X,
 		};
-		if (header.p_type != PT_LOAD && header.p_type != PT_TLS)
+		if (header.p_type != PT_LOAD && header.p_type != PT_TLS &&
+		    header.p_type != PT_GNU_RELRO)
 			continue;
 		if (header.p_vaddr + header.p_memsz < header.p_vaddr ||
 		    header.p_offset + header.p_filesz < header.p_offset ||
@@ -174,6 +175,8 @@ static struct error *segments_read(struct image *image, Elf *elf)
 			return image_bad(image, "a segment of it is out of all bounds");
 		if (header.p_type == PT_LOAD)
 			image->segments[image->segment_count++] = segment;
+		else if (header.p_type == PT_GNU_RELRO)
+			image->relro = segment;
 		else if (!image->tls.memory_size)
 			image->tls = segment;
 	}

@@ -15,7 +15,7 @@ struct error;
 
 #define IMAGE_SIZE_MAX (512ULL << 20) /* bytes; larger files are refused */
 
-/* A PT_LOAD or PT_TLS program header. */
+/* A PT_LOAD, PT_TLS or PT_GNU_RELRO program header. */
 struct image_segment {
 	uint64_t address, memory_size; /* virtual address in the file's own terms */
 	uint64_t offset, file_size;
@@ -59,6 +59,8 @@ struct image {
 	struct image_segment *segments; /* PT_LOAD, in the file's order */
 	size_t segment_count;
 	struct image_segment tls; /* PT_TLS; memory_size 0: none */
+	/* PT_GNU_RELRO: what nobody writes to once it is relocated; memory_size 0: none */
+	struct image_segment relro;
 	struct image_section *sections;
 	size_t section_count;
 	/*
@@ -81,6 +83,8 @@ void image_destroy(struct image *image);
 const struct image_section *image_section(const struct image *image, const char *name);
 /* The section that holds ADDRESS, or NULL. */
 const struct image_section *image_section_at(const struct image *image, uint64_t address);
+/* Whether a process that maps IMAGE may write to what SECTION holds: a variable, not what is only relocated. */
+bool image_section_variable(const struct image *image, const struct image_section *section);
 /* A global one before a local one of that name. */
 const struct image_symbol *image_symbol(const struct image *image, const char *name);
 /* The offset of a thread-local symbol in the TLS block; false if it is not there. */

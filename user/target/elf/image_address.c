@@ -48,6 +48,13 @@ const struct image_section *image_section_at(const struct image *image, uint64_t
 	return NULL;
 }
 
+bool image_section_variable(const struct image *image, const struct image_section *section)
+{
+	return section->flags & SHF_WRITE &&
+	       section->address - image->relro.address >= image->relro.memory_size &&
+	       strncmp(section->name, ".data.rel.ro", strlen(".data.rel.ro")) != 0;
+}
+
 bool image_offset(const struct image *image, uint64_t address, uint64_t *ret_offset)
 {
 	size_t i;

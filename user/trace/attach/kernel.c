@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "target/process/memory.h"
 #include "trace/attach/events.h"
@@ -144,7 +145,7 @@ int probes_attach_type(bool session)
 
 static bool events_wanted(void)
 {
-	const char *wanted = getenv("TMBPF_ATTACH");
+	const char *wanted = environment_trusted("TMBPF_ATTACH");
 
 	return wanted && !strcmp(wanted, "events");
 }
@@ -276,7 +277,7 @@ static bool try_way(enum probes_way way, int *ret_errno)
 
 static bool plain_wanted(void)
 {
-	const char *wanted = getenv("TMBPF_PROGRAMS");
+	const char *wanted = environment_trusted("TMBPF_PROGRAMS");
 
 	return wanted && !strcmp(wanted, "plain");
 }

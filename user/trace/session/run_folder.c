@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "trace/attach/events.h"
 
@@ -31,7 +32,7 @@ static bool is_own(const char *path)
 
 static void own_name(char *ret, size_t size)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *runtime = environment_user("XDG_RUNTIME_DIR");
 	char logins[40];
 
 	snprintf(logins, sizeof(logins), "/run/user/%u", geteuid());
@@ -46,7 +47,7 @@ static void own_name(char *ret, size_t size)
 const char *run_folder_path(void)
 {
 	static char own[256];
-	const char *path = getenv("TMBPF_RUN");
+	const char *path = environment_user("TMBPF_RUN");
 
 	if (path && *path)
 		return path;
