@@ -4,8 +4,8 @@
  * Include/internal/pycore_dict.h). A target forges them, or frees them between two reads: so their head is copied
  * at once and has to hold together, and what does not is no dict. Nothing of it goes out that was not checked.
  */
-#ifndef TMBPF_PYTHON_DICT_H
-#define TMBPF_PYTHON_DICT_H
+#ifndef TMBPF_PYTHON_HEAP_DICT_H
+#define TMBPF_PYTHON_HEAP_DICT_H
 
 #include <stdint.h>
 

@@ -12,7 +12,7 @@
 #include "base/lookup.h"
 #include "python/allocators.h"
 #include "python/code.h"
-#include "python/dict.h"
+#include "python/heap/dict.h"
 #include "python/heap/space.h"
 #include "python/python_internal.h"
 
