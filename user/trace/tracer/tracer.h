@@ -52,7 +52,6 @@ void tracer_destroy(struct tracer *tracer);
 /* Events count from now on, until they do no more. */
 void tracer_open(struct tracer *tracer);
 void tracer_close(struct tracer *tracer);
-bool tracer_is_open(const struct tracer *tracer);
 
 /* Removes the probes from the process; maps and totals stay. */
 void tracer_detach(struct tracer *tracer);

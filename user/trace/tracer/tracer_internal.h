@@ -13,7 +13,7 @@
 
 #include "tmbpf.skel.h"
 
-struct bpf_program;
+struct bpf_map;
 
 struct table { /* a map that is ours to read and write directly */
 	void *data;
@@ -78,21 +78,25 @@ struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid
  */
 struct error *tracer_headroom_check(const struct tracer *tracer, size_t first);
 
+/* Maps the whole of MAP; tracer_table_unmap() accepts what was never mapped. */
+struct error *tracer_table_map(struct bpf_map *map, struct table *ret);
+void tracer_table_unmap(struct table *table);
+
+/* Opens the ring; tracer_destroy() frees it. */
+struct error *tracer_ring_create(struct tracer *tracer);
+
 /* The slab of CHUNK (its number plus 1; tmbpf.h); false: it has none. */
 bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret);
 /* All entries of slab INDEX, to be given back by tracer_slab_unmap(). */
 struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret);
 void tracer_slab_unmap(uint32_t *entries);
 
-/* Deletes all that is in MAP, a hash by 64-bit keys. */
-void tracer_hash_clear(int map, size_t key_size);
+/* Deletes every entry of MAP, a hash table whose keys are of at most eight bytes. */
+void tracer_hash_clear(int map);
 
 /* The skeleton with the programs for kernels before 5.17. NULL: errno says why. */
 struct tmbpf_bpf *tracer_plain_open(void);
 /* What these need beside, if it is these that are loaded. */
 struct error *tracer_plain_attach(struct tracer *tracer);
-
-/* Adds a program's runs and their time to RET. */
-void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret);
 
 #endif

@@ -257,5 +257,5 @@ void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost
 
 void tracer_samples_forget(struct tracer *tracer)
 {
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.sampled_codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.sampled_codes));
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -12,13 +11,6 @@
 #include "trace/tracer/sweep.h"
 #include "trace/tracer/tracer.h"
 #include "trace/tracer/tracer_internal.h"
-
-#define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
-
-bool tracer_is_lazy(const struct tracer *tracer)
-{
-	return tracer->skeleton->rodata->cfg.lazy;
-}
 
 /* Told to user space in their turn: after the records that announced the code objects. */
 static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
@@ -146,26 +138,6 @@ static void ended_tell(struct tracer *tracer, tracer_handler handle, void *conte
 	tracer->ended_count = 0;
 }
 
-struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret)
-{
-	void *entries;
-
-	if (index >= tracer->slab_count)
-		return error_create_errno(ERROR_FAILED, ENOENT, "cannot map the shadow");
-	entries = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       tracer->slab_fds[index], 0);
-	if (entries == MAP_FAILED)
-		return error_create_errno(ERROR_FAILED, errno, "cannot map the shadow");
-	*ret = entries;
-	return NULL;
-}
-
-void tracer_slab_unmap(uint32_t *entries)
-{
-	if (entries)
-		munmap(entries, SLAB_BYTES);
-}
-
 struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler handle,
 			  void *context)
 {
@@ -195,56 +167,5 @@ struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_
 	for (uint32_t i = 0; i < slabs; i++)
 		if (address - tracer->slab_addresses[i] < sweep_range(tracer->sweep))
 			return tracer_walk(tracer, i, handle, context);
-	return NULL;
-}
-
-uint32_t tracer_hook_extra(const struct tracer *tracer)
-{
-	return tracer->skeleton->rodata->cfg.hook_extra;
-}
-
-/* As shadow_entry() of bpf/shadow.h. False: CHUNK has no slab. */
-bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
-{
-	const struct tmbpf_chunk *chunks = tracer->chunks.data;
-	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
-
-	for (uint32_t i = 0; i < TMBPF_CHUNK_PROBES; i++) {
-		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];
-		uint64_t found = __atomic_load_n(&entry->chunk, __ATOMIC_SEQ_CST);
-		uint32_t slab = __atomic_load_n(&entry->slab, __ATOMIC_SEQ_CST);
-
-		if (!found || (found == chunk && !slab))
-			return false;
-		if (found != chunk)
-			continue;
-		*ret = slab - 1;
-		return slab <= tracer->options.slab_limit;
-	}
-	return false;
-}
-
-struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint32_t count,
-			    uint32_t *ret)
-{
-	uint64_t granule = address >> tracer->skeleton->rodata->cfg.granule_shift;
-
-	while (count) {
-		uint32_t first = granule & (TMBPF_SLAB_ENTRIES - 1), slab;
-		uint32_t here = TMBPF_SLAB_ENTRIES - first < count ? TMBPF_SLAB_ENTRIES - first
-								   : count;
-		uint32_t *entries;
-
-		memset(ret, 0, here * sizeof(*ret));
-		if (tracer_chunk_slab(tracer, (granule >> TMBPF_SLAB_BITS) + 1, &slab)) {
-			try(tracer_slab_map(tracer, slab, &entries));
-			memcpy(ret, entries + first, here * sizeof(*ret));
-			tracer_slab_unmap(entries);
-		}
-		ret += here;
-		granule += here;
-		count -= here;
-	}
 	return NULL;
 }

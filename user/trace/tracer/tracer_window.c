@@ -107,7 +107,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 
 	tracer_births(tracer, &births);
 	window_allocations_clear(tracer->births.data, births);
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	tracer->skeleton->bss->refill.active = 0;
 	state->next_stack = TMBPF_STACK_FIRST;
