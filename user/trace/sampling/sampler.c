@@ -34,9 +34,6 @@
 /* The last part of the time that probes are on, of which births are seen but not followed; at most so many seconds. */
 #define GUARD_SHARE 0.3
 #define GUARD_MOST  0.003
-/* Censuses may take this part of the budget, of one CPU, on average; and no more than this share of it. */
-#define CENSUS_PART  0.15
-#define CENSUS_SHARE 0.003
 
 /* Fields of /proc/PID/stat: CPU time of all its threads, in user and in kernel mode. */
 #define STAT_UTIME 14
@@ -145,55 +142,6 @@ void sampler_destroy(struct sampler *sampler)
 	free(sampler);
 }
 
-static struct error *census_take(struct sampler *sampler, bool keep)
-{
-	struct native_memory_visitor visitor = {0};
-	struct error *error;
-
-	if (sampler->samples)
-		try(samples_look(sampler->samples));
-	if (sampler->samples)
-		try(samples_walk_begin(sampler->samples, &visitor));
-	error = classes_census(sampler->classes, keep, &visitor);
-	if (sampler->samples)
-		samples_walk_end(sampler->samples, classes_native(sampler->classes), visitor.done);
-	return error;
-}
-
-/* CPU time since the last time that this was asked, seconds. */
-static double cpu_taken(struct sampler *sampler)
-{
-	uint64_t before = sampler->charged;
-
-	sampler->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	return (double)(sampler->charged - before) / 1e9;
-}
-
-void sampler_charge(struct sampler *sampler)
-{
-	governor_other(&sampler->governor, cpu_taken(sampler));
-}
-
-void sampler_charge_answer(struct sampler *sampler)
-{
-	governor_answer(&sampler->governor, cpu_taken(sampler));
-}
-
-/* What fails is not tried again at once. */
-struct error *sampler_census(struct sampler *sampler, bool keep)
-{
-	double share = fmin(CENSUS_PART * sampler->governor.budget, CENSUS_SHARE);
-	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
-	struct error *error = census_take(sampler, keep);
-
-	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
-	sampler->census_cost = (double)taken / 1e9;
-	if (keep)
-		sampler->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
-				       (uint64_t)((double)taken / share);
-	return error;
-}
-
 struct error *sampler_clear(struct sampler *sampler)
 {
 	struct classes *classes;
@@ -230,28 +178,6 @@ int sampler_wait(const struct sampler *sampler, int most)
 	return sampler->next - now < (uint64_t)most * 1000000
 		       ? (int)((sampler->next - now) / 1000000)
 		       : most;
-}
-
-struct error *sampler_look(struct sampler *sampler)
-{
-	cleanup_free struct tracked **list = calloc(sampler->tracked_count + 1, sizeof(*list));
-	struct error *error;
-	size_t count = 0;
-
-	if (!list)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	for (size_t i = 0; i < sampler->tracked_count; i++)
-		if (sampler->tracked[i].died == ESTIMATE_ALIVE)
-			list[count++] = &sampler->tracked[i];
-	error = tracked_look(&sampler->look, list, count, false);
-	if (!error)
-		error = process_check(sampler->process);
-	/* What was read of a process that ended meanwhile says nothing. */
-	for (size_t i = 0; error && i < count; i++)
-		list[i]->died = ESTIMATE_ALIVE;
-	try(error);
-	sampler->looked = clock_now(CLOCK_MONOTONIC);
-	return NULL;
 }
 
 /* Whoever was followed at an address that is born again is dead. */
@@ -517,7 +443,7 @@ static struct error *window_take(struct sampler *sampler)
 	if (!error)
 		error = window_keep(sampler, &window, &harvest);
 	/* What failed has cost as well. */
-	cost.tracer = cpu_taken(sampler);
+	cost.tracer = sampler_cpu_taken(sampler);
 	until = error ? clock_now(CLOCK_MONOTONIC) : sampler->from;
 	governor_window(&sampler->governor, &cost, (double)(until - sampler->began) / 1e9);
 	governor_rest(&sampler->governor, classes_grow(sampler->classes));

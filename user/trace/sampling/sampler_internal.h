@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What sampler.c, which opens windows, sampler_thin.c, which limits what is kept of them, and sampler_estimate.c, which tells what
- * they show, share.
+ * What the sampler*.c files share. From the bottom: sampler_look.c looks at the target,
+ * sampler_thin.c limits what is kept, sampler_estimate.c tells what the windows show, and sampler.c
+ * opens the windows.
  */
 #ifndef TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
 #define TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
@@ -73,6 +74,8 @@ void sampler_windows_thin(struct sampler *sampler);
  */
 size_t sampler_survivors_room(struct sampler *sampler, size_t alive);
 
+/* CPU seconds of this thread since the last time that this was asked. */
+double sampler_cpu_taken(struct sampler *sampler);
 /* Looks whether what is followed is still there. */
 struct error *sampler_look(struct sampler *sampler);
 /* Counts the heap; with KEEP as the next of its history. */
