@@ -21,7 +21,21 @@
 
 struct error;
 struct fork_protocol;
-struct session;
+struct process;
+struct symbols;
+struct tracer;
+
+/* The request's "command". */
+#define FORK_PROTOCOL_COMMAND "inherit"
+
+/* What the protocol needs of the parent's or the child's session; all of it is borrowed. */
+struct fork_side {
+	struct tracer *tracer;
+	struct symbols *symbols;
+	struct process *process;
+	void (*drain)(void *context); /* takes in what the BPF programs have announced */
+	void *context;
+};
 
 struct fork_counts_sum {
 	uint64_t count, size;
@@ -37,26 +51,32 @@ struct fork_counts {
 	uint64_t parent_events; /* allocations and frees of the parent since the fork */
 };
 
+/* The child's side: what to ask the session of its parent for. To be put. */
+json_object *fork_protocol_request(pid_t child);
 /*
- * The child's side. Asks the session of PARENT for what process SESSION->pid has from it; RET is
- * NULL where it has nothing: nobody traced PARENT when it forked, or the child has become another
- * program.
+ * Takes what the session of PARENT replied, for the process CHILD. PAYLOAD is taken over, also if
+ * this fails. ERROR_NOTHING if CHILD has become another program meanwhile.
  */
-struct error *fork_protocol_ask(const struct session *session, pid_t parent,
-				struct fork_protocol **ret);
+struct error *fork_protocol_receive(struct process *child, pid_t parent, json_object *reply,
+				    void *payload, size_t size, struct fork_protocol **ret);
+/* NULL is accepted. */
 void fork_protocol_destroy(struct fork_protocol *protocol);
-/* Before the window opens: takes over what the child still has. */
-struct error *fork_protocol_put(struct fork_protocol *protocol, struct session *session,
+/* Before tracing begins: takes over what the child still has. */
+struct error *fork_protocol_put(struct fork_protocol *protocol, const struct fork_side *child,
 				struct fork_counts *ret);
-/* When it is open: takes out what the child has freed in between. */
-struct error *fork_protocol_settle(struct fork_protocol *protocol, struct session *session,
+/* When tracing has begun: takes out what the child has freed in between. */
+struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct fork_side *child,
 				   struct fork_counts *counts);
 
+/* The parent's side: whom a request is for. */
+struct error *fork_protocol_child(json_object *request, pid_t *ret);
 /*
- * The parent's side, a session_request: {"child": PID}, which it has forked while it was traced,
- * else ERROR_NOTHING.
+ * Fills REPLY and its payload, malloc'd, for the process CHILD. ERROR_NOTHING unless PARENT forked
+ * it while it was traced.
  */
-struct error *fork_protocol_answer(struct session *session, json_object *request,
-				   json_object *reply, void **ret_payload, size_t *ret_size);
+struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, json_object *reply,
+				   void **ret_payload, size_t *ret_size);
+/* The answer where there is nothing: an ERROR_NOTHING. */
+struct error *fork_protocol_nothing(const struct process *process);
 
 #endif

@@ -109,6 +109,9 @@ struct error *session_serve(struct session *session, const struct session_reques
 /* Takes in what the programs have announced. */
 void session_drain(struct session *session);
 
+/* What the protocol of forks needs of SESSION, which it borrows. */
+struct fork_side session_fork_side(struct session *session);
+
 /*
  * Whether what is held is known only from walks over the pools (session->walk): of a target that is
  * gone, from the last one there was.
@@ -122,9 +125,9 @@ bool session_over(const struct session *session);
  */
 struct error *session_walk(struct session *session, bool rested);
 /*
- * Measures what the heap grew by since the start (session->grown), if everything is traced and the
- * target is there, unless the last time is not long ago, measured by how long it took: with ASKED that
- * is as long again, else a hundred times that.
+ * Compares the traced blocks with a census of pymalloc's pools; the result goes to session->grown.
+ * Only for exact sessions whose target still runs. Rate-limited: does nothing until the time since
+ * the last measurement exceeds its duration (ASKED), or a hundred times that (otherwise).
  */
 void session_heap_check(struct session *session, bool asked);
 /* The same as session_walk() for the block at ADDRESS alone. */
