@@ -116,9 +116,6 @@ struct error *symbols_traceback_visit(struct symbols *symbols,
 struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t size,
 			    symbols_visitor visit, void *context);
 
-/* Live blocks in all. */
-uint64_t symbols_blocks(const struct symbols *symbols);
-
 void symbols_counters(const struct symbols *symbols, struct symbols_counters *ret);
 
 #endif

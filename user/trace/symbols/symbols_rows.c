@@ -180,17 +180,3 @@ struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t si
 
 	return stack_visit(symbols, stack, &visited, visit, context);
 }
-
-uint64_t symbols_blocks(const struct symbols *symbols)
-{
-	uint32_t count = tracer_stack_count(symbols->tracer);
-	uint64_t blocks = 0;
-
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct tmbpf_stack_stats stats;
-
-		tracer_stack_stats(symbols->tracer, id, &stats);
-		blocks += stack_live_count(&stats);
-	}
-	return blocks;
-}
