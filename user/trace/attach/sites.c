@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Collects the sites: those of the plan, of hooks, and behind calls in other modules. */
 #include "trace/attach/sites.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/types.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,18 +10,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "tmbpf.h"
 #include "trace/attach/mapped.h"
-
-/* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
-#define HOOKS_DEPTH 4
-
-struct group {
-	int fd;        /* the file, by the very inode that is mapped */
-	char path[40]; /* /proc/self/fd/FD */
-	bool tails;
-	size_t first, count;
-};
+#include "trace/attach/sites_internal.h"
 
 /* What sites lie in. */
 struct file {
@@ -30,27 +19,6 @@ struct file {
 	const struct process_map *map;
 	const struct image *image;
 	uint64_t bias;
-};
-
-struct module { /* that was looked at */
-	dev_t device;
-	ino_t inode;
-};
-
-struct sites {
-	struct tmbpf_site *records; /* index: the cookie */
-	uint64_t *offsets, *cookies;
-	uint64_t *addresses; /* in the process */
-	size_t count, capacity;
-	struct group *groups;
-	size_t group_count;
-	size_t own_groups; /* of the interpreter's file */
-	struct module *modules;
-	size_t module_count, module_capacity;
-	bool want_returns, pymalloc, lazy_free;
-	uint64_t raw_word, raw_installed,
-		raw_malloc; /* the raw table's malloc: where, what, its own */
-	enum sites_hooks hooks;
 };
 
 static struct error *no_memory(void)
@@ -284,87 +252,6 @@ struct error *sites_modules(struct sites *sites, const struct python *python)
 	return modules_add(sites, python);
 }
 
-static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
-				uint64_t ret[5])
-{
-	if (!context)
-		return error_create(ERROR_FAILED, "no context");
-	return memory_read(&python->process->memory, context + skip, ret, 5 * sizeof(uint64_t));
-}
-
-/*
- * What stands in an allocator table: OWN (the implementation itself), or a hook in front of it. Debug hooks have a
- * context {char api_id; PyMemAllocatorEx}, (_PyMem_DebugMalloc, Objects/obmalloc.c), tracemalloc's is the allocator
- * that it replaced (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
- */
-static struct error *table_follow(const struct python *python, const struct python_allocator *table,
-				  const uint64_t own[2], int depth, enum sites_hooks *hooks,
-				  uint64_t *ret_function)
-{
-	uint64_t inner[5], context = table->context;
-
-	if (table->malloc == own[0] || table->malloc == own[1]) {
-		*ret_function = table->malloc;
-		return NULL;
-	}
-	/* What a hook of someone else's does to sizes and addresses is not known. */
-	if (table->malloc < python->map.start || table->malloc >= python->map.end)
-		depth = 0;
-	for (uint32_t skip = 0; depth && skip <= 8; skip += 8) {
-		struct python_allocator next;
-
-		uint8_t letter = 0;
-
-		error_destroy(memory_read_u8(&python->process->memory, context, &letter));
-		if (skip && letter != 'r' && letter != 'm' && letter != 'o')
-			break;
-		struct error *error = read_inner(python, context, skip, inner);
-
-		if (error) {
-			error_destroy(error);
-			break;
-		}
-		next = (struct python_allocator){inner[0], inner[1], inner[2], inner[3], inner[4]};
-		error = table_follow(python, &next, own, depth - 1, hooks, ret_function);
-		if (!error) {
-			*hooks |= skip ? SITES_DEBUG : SITES_TRACEMALLOC;
-			return NULL;
-		}
-		error_destroy(error);
-	}
-	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
-			python->process->pid, (unsigned long long)table->malloc),
-		"What a hook does to sizes and addresses is not known, so nothing is traced.");
-}
-
-static struct error *hooks_find(struct sites *sites, const struct python *python,
-				const struct plan *plan, struct python_allocator tables[3])
-{
-	const uint64_t *object = plan->functions[0], *raw = plan->functions[1];
-	const uint64_t own[2] = {object[SITE_MALLOC] + python->bias,
-				 raw[SITE_MALLOC] + python->bias};
-	uint64_t address[3], function = 0;
-
-	for (int i = 0; i < 3; i++)
-		address[i] = plan->tables[i] ? plan->tables[i] + python->bias : 0;
-	try(python_allocators(python, address[0], address[1], address[2], tables));
-	/* PyMemAllocatorEx: ctx, then malloc. */
-	sites->raw_word = (address[0] ? address[0] : python->allocators) + sizeof(uint64_t);
-	sites->raw_installed = tables[0].malloc;
-	sites->raw_malloc = own[1];
-	try(table_follow(python, &tables[0], own, HOOKS_DEPTH, &sites->hooks, &function));
-	if (function != own[1])
-		return error_create(ERROR_FAILED,
-				    "process %d does not use malloc for its raw domain",
-				    python->process->pid);
-	try(table_follow(python, &tables[2], own, HOOKS_DEPTH, &sites->hooks, &function));
-	sites->pymalloc = function == own[0];
-	return NULL;
-}
-
 /* The entries of a hook's malloc, calloc and realloc. */
 static struct error *hook_entries_add(struct sites *sites, const struct python *python,
 				      const uint64_t functions[3])
@@ -415,12 +302,6 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 	return sites->pymalloc ? NULL : hook_entries_add(sites, python, functions + 3);
 }
 
-void sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc)
-{
-	*ret_word = sites->raw_word;
-	*ret_malloc = sites->raw_malloc;
-}
-
 struct error *sites_rehook(struct sites *sites, const struct python *python,
 			   const struct plan *plan, bool *ret_added)
 {
@@ -435,7 +316,7 @@ struct error *sites_rehook(struct sites *sites, const struct python *python,
 		return NULL;
 	sites->raw_installed = installed;
 	sites->hooks = SITES_PLAIN;
-	try(hooks_find(sites, python, plan, tables));
+	try(sites_hooks_find(sites, python, plan, tables));
 	sites->pymalloc = pymalloc;
 	if (before & SITES_TRACEMALLOC || !(sites->hooks & SITES_TRACEMALLOC)) {
 		/* Hooks that went may come back: their probes stay. */
@@ -458,7 +339,7 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 
 	if (!sites)
 		return no_memory();
-	error = hooks_find(sites, python, plan, tables);
+	error = sites_hooks_find(sites, python, plan, tables);
 	sites->lazy_free = lazy_free && sites->pymalloc;
 	if (!error)
 		error = plan_add(sites, python, plan);
@@ -495,157 +376,4 @@ void sites_destroy(struct sites *sites)
 	free(sites->cookies);
 	free(sites->addresses);
 	free(sites);
-}
-
-uint32_t sites_count(const struct sites *sites)
-{
-	return sites->count;
-}
-
-uint32_t sites_return_count(const struct sites *sites)
-{
-	uint32_t count = 0;
-
-	for (size_t i = 0; i < sites->count; i++)
-		count += sites->records[i].action == TMBPF_RESULT && sites->records[i].returns;
-	return count;
-}
-
-bool sites_want_returns(const struct sites *sites)
-{
-	return sites->want_returns;
-}
-
-enum sites_hooks sites_hooks(const struct sites *sites)
-{
-	return sites->hooks;
-}
-
-bool sites_lazy_free(const struct sites *sites)
-{
-	return sites->lazy_free;
-}
-
-bool sites_pymalloc(const struct sites *sites)
-{
-	return sites->pymalloc;
-}
-
-size_t sites_group_count(const struct sites *sites)
-{
-	return sites->group_count;
-}
-
-void sites_group(const struct sites *sites, size_t index, struct probes *ret)
-{
-	const struct group *group = &sites->groups[index];
-
-	ret->path = group->path;
-	ret->offsets = sites->offsets + group->first;
-	ret->cookies = sites->cookies + group->first;
-	ret->count = group->count;
-	ret->session = group->tails;
-}
-
-static int page_compare(const void *a, const void *b)
-{
-	const uint64_t *left = a, *right = b;
-
-	return (*left > *right) - (*left < *right);
-}
-
-struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret)
-{
-	size_t from = first < sites->group_count ? sites->groups[first].first : sites->count;
-	size_t count = sites->count - from, pages = 0;
-	cleanup_free uint64_t *list = calloc(count + 1, sizeof(*list));
-	uint64_t page = sysconf(_SC_PAGESIZE);
-
-	if (!list)
-		return no_memory();
-	/* By address, which tells files apart. */
-	for (size_t i = 0; i < count; i++)
-		list[i] = sites->addresses[from + i] / page;
-	if (count)
-		qsort(list, count, sizeof(*list), page_compare);
-	for (size_t i = 0; i < count; i++)
-		pages += !i || list[i] != list[i - 1];
-	*ret = pages;
-	return NULL;
-}
-
-static bool site_sees_births(const struct tmbpf_site *site)
-{
-	switch (site->action) {
-	case TMBPF_OBJ_FREE:
-	case TMBPF_RAW_FREE:
-	case TMBPF_REFILL:
-	case TMBPF_UNTRACK:
-		return false;
-	}
-	return true;
-}
-
-static bool site_sees_raw(const struct tmbpf_site *site)
-{
-	return site->action == TMBPF_RESULT || site->action == TMBPF_TRACK ||
-	       (site->action >= TMBPF_RAW_MALLOC && site->action <= TMBPF_RAW_REALLOC);
-}
-
-/* Those sites of a group for which WANTED holds. */
-static void sites_choose(const struct sites *sites, size_t index,
-			 bool (*wanted)(const struct tmbpf_site *site), uint64_t *offsets,
-			 uint64_t *cookies, struct probes *ret)
-{
-	uint32_t count = 0;
-
-	sites_group(sites, index, ret);
-	for (uint32_t i = 0; i < ret->count; i++) {
-		if (!wanted(&sites->records[ret->cookies[i]]))
-			continue;
-		offsets[count] = ret->offsets[i];
-		cookies[count++] = ret->cookies[i];
-	}
-	ret->count = count;
-	ret->offsets = offsets;
-	ret->cookies = cookies;
-}
-
-void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
-			uint64_t *cookies, struct probes *ret)
-{
-	sites_choose(sites, index, site_sees_births, offsets, cookies, ret);
-	if (index >= sites->own_groups)
-		ret->count = 0;
-}
-
-void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets, uint64_t *cookies,
-		     struct probes *ret)
-{
-	sites_choose(sites, index, site_sees_raw, offsets, cookies, ret);
-}
-
-struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map,
-			  int addresses_map)
-{
-	for (uint32_t i = first; i < sites->count; i++)
-		if (bpf_map_update_elem(sites_map, &i, &sites->records[i], BPF_ANY) ||
-		    bpf_map_update_elem(addresses_map, &sites->addresses[i], &i, BPF_NOEXIST))
-			return error_create_errno(ERROR_FAILED, errno,
-						  "cannot store the probe sites");
-	return NULL;
-}
-
-struct error *sites_store_returns(const struct sites *sites, uint32_t first, int returns_map)
-{
-	for (uint32_t i = first; i < sites->count; i++) {
-		const struct tmbpf_site *record = &sites->records[i];
-		uint32_t yes = 1;
-
-		if (record->action == TMBPF_RESULT && record->returns &&
-		    bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY))
-			return error_create_errno(ERROR_FAILED, errno,
-						  "cannot store the places of return");
-	}
-	return NULL;
 }
