@@ -127,8 +127,8 @@ load session
 	grep '<unknown>:0' run.txt
 }
 
-@test "run waits for its twin, however long that takes to start" {
-	# The preloaded library makes the twin's exec late.
+@test "run waits for its reference process, however long that takes to start" {
+	# The preloaded library makes the exec of the reference process late.
 	cat >late.c <<-'CODE'
 		#define _GNU_SOURCE
 		#include <dlfcn.h>

@@ -13,7 +13,7 @@
 #include "trace/attach/mapped.h"
 #include "trace/attach/sites_internal.h"
 
-/* What sites lie in. */
+/* The file that sites lie in. */
 struct file {
 	const struct process *process;
 	const struct process_map *map;
@@ -26,7 +26,7 @@ static struct error *no_memory(void)
 	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot list the probe sites");
 }
 
-/* FD is the group's now. */
+/* Takes FD over. */
 static struct error *group_add(struct sites *sites, int fd, bool tails)
 {
 	struct group *groups = realloc(sites->groups, (sites->group_count + 1) * sizeof(*groups));
@@ -125,10 +125,12 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 	return record_add(sites, &record, site->offset, site->address + bias);
 }
 
-/* Whether SITE serves, given what the allocator tables hold. */
+/* Whether SITE is needed, given what the allocator tables hold. */
 static bool site_wanted(const struct sites *sites, const struct site *site)
 {
-	/* The raw domain's own entries say nothing that libc's calls do not; a hook's do. */
+	/*
+	 * The raw domain's own entries tell nothing that libc's calls do not; a hook's entries do.
+	 */
 	if (site->kind == SITE_ENTRY && site->raw)
 		return sites->hooks & SITES_TRACEMALLOC;
 	if ((site->kind == SITE_GUARD || site->kind == SITE_ENTRY) && site->operation == SITE_FREE)
@@ -143,7 +145,9 @@ static bool site_is_tail(const struct site *site)
 	return site->kind == SITE_RAW && site->tail && site->operation != SITE_FREE;
 }
 
-/* Adds those of COUNT sites that are wanted, tail jumps or all others, as a group of their own. */
+/*
+ * Adds those of COUNT sites that are wanted as a group of their own: the tail jumps, or all others.
+ */
 static struct error *group_fill(struct sites *sites, const struct file *file,
 				const struct site *found, size_t count, bool tails)
 {
@@ -164,7 +168,7 @@ static struct error *group_fill(struct sites *sites, const struct file *file,
 	return NULL;
 }
 
-/* The same of the interpreter's own file. */
+/* The same for the interpreter's own file. */
 static struct error *own_fill(struct sites *sites, const struct python *python,
 			      const struct site *found, size_t count, bool tails)
 {
@@ -173,7 +177,10 @@ static struct error *own_fill(struct sites *sites, const struct python *python,
 	return group_fill(sites, &file, found, count, tails);
 }
 
-/* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
+/*
+ * Adds the plan's sites. Tail jumps are a group of their own: they want the program that can ask
+ * for a return probe.
+ */
 static struct error *plan_add(struct sites *sites, const struct python *python,
 			      const struct plan *plan)
 {
@@ -212,7 +219,7 @@ static bool module_known(const struct sites *sites, const struct process_map *ma
 	return false;
 }
 
-/* Without memory it is looked at again: slower, not wrong. */
+/* Without memory the module is looked at again: slower, but not wrong. */
 static void module_remember(struct sites *sites, const struct process_map *map)
 {
 	struct error *error = array_reserve(&sites->modules, &sites->module_capacity,
@@ -225,8 +232,8 @@ static void module_remember(struct sites *sites, const struct process_map *map)
 }
 
 /*
- * Other modules only help to see results without a return probe: one that cannot be read is left out, and
- * what returns into it is caught by return probes or counted.
+ * Sites in other modules only save return probes. So a module that cannot be read is left out: what
+ * returns into it is caught by return probes, or counted.
  */
 static struct error *modules_add(struct sites *sites, const struct python *python)
 {
@@ -252,7 +259,7 @@ struct error *sites_modules(struct sites *sites, const struct python *python)
 	return modules_add(sites, python);
 }
 
-/* The entries of a hook's malloc, calloc and realloc. */
+/* Probes the entries of a hook's malloc, calloc and realloc. */
 static struct error *hook_entries_add(struct sites *sites, const struct python *python,
 				      const uint64_t functions[3])
 {
@@ -265,9 +272,9 @@ static struct error *hook_entries_add(struct sites *sites, const struct python *
 }
 
 /*
- * Hooks call what they stand before through their context: there libc's results arrive. And tracemalloc asks the raw
- * domain's implementation for memory of its own, which it does not count itself: a raw allocation is a
- * caller's only if it has come in by the hook's entry.
+ * Hooks call what they stand before through their context, so libc's results arrive there. Also,
+ * tracemalloc asks the raw domain's implementation for memory of its own, which it does not count.
+ * So a raw allocation is a caller's only if it came in by the hook's entry.
  */
 static struct error *hooks_add(struct sites *sites, const struct python *python,
 			       const struct plan *plan, const struct python_allocator tables[3])
@@ -278,7 +285,10 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 
 	if (sites->hooks == SITES_PLAIN)
 		return NULL;
-	/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
+	/*
+	 * From 3.15 on tracemalloc's own memory comes through its hooks too, and cannot be told
+	 * from a caller's.
+	 */
 	if (sites->hooks & SITES_TRACEMALLOC && python->version >= 0x030f0000)
 		return error_advise(
 			error_create(
@@ -298,7 +308,10 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 	if (!(sites->hooks & SITES_TRACEMALLOC))
 		return NULL;
 	try(hook_entries_add(sites, python, functions));
-	/* Without pymalloc the object domain's hook stands before the raw domain's implementation too. */
+	/*
+	 * Without pymalloc the object domain's hook stands before the raw domain's implementation
+	 * too.
+	 */
 	return sites->pymalloc ? NULL : hook_entries_add(sites, python, functions + 3);
 }
 
@@ -319,7 +332,7 @@ struct error *sites_rehook(struct sites *sites, const struct python *python,
 	try(sites_hooks_find(sites, python, plan, tables));
 	sites->pymalloc = pymalloc;
 	if (before & SITES_TRACEMALLOC || !(sites->hooks & SITES_TRACEMALLOC)) {
-		/* Hooks that went may come back: their probes stay. */
+		/* Hooks that were removed may come back, so their probes stay. */
 		sites->hooks |= before;
 		return NULL;
 	}
@@ -349,8 +362,8 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 	if (!error)
 		error = modules_add(sites, python);
 	/*
-	 * Linux 6.11 and later return through a system call, which a seccomp filter may answer by killing the process: no
-	 * return probe where there is one.
+	 * A return probe of Linux 6.11 and later returns through a system call, which a seccomp
+	 * filter may answer by killing the process. So a process with a filter gets none.
 	 */
 	if (!error)
 		error = process_seccomp(python->process, &seccomp);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What stands in the allocator tables of the process: the allocators themselves, or hooks. */
+/* Which allocators stand in the tables of the process, and which hooks before them. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "trace/attach/sites_internal.h"
 
-/* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
+/* Hooks that may stand one before another: tracemalloc's, debug's, and two others. */
 #define HOOKS_DEPTH 4
 
 static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
@@ -16,9 +16,10 @@ static struct error *read_inner(const struct python *python, uint64_t context, u
 }
 
 /*
- * What stands in an allocator table: OWN (the implementation itself), or a hook in front of it. Debug hooks have a
- * context {char api_id; PyMemAllocatorEx}, (_PyMem_DebugMalloc, Objects/obmalloc.c), tracemalloc's is the allocator
- * that it replaced (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
+ * Follows an allocator table to OWN, the implementation itself, through the hooks before it. A
+ * debug hook has the context {char api_id; PyMemAllocatorEx} (_PyMem_DebugMalloc,
+ * Objects/obmalloc.c); tracemalloc's context is the allocator that it replaced
+ * (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
  */
 static struct error *table_follow(const struct python *python, const struct python_allocator *table,
 				  const uint64_t own[2], int depth, enum sites_hooks *hooks,
@@ -30,7 +31,7 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		*ret_function = table->malloc;
 		return NULL;
 	}
-	/* What a hook of someone else's does to sizes and addresses is not known. */
+	/* What a hook of somebody else's does to sizes and addresses is not known. */
 	if (table->malloc < python->map.start || table->malloc >= python->map.end)
 		depth = 0;
 	for (uint32_t skip = 0; depth && skip <= 8; skip += 8) {
@@ -56,10 +57,10 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		error_destroy(error);
 	}
 	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
-			python->process->pid, (unsigned long long)table->malloc),
+		error_create(ERROR_FAILED,
+			     "process %d uses an allocator hook that tmbpf does not know "
+			     "(malloc at 0x%llx)",
+			     python->process->pid, (unsigned long long)table->malloc),
 		"What a hook does to sizes and addresses is not known, so nothing is traced.");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The sites as probes, by groups, and as records for the BPF programs. */
+/* Hands the sites out: as probes, by groups, and as records for the BPF programs. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -110,7 +110,7 @@ static bool site_sees_raw(const struct tmbpf_site *site)
 	       (site->action >= TMBPF_RAW_MALLOC && site->action <= TMBPF_RAW_REALLOC);
 }
 
-/* Those sites of a group for which WANTED holds. */
+/* The sites of a group for which WANTED holds. */
 static void sites_choose(const struct sites *sites, size_t index,
 			 bool (*wanted)(const struct tmbpf_site *site), uint64_t *offsets,
 			 uint64_t *cookies, struct probes *ret)

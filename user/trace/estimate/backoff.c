@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Closes for a while what costs more than its share. */
 #include "trace/estimate/backoff.h"
 
 #include <math.h>

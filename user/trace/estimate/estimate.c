@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The estimate: rows of tracebacks, from what survives of sampling windows and from the census. */
 #include "trace/estimate/estimate.h"
 
 #include <errno.h>

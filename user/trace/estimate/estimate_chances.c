@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How likely a survivor is to be what it seems, and to stay. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

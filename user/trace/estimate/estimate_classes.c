@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sums of the classes, and how they are calibrated to the census. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Plans the sampling windows within the budget. */
 #include "trace/estimate/governor.h"
 
 #include <math.h>

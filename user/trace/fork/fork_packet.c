@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Collects a parent's live blocks, packs them, and unpacks them in the child's session. */
 #include "trace/fork/fork_packet.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include "trace/symbols/symbols.h"
 #include "trace/tracer/tracer.h"
 
-/* Blocks between two rests. */
+/* Blocks between two calls of the caller's `rest`. */
 #define REST_BLOCKS 262144
 
 void fork_packet_deinit(struct fork_packet *packet)
@@ -35,11 +36,10 @@ struct taking {
 	struct symbols *symbols;
 	void (*rest)(void *context);
 	void *context;
-	uint32_t *
-		places; /* by stack id of TRACER's: its place in `stacks`, plus 1; 0: not looked up */
+	/* by TRACER's stack id: its place in `stacks`, plus 1; 0: not looked up yet */
+	uint32_t *places;
 	struct lookup texts, tracebacks;
-	const char *
-		*strings; /* by place in the look-up of texts: the string, and where it begins */
+	const char **strings; /* by position in `texts`: the string, and its offset in the packet */
 	uint32_t *offsets;
 	size_t string_count, string_capacity, offset_capacity;
 	const void **rows; /* by place in `stacks`: the traceback */
@@ -75,7 +75,7 @@ static bool pointer_equal(const void *context, uint32_t position, const void *ke
 	return pointers[position] == key;
 }
 
-/* Strings are kept once by who keeps the tracebacks, so equal ones are at one address. */
+/* Who keeps the tracebacks keeps each string once, so equal strings have the same address. */
 static struct error *text_add(struct taking *taking, const char *string, size_t length,
 			      uint32_t *ret)
 {
@@ -128,11 +128,11 @@ static struct error *stack_add(void *context, const struct symbols_row *row)
 	return NULL;
 }
 
-/* STACK gets a place, that of its traceback, which several stacks may mean. */
+/* Finds the place of STACK: that of its traceback, which several stacks may share. */
 static struct error *stack_place(struct taking *taking, uint32_t stack,
 				 const struct symbols_traceback *traceback, uint32_t *ret)
 {
-	/* No traceback: of no Python code, or lost. */
+	/* Without a traceback: no Python code ran, or it is lost. */
 	uint64_t number = stack == TMBPF_STACK_UNKNOWN ? TMBPF_STACK_UNKNOWN : TMBPF_STACK_LOST;
 	const void *key = traceback ? (const void *)traceback : (const void *)(uintptr_t)number;
 	uint64_t hash = lookup_hash_number(0, (uintptr_t)key);
@@ -185,7 +185,10 @@ static int block_compare(const void *left, const void *right)
 	return a->address < b->address ? -1 : a->address > b->address;
 }
 
-/* Puts COUNT of BLOCKS in order; of two at one address, seen while the table changed, one stays. */
+/*
+ * Sorts COUNT BLOCKS. Two at one address were seen while the table changed; one of them stays.
+ * Returns how many there are then.
+ */
 static size_t blocks_sort(struct fork_packet_block *blocks, size_t count)
 {
 	size_t kept = 0;
@@ -206,7 +209,7 @@ static struct error *take_all(struct taking *taking)
 	if (!taking->places)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot copy the live blocks");
 	try(tracer_blocks(taking->tracer, block_add, taking));
-	/* What the stacks of these blocks mean has been announced. */
+	/* By now the programs have announced what the stacks of these blocks mean. */
 	taking->rest(taking->context);
 	taken->pool_count = blocks_sort(taken->pools, taken->pool_count);
 	taken->large_count = blocks_sort(taken->large, taken->large_count);
@@ -238,7 +241,7 @@ struct error *fork_packet_receive(struct tracer *tracer, struct symbols *symbols
 	return NULL;
 }
 
-struct packed { /* the last of what is packed */
+struct packed { /* the end of the packed bytes */
 	uint64_t pool_count, large_count, stack_count, frame_count, text_size;
 };
 
@@ -304,7 +307,7 @@ static bool fork_packet_holds(const struct fork_packet *packet)
 	       blocks_hold(packet, packet->large, packet->large_count);
 }
 
-/* The next part of *CURSOR: COUNT elements of SIZE bytes; NULL if there are not so many. */
+/* The next COUNT elements of SIZE bytes at *CURSOR; NULL if there are not so many. */
 static void *part_take(uint8_t **cursor, const uint8_t *end, uint64_t count, size_t size)
 {
 	void *part = *cursor;

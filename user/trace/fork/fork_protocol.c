@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What the sessions of a parent and of its child say to each other, and what the child's keeps. */
 #include "trace/fork/fork_protocol.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 struct fork_protocol {
 	struct process *parent;
 	struct fork_packet
-		blocks; /* after fork_protocol_put() those taken over, by their own stack ids */
+		blocks; /* after fork_protocol_put(): those taken over, with their new stack ids */
 	uint64_t peak;  /* the parent's, bytes */
 	uint64_t parent_events;
 	char lineage[2 * LINEAGE_SIZE + 1]; /* the parent's */
@@ -157,7 +158,7 @@ static void sum_add(struct fork_counts_sum *sum, uint64_t size)
 	sum->size += size;
 }
 
-/* Keeps of COUNT of BLOCKS those that STATES say are there; how many they are. */
+/* Keeps those of COUNT BLOCKS that are still there by STATES. Returns how many. */
 static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const uint8_t *states,
 			  struct fork_counts *counts)
 {
@@ -226,7 +227,10 @@ static void stacks_mark(const struct fork_packet_block *blocks, size_t count, ui
 		used[blocks[i].stack] = 1;
 }
 
-/* Gives the COUNT BLOCKS the ids that their stacks have now; those without one go. How many stay. */
+/*
+ * Gives COUNT BLOCKS their new stack ids, and drops those whose stack has none. Returns how many
+ * stay.
+ */
 static size_t stacks_name(struct fork_packet_block *blocks, size_t count, const uint32_t *ids,
 			  struct fork_counts *counts)
 {
@@ -244,7 +248,7 @@ static size_t stacks_name(struct fork_packet_block *blocks, size_t count, const 
 	return kept;
 }
 
-/* The stacks of the blocks that are left become CHILD's. */
+/* Makes the stacks of the remaining blocks CHILD's. */
 static struct error *stacks_adopt(struct fork_packet *blocks, const struct fork_side *child,
 				  struct fork_counts *counts)
 {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The census: counts the blocks of the heap by class, and keeps the history of each. */
 #include "trace/sampling/classes.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds numbers and strings of a block that tell it from the next one at its address. */
 #include "trace/sampling/fingerprint.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Hashes of the first telling words of a block. */
 #include "trace/sampling/fingerprint_words.h"
 
 #include <stddef.h>

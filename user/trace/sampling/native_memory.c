@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads from malloc's heaps what lies outside of pymalloc's arenas. */
 #include "trace/sampling/native_memory.h"
 
 #include <errno.h>

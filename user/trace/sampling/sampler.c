@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Opens sampling windows, and tracks what was allocated in them. */
 #include "trace/sampling/sampler_internal.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Turns what the sampler knows into estimates and counters. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Limits what the sampler keeps, without favouring any block. */
 #include "base/random.h"
 #include "trace/sampling/sampler_internal.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Samples page faults and large blocks, within their share of the budget. */
 #include "trace/sampling/samples.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Slices of time, and estimates from the samples in them. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

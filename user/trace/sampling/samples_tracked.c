@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Whether the pages and the large blocks that were sampled are still there. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Whether the blocks that are tracked are still there. */
 #include "trace/sampling/tracked.h"
 
 #include <errno.h>

@@ -145,7 +145,7 @@ void control_group_unlisten(const char *name, int fd)
 	control_subject_unlisten(&subject, fd);
 }
 
-/* Reads a line of at most MOST bytes into a malloc'd string; what follows it stays unread. */
+/* Reads a line of at most MOST bytes into a malloc'd string. What follows it stays unread. */
 static struct error *line_read(int fd, size_t most, int timeout, char **ret)
 {
 	cleanup_free char *line = NULL;
@@ -355,7 +355,7 @@ static struct error *subject_request(const struct control_subject *subject, json
 	error = object_write(fd, request);
 	if (!error)
 		error = object_read(fd, REPLY_MAX, -1, &reply);
-	/* Its process has ended, or somebody stopped it. */
+	/* The target has ended, or somebody stopped the session. */
 	if (error && (error_number(error) == ECONNRESET || error_number(error) == EPIPE)) {
 		error_destroy(error);
 		return error_create(ERROR_NOTHING, "%s is traced no more", subject->said);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * What control.c, the socket, and control_sessions.c, which finds the sessions that there are,
- * share.
- */
+/* What control.c (the socket) and control_sessions.c (the sessions that there are) share. */
 #ifndef TMBPF_TRACE_SESSION_CONTROL_INTERNAL_H
 #define TMBPF_TRACE_SESSION_CONTROL_INTERNAL_H
 
@@ -12,12 +9,12 @@ struct error;
 
 #define CONTROL_GROUP_PREFIX "group-"
 
-/* Whose session it is: a process's, or a group's. */
+/* Whom a session is of: a process, or a group. */
 struct control_subject {
 	pid_t pid;        /* 0: a group's */
-	char file[96];    /* its files begin with it */
+	char file[96];    /* how the names of its files begin */
 	char said[96];    /* "process 1234" */
-	char option[112]; /* what names it to a command: "-p 1234" */
+	char option[112]; /* how a command names it: "-p 1234" */
 };
 
 struct control_subject control_subject_of_process(pid_t pid);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Which sessions there are: the lock of each, and the files that they have in the run folder. */
+/* Which sessions there are: the lock of each, and their files in the run folder. */
 #include "trace/session/control.h"
 
 #include <dirent.h>
@@ -21,11 +21,11 @@
 #include "trace/session/control_internal.h"
 #include "trace/session/run_folder.h"
 
-/* How long a lock is waited for behind which nobody answers (yet, or any more). */
+/* How long to wait for a lock whose holder does not answer (yet, or any more). */
 #define LOCK_WAIT_MS 2000
 #define LOCK_STEP_MS 20
 
-/* Whether PATH still names the file that FD is: a session that ends removes its lock. */
+/* Whether FD is still the file at PATH: a session that ends removes its lock. */
 static bool lock_current(const char *path, int fd)
 {
 	struct stat named, open;
@@ -56,7 +56,7 @@ static struct error *lock_try(const struct control_subject *subject, const char 
 	}
 }
 
-/* Whether somebody answers for SUBJECT's session: a tracer that was killed holds its lock until it is gone. */
+/* Whether SUBJECT's session answers. A tracer that was killed holds its lock until it is gone. */
 static bool session_answers(const struct control_subject *subject)
 {
 	struct error *error;
@@ -115,7 +115,10 @@ struct error *control_group_lock(const char *name, int *ret_lock)
 	return subject_lock(&subject, ret_lock);
 }
 
-/* Removes the socket that a tracer of SUBJECT left behind that was killed; not that of one that begins. */
+/*
+ * Removes the socket of a tracer of SUBJECT that was killed, but not the one of a tracer that is
+ * starting.
+ */
 static void stale_remove(const struct control_subject *subject)
 {
 	cleanup_free char *path = control_subject_path(subject, "lock");
@@ -161,7 +164,7 @@ struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count)
 	return NULL;
 }
 
-/* Whether somebody answers; what one left that was killed is removed. */
+/* Whether SUBJECT's session answers. Removes what a killed one left. */
 static bool subject_lives(const struct control_subject *subject)
 {
 	if (session_answers(subject))
@@ -199,7 +202,7 @@ static int name_compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* NAME of "group-NAME.KIND", malloc'd; NULL it is none. */
+/* The NAME in "group-NAME.KIND", malloc'd; NULL if FILE is not called like that. */
 static char *group_name(const char *file, const char *kind)
 {
 	size_t prefix = strlen(CONTROL_GROUP_PREFIX), length = strlen(file),

@@ -45,7 +45,7 @@ struct error *session_sampler_start(struct session *session)
 	return NULL;
 }
 
-/* FORK: what the parent's session knows; NULL: nothing. */
+/* FORK is what the parent's session knows of the target's blocks; NULL: nothing. */
 static void session_begin(struct session *session, struct fork_protocol *fork)
 {
 	const struct fork_side child = session_fork_side(session);
@@ -59,14 +59,14 @@ static void session_begin(struct session *session, struct fork_protocol *fork)
 	session_heap_check_begin(session);
 }
 
-/* Where the target runs, while it does. */
+/* Reads which control group and container the target is in, while it runs. */
 static struct error *place_find(struct session *session, pid_t pid)
 {
 	cleanup(cgroups_deinit) struct cgroups of = {0};
 	const char *path = "";
 
 	try(cgroups_read("", pid, &of));
-	/* The list is in descending order of hierarchies, the one of version 2 last. */
+	/* The list is in descending order of hierarchies, with the one of version 2 last. */
 	for (size_t i = of.count; i--;)
 		if (!*path || !strcmp(path, "/"))
 			path = of.list[i].path;
@@ -89,8 +89,8 @@ static struct error *parent_ask(const struct session *session, struct fork_proto
 }
 
 /*
- * What the target took over from its parent by fork; NULL: nothing is known. To be called as early
- * as possible: what the parent does in the meantime is not the child's.
+ * What the target got from its parent by fork; NULL: nothing is known. To be called as early as
+ * possible: what the parent does in the meantime is not the child's.
  */
 static struct fork_protocol *parent_ask_early(struct session *session)
 {
@@ -116,10 +116,10 @@ static struct error *tracing_start(struct session *session, struct fork_protocol
 
 	session->reference_unchecked = session->options.reference;
 	try(tracer_create(session->process, &session->options, &session->tracer));
-	session->options.reference = NULL; /* the caller's, for as long as this takes */
+	session->options.reference = NULL; /* the caller's, and valid only for this call */
 	try(symbols_create(session->tracer, session->process, &session->symbols));
 	try(control_listen(session->pid, &session->listener));
-	/* The pid may have changed hands while we looked at it. */
+	/* The pid may have become another process's while we looked at it. */
 	try(process_check(session->process));
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
 	session->last_rss = session->rss_at_start;
@@ -187,7 +187,7 @@ void session_end(struct session *session)
 		tracer_detach(session->tracer);
 	if (session->lock < 0)
 		return;
-	/* Behind the lock another session may begin at once: nothing of it is to be touched later. */
+	/* Once the lock is gone another session may begin: do not touch its files later. */
 	control_unlisten(session->pid, session->listener);
 	close(session->lock);
 	session->lock = session->listener = -1;
@@ -219,7 +219,7 @@ static void record_ignore(void *context, const struct tmbpf_record *record, size
 
 struct error *session_clear(struct session *session)
 {
-	/* From now on it is not alone what there is from before. */
+	/* From now on the target has more from before than what it inherited. */
 	session->inherits = session->heir = false;
 	session->inherited = (struct fork_counts){0};
 	if (session->options.births_limit && !session->sampler)

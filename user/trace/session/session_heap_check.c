@@ -12,8 +12,8 @@
 #include "trace/session/session_internal.h"
 
 /*
- * The rest between two measurements, as a multiple of the time that the last one took: for those
- * that somebody asks for, and for others.
+ * The rest between two measurements, as a multiple of the last one's duration: for those that
+ * somebody asks for, and for others.
  */
 #define REST     1
 #define REST_OWN 100
@@ -53,7 +53,7 @@ static struct error *heap_check_start(struct session *session)
 	struct error *error;
 
 	try(heap_check_create(&source, &session->heap_check));
-	/* Of one that is only about to start nothing is from before. */
+	/* An interpreter that has not begun has no blocks from before. */
 	if (session->reference_unchecked)
 		return NULL;
 	try(python_heaps_read(source.python, &heaps));

@@ -9,14 +9,14 @@
 
 #include "trace/session/session.h"
 
-/* Keeps what ERROR says as the session's warning, and destroys it. NULL is accepted. */
+/* Keeps ERROR's message as the session's warning, and destroys ERROR. NULL is accepted. */
 void session_warn(struct session *session, struct error *error);
 /* Whether the target has ended or cannot be reached any more. */
 bool session_gone(const struct session *session);
-/* Walks over the pools if the session's own walk is due at NOW, in monotonic nanoseconds. */
+/* Walks over the pools if a walk of the session's own is due at NOW, in monotonic nanoseconds. */
 void session_walk_own(struct session *session, uint64_t now);
 
-/* The heap as it is now is where the heap check starts from. A failure goes to session->grown. */
+/* From now on the heap check compares with the heap as it is now. Failures go to session->grown. */
 void session_heap_check_begin(struct session *session);
 void session_heap_check_end(struct session *session);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A session's loop: it answers requests, and does what is due in between. */
+/* A session's loop: it answers requests, and in between does what is due. */
 #include "trace/session/session.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "trace/session/control.h"
 #include "trace/session/session_internal.h"
 
-/* How long records may wait in the ring if nothing wakes us. */
+/* How long records may wait in the ring if nothing wakes the loop. */
 #define TICK_MS           100
 #define SWEEP_NANOSECONDS NSEC_PER_SEC
 
@@ -45,7 +45,7 @@ static void connection_serve(struct session *session, const struct session_reque
 					       "this session does not know the request \"%s\"",
 					       name);
 	}
-	/* If even the answer fails, the asker has gone: it knows. */
+	/* If even the answer fails, the client has gone, and knows. */
 	error_destroy(error ? control_reply_error(fd, error)
 			    : control_reply(fd, reply, payload, size));
 	error_destroy(error);
@@ -65,8 +65,8 @@ static void listener_serve(struct session *session, const struct session_request
 }
 
 /*
- * What was learned from a reference process is checked against the process as soon as its interpreter runs. If it does not hold,
- * nothing that was seen can be relied on.
+ * Checks what a reference process told against the target, as soon as the target's interpreter
+ * runs. If that does not hold, nothing that was traced can be relied on.
  */
 static void reference_check(struct session *session)
 {
@@ -76,7 +76,7 @@ static void reference_check(struct session *session)
 	if (!session->reference_unchecked)
 		return;
 	error = python_create(session->process, &python);
-	if (error) { /* not there yet, or just being changed */
+	if (error) { /* not there yet, or changing just now */
 		error_destroy(error);
 		return;
 	}
@@ -86,7 +86,8 @@ static void reference_check(struct session *session)
 			session,
 			error_create(
 				ERROR_FAILED,
-				"the interpreter is laid out otherwise than its twin: what was traced is wrong"));
+				"the interpreter is laid out otherwise than the reference process: "
+				"what was traced is wrong"));
 		session->state = SESSION_STOPPED;
 	} else {
 		tracer_heap_found(session->tracer, python);
@@ -95,7 +96,7 @@ static void reference_check(struct session *session)
 	session->reference_unchecked = false;
 }
 
-/* Its first thread may have ended, and others run on: then nothing can be read any more, and that is said. */
+/* Warns if the first thread has ended and others run on: then nothing of the target can be read. */
 static void reach_check(struct session *session)
 {
 	struct pollfd ended = {.fd = session->process->pidfd, .events = POLLIN};
@@ -107,14 +108,17 @@ static void reach_check(struct session *session)
 		error_destroy(error);
 }
 
-/* Milliseconds. What is due is not done of a process that is OUT_OF_REACH. */
+/* Milliseconds until the next tick. For a process that is OUT_OF_REACH nothing is due. */
 static int session_wait(const struct session *session, bool out_of_reach)
 {
 	return session->sampler && !out_of_reach ? sampler_wait(session->sampler, TICK_MS)
 						 : TICK_MS;
 }
 
-/* Returns whether the target is out of reach; that is looked up once a tick, as it costs two reads of /proc's files. */
+/*
+ * Returns whether the target is out of reach. That is looked up once a tick: it reads two files of
+ * /proc.
+ */
 static bool session_tick(struct session *session, uint64_t *swept)
 {
 	uint64_t now = clock_now(CLOCK_MONOTONIC), rss, anonymous;
@@ -123,7 +127,7 @@ static bool session_tick(struct session *session, uint64_t *swept)
 
 	session_drain(session);
 	session_warn(session, tracer_grow(session->tracer));
-	/* A process that is gone has no tables: that is seen elsewhere. */
+	/* A process that is gone has no tables; its end is noticed elsewhere. */
 	if (!session->reference_unchecked && reached)
 		session_warn(session, tracer_hooks(session->tracer));
 	if (reached)
@@ -137,7 +141,7 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	reach_check(session);
 	if (session->reference_unchecked)
 		reference_check(session);
-	/* What fails, as the interpreter has just begun, is tried again. */
+	/* The interpreter has just begun: if this fails, the next sweep tries again. */
 	if (!session->sampler && !session->reference_unchecked && session->options.births_limit &&
 	    session->state == SESSION_RUNNING && reached)
 		session_warn(session, session_sampler_start(session));
@@ -151,14 +155,14 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	return gone;
 }
 
-/* When no program is to be loaded any more, and no process to be started. */
+/* Filters system calls, once no program has to be loaded and no process to be started any more. */
 static void session_confine(struct session *session)
 {
 	if (session->confined || session->reference_unchecked ||
 	    (session->options.births_limit && !session->sampler))
 		return;
 	session->confined = true;
-	/* A module that comes later may lie on an overlay. */
+	/* A module that is loaded later may lie on an overlay. */
 	session_warn(session, probe_try_prepare());
 	session_warn(session, confine(CONFINE_SESSION));
 }

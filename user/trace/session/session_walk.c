@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What the programs announced, and walks over the pools: what the target holds now. */
+/* What the BPF programs announce, and walks over the pools: what the target holds now. */
 #include "trace/session/session.h"
 
 #include <stdlib.h>
@@ -11,17 +11,19 @@
 #include "trace/session/session_internal.h"
 
 /*
- * The rest between two walks, as a multiple of the time that the last one took: for walks that
- * somebody asks for, and for the session's own. The latter keep the rows few and the last totals
- * young.
+ * The rest between two walks, as a multiple of the last one's duration: for walks that somebody
+ * asks for, and for the session's own. The latter keep the rows few and the last totals young.
  */
 #define WALK_REST     10
 #define WALK_REST_OWN 100
-/* Nanoseconds between two walks of the session's own: limits, and one while stacks get scarce. */
+/* Nanoseconds between two walks of the session's own: the limits, and while stacks are scarce. */
 #define WALK_OWN_LEAST 100000000ull
 #define WALK_OWN_MOST  5000000000ull
 #define WALK_OWN_TIGHT NSEC_PER_SEC
-/* Within these limits, the part of the time traced that may be younger than the last walk. */
+/*
+ * Within these limits, at most one part in so many of the time traced is younger than the last
+ * walk.
+ */
 #define WALK_OWN_PART 4
 /* Slabs between two looks at the ring: a millisecond or two. */
 #define WALK_DRAIN_SLABS 8
@@ -112,7 +114,7 @@ struct error *session_walk(struct session *session, bool rested)
 	if (rested && session->walk.at && began - session->walk.at < WALK_REST * session->walk.took)
 		return NULL;
 	error = walk_all(session);
-	/* What was read of a process that ended or began anew meanwhile says nothing. */
+	/* A process that ended or became another one meanwhile tells nothing. */
 	if (!error)
 		error = process_check(session->process);
 	if (error && error_kind(error) == ERROR_NOTHING) {
@@ -145,7 +147,7 @@ struct error *session_each(struct session *session, symbols_visitor visit, void 
 	return symbols_each(session->symbols, visit, context);
 }
 
-/* Now and then, also if nobody asks. */
+/* So that the last walk is never old, even if nobody asks. */
 void session_walk_own(struct session *session, uint64_t now)
 {
 	uint64_t begin = session->since_monotonic;
@@ -163,7 +165,7 @@ void session_walk_own(struct session *session, uint64_t now)
 	    now - last < rest || now - last < WALK_REST_OWN * session->walk.took)
 		return;
 	error = session_walk(session, false);
-	/* Of one that is just ending not all can be read: its end is seen elsewhere. */
+	/* Not all of a process that is ending can be read. Its end is noticed elsewhere. */
 	if (error && session_gone(session))
 		error_destroy(error);
 	else

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Takes in the records of the ring: code objects, stacks, and what they mean. */
 #include "trace/symbols/symbols.h"
 
 #include <errno.h>

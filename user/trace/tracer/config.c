@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Translates the interpreter's layout for the BPF programs. */
 #include "trace/tracer/config.h"
 
 #include <stddef.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Watches a tree of processes or a control group for members that come and go. */
 #include "trace/tracer/follow.h"
 
 #include <bpf/bpf.h>

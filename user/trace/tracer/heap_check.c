@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Compares the traced blocks with those in the pools of pymalloc. */
 #include "trace/tracer/heap_check.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Starts a command, and holds it at the entry point of each program that it becomes. */
 #include "trace/tracer/launch.h"
 
 #include <bpf/bpf.h>

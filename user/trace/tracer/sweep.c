@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Takes dead blocks out of the shadow, by what their pools say. */
 #include "trace/tracer/sweep.h"
 
 #include <errno.h>

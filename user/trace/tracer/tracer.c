@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Loads the BPF programs, attaches the probes, and turns tracing on and off. */
 #include "trace/tracer/tracer.h"
 
 #include <bpf/bpf.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Removes inherited breakpoints from forked children. */
 #include <unistd.h>
 
 #include "base/cleanup.h"

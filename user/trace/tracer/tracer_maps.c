@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The sizes of the BPF maps, and the slabs of the shadow. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>

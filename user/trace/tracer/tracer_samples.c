@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Probes that sample all the time: page faults and large blocks. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>

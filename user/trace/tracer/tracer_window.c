@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sampling windows: probes are on for a moment, and list what is allocated. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sorts and searches the allocations that a sampling window has listed. */
 #include "trace/tracer/window_allocations.h"
 
 #include <errno.h>
