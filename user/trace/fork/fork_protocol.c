@@ -261,7 +261,7 @@ static struct error *stacks_adopt(struct fork_packet *blocks, const struct fork_
 	stacks_mark(blocks->large, blocks->large_count, ids);
 	for (size_t i = 0; i < blocks->stack_count; i++)
 		wanted += ids[i];
-	room = tracer_stacks_take(child->tracer, wanted, &first);
+	room = tracer_stacks_reserve(child->tracer, wanted, &first);
 	for (size_t i = 0; i < blocks->stack_count; i++) {
 		if (!ids[i])
 			continue;

@@ -14,9 +14,9 @@
 #include "trace/symbols/symbols_internal.h"
 #include "base/string_pool.h"
 
-/* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
+/* How long a retired stack's id is kept: a program may just be about to count a block for it. */
 #define GRACE_NANOSECONDS NSEC_PER_SEC
-/* Tracebacks that hold nothing and have no stack any more, kept for their totals; beyond that the sum alone. */
+/* Tracebacks without a stack that are kept for their totals; of more, only the sum is kept. */
 #define PAST_TRACEBACKS_MAX 65536
 
 struct error *symbols_create(struct tracer *tracer, struct process *process, struct symbols **ret)
@@ -60,7 +60,10 @@ static void row_destroy(struct symbols *symbols, struct row *row)
 	free(row);
 }
 
-/* Forgets stacks and code objects, and the tracebacks that nobody holds, or ALL. */
+/*
+ * Forgets all stacks and code objects, and the tracebacks that nobody holds. ALL: also those that
+ * somebody holds, and what samples refer to.
+ */
 static void symbols_forget(struct symbols *symbols, bool all)
 {
 	struct code *code, *next_code;
@@ -111,7 +114,7 @@ void symbols_destroy(struct symbols *symbols)
 	free(symbols);
 }
 
-/* The captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
+/* Reads the captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
 static char *string_take(struct symbols *symbols, const struct tmbpf_string *string,
 			 const uint8_t **cursor, const uint8_t *end)
 {
@@ -129,8 +132,8 @@ static char *string_take(struct symbols *symbols, const struct tmbpf_string *str
 }
 
 /*
- * What BPF could not copy (a page that was not there, a table too large) is read from the target now. The
- * object is the same one if what was captured agrees with what is found.
+ * Reads from the target what BPF could not copy: a page was not there, or a table was too large.
+ * The code object is the same one if what is found agrees with what was captured.
  */
 static void code_complete(struct symbols *symbols, struct code *code, char **filename, char **name,
 			  const uint8_t *captured, size_t captured_size)
@@ -171,7 +174,7 @@ static void code_record(struct symbols *symbols, const struct tmbpf_record_code 
 		return;
 	code = calloc(1, sizeof(*code));
 	if (!code)
-		return; /* its frames will be unresolved, and counted */
+		return; /* its frames will be unresolved, which is counted */
 	code->id = record->id;
 	code->address = record->address;
 	code->firstlineno = record->firstlineno;
@@ -205,7 +208,7 @@ static struct stack *reference_stack(struct symbols *symbols, const struct refer
 	return stack->row && stack->serial == reference->serial ? stack : NULL;
 }
 
-/* Remembers that STACK refers to CODE. References to stacks that are gone are dropped now and then. */
+/* Notes that STACK refers to CODE. Now and then drops references to stacks that are gone. */
 static void code_refer(struct symbols *symbols, struct code *code, uint32_t stack)
 {
 	struct error *error;
@@ -225,7 +228,10 @@ static void code_refer(struct symbols *symbols, struct code *code, uint32_t stac
 	error = array_reserve(&code->stacks, &code->stack_capacity, code->stack_count, 1,
 			      sizeof(*code->stacks));
 	if (error) {
-		/* The stack stays until the table is under pressure; it can match no more, so nothing goes wrong. */
+		/*
+		 * The stack stays until the table is under pressure. It can match no more, so
+		 * nothing goes wrong.
+		 */
 		error_destroy(error);
 		return;
 	}
@@ -276,7 +282,7 @@ static int64_t instruction_index(const struct python_layout *layout, const struc
 	return instruction - code->address - layout->code.adaptive;
 }
 
-/* Of a code object whose table is whole. */
+/* For a code object whose table is whole. */
 static int code_line(const struct python *python, struct code *code, int64_t index)
 {
 	if (!code->line_known || code->line_index != index) {
@@ -313,7 +319,10 @@ static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *fra
 	*ret = (struct symbol_frame){
 		.filename = code->filename,
 		.name = code->name,
-		/* tracemalloc has 0 where Python has no line (Modules/_tracemalloc.c, tracemalloc_get_frame). */
+		/*
+		 * tracemalloc has 0 where Python has no line (Modules/_tracemalloc.c,
+		 * tracemalloc_get_frame).
+		 */
 		.lineno = line < 0 ? 0 : line,
 		.firstlineno = code->firstlineno < 0 ? 0 : code->firstlineno,
 	};
@@ -324,7 +333,7 @@ static size_t row_key_size(uint32_t nframe)
 	return nframe * sizeof(struct symbol_frame);
 }
 
-/* The row that ROW equals, which ROW becomes if there is none: it is taken over or destroyed. */
+/* Returns the row that equals ROW, and destroys ROW; if there is none ROW becomes it. */
 static struct row *row_intern(struct symbols *symbols, struct row *row)
 {
 	struct row *known;
@@ -334,7 +343,10 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 	hash ^= row->total_nframe * 0x9e3779b1u ^ row->domain * 0x85ebca6bu;
 	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
 			      known);
-	/* Rows of equal frames and hash have equal numbers but for a collision, which only shares no row. */
+	/*
+	 * Rows of equal frames and hash have equal numbers but for a collision, which only shares
+	 * no row.
+	 */
 	if (known && known->total_nframe == row->total_nframe && known->domain == row->domain) {
 		for (uint32_t i = 0; i < row->nframe; i++) {
 			string_pool_release(symbols->strings, row->frames[i].filename);
@@ -349,7 +361,7 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 	return row;
 }
 
-/* The stack ID has taken PLACE: who was there before can match no more. */
+/* PLACE is stack ID's now: the stack that was there before can match no more. */
 static void place_take(struct symbols *symbols, uint32_t place, uint32_t id)
 {
 	uint32_t before = symbols->placed[place];
@@ -490,7 +502,9 @@ static void row_drop(struct symbols *symbols, struct row *row)
 	row_destroy(symbols, row);
 }
 
-/* True if the retired stack ID holds nothing: its totals go to its row, its id is given back. */
+/*
+ * If the retired stack ID holds nothing its totals go to its row, and its id is given back: true.
+ */
 static bool stack_recycle(struct symbols *symbols, uint32_t id)
 {
 	struct stack *stack = &symbols->stacks[id];
@@ -528,7 +542,10 @@ void symbols_sweep(struct symbols *symbols, uint64_t now)
 		if (!stack_recycle(symbols, symbols->retired[i]))
 			symbols->retired[kept++] = symbols->retired[i];
 	symbols->retired_count = kept;
-	/* Stacks that hold nothing make room when it gets tight; if they come again, they are new ones. */
+	/*
+	 * When the table gets full, stacks that hold nothing make room. If they come again they are
+	 * new ones.
+	 */
 	if (symbols->counters.stacks - kept < limit - limit / 4)
 		return;
 	for (uint32_t id = TMBPF_STACK_FIRST; id < count; id++) {

@@ -9,7 +9,7 @@
 #include "trace/symbols/symbols_internal.h"
 #include "base/string_pool.h"
 
-/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
+/* A traceback of one made-up frame, which is tracemalloc's way to say that there is none. */
 static struct error *special_visit(const char *filename, const struct symbols_row *totals,
 				   symbols_visitor visit, void *context)
 {
@@ -86,7 +86,7 @@ struct error *symbols_traceback_visit(struct symbols *symbols,
 	return row_visit((const struct row *)traceback, row, visit, context);
 }
 
-/* What stack ID holds and has allocated: held now, or when it was noted. */
+/* What stack ID has allocated, and what it holds: now or, with KEPT, when that was noted. */
 static bool stack_totals(const struct symbols *symbols, uint32_t id, bool kept,
 			 struct symbols_row *ret)
 {

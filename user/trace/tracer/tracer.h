@@ -106,12 +106,12 @@ struct error *tracer_blocks(const struct tracer *tracer,
 			    void *context);
 
 /*
- * Blocks that nobody saw being allocated, before the window is opened: tracer_stacks_take() makes COUNT stack ids, or as
+ * Blocks that nobody saw being allocated, before the window is opened: tracer_stacks_reserve() makes COUNT stack ids, or as
  * many as there are, the first of which is RET_FIRST; tracer_blocks_add() takes the COUNT blocks of LIST (in
  * ascending order, all LARGE or none of them) for live. What there is no room for is a loss. With the window open,
  * tracer_block_drop() takes one out again, if it is still there with its stack, which only such blocks may have.
  */
-uint32_t tracer_stacks_take(struct tracer *tracer, uint32_t count, uint32_t *ret_first);
+uint32_t tracer_stacks_reserve(struct tracer *tracer, uint32_t count, uint32_t *ret_first);
 struct error *tracer_blocks_add(struct tracer *tracer, const struct tracer_block *list,
 				size_t count);
 struct error *tracer_block_drop(struct tracer *tracer, const struct tracer_block *block, bool *ret);

@@ -96,7 +96,7 @@ struct error *tracer_blocks(const struct tracer *tracer,
 	return large_blocks(tracer, visit, context);
 }
 
-uint32_t tracer_stacks_take(struct tracer *tracer, uint32_t count, uint32_t *ret_first)
+uint32_t tracer_stacks_reserve(struct tracer *tracer, uint32_t count, uint32_t *ret_first)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t room = tracer->options.stack_limit - state->next_stack;
