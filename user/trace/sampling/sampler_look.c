@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * How the sampler looks at the target: at the blocks it tracks, and at the whole heap (the census).
- * Also how the governor learns of the CPU time that this takes.
+ * Also tells the governor the CPU time that was spent.
  */
 #include "trace/sampling/sampler_internal.h"
 
@@ -17,11 +17,12 @@
 #include "trace/sampling/samples.h"
 #include "trace/sampling/tracked.h"
 
-/* Censuses may take this part of the budget, of one CPU, on average; and no more than this share of it. */
+/*
+ * On average, censuses may take this part of the budget, of one CPU; and at most this share of it.
+ */
 #define CENSUS_PART  0.15
 #define CENSUS_SHARE 0.003
 
-/* CPU time since the last time that this was asked, seconds. */
 double sampler_cpu_taken(struct sampler *sampler)
 {
 	uint64_t before = sampler->charged;
@@ -54,7 +55,7 @@ struct error *sampler_look(struct sampler *sampler)
 	error = tracked_look(&sampler->look, list, count, false);
 	if (!error)
 		error = process_check(sampler->process);
-	/* What was read of a process that ended meanwhile says nothing. */
+	/* What was read of a process that ended meanwhile means nothing. */
 	for (size_t i = 0; error && i < count; i++)
 		list[i]->died = ESTIMATE_ALIVE;
 	try(error);
@@ -77,7 +78,7 @@ static struct error *census_take(struct sampler *sampler, bool keep)
 	return error;
 }
 
-/* What fails is not tried again at once. */
+/* If it fails it is not tried again at once. */
 struct error *sampler_census(struct sampler *sampler, bool keep)
 {
 	double share = fmin(CENSUS_PART * sampler->governor.budget, CENSUS_SHARE);
