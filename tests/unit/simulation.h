@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A process that is known block by block, and what a tracer sees of it that looks as sampling windows do (trace/sampling/sampler.h): births in
- * short windows, then now and then whether their addresses still hold something of the same type, and censuses.
+ * A process that is known block by block, and what a tracer sees of it that looks as sampling
+ * windows do (trace/sampling/sampler.h): births in short windows, then now and then whether their
+ * addresses still hold something of the same type, and censuses.
  *
- * The process serves requests, one after the other. An address that was freed is the next to be handed out: of blocks that
- * nothing tells apart (trace/sampling/fingerprint.h) a look takes others for those that died, as a real one does.
+ * The process serves requests, one after the other. An address that was freed is the next to be
+ * handed out: of blocks that nothing tells apart (trace/sampling/fingerprint.h) a look takes others
+ * for those that died, as a real one does.
  */
 #ifndef TMBPF_TESTS_SIMULATION_H
 #define TMBPF_TESTS_SIMULATION_H
@@ -30,16 +32,18 @@ struct simulation_line { /* of source: a traceback */
 	uint32_t class;
 	double count; /* blocks a request, on average */
 	double life;
-	double from,
-		clear; /* leaks: seconds; all of it is dropped then; 0: from the start, never */
-	double period; /* seconds: all its work is done in the first third of each; 0: at any time */
-	bool blank;    /* nothing in its blocks tells one from another */
+	/* leaks: seconds; all of it is dropped then; 0: from the start, never */
+	double from, clear;
+	/* seconds: all its work is done in the first third of each; 0: at any time */
+	double period;
+	bool blank; /* nothing in its blocks tells one from another */
 };
 
 struct simulation_class {
-	uint32_t size;    /* of a block; 0: there is no such class */
-	bool raw;         /* lies outside of pymalloc, whose size is all that is known */
-	double disturbed; /* bytes: how much else makes its total go up and down, standard deviation */
+	uint32_t size; /* of a block; 0: there is no such class */
+	bool raw;      /* lies outside of pymalloc, whose size is all that is known */
+	/* bytes: how much else makes its total go up and down, standard deviation */
+	double disturbed;
 };
 
 /* What is 0 is as usual. */

@@ -104,7 +104,7 @@ static void trace(struct made *made, unsigned number, unsigned first, unsigned e
 
 static void assert_grown(struct made *made, uint64_t count, uint64_t traced)
 {
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.count, count);
 	assert_int_equal(made->counts.size, count * SIZE);
 	assert_int_equal(made->counts.traced_count, traced);
@@ -153,10 +153,10 @@ static void test_missed(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		trace(made, i, 0, 24, SIZE);
 	assert_grown(made, 4 * FULL, 4 * 24);
-	assert_true(growth_share(&made->counts) < 0); /* 62 KiB */
+	assert_true(heap_check_share(&made->counts) < 0); /* 62 KiB */
 	made->counts.size *= 2;
 	made->counts.traced_size *= 2;
-	assert_true(growth_share(&made->counts) == 24.0 / full);
+	assert_true(heap_check_share(&made->counts) == 24.0 / full);
 }
 
 /* Frees that were not seen: there is more than lives. Without probes on them that is as it should be. */
@@ -210,7 +210,7 @@ static void test_entries(void **state)
 	/* A request for nothing takes a granule. */
 	heap_check_make(made, false, 0);
 	*entry(made, 0, 0) = TMBPF_STACK_FIRST;
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.traced_size, 16);
 }
 
@@ -259,7 +259,7 @@ static void test_unstable(void **state)
 	memory_fake_put_u32(&made->pools->fake, POOLS_FAKE_ARENA, 9);
 	support_ok(heap_check_begin(made->check, &made->heaps));
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.unstable, 1);
 	assert_int_equal(made->counts.count, 10);
 }

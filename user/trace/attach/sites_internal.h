@@ -38,7 +38,7 @@ struct sites {
 	struct module *modules;
 	size_t module_count, module_capacity;
 	bool want_returns, pymalloc, lazy_free;
-	/* The raw table's malloc word: its address, what it held, and the raw domain's own malloc. */
+	/* The raw table's malloc word: its address, its value, and the raw domain's own malloc. */
 	uint64_t raw_word, raw_installed, raw_malloc;
 	enum sites_hooks hooks;
 };

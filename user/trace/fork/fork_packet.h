@@ -38,12 +38,12 @@ struct fork_packet_stack {
 
 struct fork_packet {
 	struct fork_packet_block *pools; /* pymalloc's blocks, by address */
-	struct fork_packet_block *large; /* the raw domain's, by address */
+	struct fork_packet_block *raw;   /* the raw domain's, by address */
 	struct fork_packet_stack *stacks;
 	struct fork_packet_frame *frames;
 	char *text;
-	size_t pool_count, large_count, stack_count, frame_count, text_size;
-	size_t pool_capacity, large_capacity, stack_capacity, frame_capacity, text_capacity;
+	size_t pool_count, raw_count, stack_count, frame_count, text_size;
+	size_t pool_capacity, raw_capacity, stack_capacity, frame_capacity, text_capacity;
 	void *packed; /* not NULL: all of the above lies in there */
 };
 
@@ -53,12 +53,12 @@ void fork_packet_deinit(struct fork_packet *packet);
  * Collects what TRACER's target holds, with the tracebacks that SYMBOLS knows. Calls REST now and
  * then, and once after all blocks were read: it is to take in what the BPF programs have announced.
  */
-struct error *fork_packet_receive(struct tracer *tracer, struct symbols *symbols,
+struct error *fork_packet_collect(struct tracer *tracer, struct symbols *symbols,
 				  void (*rest)(void *context), void *context,
 				  struct fork_packet *ret);
 
 /*
- * Packs a packet that was received into one malloc'd piece. PACKET is empty afterwards: of millions
+ * Packs a collected packet into one malloc'd piece. PACKET is empty afterwards: of millions
  * of blocks there are never two copies.
  */
 struct error *fork_packet_pack(struct fork_packet *packet, void **ret, size_t *ret_size);

@@ -20,9 +20,9 @@
 
 struct fork_protocol {
 	struct process *parent;
-	struct fork_packet
-		blocks; /* after fork_protocol_put(): those taken over, with their new stack ids */
-	uint64_t peak;  /* the parent's, bytes */
+	/* after fork_protocol_put(): those taken over, with their new stack ids */
+	struct fork_packet blocks;
+	uint64_t peak; /* the parent's, bytes */
 	uint64_t parent_events;
 	char lineage[2 * LINEAGE_SIZE + 1]; /* the parent's */
 };
@@ -69,7 +69,7 @@ struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, 
 	struct tracer_counters counters;
 	uint64_t events;
 
-	try(fork_packet_receive(parent->tracer, parent->symbols, parent->drain, parent->context,
+	try(fork_packet_collect(parent->tracer, parent->symbols, parent->drain, parent->context,
 				&taken));
 	if (!tracer_forked(parent->tracer, child, &events))
 		return fork_protocol_nothing(parent->process);
@@ -89,8 +89,8 @@ static uint64_t reply_number(json_object *reply, const char *key)
 	return json_object_object_get_ex(reply, key, &value) ? json_object_get_uint64(value) : 0;
 }
 
-static struct error *answer_take(json_object *reply, void *payload, size_t size,
-				 struct fork_protocol *protocol)
+static struct error *reply_read(json_object *reply, void *payload, size_t size,
+				struct fork_protocol *protocol)
 {
 	json_object *lineage;
 
@@ -118,7 +118,7 @@ static struct error *receive(struct process *child, pid_t parent, json_object *r
 {
 	bool same;
 
-	try(answer_take(reply, payload, size, protocol));
+	try(reply_read(reply, payload, size, protocol));
 	try(process_create(parent, &protocol->parent));
 	try(lineage_check(protocol, child, &same));
 	return same ? NULL : fork_protocol_nothing(child);
@@ -189,15 +189,15 @@ static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const 
 static struct error *blocks_look(const struct fork_liveness *heir, struct fork_packet *blocks,
 				 struct fork_counts *counts)
 {
-	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->large_count + 1);
+	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->raw_count + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	try(fork_liveness_pools(heir, blocks->pools, blocks->pool_count, states));
-	try(fork_liveness_chunks(heir, blocks->large, blocks->large_count,
+	try(fork_liveness_chunks(heir, blocks->raw, blocks->raw_count,
 				 states + blocks->pool_count));
-	blocks->large_count = blocks_keep(blocks->large, blocks->large_count,
-					  states + blocks->pool_count, counts);
+	blocks->raw_count =
+		blocks_keep(blocks->raw, blocks->raw_count, states + blocks->pool_count, counts);
 	blocks->pool_count = blocks_keep(blocks->pools, blocks->pool_count, states, counts);
 	return NULL;
 }
@@ -258,7 +258,7 @@ static struct error *stacks_adopt(struct fork_packet *blocks, const struct fork_
 	if (!ids)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	stacks_mark(blocks->pools, blocks->pool_count, ids);
-	stacks_mark(blocks->large, blocks->large_count, ids);
+	stacks_mark(blocks->raw, blocks->raw_count, ids);
 	for (size_t i = 0; i < blocks->stack_count; i++)
 		wanted += ids[i];
 	room = tracer_stacks_reserve(child->tracer, wanted, &first);
@@ -273,20 +273,18 @@ static struct error *stacks_adopt(struct fork_packet *blocks, const struct fork_
 		room--;
 	}
 	blocks->pool_count = stacks_name(blocks->pools, blocks->pool_count, ids, counts);
-	blocks->large_count = stacks_name(blocks->large, blocks->large_count, ids, counts);
+	blocks->raw_count = stacks_name(blocks->raw, blocks->raw_count, ids, counts);
 	return NULL;
 }
 
-static struct tracer_block block_named(const struct fork_packet_block *block, bool large)
+static struct tracer_block block_named(const struct fork_packet_block *block, bool raw)
 {
-	return (struct tracer_block){.address = block->address,
-				     .size = block->size,
-				     .stack = block->stack,
-				     .large = large};
+	return (struct tracer_block){
+		.address = block->address, .size = block->size, .stack = block->stack, .raw = raw};
 }
 
 static struct error *blocks_add(const struct fork_side *child,
-				const struct fork_packet_block *blocks, size_t count, bool large,
+				const struct fork_packet_block *blocks, size_t count, bool raw,
 				struct fork_counts *counts)
 {
 	cleanup_free struct tracer_block *list = calloc(BLOCKS_ADDED, sizeof(*list));
@@ -295,7 +293,7 @@ static struct error *blocks_add(const struct fork_side *child,
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	for (size_t i = 0, n; i < count; i += n) {
 		for (n = 0; n < BLOCKS_ADDED && i + n < count; n++) {
-			list[n] = block_named(&blocks[i + n], large);
+			list[n] = block_named(&blocks[i + n], raw);
 			sum_add(&counts->taken, list[n].size);
 		}
 		try(tracer_blocks_add(child->tracer, list, n));
@@ -320,7 +318,7 @@ struct error *fork_protocol_put(struct fork_protocol *protocol, const struct for
 				    child->process->pid);
 	try(stacks_adopt(blocks, child, &counts));
 	try(blocks_add(child, blocks->pools, blocks->pool_count, false, &counts));
-	try(blocks_add(child, blocks->large, blocks->large_count, true, &counts));
+	try(blocks_add(child, blocks->raw, blocks->raw_count, true, &counts));
 	tracer_peak_raise(child->tracer, protocol->peak);
 	*ret = counts;
 	return NULL;
@@ -328,10 +326,10 @@ struct error *fork_protocol_put(struct fork_protocol *protocol, const struct for
 
 static struct error *blocks_drop(const struct fork_side *child,
 				 const struct fork_packet_block *blocks, size_t count,
-				 const uint8_t *states, bool large, struct fork_counts *counts)
+				 const uint8_t *states, bool raw, struct fork_counts *counts)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct tracer_block block = block_named(&blocks[i], large);
+		const struct tracer_block block = block_named(&blocks[i], raw);
 		bool dropped;
 
 		if (states[i] != FORK_LIVENESS_GONE)
@@ -352,14 +350,14 @@ struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct 
 	const struct fork_liveness heir = {.python = tracer_python(child->tracer),
 					   .hook_extra = tracer_hook_extra(child->tracer)};
 	const struct fork_packet *blocks = &protocol->blocks;
-	size_t most = blocks->pool_count > blocks->large_count ? blocks->pool_count
-							       : blocks->large_count;
+	size_t most = blocks->pool_count > blocks->raw_count ? blocks->pool_count
+							     : blocks->raw_count;
 	cleanup_free uint8_t *states = malloc(most + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	try(fork_liveness_pools(&heir, blocks->pools, blocks->pool_count, states));
 	try(blocks_drop(child, blocks->pools, blocks->pool_count, states, false, counts));
-	try(fork_liveness_chunks(&heir, blocks->large, blocks->large_count, states));
-	return blocks_drop(child, blocks->large, blocks->large_count, states, true, counts);
+	try(fork_liveness_chunks(&heir, blocks->raw, blocks->raw_count, states));
+	return blocks_drop(child, blocks->raw, blocks->raw_count, states, true, counts);
 }

@@ -47,8 +47,8 @@ struct fork_counts {
 	struct fork_counts_sum taken;   /* over, from the parent's session */
 	struct fork_counts_sum changed; /* those of them whose contents are not the parent's */
 	struct fork_counts_sum gone;    /* the child had freed them */
-	struct fork_counts_sum
-		unread;         /* left out: nothing could be told of them, or there was no room */
+	/* left out: nothing could be told of them, or there was no room */
+	struct fork_counts_sum unread;
 	uint64_t parent_events; /* allocations and frees of the parent since the fork */
 };
 

@@ -294,7 +294,7 @@ struct error *classes_census(struct classes *classes, bool keep,
 	native = (double)anonymous > classes->arena_bytes ? (double)anonymous - classes->arena_bytes
 							  : 0;
 	native_memory_classes(classes->native, native, &classes->list[CLASSES_NATIVE].counting,
-			      &classes->list[CLASSES_LARGE].counting);
+			      &classes->list[CLASSES_REST].counting);
 	/* What was read of a process that ended meanwhile means nothing. */
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
@@ -313,7 +313,7 @@ const struct native_memory *classes_native(const struct classes *classes)
 
 static double unit_size(const struct classes *classes, size_t i)
 {
-	return i > CLASSES_LARGE ? classes->list[i].key.size : 1;
+	return i > CLASSES_REST ? classes->list[i].key.size : 1;
 }
 
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
@@ -334,8 +334,8 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 			times[count] = classes->latest_time;
 			totals[count++] = class->latest;
 		}
-		list[c].by_size = c <= CLASSES_LARGE;
-		list[c].probed = c > CLASSES_LARGE;
+		list[c].by_size = c <= CLASSES_REST;
+		list[c].probed = c > CLASSES_REST;
 		list[c].total = class->latest;
 		list[c].unit_size = unit_size(classes, c);
 		estimate_trend(times, totals, count, &list[c].growth, &list[c].noise);

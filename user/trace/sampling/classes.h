@@ -19,7 +19,7 @@ struct python;
 
 /* Outside of arenas: small chunks of malloc's, and all the rest. Both count bytes. */
 #define CLASSES_NATIVE 0
-#define CLASSES_LARGE  1
+#define CLASSES_REST   1
 
 struct classes;
 

@@ -139,10 +139,10 @@ bool native_memory_in_heap(const struct native_memory *native, uint64_t address)
 }
 
 void native_memory_classes(const struct native_memory *native, double bytes, double *ret_small,
-			   double *ret_large)
+			   double *ret_rest)
 {
 	double free_bytes = native->heaps_resident - native->large_resident;
 
 	*ret_small = native->walked ? native->small : 0;
-	*ret_large = bytes > free_bytes ? bytes - free_bytes : 0;
+	*ret_rest = bytes > free_bytes ? bytes - free_bytes : 0;
 }

@@ -49,6 +49,6 @@ bool native_memory_in_heap(const struct native_memory *native, uint64_t address)
  * Splits BYTES, which are resident outside of arenas now, into the two classes, by the last walk.
  */
 void native_memory_classes(const struct native_memory *native, double bytes, double *ret_small,
-			   double *ret_large);
+			   double *ret_rest);
 
 #endif

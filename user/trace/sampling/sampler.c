@@ -105,7 +105,7 @@ struct error *sampler_create(struct tracer *tracer, struct symbols *symbols,
 	struct error *error;
 
 	if (!sampler)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace in bursts");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot sample");
 	sampler->tracer = tracer;
 	sampler->symbols = symbols;
 	sampler->process = process;
@@ -300,7 +300,7 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
 	if (!unique)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	memcpy(unique, harvest->seen, harvest->seen_count * sizeof(*unique));
 	count = window_allocations_unique(unique, harvest->seen_count);
 	/*
@@ -315,7 +315,7 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
 	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
 	if (!harvest->list || !harvest->looked)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < count; i++) {
 		harvest->list[i] = (struct tracked){
 			.address = unique[i]->address,
@@ -441,7 +441,7 @@ static struct error *window_keep(struct sampler *sampler, struct window *window,
 	return NULL;
 }
 
-static struct error *window_take(struct sampler *sampler)
+static struct error *window_sample(struct sampler *sampler)
 {
 	cleanup(harvest_deinit) struct harvest harvest = {0};
 	struct window window = {.scale = 1};
@@ -524,5 +524,5 @@ struct error *sampler_tick(struct sampler *sampler)
 	/* Whatever fails is not tried again at once. */
 	sampler->next = now + (uint64_t)(sampler->governor.interval * 1e9);
 	try(tracer_room(sampler->tracer, &room));
-	return room ? window_take(sampler) : NULL;
+	return room ? window_sample(sampler) : NULL;
 }

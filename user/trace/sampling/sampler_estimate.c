@@ -34,7 +34,7 @@ static struct error *items_fill(struct sampler *sampler, struct estimate_item **
 		items[count] = (struct estimate_item){
 			.window = block->window,
 			.traceback = block->traceback,
-			.class = large ? CLASSES_LARGE : block->class,
+			.class = large ? CLASSES_REST : block->class,
 			.count = scale,
 			.size = (double)block->size * scale,
 			.died = block->died,

@@ -48,7 +48,7 @@ struct error *sampler_look(struct sampler *sampler)
 	size_t count = 0;
 
 	if (!list)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < sampler->tracked_count; i++)
 		if (sampler->tracked[i].died == ESTIMATE_ALIVE)
 			list[count++] = &sampler->tracked[i];
@@ -63,7 +63,7 @@ struct error *sampler_look(struct sampler *sampler)
 	return NULL;
 }
 
-static struct error *census_take(struct sampler *sampler, bool keep)
+static struct error *heap_count(struct sampler *sampler, bool keep)
 {
 	struct native_memory_visitor visitor = {0};
 	struct error *error;
@@ -83,7 +83,7 @@ struct error *sampler_census(struct sampler *sampler, bool keep)
 {
 	double share = fmin(CENSUS_PART * sampler->governor.budget, CENSUS_SHARE);
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
-	struct error *error = census_take(sampler, keep);
+	struct error *error = heap_count(sampler, keep);
 
 	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	sampler->census_cost = (double)taken / 1e9;

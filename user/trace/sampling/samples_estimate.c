@@ -204,7 +204,7 @@ struct error *samples_estimate(struct samples *samples, const struct native_memo
 			       struct estimate **ret)
 {
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL, *sampled = NULL;
-	struct estimate_class rest[2] = {classes[CLASSES_NATIVE], classes[CLASSES_LARGE]};
+	struct estimate_class rest[2] = {classes[CLASSES_NATIVE], classes[CLASSES_REST]};
 	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth), small;
 
 	try(small_most(input, &small));
@@ -213,7 +213,7 @@ struct error *samples_estimate(struct samples *samples, const struct native_memo
 		rest[0].growth = 0;
 	rest[0].total = rest[0].growth;
 	classes[CLASSES_NATIVE].growth -= rest[0].growth;
-	classes[CLASSES_LARGE].growth = 0;
+	classes[CLASSES_REST].growth = 0;
 	try(estimate_create(input, &estimate));
 	try(sampled_estimate(samples, rest, native, input, &sampled));
 	try(estimate_merge(estimate, sampled));

@@ -35,7 +35,7 @@ static struct error *alive_sort(struct samples *samples, uint8_t kind, struct sa
 	size_t count = 0;
 
 	if (!list)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow pages");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track pages");
 	for (size_t i = 0; i < samples->count; i++)
 		if (samples->list[i].kind == kind && sample_alive(&samples->list[i]))
 			list[count++] = &samples->list[i];

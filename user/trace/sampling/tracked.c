@@ -51,7 +51,7 @@ static void tracked_die(struct tracked *block)
 }
 
 /* Notes what tells BLOCK from another one of its type that takes its place. */
-static struct error *marks_take(const struct look *look, struct tracked *block,
+static struct error *marks_note(const struct look *look, struct tracked *block,
 				const uint8_t *memory, uint32_t size, uint32_t fields)
 {
 	fingerprint_words_make(memory, size, fields, &look->heap->common, &block->words);
@@ -83,7 +83,7 @@ static struct error *block_look(struct look *look, struct tracked *block, const 
 		block->type = now.type;
 		block->constant = now.constant;
 		block->content = now.content;
-		return now.constant ? NULL : marks_take(look, block, memory, size, now.fields);
+		return now.constant ? NULL : marks_note(look, block, memory, size, now.fields);
 	}
 	if (now.type == block->type && !block->constant)
 		try(fingerprint_match(reader, memory, size, &block->fingerprint, &match));

@@ -90,7 +90,7 @@ static struct error *heap_check_measure(struct session *session, struct heap_che
 	struct error *error;
 
 	try(python_heaps_read(tracer_python(session->tracer), &heaps));
-	error = growth_count(session->heap_check, &heaps, ret);
+	error = heap_check_count(session->heap_check, &heaps, ret);
 	python_heaps_deinit(&heaps);
 	return error ? error : process_check(session->process);
 }

@@ -115,7 +115,7 @@ void symbols_destroy(struct symbols *symbols)
 }
 
 /* Reads the captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
-static char *string_take(struct symbols *symbols, const struct tmbpf_string *string,
+static char *string_read(struct symbols *symbols, const struct tmbpf_string *string,
 			 const uint8_t **cursor, const uint8_t *end)
 {
 	const uint8_t *characters = *cursor;
@@ -179,9 +179,9 @@ static void code_record(struct symbols *symbols, const struct tmbpf_record_code 
 	code->address = record->address;
 	code->firstlineno = record->firstlineno;
 	code->stack_compact = 16;
-	filename = string_take(symbols, &record->filename, &cursor, end);
-	name = string_take(symbols, &record->name, &cursor, end);
-	qualname = string_take(symbols, &record->qualname, &cursor, end);
+	filename = string_read(symbols, &record->filename, &cursor, end);
+	name = string_read(symbols, &record->name, &cursor, end);
+	qualname = string_read(symbols, &record->qualname, &cursor, end);
 	if (qualname) {
 		free(name);
 		name = take(qualname);
@@ -362,7 +362,7 @@ static struct row *row_intern(struct symbols *symbols, struct row *row)
 }
 
 /* PLACE is stack ID's now: the stack that was there before can match no more. */
-static void place_take(struct symbols *symbols, uint32_t place, uint32_t id)
+static void place_assign(struct symbols *symbols, uint32_t place, uint32_t id)
 {
 	uint32_t before = symbols->placed[place];
 
@@ -383,7 +383,7 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 	    record->id >= tracer_stack_limit(symbols->tracer) ||
 	    record->bucket_slot >= tracer_place_count(symbols->tracer))
 		return;
-	place_take(symbols, record->bucket_slot, record->id);
+	place_assign(symbols, record->bucket_slot, record->id);
 	row = calloc(1, sizeof(*row) + row_key_size(record->nframe));
 	if (!row)
 		return;

@@ -22,7 +22,10 @@
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
 
-/* The end of libbpf's words, kept for the error message when a load fails: the verifier's verdict comes last. */
+/*
+ * The end of libbpf's messages, for the error of a load that fails: the verifier's verdict comes
+ * last.
+ */
 static char load_log[2048];
 
 static int load_log_print(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -62,8 +65,11 @@ static struct error *programs_load(struct tracer *tracer)
 							: features.bpf_errno,
 					   "cannot use %s on this kernel or with these privileges",
 					   features.bpf ? "uprobes" : "BPF programs"),
-			"Run as root on Linux 5.10 or later; `tmbpf doctor` shows what is missing.");
-	/* User space exchanges entries that these programs change without atomic instructions. */
+			"Run as root on Linux 5.10 or later; "
+			"`tmbpf doctor` shows what is missing.");
+	/*
+	 * These programs change entries without atomic instructions, and user space exchanges them.
+	 */
 	if (!features.loops && tracer->options.lazy_free)
 		return error_create(ERROR_FAILED, "--lazy-free needs Linux 5.17 or later");
 	load_log[0] = 0;
@@ -75,7 +81,7 @@ static struct error *programs_load(struct tracer *tracer)
 	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
 	config->nframe = tracer->options.nframe;
 	config->by_address = probes_way() == PROBES_EVENTS;
-	/* Programs that take turns have none of this. */
+	/* The programs for older kernels have none of this. */
 	returns = features.uprobe_session && features.loops && sites_want_returns(tracer->sites);
 	config->return_probes = returns && !tracer->options.births_limit;
 	try(tracer_maps_size(tracer, &features, config));
@@ -124,7 +130,7 @@ struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid
 	struct probes probes;
 
 	sites_group(tracer->sites, group, &probes);
-	/* Tail jumps go to the session program where there is one. */
+	/* Tail jumps go to the session program, if there is one. */
 	probes.session &= skeleton->rodata->cfg.return_probes;
 	return probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_session
 							    : skeleton->progs.probe),
@@ -138,7 +144,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	struct probes_link *links;
 
 	if (tracer->options.births_limit)
-		return NULL; /* only for a sampling window at a time */
+		return NULL; /* only during a sampling window */
 	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
@@ -167,8 +173,8 @@ static struct error *attach(struct tracer *tracer)
 }
 
 /*
- * Probes the groups from FIRST on, whose records are from COUNT on. What returns to a place that is awaited is looked for
- * nowhere else, so that is told last.
+ * Probes the groups from FIRST on, whose records are from COUNT on. The places of return are told
+ * last: what returns to one of them is not looked for elsewhere.
  */
 static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t count)
 {
@@ -233,7 +239,7 @@ static struct error *tracer_start(struct tracer *tracer)
 	try(plan_load(tracer->python, &tracer->plan));
 	try(sites_create(tracer->python, tracer->plan, tracer->options.lazy_free, &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
-	/* A heap that is there already is handed out again wherever it has room. */
+	/* A heap that is there already hands out memory wherever it has room. */
 	tracer->initial_slabs = anonymous >> 22;
 	try(programs_load(tracer));
 	try(maps_fill(tracer));
@@ -241,7 +247,10 @@ static struct error *tracer_start(struct tracer *tracer)
 	return attach(tracer);
 }
 
-/* Before Linux 5.11 maps count as locked memory. Each slab has a descriptor (64 GiB: 16,384), and each thread may have one. */
+/*
+ * Before Linux 5.11 maps count as locked memory. Each slab has a descriptor (16,384 for 64 GiB),
+ * and each thread may have one.
+ */
 static void limits_raise(void)
 {
 	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
@@ -265,9 +274,11 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 					  process->pid);
 	tracer->process = process;
 	tracer->options = *options;
-	/* Sampling windows list births: nothing is kept of blocks that are held. */
+	/*
+	 * In sampling mode allocations are listed, and nothing is kept of the blocks that are held.
+	 */
 	if (options->births_limit)
-		tracer->options.slab_limit = tracer->options.large_limit = 0;
+		tracer->options.slab_limit = tracer->options.raw_limit = 0;
 	limits_raise();
 	error = tracer_start(tracer);
 	if (error) {
@@ -351,7 +362,7 @@ struct error *tracer_clear(struct tracer *tracer)
 
 	if (!zeros)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot clear");
-	/* An update of the map of maps waits until no program runs that saw the window open. */
+	/* An update of the map of maps waits for all programs that still saw tracing turned on. */
 	if (state->ready_slabs < tracer->options.slab_limit) {
 		try(tracer_slabs_add(tracer, 1));
 		state->ready_slabs++;

@@ -30,7 +30,7 @@ static void program_stats(const struct bpf_program *program, struct tracer_count
 	ret->run_count += info.run_cnt;
 }
 
-/* What the kernel charges for a map, from its fdinfo ("memlock"), bytes. */
+/* The bytes that the kernel charges for a map: "memlock" in its fdinfo. */
 static uint64_t map_memory(int fd)
 {
 	cleanup_file FILE *file = NULL;
@@ -45,7 +45,7 @@ static uint64_t map_memory(int fd)
 	return bytes;
 }
 
-/* Where frees are not probed nobody keeps a sum. */
+/* If frees are not probed, nobody keeps a sum. */
 static uint64_t rows_current(const struct tracer *tracer)
 {
 	uint32_t count = tracer_stack_count(tracer);
@@ -69,7 +69,7 @@ void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->current = tracer_is_lazy(tracer) ? rows_current(tracer)
 					      : __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
-	/* An event raises current first and peak after it. */
+	/* An event first raises `current`, then `peak`. */
 	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
 	if (ret->peak < ret->current)
 		ret->peak = ret->current;
@@ -95,7 +95,7 @@ void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbp
 		(const struct tmbpf_stack_stats *)tracer->stats.data + stack;
 	struct tmbpf_stack_stats before;
 
-	/* Counts first and once more at the end: the same means nothing happened in between. */
+	/* Read twice: if both are the same, nothing happened in between. */
 	for (int i = 0; i < 100; i++) {
 		before = *(const volatile struct tmbpf_stack_stats *)row;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -162,14 +162,14 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 		error_destroy(error);
 		return false;
 	}
-	if (!ENTRY_STACK(entry)) /* nothing, or a block from before, with a code object */
+	if (!ENTRY_STACK(entry)) /* nothing, or a code object from before */
 		return false;
 	*ret_stack = ENTRY_STACK(entry);
 	*ret_size = ENTRY_SIZE(entry);
 	return true;
 }
 
-/* The block at ADDRESS of one of tracemalloc's other domains. */
+/* Finds the block at ADDRESS of one of tracemalloc's other domains. */
 static bool tracked_block(const struct tracer *tracer, uint64_t address, struct tmbpf_large *ret)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -189,7 +189,9 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
 	struct tmbpf_large tracked;
 
-	/* Debug hooks put one or, around large blocks, two headers before the caller's block. */
+	/*
+	 * Debug hooks put one header before the caller's block, or two before a block of malloc's.
+	 */
 	for (int i = 0; i < 3; i++) {
 		uint64_t block = address - i * delta;
 		struct tmbpf_large found;

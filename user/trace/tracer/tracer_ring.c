@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The ring buffer through which the BPF programs tell of new code objects, stacks and samples. */
+/* The ring buffer, in which the BPF programs announce code objects, stacks and samples. */
 #include <bpf/libbpf.h>
 #include <errno.h>
 

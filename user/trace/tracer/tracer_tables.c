@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The BPF maps that user space reads and changes itself, and the shadow's slabs. */
+/* The BPF maps that user space reads and changes itself, and the slabs of the shadow. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -63,7 +63,7 @@ void tracer_slab_unmap(uint32_t *entries)
 		munmap(entries, SLAB_BYTES);
 }
 
-/* As shadow_entry() of bpf/shadow.h. False: CHUNK has no slab. */
+/* Like shadow_entry() of bpf/shadow.h. */
 bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;

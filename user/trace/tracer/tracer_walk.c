@@ -13,7 +13,7 @@
 #include "trace/tracer/tracer.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* Told to user space in their turn: after the records that announced the code objects. */
+/* They are handed out in their turn: after the records that announced the code objects. */
 static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
 {
 	struct error *error = array_reserve(&tracer->ended, &tracer->ended_capacity,
@@ -33,9 +33,9 @@ static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
 }
 
 /*
- * As code_end() of bpf/intern.h, while the programs run. They end the code object themselves if they hand out its
- * address, for the entry is still marked; then what is found in the table may be the next one there, and is
- * put back.
+ * Like code_end() of bpf/intern.h, while the programs run. A program that hands out the address
+ * ends the code object itself, as the entry is still marked. Then the table may already have the
+ * next code object there, which is put back.
  */
 static void reap_code(void *context, uint64_t address, const uint32_t *entry, uint32_t expected)
 {
@@ -49,7 +49,10 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	if (bpf_map_lookup_elem(codes, &code, &id) ||
 	    __atomic_load_n(entry, __ATOMIC_SEQ_CST) != expected)
 		return;
-	/* Before the address can be handed out unnoticed: stacks of the dead code match no more. */
+	/*
+	 * This comes before the address can be handed out unnoticed: stacks of the dead code match
+	 * no more.
+	 */
 	__atomic_fetch_add(
 		&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)], 1,
 		__ATOMIC_SEQ_CST);
@@ -98,7 +101,7 @@ static struct error *sweep_make(struct tracer *tracer)
 	return sweep_create(&tracer->python->heap, &hooks, &tracer->sweep);
 }
 
-/* The directory the other way round. A chunk whose slab is just being put in has no entry yet. */
+/* The directory in the other direction. A chunk whose slab is just being added has no entry yet. */
 static void slabs_locate(struct tracer *tracer)
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;
