@@ -406,7 +406,7 @@ static void status_inherited(const struct session *session, json_object *reply)
 	const struct fork_counts *counts = &session->inherited;
 	json_object *inherited = NULL;
 
-	if (session->heir) {
+	if (session->parent_knew) {
 		inherited = json_object_new_object();
 		add_number(inherited, "parent", session->parent);
 		add_number(inherited, "count", counts->taken.count);

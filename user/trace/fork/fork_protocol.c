@@ -186,15 +186,15 @@ static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const 
 	return kept;
 }
 
-static struct error *blocks_look(const struct fork_liveness *heir, struct fork_packet *blocks,
+static struct error *blocks_look(const struct fork_liveness *liveness, struct fork_packet *blocks,
 				 struct fork_counts *counts)
 {
 	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->raw_count + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(fork_liveness_pools(heir, blocks->pools, blocks->pool_count, states));
-	try(fork_liveness_chunks(heir, blocks->raw, blocks->raw_count,
+	try(fork_liveness_pools(liveness, blocks->pools, blocks->pool_count, states));
+	try(fork_liveness_chunks(liveness, blocks->raw, blocks->raw_count,
 				 states + blocks->pool_count));
 	blocks->raw_count =
 		blocks_keep(blocks->raw, blocks->raw_count, states + blocks->pool_count, counts);
@@ -305,13 +305,13 @@ struct error *fork_protocol_put(struct fork_protocol *protocol, const struct for
 				struct fork_counts *ret)
 {
 	struct fork_counts counts = {.parent_events = protocol->parent_events};
-	const struct fork_liveness heir = {.python = tracer_python(child->tracer),
-					   .parent = protocol->parent,
-					   .hook_extra = tracer_hook_extra(child->tracer)};
+	const struct fork_liveness liveness = {.python = tracer_python(child->tracer),
+					       .parent = protocol->parent,
+					       .hook_extra = tracer_hook_extra(child->tracer)};
 	struct fork_packet *blocks = &protocol->blocks;
 	bool same;
 
-	try(blocks_look(&heir, blocks, &counts));
+	try(blocks_look(&liveness, blocks, &counts));
 	try(lineage_check(protocol, child->process, &same));
 	if (!same)
 		return error_create(ERROR_FAILED, "process %d has become another program",
@@ -347,8 +347,8 @@ static struct error *blocks_drop(const struct fork_side *child,
 struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct fork_side *child,
 				   struct fork_counts *counts)
 {
-	const struct fork_liveness heir = {.python = tracer_python(child->tracer),
-					   .hook_extra = tracer_hook_extra(child->tracer)};
+	const struct fork_liveness liveness = {.python = tracer_python(child->tracer),
+					       .hook_extra = tracer_hook_extra(child->tracer)};
 	const struct fork_packet *blocks = &protocol->blocks;
 	size_t most = blocks->pool_count > blocks->raw_count ? blocks->pool_count
 							     : blocks->raw_count;
@@ -356,8 +356,8 @@ struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct 
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(fork_liveness_pools(&heir, blocks->pools, blocks->pool_count, states));
+	try(fork_liveness_pools(&liveness, blocks->pools, blocks->pool_count, states));
 	try(blocks_drop(child, blocks->pools, blocks->pool_count, states, false, counts));
-	try(fork_liveness_chunks(&heir, blocks->raw, blocks->raw_count, states));
+	try(fork_liveness_chunks(&liveness, blocks->raw, blocks->raw_count, states));
 	return blocks_drop(child, blocks->raw, blocks->raw_count, states, true, counts);
 }

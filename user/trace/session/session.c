@@ -105,8 +105,8 @@ static struct fork_protocol *parent_ask_early(struct session *session)
 		session_warn(session,
 			     error_prefix(error, "what process %d had traced is not inherited",
 					  session->parent));
-	session->heir = fork;
-	session->inherits |= session->heir;
+	session->parent_knew = fork;
+	session->inherits |= session->parent_knew;
 	return fork;
 }
 
@@ -220,7 +220,7 @@ static void record_ignore(void *context, const struct tmbpf_record *record, size
 struct error *session_clear(struct session *session)
 {
 	/* From now on the target has more from before than what it inherited. */
-	session->inherits = session->heir = false;
+	session->inherits = session->parent_knew = false;
 	session->inherited = (struct fork_counts){0};
 	if (session->options.births_limit && !session->sampler)
 		return NULL; /* nothing was seen yet */

@@ -65,11 +65,11 @@ struct session {
 	struct session_growth grown;
 	int lock, listener;
 	struct container container; /* the one the target is in; empty: none is known */
-	char *cgroup;  /* the target's: of version 2, or the first that is not the root */
-	char *group;   /* the group it belongs to; NULL: none */
-	pid_t parent;  /* who started the target, in a group; 0: not known */
-	bool inherits; /* the target is a fork of PARENT */
-	bool heir;     /* PARENT's session knew what the target has from it: `inherited` */
+	char *cgroup;     /* the target's: of version 2, or the first that is not the root */
+	char *group;      /* the group it belongs to; NULL: none */
+	pid_t parent;     /* who started the target, in a group; 0: not known */
+	bool inherits;    /* the target is a fork of PARENT */
+	bool parent_knew; /* PARENT's session knew what the target has from it: `inherited` */
 	struct fork_counts inherited;
 };
 
