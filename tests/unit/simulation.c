@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support.h"
 
-#include "simulation_parts.h"
+#include "simulation_internal.h"
 
 #include <math.h>
 #include <stdlib.h>

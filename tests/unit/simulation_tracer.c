@@ -2,7 +2,7 @@
 /* The tracer of a simulation: it does what trace/sampling/sampler.c, tracked.c and classes.c do. */
 #include "support.h"
 
-#include "simulation_parts.h"
+#include "simulation_internal.h"
 
 #include <math.h>
 #include <stdlib.h>

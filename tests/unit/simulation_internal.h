@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the process and the tracer of a simulation share, for them alone. */
-#ifndef TMBPF_TESTS_SIMULATION_PARTS_H
-#define TMBPF_TESTS_SIMULATION_PARTS_H
+#ifndef TMBPF_TESTS_SIMULATION_INTERNAL_H
+#define TMBPF_TESTS_SIMULATION_INTERNAL_H
 
 #include "simulation.h"
 
