@@ -25,7 +25,8 @@ static void tracer_stack_stats(const struct tracer *tracer, uint32_t stack,
 static void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place);
 static void tracer_stack_recycle(struct tracer *tracer, uint32_t id);
 
-#include "trace/symbols/symbols.c"      /* NOLINT(bugprone-suspicious-include) */
-#include "trace/symbols/symbols_rows.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols_codes.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols.c"       /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols_rows.c"  /* NOLINT(bugprone-suspicious-include) */
 
 #endif

@@ -116,7 +116,6 @@ static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visit
 			       void *context)
 {
 	uint32_t count = tracer_stack_count(symbols->tracer);
-	struct row *row, *next;
 
 	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
 		struct symbols_row visited;
@@ -124,7 +123,8 @@ static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visit
 		if (stack_totals(symbols, id, kept, &visited))
 			try(stack_visit(symbols, id, &visited, visit, context));
 	}
-	HASH_ITER (hh, symbols->rows, row, next) {
+	for (size_t i = 0; i < symbols->rows.count; i++) {
+		const struct row *row = (const struct row *)symbols->rows.list[i];
 		struct symbols_row visited = {.total_count = row->past_count,
 					      .total_size = row->past_size};
 
