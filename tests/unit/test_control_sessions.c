@@ -155,7 +155,10 @@ static void old_make(const char *path)
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-/* Of files that are being written, a name alone does not tell; their age is that of the inode's last change. */
+/*
+ * A name alone does not tell whether a file is still being written. Its age is that of the inode's
+ * last change.
+ */
 static void test_sweep(void **context)
 {
 	cleanup_free char *dead = control_path(7, "lock"), *dead_socket = control_path(7, "sock");
@@ -186,7 +189,7 @@ static void test_sweep(void **context)
 	assert_int_equal(access(young, F_OK), 0);
 	control_unlisten(8, listeners[1]);
 	close(lock);
-	/* In a folder of which others may make what they like, nothing is removed. */
+	/* In a folder to which others can write nothing is removed. */
 	support_write(dead, "", 0);
 	assert_int_equal(chmod(folder, 0777), 0);
 	run_folder_sweep();

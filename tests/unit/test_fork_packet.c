@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What goes from a session to another: it comes out as it went in, and what does not hold together is refused. */
+/* What one session sends to another comes out as it went in; what is inconsistent is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -41,7 +41,7 @@ static void *copy_of(const void *data, size_t size)
 	return copy;
 }
 
-/* Packing empties what it is given: a copy. */
+/* Packs a copy, as packing empties what it is given. */
 static uint8_t *pack(const struct fork_packet *made, size_t *ret_size)
 {
 	struct fork_packet copy = *made;

@@ -38,7 +38,7 @@ static void test_special_stacks(void **context)
 	symbols_end();
 }
 
-/* Frames are read one after the other: freed may be seen before allocated. */
+/* The counts are read one after the other: frees may be ahead. */
 static void test_more_freed_than_allocated(void **context)
 {
 	(void)context;
@@ -61,7 +61,7 @@ static void test_same_traceback(void **context)
 	stack_tell_at(10, 10, 2, 1, (struct frame_made[]){{1, 3}});
 	stack_tell(11, {1, 4});
 	assert_int_equal(counters().stacks, 4);
-	/* Cut off at another depth is another one, as for tracemalloc. */
+	/* One that is cut off at another depth is another traceback, as for tracemalloc. */
 	assert_int_equal(counters().tracebacks, 3);
 	assert_stack(8, "a:104 f, 1: 1/10 1/10\n");
 	assert_stack(9, "a:104 f, 1: 1/10 1/10\n");
@@ -116,7 +116,7 @@ static void test_shortened_string(void **context)
 	symbols_end();
 }
 
-/* Instructions that are on no line, and before the first. */
+/* Instructions without a line, and before the first. */
 static void test_lines(void **context)
 {
 	(void)context;
@@ -229,7 +229,7 @@ static void test_completed_from_the_target(void **context)
 	symbols_end();
 }
 
-/* Another object is at its address by now: what was captured stays, nothing is made up. */
+/* Another object has its address by now: what was captured stays, and nothing is made up. */
 static void test_target_has_another_one(void **context)
 {
 	struct code_made code = {.id = 1,
@@ -368,7 +368,7 @@ static void test_damaged_records(void **context)
 	symbols_end();
 }
 
-/* A sample of one frame, unit UNIT of code object ID; its bytes are just those that SIZE says. */
+/* A sample of one frame: unit UNIT of code object ID. It has just as many bytes as SIZE says. */
 static struct symbols_traceback *sample_tell(uint32_t id, int unit, uint32_t nframe, size_t size)
 {
 	struct tmbpf_record_sample *record = calloc(1, sizeof(*record) + sizeof(record->frames[0]));
@@ -412,7 +412,7 @@ static void test_samples(void **state)
 	assert_ptr_not_equal(first, other);
 	support_ok(symbols_traceback_visit(symbols, first, &none, row_write, text));
 	assert_string_equal(text, "a.py:106 f, 1: 0/0 0/0\n");
-	/* No Python code ran; less than it says; more frames than there can be. */
+	/* No Python code ran; a record shorter than it says; more frames than there can be. */
 	assert_null(sample_tell(id, 5, 0, whole));
 	assert_null(sample_tell(id, 5, 1, whole - 1));
 	assert_null(sample_tell(id, 5, 1, sizeof(struct tmbpf_record)));

@@ -28,7 +28,7 @@ static void test_retired_and_recycled(void **context)
 	assert_int_equal(tracer.recycled[0], 8);
 	assert_int_equal(counters().recycled, 1);
 	assert_int_equal(counters().stacks, 1);
-	/* What it allocated in all is remembered with its traceback. */
+	/* What it allocated in all is kept with its traceback. */
 	assert_rows("a:104 f, b:104 g, 2: 0/0 5/50\n");
 	assert_stack(8, "<lost>:0 , 1: 1/10 1/10\n");
 	symbols_sweep(symbols, 22 * NSEC_PER_SEC);
@@ -51,7 +51,10 @@ static void test_not_recycled_at_once(void **context)
 	symbols_end();
 }
 
-/* An id handed out again is another stack: the ends of the first one's code mean nothing. */
+/*
+ * An id that is handed out again is another stack: the end of the first one's code does not concern
+ * it.
+ */
 static void test_id_again(void **context)
 {
 	(void)context;
@@ -73,7 +76,7 @@ static void test_id_again(void **context)
 	symbols_end();
 }
 
-/* The stack that stood at a place before can match no more. */
+/* The stack that was at a place before can match no more. */
 static void test_place_taken(void **context)
 {
 	const struct frame_made frame = {1, 3}, other = {1, 4};
@@ -104,13 +107,13 @@ static void test_pressure(void **context)
 	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
 	assert_int_equal(tracer.retired_count, 0);
 	stack_tell(60, {1, 60});
-	/* Three quarters are taken: all that hold nothing go. */
+	/* Three quarters are in use: all stacks that hold nothing go. */
 	symbols_sweep(symbols, 11 * NSEC_PER_SEC);
 	assert_int_equal(tracer.retired_count, 47);
 	symbols_sweep(symbols, 13 * NSEC_PER_SEC);
 	assert_int_equal(tracer.recycled_count, 47);
 	assert_int_equal(counters().stacks, 1);
-	/* 24 on lines of their own, the others on none. */
+	/* 24 on lines of their own, the others without a line. */
 	assert_int_equal(counters().tracebacks, 25);
 	assert_int_equal(counters().codes, 1);
 	symbols_end();
@@ -141,7 +144,7 @@ static struct error *row_sum(void *context, const struct symbols_row *row)
 	return NULL;
 }
 
-/* Tracebacks of the past become one sum when there are too many. */
+/* Old tracebacks become one sum when there are too many. */
 static void test_dropped(void **context)
 {
 	enum { PAST = 65536, MORE = 100 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * user/trace/symbols/symbols.c as part of a test, which defines what it wants of the tracer: the functions
- * declared here.
+ * user/trace/symbols as part of a test. The test defines what that wants of the tracer: the
+ * functions declared here.
  */
 #ifndef TMBPF_TESTS_TRACER_FAKE_H
 #define TMBPF_TESTS_TRACER_FAKE_H

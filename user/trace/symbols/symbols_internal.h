@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the symbols*.c files share. From the bottom: symbols_tables.c has the tables, symbols_codes.c
- * the code objects, symbols.c learns what stack ids mean, symbols_rows.c tells it.
+ * What the symbols*.c files share. From the bottom: symbols_tables.c has the tables,
+ * symbols_codes.c the code objects, symbols.c learns what stack ids mean, symbols_rows.c tells it.
  */
 #ifndef TMBPF_TRACE_SYMBOLS_SYMBOLS_INTERNAL_H
 #define TMBPF_TRACE_SYMBOLS_SYMBOLS_INTERNAL_H
