@@ -115,16 +115,26 @@ static size_t page_part(uint64_t address, size_t size)
 	return part < size ? part : size;
 }
 
+/* Where the byte at ADDRESS is; the test fails if nothing is mapped there. */
+static uint8_t *page_byte(uint64_t address)
+{
+	struct page *page = page_find(address);
+
+	if (!page) {
+		fail_msg("nothing is mapped at 0x%llx", (unsigned long long)address);
+		abort();
+	}
+	return page->bytes + address % EMULATION_PAGE;
+}
+
 void memory_put(uint64_t address, const void *data, size_t size)
 {
 	const uint8_t *from = data;
 
 	while (size) {
-		struct page *page = page_find(address);
 		size_t part = page_part(address, size);
 
-		assert_non_null(page);
-		memcpy(page->bytes + address % EMULATION_PAGE, from, part);
+		memcpy(page_byte(address), from, part);
 		from += part;
 		address += part;
 		size -= part;
