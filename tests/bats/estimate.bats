@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# The default mode: estimates from bursts, within a budget. What they are worth is tests/oracle/estimates'.
+# The default mode: estimates from sampling windows, within a budget. What they are worth is tests/oracle/estimates'.
 
 load ../helpers
 load session

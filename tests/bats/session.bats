@@ -146,8 +146,8 @@ load session
 	grep '<unknown>:0' run.txt
 }
 
-@test "run waits for its twin, however long that takes to start" {
-	# The preloaded library makes the twin's exec late.
+@test "run waits for its reference process, however long that takes to start" {
+	# The preloaded library makes the exec of the reference process late.
 	cat >late.c <<-'CODE'
 		#define _GNU_SOURCE
 		#include <dlfcn.h>
@@ -178,6 +178,42 @@ load session
 	run ! grep -q $'\033' live.txt
 	run -3 tmbpf status -p "$TARGET_PID"
 	target_alive
+}
+
+@test "the live view of a command whose interpreter has not begun yet" {
+	# The preloaded library holds the program before its interpreter begins, for a minute at most.
+	cat >held.c <<-'CODE'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <string.h>
+		#include <unistd.h>
+		typedef int (*run)(int, char **, char **);
+		typedef void (*hook)(void);
+		int __libc_start_main(run program, int argc, char **argv, hook init, hook fini,
+				      hook unload, void *stack)
+		{
+			int (*next)(run, int, char **, hook, hook, hook, void *) =
+				dlsym(RTLD_NEXT, "__libc_start_main");
+			for (int i = 0; i < 6000 && argc > 1 && !strcmp(argv[1], "held.py") &&
+					access("go", F_OK);
+			     i++)
+				usleep(10000);
+			return next(program, argc, argv, init, fini, unload, stack);
+		}
+	CODE
+	cc -shared -fPIC -o held.so held.c
+	echo 'import os; os._exit(7)' >held.py
+	export TMBPF_RUN=$PWD/run
+	LD_PRELOAD=$PWD/held.so "$TMBPF" run -- /usr/bin/python3 held.py >run.out 2>&1 3>&- &
+	command=$!
+	wait_until compgen -G 'run/*.sock'
+	pid=$(basename run/*.sock .sock)
+	run -0 tmbpf -p "$pid" --count 1
+	[[ $output == *"estimate"*"in 0 blocks"* ]]
+	touch go
+	status=0
+	wait "$command" || status=$?
+	((status == 7))
 }
 
 @test "several sessions on different targets at once" {

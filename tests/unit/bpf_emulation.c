@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "bpf_emulation.h"
+#include "numbered.h"
 #include "support.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #define MAPS_MAX 16
 
@@ -14,14 +14,12 @@
 #define STORAGE_CREATE 1
 
 struct page {
-	UT_hash_handle hh;
-	uint64_t number;
+	struct numbered numbered;
 	uint8_t bytes[EMULATION_PAGE];
 };
 
-struct item { /* of a hash table */
-	UT_hash_handle hh;
-	uint64_t key;
+struct item {                     /* of a hash table */
+	struct numbered numbered; /* its key */
 	uint64_t value[];
 };
 
@@ -31,7 +29,7 @@ struct map {
 	uint8_t *array;
 	struct map **inner;
 	bool hash;
-	struct item *items;
+	struct numbered_table items;
 };
 
 struct storage {
@@ -48,21 +46,11 @@ struct record {
 
 struct emulation emulation;
 
-static struct page *pages;
+static struct numbered_table pages;
 static struct map maps[MAPS_MAX];
 static size_t map_count;
 static struct storage *storages;
 static struct record *ring_first, **ring_end = &ring_first, *ring_taken;
-
-static void items_free(struct map *map)
-{
-	struct item *item, *next;
-
-	HASH_ITER (hh, map->items, item, next) {
-		HASH_DEL(map->items, item);
-		free(item);
-	}
-}
 
 static void map_deinit(struct map *map)
 {
@@ -73,17 +61,12 @@ static void map_deinit(struct map *map)
 	}
 	free(map->inner);
 	free(map->array);
-	items_free(map);
+	numbered_clear(&map->items);
 }
 
 void emulation_reset(void)
 {
-	struct page *page, *next_page;
-
-	HASH_ITER (hh, pages, page, next_page) {
-		HASH_DEL(pages, page);
-		free(page);
-	}
+	numbered_clear(&pages);
 	while (map_count)
 		map_deinit(&maps[--map_count]);
 	memset(maps, 0, sizeof(maps));
@@ -100,36 +83,22 @@ void emulation_reset(void)
 
 static struct page *page_find(uint64_t address)
 {
-	uint64_t number = address / EMULATION_PAGE;
-	struct page *page;
-
-	HASH_FIND(hh, pages, &number, sizeof(number), page);
-	return page;
+	return numbered_find(&pages, address / EMULATION_PAGE);
 }
 
 void memory_map(uint64_t address, uint64_t size)
 {
 	for (uint64_t number = address / EMULATION_PAGE;
-	     number <= (address + size - 1) / EMULATION_PAGE; number++) {
-		struct page *page;
-
-		if (page_find(number * EMULATION_PAGE))
-			continue;
-		page = calloc(1, sizeof(*page));
-		assert_non_null(page);
-		page->number = number;
-		HASH_ADD(hh, pages, number, sizeof(page->number), page);
-	}
+	     number <= (address + size - 1) / EMULATION_PAGE; number++)
+		if (!page_find(number * EMULATION_PAGE))
+			numbered_add(&pages, number, sizeof(struct page));
 }
 
 void memory_unmap(uint64_t address, uint64_t size)
 {
 	for (uint64_t at = address; at < address + size; at += EMULATION_PAGE) {
-		struct page *page = page_find(at);
-
-		assert_non_null(page);
-		HASH_DEL(pages, page);
-		free(page);
+		assert_non_null(page_find(at));
+		numbered_remove(&pages, at / EMULATION_PAGE);
 	}
 }
 
@@ -146,16 +115,26 @@ static size_t page_part(uint64_t address, size_t size)
 	return part < size ? part : size;
 }
 
+/* Where the byte at ADDRESS is; the test fails if nothing is mapped there. */
+static uint8_t *page_byte(uint64_t address)
+{
+	struct page *page = page_find(address);
+
+	if (!page) {
+		fail_msg("nothing is mapped at 0x%llx", (unsigned long long)address);
+		abort();
+	}
+	return page->bytes + address % EMULATION_PAGE;
+}
+
 void memory_put(uint64_t address, const void *data, size_t size)
 {
 	const uint8_t *from = data;
 
 	while (size) {
-		struct page *page = page_find(address);
 		size_t part = page_part(address, size);
 
-		assert_non_null(page);
-		memcpy(page->bytes + address % EMULATION_PAGE, from, part);
+		memcpy(page_byte(address), from, part);
 		from += part;
 		address += part;
 		size -= part;
@@ -277,20 +256,20 @@ void emulation_inner(const void *handle, uint32_t index, uint32_t value_size)
 
 uint32_t emulation_count(const void *handle)
 {
-	return HASH_COUNT(map_find(handle)->items);
+	return map_find(handle)->items.count;
 }
 
 void emulation_hash_clear(const void *handle)
 {
-	items_free(map_find(handle));
+	numbered_clear(&map_find(handle)->items);
 }
 
 static struct item *item_find(const struct map *map, const void *key)
 {
-	struct item *item;
+	uint64_t number;
 
-	HASH_FIND(hh, map->items, key, sizeof(item->key), item);
-	return item;
+	memcpy(&number, key, sizeof(number));
+	return numbered_find(&map->items, number);
 }
 
 void *emulation_lookup(const void *handle, const void *key)
@@ -314,17 +293,17 @@ long emulation_update(const void *handle, const void *key, const void *value, ui
 {
 	struct map *map = map_find(handle);
 	struct item *item = item_find(map, key);
+	uint64_t number;
 
 	assert_true(map->hash);
 	if (item && flags == NOEXIST)
 		return -EEXIST;
 	if (!item) {
-		if (HASH_COUNT(map->items) >= map->entries)
+		if (map->items.count >= map->entries)
 			return -E2BIG;
-		item = calloc(1, sizeof(*item) + (map->value_size + 7) / 8 * 8);
-		assert_non_null(item);
-		memcpy(&item->key, key, sizeof(item->key));
-		HASH_ADD(hh, map->items, key, sizeof(item->key), item);
+		memcpy(&number, key, sizeof(number));
+		item = numbered_add(&map->items, number,
+				    sizeof(*item) + (map->value_size + 7) / 8 * 8);
 	}
 	memcpy(item->value, value, map->value_size);
 	return 0;
@@ -338,8 +317,7 @@ long emulation_delete(const void *handle, const void *key)
 
 	if (!item)
 		return -ENOENT;
-	HASH_DEL(map->items, item);
-	free(item);
+	numbered_remove(&map->items, item->numbered.number);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The process of a simulation: requests that allocate and free blocks. */
 #include "support.h"
 
-#include "simulation_parts.h"
+#include "simulation_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "base/error.h"
 #include "base/random.h"
 
-/* Parts of a request: temporaries of one are freed before the next. */
+/* Parts of a request: its temporaries are freed before the next part. */
 #define STEPS 4
 
 double simulation_uniform(struct simulation_player *player)
@@ -54,7 +55,7 @@ static void birth_add(struct simulation_player *player, struct place place, uint
 {
 	struct cell *cell = cell_at(player, place);
 
-	/* Scenarios do not come near the limit. */
+	/* Scenarios stay far below the limit. */
 	assert_true(player->birth_count < BIRTHS_LIMIT);
 	cell->window = player->opened;
 	cell->birth = (uint32_t)player->birth_count;
@@ -228,7 +229,7 @@ static enum point point_next(struct simulation_player *player)
 	return first;
 }
 
-/* Lets all happen that is due until TIME. */
+/* Lets everything happen that is due until TIME. */
 static void time_pass(struct simulation_player *player, double time)
 {
 	for (;;) {
@@ -245,7 +246,7 @@ static void time_pass(struct simulation_player *player, double time)
 	}
 }
 
-/* One more block of LINE, which stays for some time. */
+/* Allocates one more block of LINE, which stays for some time. */
 static void line_allocate(struct simulation_player *player, uint8_t k, double now)
 {
 	const struct simulation_line *line = &player->simulation.lines[k];
@@ -281,7 +282,7 @@ static void line_allocate(struct simulation_player *player, uint8_t k, double no
 	}
 }
 
-/* Temporaries are of no consequence where nobody looks: they leave the addresses as they were. */
+/* Temporaries do not matter while nobody looks: they leave the addresses as they were. */
 static void temporaries_run(struct simulation_player *player, double begin, double end)
 {
 	const struct simulation *simulation = &player->simulation;
@@ -304,7 +305,7 @@ static void temporaries_run(struct simulation_player *player, double begin, doub
 		block_free(player, places[--count]);
 }
 
-/* Returns when it is done. */
+/* Returns when the request is done. */
 static double request_run(struct simulation_player *player, double time, double takes)
 {
 	const struct simulation *simulation = &player->simulation;
@@ -367,8 +368,8 @@ static void player_reset(struct simulation_player *player, uint64_t seed)
 			player->points[CLEAR] = simulation->lines[k].clear;
 	player->points[START] = player->points[CENSUS] = 0;
 	player->points[END] = simulation->seconds;
-	simulation_window_plan(player, simulation->interval < SPAN_FIRST ? simulation->interval
-									 : SPAN_FIRST);
+	simulation_window_plan(player, simulation->interval < INTERVAL_FIRST ? simulation->interval
+									     : INTERVAL_FIRST);
 	point_next(player);
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A process that is known block by block, and what a tracer sees of it that looks as sampling windows do (trace/sampling/sampler.h): births in
- * short windows, then now and then whether their addresses still hold something of the same type, and censuses.
+ * A simulated process of which every block is known, and what a tracer sees of it that looks like
+ * the sampler does (trace/sampling/sampler.h): allocations in short windows, then now and then
+ * whether their addresses still hold something of the same type, and censuses.
  *
- * The process serves requests, one after the other. An address that was freed is the next to be handed out: of blocks that
- * nothing tells apart (trace/sampling/fingerprint.h) a look takes others for those that died, as a real one does.
+ * The process serves requests, one after the other. The address that was freed last is handed out
+ * first. So if nothing tells two blocks apart (trace/sampling/fingerprint.h), a look takes others
+ * for those that died, as a real one does.
  */
 #ifndef TMBPF_TESTS_SIMULATION_H
 #define TMBPF_TESTS_SIMULATION_H
@@ -20,41 +22,46 @@
 enum simulation_kind {
 	SIMULATION_NONE,
 	SIMULATION_TEMPORARY, /* dies within its request */
-	SIMULATION_CHURN,     /* lives for LIFE seconds, on average, at random */
+	SIMULATION_CHURN,     /* lives for LIFE seconds on average, by chance */
 	SIMULATION_QUEUE,     /* the latest LIFE blocks live */
 	SIMULATION_LEAK,      /* stays, but for what `clear` says */
 };
 
-struct simulation_line { /* of source: a traceback */
+struct simulation_line { /* a line of source: a traceback */
 	enum simulation_kind kind;
 	uint32_t class;
-	double count; /* blocks a request, on average */
+	double count; /* blocks of a request, on average */
 	double life;
-	double from,
-		clear; /* leaks: seconds; all of it is dropped then; 0: from the start, never */
-	double period; /* seconds: all its work is done in the first third of each; 0: at any time */
-	bool blank;    /* nothing in its blocks tells one from another */
+	/*
+	 * leaks, seconds: when it begins (0: at the start), and when all of it is dropped (0:
+	 * never)
+	 */
+	double from, clear;
+	/* seconds: it does all its work in the first third of each period; 0: at any time */
+	double period;
+	bool blank; /* nothing tells its blocks from one another */
 };
 
 struct simulation_class {
-	uint32_t size;    /* of a block; 0: there is no such class */
-	bool raw;         /* lies outside of pymalloc, whose size is all that is known */
-	double disturbed; /* bytes: how much else makes its total go up and down, standard deviation */
+	uint32_t size; /* of a block; 0: there is no such class */
+	bool raw;      /* outside of pymalloc: only its size is known */
+	/* bytes: standard deviation of what else makes its total go up and down */
+	double disturbed;
 };
 
-/* What is 0 is as usual. */
+/* A value of 0 means the default. */
 struct simulation {
 	struct simulation_line lines[SIMULATION_LINES];
 	struct simulation_class classes[SIMULATION_CLASSES];
-	double requests;      /* a second; usually 200 */
-	double batch;         /* so many come at once, on average; usually one */
-	double busy;          /* the share of time that requests take; 0.3 */
-	double slowed;        /* requests take so many times as long while a window is open; once */
-	double seconds;       /* observed; 60 */
-	double warm_up;       /* seconds before that; 2 */
-	double interval;      /* mean, seconds; 4 */
-	double census;        /* seconds from one to the next; 2 */
-	uint32_t windows_max; /* of more every second one goes; the tracer's own limit */
+	double requests;      /* a second; default 200 */
+	double batch;         /* so many come at once, on average; default 1 */
+	double busy;          /* the share of time that requests take; default 0.3 */
+	double slowed;        /* how many times longer requests take during a window; default 1 */
+	double seconds;       /* observed; default 60 */
+	double warm_up;       /* seconds before that; default 2 */
+	double interval;      /* mean, seconds; default 4 */
+	double census;        /* seconds between two; default 2 */
+	uint32_t windows_max; /* of more, every second one goes; default: the sampler's own limit */
 };
 
 struct simulation_player;
@@ -68,12 +75,14 @@ static inline void simulation_cleanup(struct simulation_player **player)
 	simulation_destroy(*player);
 }
 
-/* Plays it once more; what is given below is then of SEED. */
+/* Plays it with SEED. All that is asked below is then of this run. */
 void simulation_play(struct simulation_player *player, uint64_t seed);
 
-/* What the tracer has; borrowed. */
+/* What the tracer knows; borrowed. */
 const struct estimate_input *simulation_input(const struct simulation_player *player);
-/* Bytes that LINE holds more than at the start; holds of what it allocated since. */
+/*
+ * How many more bytes LINE holds than at the start; how many it holds of what it allocated since.
+ */
 double simulation_growth(const struct simulation_player *player, uint32_t line);
 double simulation_held(const struct simulation_player *player, uint32_t line);
 

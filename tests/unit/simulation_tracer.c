@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The tracer of a simulation: it does what trace/sampling/sampler.c, tracked.c and classes.c do. */
+/* The tracer of a simulation does what trace/sampling's sampler.c, tracked.c and classes.c do. */
 #include "support.h"
 
-#include "simulation_parts.h"
+#include "simulation_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,11 +17,11 @@
 #define WINDOWS_MAX   256
 #define BIRTHS_MAX    16384
 #define SURVIVORS_MAX 2048
-/* What a look at what was born takes, and what a census does: blocks go to and fro under it. */
+/* Seconds that a look after a window takes, and a census: blocks come and go meanwhile. */
 #define LOOK_TAKES   0.0015
 #define CENSUS_TAKES 0.010
 
-/* What a census reads of CLASS: in blocks, of what is raw in bytes. */
+/* What a census reads of CLASS: blocks, or bytes if it is raw. */
 static double class_count(struct simulation_player *player, uint32_t class)
 {
 	const struct simulation_class *this = &player->simulation.classes[class];
@@ -35,7 +35,7 @@ static double class_count(struct simulation_player *player, uint32_t class)
 		count += player->live[k];
 		rate += line->count * player->simulation.requests;
 	}
-	/* Pools are not all read at the same moment. */
+	/* Not all pools are read at the same moment. */
 	count += floor(sqrt(rate * CENSUS_TAKES) * simulation_gaussian(player) + 0.5);
 	count = count * unit + this->disturbed / this->size * unit * simulation_gaussian(player);
 	return count > 0 ? count : 0;
@@ -86,7 +86,7 @@ void simulation_window_open(struct simulation_player *player)
 	player->birth_count = 0;
 	player->points[OPEN] = INFINITY;
 	player->points[GUARD] = now + WINDOW_TRACED - WINDOW_GUARD;
-	/* Births are seen until the look is over. */
+	/* Allocations are listed until the look is over. */
 	player->points[CLOSE] = player->points[LOOK] = now + WINDOW_TRACED + LOOK_TAKES;
 }
 
@@ -121,7 +121,7 @@ static void reborn_mark(struct simulation_player *player, double start)
 	}
 }
 
-/* A random part of COUNT births, MOST of them; how many there are then. */
+/* Moves a random sample of MOST of COUNT allocations to the front. Returns its size. */
 static size_t births_sample(struct simulation_player *player, size_t count, size_t most)
 {
 	if (count <= most)
@@ -136,7 +136,10 @@ static size_t births_sample(struct simulation_player *player, size_t count, size
 	return most;
 }
 
-/* Of the births those that are the last at their address and were no guard; then those that seem alive; then a sample. */
+/*
+ * Of the allocations, those count that are the last at their address and came before the guard; of
+ * these, those that seem alive; of these, a sample.
+ */
 static void survivors_add(struct simulation_player *player)
 {
 	size_t kept = 0, listed, alive = 0, sampled;
@@ -161,7 +164,7 @@ static void survivors_add(struct simulation_player *player)
 				 sampled, sizeof(*player->blocks)));
 	for (size_t i = 0; i < sampled; i++) {
 		const struct birth *birth = &player->births[i];
-		/* What lies there is what the block is taken for. */
+		/* The block is taken for whatever lies there. */
 		const struct cell *cell = cell_at(player, birth->place);
 
 		player->blocks[player->block_count++] = (struct block){
@@ -226,10 +229,11 @@ void simulation_window_look(struct simulation_player *player)
 		.to = (uint64_t)(player->to * 1e9),
 	};
 	player->from = player->to;
-	/* What windows cost varies, so intervals do. */
+	/* The cost of windows varies, and so do intervals. */
 	interval = simulation->interval * (0.7 + 0.6 * simulation_uniform(player));
-	simulation_window_plan(player,
-			       player->opened < 2 && interval > SPAN_FIRST ? SPAN_FIRST : interval);
+	simulation_window_plan(player, player->opened < 2 && interval > INTERVAL_FIRST
+					       ? INTERVAL_FIRST
+					       : interval);
 	if (player->points[OPEN] < now)
 		player->points[OPEN] = now;
 	player->points[LOOK] = INFINITY;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A tracer that is none, for tests of user/trace/symbols/symbols.c: what it was told, and rows of totals
- * that the test sets. Records are made by hand and handed over in buffers of just their size.
+ * A faked tracer for tests of user/trace/symbols: it notes what it was told, and has rows of totals
+ * that the test sets. Records are made by hand, and handed over in buffers of just their size.
  */
 #ifndef TMBPF_TESTS_SYMBOLS_FAKE_H
 #define TMBPF_TESTS_SYMBOLS_FAKE_H

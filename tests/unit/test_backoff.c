@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What costs too much is closed, and comes back: user/trace/estimate/backoff.c. */
 #include "support.h"
 
 #include "base/clock.h"
@@ -21,7 +22,9 @@ static void test_cheap(void **state)
 		assert_true(backoff_pass(&backoff, 0.004 * i, SHARE, at(100 + i)));
 }
 
-/* A minute, two minutes, four; and half as much each time, until a whole round was cheap. */
+/*
+ * Refused for a minute, two minutes, four; after a whole round that was cheap, for a minute again.
+ */
 static void test_costly(void **state)
 {
 	struct backoff backoff;
@@ -54,7 +57,7 @@ static void test_trust(void **state)
 	assert_false(backoff_pass(&backoff, 0.036 + 0.051, SHARE, at(107.9)));
 }
 
-/* Who is looked at late is judged by all that was spent meanwhile. */
+/* If it is looked at late, all that was spent meanwhile counts. */
 static void test_late(void **state)
 {
 	struct backoff backoff;
@@ -74,7 +77,7 @@ static void test_trial(void **state)
 	backoff_init(&backoff, true, at(100));
 	assert_true(backoff_on_trial(&backoff, at(100.4)));
 	assert_false(backoff_on_trial(&backoff, at(100.6)));
-	/* A new round is none. */
+	/* A new round has spent nothing yet. */
 	assert_true(backoff_pass(&backoff, 0, SHARE, at(111)));
 	assert_false(backoff_on_trial(&backoff, at(111.1)));
 	backoff_close(&backoff, at(112));

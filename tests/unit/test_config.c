@@ -81,7 +81,7 @@ static void test_every_version(void **context)
 		assert_int_equal(config.unicode_compact_data, layout->unicode.compact_data);
 		assert_int_equal(config.bytes_size, layout->bytes.size);
 		assert_int_equal(config.bytes_data, layout->bytes.data);
-		/* The programs' window has room for it, and whole fields lie in it. */
+		/* The programs' buffer has room for it, and whole fields lie in it. */
 		assert_in_range(config.frame_size, layout->frame.size, 128);
 		assert_in_range(config.frame_back + 8, 8, config.frame_size);
 		assert_in_range(config.frame_code + 8, 8, config.frame_size);
@@ -179,7 +179,7 @@ static void test_hooks(void **context)
 	fake_hooks = SITES_DEBUG | SITES_TRACEMALLOC;
 	assert_int_equal(fill(&python, &(struct plan){0}).hook_extra, 24);
 	assert_int_equal(fill(&python, &(struct plan){0}).hooked_raw, 1);
-	/* Where they show when they have been taken out. */
+	/* They show there when they have been taken out. */
 	assert_int_equal(fill(&python, &(struct plan){0}).raw_table, 0x604000);
 	assert_int_equal(fill(&python, &(struct plan){0}).raw_malloc, 0x401000);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The estimator against processes whose every block is known: each scenario is played with many seeds, seen as a tracer
- * would see it (simulation.h), and what is estimated compared with what was.
+ * The estimator against processes of which every block is known. Each scenario is played with many
+ * seeds, seen as the tracer would see it (simulation.h); then the estimates are compared with the
+ * truth.
  */
 #include "support.h"
 
@@ -17,20 +18,20 @@
 #include "trace/estimate/estimate.h"
 
 #define SEEDS 100
-/* How often what is said has to hold; how often noise may be shown to grow. */
+/* In how many of 100 runs what is said has to hold, and in how many noise may be shown to grow. */
 #define ENOUGH     90
 #define FALSE_MOST 5
 /* How far the mean over all seeds may be off. */
 #define BIAS_MOST 0.05
 
-struct tally {                        /* of all seeds */
-	int first;                    /* line 0 is the first of the table, with growth */
-	int any;                      /* a line is shown to grow */
-	int shown[SIMULATION_LINES];  /* this one is */
-	int grown[SIMULATION_LINES];  /* its growth is within twice the error */
-	int held[SIMULATION_LINES];   /* what it holds is */
-	int shares;                   /* of the growth of lines 0 and 1 within 10 points */
-	double sum[SIMULATION_LINES]; /* of the estimates of growth */
+struct tally {                       /* over all seeds */
+	int first;                   /* line 0 is the first of the table, with growth */
+	int any;                     /* some line is shown to grow */
+	int shown[SIMULATION_LINES]; /* this one is */
+	int grown[SIMULATION_LINES]; /* its growth is within twice the error */
+	int held[SIMULATION_LINES];  /* what it holds is within twice the error */
+	int shares; /* the shares of lines 0 and 1 in the growth are within 10 points */
+	double sum[SIMULATION_LINES]; /* the sum of the estimates of growth */
 	double true_sum[SIMULATION_LINES];
 	double error[SIMULATION_LINES];
 };
@@ -136,7 +137,10 @@ static void assert_true_of_all(const struct simulation *simulation, const struct
 	}
 }
 
-/* Lines 0 to LEAKS - 1 leak and nothing else does; the first of them grows most, beyond doubt in SHOWN of 100 or more. */
+/*
+ * Lines 0 to LEAKS - 1 leak, and nothing else does. The first of them grows most: it is shown to
+ * grow in at least SHOWN of 100 runs.
+ */
 static struct tally assert_found(const char *name, const struct simulation *simulation,
 				 uint32_t leaks, int shown)
 {
@@ -155,7 +159,7 @@ static struct tally assert_found(const char *name, const struct simulation *simu
 	return tally;
 }
 
-/* Nothing grows, nor is anything said to. */
+/* Nothing grows, and nothing is said to grow. */
 static void assert_nothing(const char *name, const struct simulation *simulation)
 {
 	struct tally tally = scenario_play(name, simulation);
@@ -164,7 +168,10 @@ static void assert_nothing(const char *name, const struct simulation *simulation
 	assert_true_of_all(simulation, &tally);
 }
 
-/* Two lines leak one type, 80 : 20, and a third one makes ten times as many of the same type and size. */
+/*
+ * Two lines leak blocks of one type, 80 : 20. A third one allocates ten times as many blocks of the
+ * same type and size.
+ */
 static void test_shares_under_churn(void **state)
 {
 	static const struct simulation simulation = {
@@ -179,7 +186,10 @@ static void test_shares_under_churn(void **state)
 	assert_found("80:20 under churn", &simulation, 2, ENOUGH);
 }
 
-/* The same where what goes lives for seconds, and its places go to its like at once: no look can tell. */
+/*
+ * The same, but blocks that go live for seconds, and their addresses go to equal blocks at once: no
+ * look can tell.
+ */
 static void test_phantoms(void **state)
 {
 	static const struct simulation simulation = {
@@ -213,7 +223,10 @@ static void test_slow_leak(void **state)
 	assert_found("slow leak", &simulation, 1, ENOUGH);
 }
 
-/* Windows slow down a process that has no time to spare: they see a quarter of what it does in as long elsewhere. */
+/*
+ * Windows slow down a process without time to spare: they see a quarter of what it does in as much
+ * time elsewhere.
+ */
 static void test_slowed(void **state)
 {
 	static const struct simulation simulation = {
@@ -260,11 +273,11 @@ static void test_cache_fills(void **state)
 
 	(void)state;
 	assert_found("cache fills", &simulation, 1, ENOUGH);
-	/* Half of what it allocated has died: that the rest will stay is not known. */
+	/* Half of what it allocated has died: whether the rest will stay is not known. */
 	assert_found("cache fills, is cleared and fills again", &again, 1, 0);
 }
 
-/* What filled it since the start goes, or what was there before as well. */
+/* What filled the cache since the start goes; or also what was there before. */
 static void test_cache_cleared(void **state)
 {
 	static const struct simulation simulation = CACHE(0, 59.9);
@@ -309,7 +322,10 @@ static void test_long_lived(void **state)
 	assert_nothing("long-lived", &simulation);
 }
 
-/* A worker thread leaks, at work for a third of each second; windows are as far apart as it is long. */
+/*
+ * A worker thread leaks. It works for a third of each period, and windows are as far apart as the
+ * period is long.
+ */
 static void test_worker(void **state)
 {
 	static const struct simulation simulation = {
@@ -343,7 +359,7 @@ static void test_batches(void **state)
 	assert_found("batches", &simulation, 2, ENOUGH);
 }
 
-/* So many windows that every second one goes, twice. */
+/* There are so many windows that every second one goes, twice. */
 static void test_thinned(void **state)
 {
 	static const struct simulation simulation = {
@@ -361,7 +377,10 @@ static void test_thinned(void **state)
 	assert_found("thinned", &simulation, 2, 80);
 }
 
-/* Buffers of 64 KiB that a library takes from malloc, four for each object, amid other native memory that comes and goes. */
+/*
+ * A library takes buffers of 64 KiB from malloc, four for each object, amid other native memory
+ * that comes and goes.
+ */
 static void test_native(void **state)
 {
 	static const struct simulation simulation = {
@@ -380,7 +399,10 @@ static void test_native(void **state)
 	assert_found("native", &simulation, 1, ENOUGH);
 }
 
-/* A list of bytearrays of 256 KiB grows, 20 a second. Of such a process windows cost little, so they are many. */
+/*
+ * A list of bytearrays of 256 KiB grows by 20 a second. Windows on such a process cost little, so
+ * there are many.
+ */
 static void test_large(void **state)
 {
 	static const struct simulation simulation = {
@@ -397,7 +419,7 @@ static void test_large(void **state)
 	assert_found("large", &simulation, 1, 0);
 }
 
-/* By line: rows of tracebacks that are of one line become one, and what they say adds up. */
+/* By line: the rows of tracebacks of one line become one row, and their values add up. */
 static void test_groups(void **state)
 {
 	static const struct simulation simulation = {
@@ -442,7 +464,10 @@ static void test_nothing(void **state)
 	support_fails(estimate_create(&input, &estimate), ERROR_FAILED, "window 0");
 }
 
-/* As many classes and windows as there may be take memory for what was seen of them, not for each of each. */
+/*
+ * With as many classes and windows as there may be, memory is needed for what was seen, not for
+ * each pair of a class and a window.
+ */
 static void test_many_classes(void **state)
 {
 	enum { WINDOWS = 256, CLASSES = 60000 };
@@ -464,7 +489,7 @@ static void test_many_classes(void **state)
 	}
 	input.now = windows[WINDOWS - 1].to;
 	for (uint32_t i = 0; i < CLASSES; i++) {
-		/* Each is of one class, whose only survivor was seen by one window: all of them by 256. */
+		/* Each is of one class, whose only survivor was seen by one window. */
 		items[i] = (struct estimate_item){
 			.window = i % WINDOWS,
 			.traceback = i % 100,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Marks of blocks in made-up memory: user/trace/sampling/fingerprint.c. */
 #include "support.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@
 #define INT    (TYPES + 0x100)
 #define STR    (TYPES + 0x200)
 #define OTHER  (TYPES + 0x300)
-#define FIELDS 32 /* of an object behind the collector's links */
+#define FIELDS 32 /* of an object, behind the collector's links */
 
 struct heap {
 	struct world world;
@@ -31,7 +32,7 @@ static void heap_init(struct heap *heap)
 	};
 }
 
-/* A thing of WORDS words that COUNT refer to. */
+/* Puts a thing of WORDS words to which COUNT refer. */
 static uint64_t thing_put(struct heap *heap, uint64_t count, uint64_t type)
 {
 	uint64_t address = HEAP + (heap->used += 0x100);
@@ -84,7 +85,7 @@ static void test_numbers(void **state)
 	fingerprint = taken(&heap, words, 6, FIELDS);
 	assert_int_equal(fingerprint.count, 2);
 	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_SAME);
-	/* In the same places others of the same kind: only what they say differs. */
+	/* Others of the same kind in the same places: only their values differ. */
 	memory_fake_put_u64(&heap.world.fake, words[4] + 24, 1003);
 	assert_int_equal(match(&heap, words, 6, &fingerprint), FINGERPRINT_SAME);
 	memory_fake_put_u64(&heap.world.fake, words[5] + 24, 1004);
@@ -92,7 +93,10 @@ static void test_numbers(void **state)
 	world_deinit(&heap.world);
 }
 
-/* What others refer to as well, the links before the object, and what is no pointer are no marks. */
+/*
+ * What others refer to as well, the links before the object, and what is no pointer: none of these
+ * is a mark.
+ */
 static void test_no_marks(void **state)
 {
 	struct heap heap;
@@ -137,7 +141,7 @@ static void test_steps(void **state)
 	world_deinit(&heap.world);
 }
 
-/* Circles end; lengths that strings claim are not trusted. */
+/* Circles end, and lengths that strings claim are not trusted. */
 static void test_hostile(void **state)
 {
 	struct heap heap;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Words of blocks: user/trace/sampling/fingerprint_words.c. */
 #include "support.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@ static struct fingerprint_words taken(const uint64_t *words, uint32_t count, uin
 	return kept;
 }
 
-/* Numbers, what every program has, and what debug hooks write tell nothing. */
+/* Numbers, pointers that every program has, and what debug hooks write tell nothing. */
 static void test_common_words(void **state)
 {
 	const uint64_t words[] = {0,
@@ -43,12 +44,12 @@ static void test_changes(void **state)
 	words[3] = 6;
 	words[0] += 0x40;
 	assert_true(fingerprint_words_kept(&kept, (const uint8_t *)words, sizeof(words)));
-	/* Half of them: another that has the same keys. */
+	/* Half of them: another block that has the same keys. */
 	words[2] += 0x40;
 	assert_false(fingerprint_words_kept(&kept, (const uint8_t *)words, sizeof(words)));
 }
 
-/* What comes before FROM is not looked at; nor is what lies far behind it. */
+/* Words before FROM are not looked at, nor words far behind it. */
 static void test_bounds(void **state)
 {
 	uint64_t words[64];

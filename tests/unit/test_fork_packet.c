@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What goes from a session to another: it comes out as it went in, and what does not hold together is refused. */
+/* What one session sends to another comes out as it went in; what is inconsistent is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -16,17 +16,17 @@ static void fork_packet_make(struct fork_packet *ret)
 {
 	static struct fork_packet_block pools[] = {
 		{0x1000, 32, 0}, {0x1020, 16, 1}, {0x1030, 512, 0}};
-	static struct fork_packet_block large[] = {{0x900000, FORK_PACKET_SIZE_MAX, 1}};
+	static struct fork_packet_block raw[] = {{0x900000, FORK_PACKET_SIZE_MAX, 1}};
 	static struct fork_packet_frame frames[] = {{0, 5, 3, 1}, {10, 5, 7, 0}, {0, 9, 4, 1}};
 	static struct fork_packet_stack stacks[] = {{0, 2, 9}, {2, 1, 1}};
 
 	*ret = (struct fork_packet){.pools = pools,
-				    .large = large,
+				    .raw = raw,
 				    .stacks = stacks,
 				    .frames = frames,
 				    .text = text,
 				    .pool_count = 3,
-				    .large_count = 1,
+				    .raw_count = 1,
 				    .stack_count = 2,
 				    .frame_count = 3,
 				    .text_size = sizeof(text)};
@@ -41,14 +41,14 @@ static void *copy_of(const void *data, size_t size)
 	return copy;
 }
 
-/* Packing empties what it is given: a copy. */
+/* Packs a copy, as packing empties what it is given. */
 static uint8_t *pack(const struct fork_packet *made, size_t *ret_size)
 {
 	struct fork_packet copy = *made;
 	void *packed;
 
 	copy.pools = copy_of(made->pools, made->pool_count * sizeof(*made->pools));
-	copy.large = copy_of(made->large, made->large_count * sizeof(*made->large));
+	copy.raw = copy_of(made->raw, made->raw_count * sizeof(*made->raw));
 	copy.stacks = copy_of(made->stacks, made->stack_count * sizeof(*made->stacks));
 	copy.frames = copy_of(made->frames, made->frame_count * sizeof(*made->frames));
 	copy.text = copy_of(made->text, made->text_size);
@@ -70,8 +70,8 @@ static void test_round_trip(void **state)
 	assert_null(fork_packet_unpack(packed, size, &found));
 	assert_int_equal(found.pool_count, 3);
 	assert_memory_equal(found.pools, made.pools, 3 * sizeof(*made.pools));
-	assert_int_equal(found.large_count, 1);
-	assert_int_equal(found.large[0].size, FORK_PACKET_SIZE_MAX);
+	assert_int_equal(found.raw_count, 1);
+	assert_int_equal(found.raw[0].size, FORK_PACKET_SIZE_MAX);
 	assert_int_equal(found.stack_count, 2);
 	assert_memory_equal(found.stacks, made.stacks, 2 * sizeof(*made.stacks));
 	assert_memory_equal(found.frames, made.frames, 3 * sizeof(*made.frames));
@@ -87,7 +87,7 @@ static void test_nothing(void **state)
 
 	(void)state;
 	assert_null(fork_packet_unpack(packed, size, &found));
-	assert_int_equal(found.pool_count + found.large_count + found.stack_count, 0);
+	assert_int_equal(found.pool_count + found.raw_count + found.stack_count, 0);
 	fork_packet_deinit(&found);
 }
 

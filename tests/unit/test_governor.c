@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How often and how long windows are, by what they cost: user/trace/estimate/governor.c. */
 #include "support.h"
 
 #include "trace/estimate/governor.h"
 
-/* Windows that cost FIXED and RATE for each second that they are open, over SECONDS; the share that they took. */
+/*
+ * Plays windows that cost FIXED, and RATE for each second that they are open, for SECONDS. Returns
+ * the share of time that they took.
+ */
 static double share_of(double fixed, double rate, double seconds, struct governor *ret)
 {
 	struct governor governor;
@@ -49,7 +53,10 @@ static void test_budget_used(void **state)
 	assert_true(governor.interval == GOVERNOR_INTERVAL_MIN);
 }
 
-/* The first windows come as the budget allows; then the time in which one is open is rare as well, however little it costs. */
+/*
+ * The first windows come as the budget allows. Later the time in which one is open is bounded too,
+ * however little it costs.
+ */
 static void test_open_rarely(void **state)
 {
 	struct governor governor;
@@ -69,7 +76,10 @@ static void test_open_rarely(void **state)
 	assert_true(open / elapsed > 0.00275);
 }
 
-/* Who asks all the time is told what that costs, and puts off windows by what half of the budget is. */
+/*
+ * Who asks all the time is told what that costs. It puts windows off by no more than half of the
+ * budget.
+ */
 static void test_answers(void **state)
 {
 	struct governor governor;
@@ -89,7 +99,7 @@ static void test_answers(void **state)
 	assert_true(governor_share(&governor, elapsed) > 0.1);
 }
 
-/* What is open costs more than the longest interval allows: windows get shorter. */
+/* Windows cost more than the longest interval allows, so they get shorter. */
 static void test_shorter_windows(void **state)
 {
 	struct governor governor;
@@ -100,7 +110,7 @@ static void test_shorter_windows(void **state)
 	assert_true(governor.window < GOVERNOR_WINDOW_FIRST);
 }
 
-/* Windows are as long as what they cost anyway is worth, within bounds. */
+/* Windows are as long as their fixed cost is worth, within bounds. */
 static void test_longer_windows(void **state)
 {
 	struct governor governor;
@@ -109,13 +119,13 @@ static void test_longer_windows(void **state)
 	/* As costly as the rest of it. */
 	share_of(0.015, 0.5, 600, &governor);
 	assert_true(governor.window > 0.029 && governor.window < 0.031);
-	/* No request meets more than so many traps, however costly the rest is. */
+	/* A request meets no more than so many traps, however costly the rest is. */
 	share_of(0.2, 0.8, 600, &governor);
 	assert_true(governor.window > 0.024 && governor.window < 0.026);
 	/* The rest is cheap. */
 	share_of(0.001, 0.8, 600, &governor);
 	assert_true(governor.window == GOVERNOR_WINDOW_FIRST);
-	/* What comes now and then: the dearest of the last windows counts. */
+	/* The dearest of the last windows counts. */
 	{
 		double elapsed = 0;
 
@@ -130,7 +140,7 @@ static void test_longer_windows(void **state)
 				assert_true(governor.window < 0.035);
 		}
 	}
-	/* One that ended early, for want of room, is judged by its own length. */
+	/* A window that ended early, as its list was full, is judged by its own length. */
 	governor_init(&governor, 0.02, 1e-6);
 	for (int i = 0; i < 20; i++)
 		governor_window(
@@ -138,7 +148,7 @@ static void test_longer_windows(void **state)
 			&(struct governor_cost){.attach = 0.1, .programs = 0.01, .seconds = 0.005},
 			i);
 	assert_true(governor.window == GOVERNOR_WINDOW_FIRST);
-	/* One that failed tells nothing. */
+	/* A window that failed tells nothing. */
 	share_of(0.2, 0.8, 600, &governor);
 	{
 		double window = governor.window;
@@ -152,7 +162,7 @@ static void test_longer_windows(void **state)
 	assert_true(governor.window == GOVERNOR_WINDOW_MAX);
 }
 
-/* What was spent before the first window has room in its interval. */
+/* The first interval makes up for what was spent before it. */
 static void test_begins_within_budget(void **state)
 {
 	struct governor governor;
@@ -168,7 +178,7 @@ static void test_begins_within_budget(void **state)
 	}
 }
 
-/* Where nothing grows, windows become rare; where something does, they are frequent at once. */
+/* If nothing grows windows become rare. Once something grows they are frequent at once. */
 static void test_rests(void **state)
 {
 	struct governor governor;

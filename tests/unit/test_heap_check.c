@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What a heap grew by, and what of that a shadow made up knows. */
+/* What a heap grew by, and how much of that a made-up shadow knows. */
 #include "pools_fake.h"
 #include "support.h"
 
@@ -21,7 +21,7 @@ struct made {
 	struct python_heaps heaps;
 	uint32_t shadow[GRANULES];
 	unsigned rests;
-	unsigned late; /* at the LATEth time that one pool's entries are asked for, it changes */
+	unsigned late; /* the pool changes when its entries are asked for the LATEth time */
 	void (*late_pool)(struct made *made);
 	struct heap_check *check;
 	struct heap_check_counts counts;
@@ -104,7 +104,7 @@ static void trace(struct made *made, unsigned number, unsigned first, unsigned e
 
 static void assert_grown(struct made *made, uint64_t count, uint64_t traced)
 {
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.count, count);
 	assert_int_equal(made->counts.size, count * SIZE);
 	assert_int_equal(made->counts.traced_count, traced);
@@ -122,16 +122,16 @@ static void test_grown(void **state)
 	support_ok(heap_check_begin(made->check, &made->heaps));
 	assert_int_equal(made->rests, 1);
 	assert_grown(made, 0, 0);
-	/* One of the old is freed, and ten come. */
+	/* One of the old blocks is freed, and ten come. */
 	pools_fake_put(made->pools, 0, SIZE, 30, (const int[]){3, -1});
 	trace(made, 0, 20, 30, SIZE);
 	assert_grown(made, 10, 10);
-	/* They die, the old one's place is taken. */
+	/* They die, and the old block's place is taken. */
 	pools_fake_put(made->pools, 0, SIZE, 20, none);
 	memset(made->shadow, 0, sizeof(made->shadow));
 	trace(made, 0, 3, 4, SIZE - 15);
 	assert_grown(made, 1, 1);
-	/* And free again: what takes it now is no old one any more. */
+	/* That is freed again: what takes its place now is no old block any more. */
 	memset(made->shadow, 0, sizeof(made->shadow));
 	pools_fake_put(made->pools, 0, SIZE, 20, (const int[]){3, -1});
 	assert_grown(made, 0, 0);
@@ -139,7 +139,7 @@ static void test_grown(void **state)
 	assert_grown(made, 1, 0);
 }
 
-/* Of what came a part was not seen. */
+/* A part of what came was not seen. */
 static void test_missed(void **state)
 {
 	struct made *made = *state;
@@ -153,13 +153,16 @@ static void test_missed(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		trace(made, i, 0, 24, SIZE);
 	assert_grown(made, 4 * FULL, 4 * 24);
-	assert_true(growth_share(&made->counts) < 0); /* 62 KiB */
+	assert_true(heap_check_share(&made->counts) < 0); /* 62 KiB */
 	made->counts.size *= 2;
 	made->counts.traced_size *= 2;
-	assert_true(growth_share(&made->counts) == 24.0 / full);
+	assert_true(heap_check_share(&made->counts) == 24.0 / full);
 }
 
-/* Frees that were not seen: there is more than lives. Without probes on them that is as it should be. */
+/*
+ * Frees that were not seen: more is traced than lives. If frees are not probed that is as it should
+ * be.
+ */
 static void test_stale(void **state)
 {
 	struct made *made = *state;
@@ -168,14 +171,14 @@ static void test_stale(void **state)
 		heap_check_make(made, lazy, 0);
 		support_ok(heap_check_begin(made->check, &made->heaps));
 		pools_fake_put(made->pools, 1, SIZE, 10, (const int[]){0, 9, -1});
-		trace(made, 1, 0, 12, SIZE); /* two behind what was carved */
-		trace(made, 2, 0, 1, SIZE);  /* and one in a pool that is empty */
+		trace(made, 1, 0, 12, SIZE); /* two of them behind what was carved */
+		trace(made, 2, 0, 1, SIZE);  /* and one in an empty pool */
 		assert_grown(made, 8, lazy ? 8 : 13);
 		pools_fake_put(made->pools, 1, SIZE, 0, none);
 	}
 }
 
-/* What tracing began with may be traced already when the old ones are looked for. */
+/* Some blocks may be traced already when the old ones are looked for. */
 static void test_begins_late(void **state)
 {
 	struct made *made = *state;
@@ -186,7 +189,7 @@ static void test_begins_late(void **state)
 	assert_grown(made, 2, 2);
 }
 
-/* Nothing was there before: of a process that is only about to start. */
+/* Nothing was there before, in a process that is only about to start. */
 static void test_never_begun(void **state)
 {
 	struct made *made = *state;
@@ -207,10 +210,10 @@ static void test_entries(void **state)
 	/* A code object from before is not traced. */
 	*entry(made, 0, 2) = (TMBPF_SIZE_MAX + 100) << TMBPF_STACK_BITS;
 	assert_grown(made, 3, 2);
-	/* A request for nothing takes a granule. */
+	/* A request for 0 bytes takes a granule. */
 	heap_check_make(made, false, 0);
 	*entry(made, 0, 0) = TMBPF_STACK_FIRST;
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.traced_size, 16);
 }
 
@@ -225,7 +228,7 @@ static void pool_emptied(struct made *made)
 	memset(made->shadow, 0, sizeof(made->shadow));
 }
 
-/* Between the reading of a pool and of its entries the target ran: that settles. */
+/* The target ran between the reading of a pool and of its entries: that settles. */
 static void test_settles(void **state)
 {
 	struct made *made = *state;
@@ -236,13 +239,13 @@ static void test_settles(void **state)
 	made->late_pool = pool_freed;
 	assert_grown(made, 9, 9);
 	assert_int_equal(made->late, 0);
-	/* What had no entry dies, and the pool is empty. */
+	/* The block without an entry dies, and the pool is empty. */
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
 	made->late = 2;
 	made->late_pool = pool_emptied;
 	assert_grown(made, 0, 0);
 	assert_int_equal(made->late, 0);
-	/* It goes on and on. */
+	/* It changes each time. */
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
 	trace(made, 0, 0, 9, SIZE);
 	made->late = 100;
@@ -250,7 +253,7 @@ static void test_settles(void **state)
 	assert_int_equal(made->late, 95);
 }
 
-/* A pool that does not hold together at the start is told each time. */
+/* A pool that never held together at the start is reported each time. */
 static void test_unstable(void **state)
 {
 	struct made *made = *state;
@@ -259,7 +262,7 @@ static void test_unstable(void **state)
 	memory_fake_put_u32(&made->pools->fake, POOLS_FAKE_ARENA, 9);
 	support_ok(heap_check_begin(made->check, &made->heaps));
 	pools_fake_put(made->pools, 0, SIZE, 10, none);
-	support_ok(growth_count(made->check, &made->heaps, &made->counts));
+	support_ok(heap_check_count(made->check, &made->heaps, &made->counts));
 	assert_int_equal(made->counts.unstable, 1);
 	assert_int_equal(made->counts.count, 10);
 }

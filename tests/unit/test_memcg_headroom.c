@@ -53,10 +53,13 @@ static void test_version_2(void **state)
 	assert_int_equal(memcg_headroom_of(root, 0), 3500);
 	support_put(root, "two/shop/web/memory.max", "1200\n");
 	assert_int_equal(memcg_headroom_of(root, 0), 200);
-	/* Of a group that is over its limit nothing is left. */
+	/* A group that is over its limit has no room. */
 	support_put(root, "two/shop/web/memory.current", "1300\n");
 	assert_int_equal(memcg_headroom_of(root, 0), 0);
-	/* Pages of files come back, unless somebody has them mapped or they are not written yet. */
+	/*
+	 * Pages of files can be reclaimed, unless somebody has them mapped or they are not written
+	 * yet.
+	 */
 	support_put(root, "two/shop/web/memory.stat",
 		    "anon 9\nfile 99999\nfile_mapped 100\nfile_dirty 10\nfile_writeback 1\n"
 		    "inactive_file 400\nactive_file 200\nworkingset_activate_file 7777\n");
@@ -72,7 +75,7 @@ static void test_version_1(void **state)
 	const char *root = *state;
 
 	support_put(root, "proc/10/cgroup", "9:hugetlb,memory:/box\n3:memory_not:/other\n0::/\n");
-	/* Its mount has not all of its names. */
+	/* The mount does not have all of its names. */
 	assert_int_equal(memcg_headroom_of(root, 0), MEMCG_HEADROOM_UNLIMITED);
 	support_put(root, "proc/10/cgroup", "9:memory:/box\n0::/\n");
 	support_put(root, "one/box/memory.limit_in_bytes", "10000\n");
@@ -83,7 +86,7 @@ static void test_version_1(void **state)
 	support_put(root, "one/memory.limit_in_bytes", "9223372036854771712\n");
 	support_put(root, "one/memory.usage_in_bytes", "77777\n");
 	assert_int_equal(memcg_headroom_of(root, 1000), 1000);
-	/* Damaged files say nothing. */
+	/* Damaged files tell nothing. */
 	support_put(root, "one/box/memory.limit_in_bytes", "none\n");
 	assert_int_equal(memcg_headroom_of(root, 1000), 9223372036854771712ull - 77777);
 }

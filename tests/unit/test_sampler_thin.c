@@ -24,7 +24,10 @@ static void sampler_end(struct sampler *sampler)
 	free(sampler->tracked);
 }
 
-/* As sampler.c takes in a window: of ALIVE survivors the first RARE are traceback 1's, the others 0's. */
+/*
+ * Adds a window as sampler.c does. Of ALIVE survivors the first RARE are traceback 1's, the others
+ * 0's.
+ */
 static void window_add(struct sampler *sampler, size_t alive, size_t rare)
 {
 	size_t most = sampler_survivors_room(sampler, alive), left = alive;
@@ -52,7 +55,7 @@ static void window_add(struct sampler *sampler, size_t alive, size_t rare)
 	}
 }
 
-/* How many the blocks of TRACEBACK in the windows from FIRST to LAST stand for. */
+/* How many blocks those of TRACEBACK in the windows from FIRST to LAST stand for. */
 static double stand_for(const struct sampler *sampler, uint32_t traceback, uint32_t first,
 			uint32_t last)
 {
@@ -70,7 +73,7 @@ static double stand_for(const struct sampler *sampler, uint32_t traceback, uint3
 	return sum;
 }
 
-/* However much windows see, there are no more than that: of each window some, in order, none twice. */
+/* However much windows see, the limit holds: each window keeps some, in order, none twice. */
 static void test_bounded(void **state)
 {
 	struct sampler sampler = {0};
@@ -98,7 +101,10 @@ static void test_bounded(void **state)
 	sampler_end(&sampler);
 }
 
-/* Windows with few survivors keep them all, whatever the others have, and those stand for what there was. */
+/*
+ * Windows with few survivors keep them all, whatever the others have, and they stand for what there
+ * was.
+ */
 static void test_few(void **state)
 {
 	struct sampler sampler = {0};
@@ -115,7 +121,10 @@ static void test_few(void **state)
 	sampler_end(&sampler);
 }
 
-/* So does what is rare, on average over seeds: 5 of 2500 of each window, and of every second one after that. */
+/*
+ * Rare blocks stand for what there was too, on average over seeds: 5 of 2500 in each window, and
+ * later in every second one.
+ */
 static void test_unbiased(void **state)
 {
 	struct sampler sampler = {0};

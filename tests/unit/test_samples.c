@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What is followed of samples, on memory of this process, and what becomes of it as an estimate. */
+/* How samples are tracked, on memory of this process, and what estimates make of them. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -73,8 +73,9 @@ static const struct estimate_row *row_of(const struct estimate *estimate, uint32
 }
 
 /*
- * Traceback 1 gets a block in each slice, 2 touches pages of its own, 3 makes blocks that die in the next. The growth of
- * large memory is known, that of small chunks is too small a part to be given to anyone.
+ * Traceback 1 gets a block in each slice, 2 touches pages of its own, 3 makes blocks that die in
+ * the next slice. The growth of large memory is known; that of small chunks is too small a part to
+ * be given to anyone.
  */
 static void test_estimate(void **state)
 {
@@ -145,7 +146,7 @@ static void test_merge(void **state)
 	assert_float_equal(row_of(a, 1)->size_growth.error, 5, 1e-9);
 	assert_true(row_of(a, 1)->grows);
 	assert_float_equal(a->attributed, 450, 1e-9);
-	/* What the other puts in doubt is not shown. */
+	/* What the other puts in doubt is not shown to grow. */
 	support_ok(estimate_merge(a, d));
 	assert_false(row_of(a, 2)->grows);
 	assert_int_equal(a->rows[0].traceback, 1);
@@ -169,7 +170,9 @@ static void self_end(void)
 	process_destroy(samples.process);
 }
 
-/* A block lives until it is freed, a page until it is given back or a block is seen to be born over it. */
+/*
+ * A block lives until it is freed; a page until it is given back, or a block is allocated over it.
+ */
 static void test_look(void **state)
 {
 	size_t size = 8 << 20;
@@ -179,7 +182,10 @@ static void test_look(void **state)
 
 	(void)state;
 	assert_true(block && pages != MAP_FAILED);
-	/* What is touched is what is there, whatever the system does with huge pages; malloc's memory begins in a page. */
+	/*
+	 * Only what is touched is resident, whatever the system does with huge pages. malloc's
+	 * memory begins in a page.
+	 */
 	assert_int_equal(madvise(block - (uintptr_t)block % 4096, size, MADV_NOHUGEPAGE), 0);
 	assert_int_equal(madvise(pages, 1 << 20, MADV_NOHUGEPAGE), 0);
 	memset(block, 1, size / 2);
@@ -208,7 +214,7 @@ static void test_look(void **state)
 }
 #endif
 
-/* A page in a chunk is its owner's for as long as the chunk is what it was. */
+/* A page in a chunk is its owner's as long as the chunk is what it was. */
 static void test_walk(void **state)
 {
 	static const struct glibc_chunk
@@ -238,7 +244,7 @@ static void test_walk(void **state)
 	assert_int_equal(large_page->place, SAMPLE_LARGE);
 	assert_true(free_page->ending);
 	assert_false(small_page->ending);
-	/* Once more, the other way round, as what lies in mappings may come first. */
+	/* Once more in the opposite order, as what lies in mappings may come first. */
 	free_page->ending = false;
 	support_ok(samples_walk_begin(&samples, &visitor));
 	visitor.visit(visitor.context, &large);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What user/trace/tracer/sweep.c takes for dead, from memory made up here that may change between its reads. A whole target
- * that runs meanwhile is test_bpf_model.c's.
+ * What user/trace/tracer/sweep.c takes for dead, in made-up memory that may change between two
+ * reads. test_bpf_model.c has a whole target that runs meanwhile.
  */
 #include "trace/tracer/sweep.h"
 
@@ -35,7 +35,7 @@ static struct {
 	struct memory memory; /* must be first */
 	uint8_t bytes[TMBPF_SLAB_ENTRIES * STEP];
 	bool gone[TMBPF_SLAB_ENTRIES * STEP / POOL];
-	int number; /* errno of every read; 0 none */
+	int number; /* errno of every read; 0: none fails */
 	unsigned reads;
 	void (*before)(unsigned read); /* called before each read */
 	uint32_t entries[TMBPF_SLAB_ENTRIES];
@@ -129,7 +129,7 @@ static void free_put(unsigned pool, uint64_t block)
 	header_of(pool)->count--;
 }
 
-/* A pool of CARVED blocks, all live, each with an entry. */
+/* Makes a pool of CARVED blocks: all live, each with an entry. */
 static void pool_make(unsigned pool)
 {
 	*header_of(pool) = (struct header){
@@ -168,7 +168,7 @@ static void test_live(void **context)
 	reap();
 	assert_int_equal(w.counters.pools, 3);
 	assert_int_equal(w.counters.dead, 0);
-	/* Neighbours at once, and nothing twice. */
+	/* Neighbours are read at once, and nothing twice. */
 	assert_int_equal(w.reads, 2);
 	assert_int_equal(w.asked, 0);
 }
@@ -192,7 +192,7 @@ static void test_dead(void **context)
 		assert_int_equal(w.dropped, i + 1);
 		assert_int_equal(w.last_dropped, 33u << TMBPF_STACK_BITS | STACK);
 	}
-	/* On the free list. */
+	/* They are on the free list. */
 	for (unsigned i = 0; i < CARVED - 1; i++) {
 		block = block_address(5, i * 7 % CARVED);
 		free_put(5, block);
@@ -200,7 +200,7 @@ static void test_dead(void **context)
 		assert_int_equal(*entry_of(block), 0);
 		assert_int_equal(w.counters.dead, array_size(odd) + i + 1);
 	}
-	/* The last one, and the pool is empty. */
+	/* The last one goes, and the pool is empty. */
 	free_put(5, block_address(5, (CARVED - 1) * 7 % CARVED));
 	reap();
 	assert_int_equal(w.dropped, array_size(odd) + CARVED);
@@ -211,7 +211,7 @@ static void test_dead(void **context)
 static void test_pool_is_none(void **context)
 {
 	(void)context;
-	/* Unmapped: its neighbours are still looked at. */
+	/* One is unmapped: its neighbours are still looked at. */
 	world();
 	pool_make(0);
 	pool_make(1);
@@ -219,13 +219,13 @@ static void test_pool_is_none(void **context)
 	w.gone[1] = true;
 	reap();
 	assert_int_equal(w.dropped, CARVED);
-	/* Something else's memory. */
+	/* One is something else's memory. */
 	world();
 	pool_make(1);
 	memset(header_of(1), 0x5a, sizeof(struct header));
 	reap();
 	assert_int_equal(w.dropped, CARVED);
-	/* Of another class by now, whose blocks begin elsewhere but for two. */
+	/* One is of another class by now, whose blocks begin elsewhere but for two. */
 	world();
 	pool_make(1);
 	*header_of(1) = (struct header){.count = 3,
@@ -243,7 +243,9 @@ static void grow_together(unsigned read)
 		header_of(1)->count = CARVED - 1;
 }
 
-/* A pool whose count and free list do not agree is being changed: what it holds is left alone. */
+/*
+ * If a pool's count and its free list do not agree it is being changed. Its blocks are left alone.
+ */
 static void test_torn(void **context)
 {
 	(void)context;
@@ -260,7 +262,7 @@ static void test_torn(void **context)
 	reap();
 	assert_int_equal(w.dropped, 1);
 	assert_int_equal(w.counters.unstable, 1);
-	/* A list that never ends, and one that leaves the pool. */
+	/* A list without an end, and one that leaves the pool. */
 	memcpy(w.bytes + (block_address(1, 4) - BASE), &header_of(1)->freeblock, 8);
 	reap();
 	header_of(1)->freeblock = BASE + 17 * POOL;
@@ -296,7 +298,7 @@ static void test_on_its_way(void **context)
 	w.before = take_it;
 	reap();
 	assert_int_equal(w.dropped, 0);
-	/* Told between the two looks: the same as before, but not suspected any more. */
+	/* Told between the two looks: its entry is the same, but not suspected any more. */
 	world();
 	pool_make(1);
 	free_put(1, block_address(1, 4));
@@ -310,7 +312,7 @@ static void test_on_its_way(void **context)
 	reap();
 	assert_int_equal(w.dropped, 0);
 	assert_int_equal(w.asked, 1);
-	/* Whoever sleeps has taken it. */
+	/* A thread that sleeps has taken it. */
 	w.asleep = true;
 	reap();
 	assert_int_equal(w.dropped, 1);
@@ -347,7 +349,7 @@ static void fail_later(unsigned read)
 		w.number = ESRCH;
 }
 
-/* A target that is gone: nothing is taken for dead, and nothing stays suspected. */
+/* The target is gone: nothing is taken for dead, and nothing stays suspected. */
 static void test_unreadable(void **context)
 {
 	static const int numbers[] = {ESRCH, EPERM};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* From the programs' records to tracebacks: user/trace/symbols/symbols.c. */
 #include "symbols_fake.h"
-#include "base/clock.h"
 
 static void test_tracebacks(void **context)
 {
@@ -17,7 +16,6 @@ static void test_tracebacks(void **context)
 	assert_rows("/srv/b.py:105 Class.method, /srv/a.py:110 main, 2: 2/20 3/30\n"
 		    "/srv/a.py:110 main, 1: 0/0 5/50\n");
 	assert_stack(8, "/srv/b.py:105 Class.method, /srv/a.py:110 main, 2: 1/10 1/10\n");
-	assert_int_equal(symbols_blocks(symbols), 2);
 	assert_int_equal(counters().stacks, 2);
 	assert_int_equal(counters().tracebacks, 2);
 	assert_int_equal(counters().codes, 2);
@@ -40,7 +38,7 @@ static void test_special_stacks(void **context)
 	symbols_end();
 }
 
-/* Frames are read one after the other: freed may be seen before allocated. */
+/* The counts are read one after the other: frees may be ahead. */
 static void test_more_freed_than_allocated(void **context)
 {
 	(void)context;
@@ -49,7 +47,6 @@ static void test_more_freed_than_allocated(void **context)
 	stack_tell(8, {1, 0});
 	holds(8, 3, 4);
 	assert_rows("a:101 f, 1: 0/0 3/30\n");
-	assert_int_equal(symbols_blocks(symbols), 0);
 	symbols_end();
 }
 
@@ -64,7 +61,7 @@ static void test_same_traceback(void **context)
 	stack_tell_at(10, 10, 2, 1, (struct frame_made[]){{1, 3}});
 	stack_tell(11, {1, 4});
 	assert_int_equal(counters().stacks, 4);
-	/* Cut off at another depth is another one, as for tracemalloc. */
+	/* One that is cut off at another depth is another traceback, as for tracemalloc. */
 	assert_int_equal(counters().tracebacks, 3);
 	assert_stack(8, "a:104 f, 1: 1/10 1/10\n");
 	assert_stack(9, "a:104 f, 1: 1/10 1/10\n");
@@ -119,7 +116,7 @@ static void test_shortened_string(void **context)
 	symbols_end();
 }
 
-/* Instructions that are on no line, and before the first. */
+/* Instructions without a line, and before the first. */
 static void test_lines(void **context)
 {
 	(void)context;
@@ -232,7 +229,7 @@ static void test_completed_from_the_target(void **context)
 	symbols_end();
 }
 
-/* Another object is at its address by now: what was captured stays, nothing is made up. */
+/* Another object has its address by now: what was captured stays, and nothing is made up. */
 static void test_target_has_another_one(void **context)
 {
 	struct code_made code = {.id = 1,
@@ -275,174 +272,6 @@ static void test_unreadable(void **context)
 	symbols_end();
 }
 
-static void test_retired_and_recycled(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	code_plain(2, "b", "g");
-	stack_tell(8, {1, 3}, {2, 3});
-	stack_tell(9, {2, 3});
-	holds(8, 5, 3);
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	code_end_tell(1);
-	assert_int_equal(counters().codes, 1);
-	assert_int_equal(tracer.retired_count, 1);
-	assert_int_equal(tracer.retired[0], 8);
-	code_end_tell(1); /* nothing comes of a second end */
-	/* It holds blocks, and keeps its meaning until they are gone. */
-	symbols_sweep(symbols, 20 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 0);
-	assert_stack(8, "a:104 f, b:104 g, 2: 1/10 1/10\n");
-	holds(8, 5, 5);
-	symbols_sweep(symbols, 21 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 1);
-	assert_int_equal(tracer.recycled[0], 8);
-	assert_int_equal(counters().recycled, 1);
-	assert_int_equal(counters().stacks, 1);
-	/* What it allocated in all is remembered with its traceback. */
-	assert_rows("a:104 f, b:104 g, 2: 0/0 5/50\n");
-	assert_stack(8, "<lost>:0 , 1: 1/10 1/10\n");
-	symbols_sweep(symbols, 22 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 1);
-	symbols_end();
-}
-
-static void test_not_recycled_at_once(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	stack_tell(8, {1, 3});
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	code_end_tell(1);
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC + NSEC_PER_SEC / 2);
-	assert_int_equal(tracer.recycled_count, 0);
-	symbols_sweep(symbols, 12 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 1);
-	symbols_end();
-}
-
-/* An id handed out again is another stack: the ends of the first one's code mean nothing. */
-static void test_id_again(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	code_plain(2, "b", "g");
-	stack_tell(8, {1, 3}, {2, 3});
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	code_end_tell(1);
-	symbols_sweep(symbols, 12 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 1);
-	code_plain(3, "c", "h");
-	stack_tell(8, {3, 3});
-	code_end_tell(2);
-	assert_int_equal(tracer.retired_count, 1);
-	assert_stack(8, "c:104 h, 1: 1/10 1/10\n");
-	code_end_tell(3);
-	assert_int_equal(tracer.retired_count, 2);
-	symbols_end();
-}
-
-/* The stack that stood at a place before can match no more. */
-static void test_place_taken(void **context)
-{
-	const struct frame_made frame = {1, 3}, other = {1, 4};
-
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	stack_tell_at(8, 30, 1, 1, &frame);
-	stack_tell_at(9, 31, 1, 1, &frame);
-	assert_int_equal(tracer.retired_count, 0);
-	stack_tell_at(10, 30, 1, 1, &other);
-	assert_int_equal(tracer.retired_count, 1);
-	assert_int_equal(tracer.retired[0], 8);
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 1);
-	assert_int_equal(tracer.recycled[0], 8);
-	symbols_end();
-}
-
-static void test_pressure(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	for (uint32_t id = 8; id < 8 + 47; id++)
-		stack_tell(id, {1, (int)id});
-	holds(10, 5, 4);
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	assert_int_equal(tracer.retired_count, 0);
-	stack_tell(60, {1, 60});
-	/* Three quarters are taken: all that hold nothing go. */
-	symbols_sweep(symbols, 11 * NSEC_PER_SEC);
-	assert_int_equal(tracer.retired_count, 47);
-	symbols_sweep(symbols, 13 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 47);
-	assert_int_equal(counters().stacks, 1);
-	/* 24 on lines of their own, the others on none. */
-	assert_int_equal(counters().tracebacks, 25);
-	assert_int_equal(counters().codes, 1);
-	symbols_end();
-}
-
-/* The program goes on with the code of the stacks that went: its references do not pile up. */
-static void test_references_do_not_pile_up(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	for (uint32_t round = 0; round < 2000; round++) {
-		stack_tell(8 + round % 50, {1, (int)(round % 30)});
-		stack_tell_at(60, 60, 1, 1, &(struct frame_made){1, 3});
-	}
-	code_end_tell(1);
-	assert_int_equal(counters().codes, 0);
-	symbols_end();
-}
-
-static struct error *row_sum(void *context, const struct symbols_row *row)
-{
-	uint64_t *sums = context;
-
-	sums[0] += row->total_count;
-	if (!strcmp(row->frames[0].filename, "<dropped>"))
-		sums[1] += row->total_count;
-	return NULL;
-}
-
-/* Tracebacks of the past become one sum when there are too many. */
-static void test_dropped(void **context)
-{
-	enum { PAST = 65536, MORE = 100 };
-	uint64_t sums[2] = {0};
-
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	for (uint32_t i = 0; i < PAST + MORE; i++) {
-		struct frame_made frames[3] = {
-			{1, (int)(i % 32)}, {1, (int)(i / 32 % 32)}, {1, (int)(i / 1024 % 32)}};
-
-		/* total_nframe tells them apart further. */
-		stack_tell_at(8, 8, 3 + i / 32768, 3, frames);
-		holds(8, 2, 2);
-		stack_tell_at(9, 8, 1, 1, &(struct frame_made){1, 3});
-		symbols_sweep(symbols, (2ull * i + 2) * NSEC_PER_SEC);
-		holds(9, 0, 0);
-		stack_tell_at(10, 8, 1, 1, &(struct frame_made){1, 3});
-		symbols_sweep(symbols, (2ull * i + 4) * NSEC_PER_SEC);
-	}
-	assert_in_range(counters().dropped_tracebacks, MORE - 2, MORE + 2);
-	assert_in_range(counters().tracebacks, PAST, PAST + 2);
-	support_ok(symbols_each(symbols, row_sum, sums));
-	assert_int_equal(sums[0], 2 * (PAST + MORE));
-	assert_int_equal(sums[1], 2 * counters().dropped_tracebacks);
-	symbols_end();
-}
-
 static struct error *visit_fails(void *context, const struct symbols_row *row)
 {
 	(void)row;
@@ -461,31 +290,6 @@ static void test_visitor_fails(void **context)
 		holds(i, 1, 0);
 	support_fails(symbols_each(symbols, visit_fails, &visits), ERROR_FAILED, "no more");
 	assert_int_equal(visits, 2);
-	symbols_end();
-}
-
-static void test_clear(void **context)
-{
-	(void)context;
-	symbols_start(13, 64);
-	code_plain(1, "a", "f");
-	stack_tell(8, {1, 3});
-	stack_tell(9, {5, 3});
-	symbols_sweep(symbols, 10 * NSEC_PER_SEC);
-	code_end_tell(1);
-	symbols_clear(symbols);
-	assert_int_equal(counters().stacks, 0);
-	assert_int_equal(counters().codes, 0);
-	assert_int_equal(counters().tracebacks, 0);
-	assert_int_equal(counters().unresolved_frames, 0);
-	assert_rows("");
-	symbols_sweep(symbols, 20 * NSEC_PER_SEC);
-	assert_int_equal(tracer.recycled_count, 0);
-	/* The ids begin anew. */
-	code_plain(2, "b", "g");
-	stack_tell(8, {2, 3});
-	assert_stack(8, "b:104 g, 1: 1/10 1/10\n");
-	assert_int_equal(tracer.retired_count, 1);
 	symbols_end();
 }
 
@@ -564,7 +368,7 @@ static void test_damaged_records(void **context)
 	symbols_end();
 }
 
-/* A sample of one frame, unit UNIT of code object ID; its bytes are just those that SIZE says. */
+/* A sample of one frame: unit UNIT of code object ID. It has just as many bytes as SIZE says. */
 static struct symbols_traceback *sample_tell(uint32_t id, int unit, uint32_t nframe, size_t size)
 {
 	struct tmbpf_record_sample *record = calloc(1, sizeof(*record) + sizeof(record->frames[0]));
@@ -608,7 +412,7 @@ static void test_samples(void **state)
 	assert_ptr_not_equal(first, other);
 	support_ok(symbols_traceback_visit(symbols, first, &none, row_write, text));
 	assert_string_equal(text, "a.py:106 f, 1: 0/0 0/0\n");
-	/* No Python code ran; less than it says; more frames than there can be. */
+	/* No Python code ran; a record shorter than it says; more frames than there can be. */
 	assert_null(sample_tell(id, 5, 0, whole));
 	assert_null(sample_tell(id, 5, 1, whole - 1));
 	assert_null(sample_tell(id, 5, 1, sizeof(struct tmbpf_record)));
@@ -639,15 +443,7 @@ int main(void)
 		cmocka_unit_test(test_completed_from_the_target),
 		cmocka_unit_test(test_target_has_another_one),
 		cmocka_unit_test(test_unreadable),
-		cmocka_unit_test(test_retired_and_recycled),
-		cmocka_unit_test(test_not_recycled_at_once),
-		cmocka_unit_test(test_id_again),
-		cmocka_unit_test(test_place_taken),
-		cmocka_unit_test(test_pressure),
-		cmocka_unit_test(test_references_do_not_pile_up),
-		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_visitor_fails),
-		cmocka_unit_test(test_clear),
 		cmocka_unit_test(test_deepest),
 		cmocka_unit_test(test_damaged_records),
 		cmocka_unit_test(test_samples),

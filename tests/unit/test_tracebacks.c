@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The table of tracebacks: user/trace/symbols/tracebacks.c. */
 #include "support.h"
 
 #include "trace/symbols/symbols.h"
@@ -38,7 +39,7 @@ static struct tracebacks filled(void)
 	return tracebacks;
 }
 
-/* One that is there already is given back. */
+/* One that is known already is given back. */
 static void test_known(void **state)
 {
 	struct tracebacks tracebacks = filled();

@@ -10,7 +10,7 @@
 #include "tmbpf.h"
 #include "trace/tracer/window_allocations.h"
 
-/* By address, and at one address as they came. */
+/* By address, and in time order at one address. */
 static void test_order(void **state)
 {
 	static const struct tmbpf_birth births[] = {
@@ -35,7 +35,10 @@ static void test_order(void **state)
 	assert_ptr_equal(order[2], &births[2]);
 }
 
-/* A place that was taken, but not written yet, is none; nor is what the window before had there. */
+/*
+ * A place that was claimed but is not written yet counts for nothing, nor does what the last window
+ * had there.
+ */
 static void test_incomplete(void **state)
 {
 	struct tmbpf_birth births[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * user/trace/symbols/symbols.c as part of a test, which defines what it wants of the tracer: the functions
- * declared here.
+ * user/trace/symbols as part of a test. The test defines what that wants of the tracer: the
+ * functions declared here.
  */
 #ifndef TMBPF_TESTS_TRACER_FAKE_H
 #define TMBPF_TESTS_TRACER_FAKE_H
@@ -25,7 +25,8 @@ static void tracer_stack_stats(const struct tracer *tracer, uint32_t stack,
 static void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place);
 static void tracer_stack_recycle(struct tracer *tracer, uint32_t id);
 
-#include "trace/symbols/symbols.c"      /* NOLINT(bugprone-suspicious-include) */
-#include "trace/symbols/symbols_rows.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols_codes.c" /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols.c"       /* NOLINT(bugprone-suspicious-include) */
+#include "trace/symbols/symbols_rows.c"  /* NOLINT(bugprone-suspicious-include) */
 
 #endif

@@ -18,20 +18,20 @@
 struct line {
 	pid_t pid;
 	double sort;
-	json_object *object; /* of "sites" or "growth" */
+	json_object *object; /* of "lines" or "growth" */
 };
 
 /* All that was answered. */
 struct answers {
 	json_object *list; /* a reply for each process */
-	struct line *sites, *growth;
-	size_t site_count, site_capacity, growth_count, growth_capacity;
+	struct line *lines, *growth;
+	size_t line_count, line_capacity, growth_count, growth_capacity;
 };
 
 static void answers_deinit(struct answers *answers)
 {
 	json_object_put(answers->list);
-	free(answers->sites);
+	free(answers->lines);
 	free(answers->growth);
 }
 
@@ -89,13 +89,13 @@ static struct error *answers_fetch(json_object *status, uint64_t limit, struct a
 		if (!reply)
 			continue;
 		json_object_array_add(answers->list, reply);
-		try(lines_add(reply, "sites", "size", &answers->sites, &answers->site_count,
-			      &answers->site_capacity));
+		try(lines_add(reply, "lines", "size", &answers->lines, &answers->line_count,
+			      &answers->line_capacity));
 		try(lines_add(reply, "growth", "size", &answers->growth, &answers->growth_count,
 			      &answers->growth_capacity));
 	}
-	if (answers->site_count)
-		qsort(answers->sites, answers->site_count, sizeof(struct line), line_compare);
+	if (answers->line_count)
+		qsort(answers->lines, answers->line_count, sizeof(struct line), line_compare);
 	if (answers->growth_count)
 		qsort(answers->growth, answers->growth_count, sizeof(struct line), line_compare);
 	return NULL;
@@ -123,8 +123,8 @@ static void before_set(struct group_view *view, const struct answers *answers)
 {
 	json_object_put(view->before);
 	view->before = json_object_new_object();
-	for (size_t i = 0; i < answers->site_count; i++) {
-		const struct line *line = &answers->sites[i];
+	for (size_t i = 0; i < answers->line_count; i++) {
+		const struct line *line = &answers->lines[i];
 		cleanup_free char *key = line_key(line);
 
 		if (key)
@@ -135,7 +135,7 @@ static void before_set(struct group_view *view, const struct answers *answers)
 }
 
 /* Shares are of what all hold together, CURRENT. */
-static struct error *sites_print(const struct group_view *view, const struct answers *answers,
+static struct error *lines_print(const struct group_view *view, const struct answers *answers,
 				 uint64_t current, FILE *out)
 {
 	static const struct table_column columns[] = {
@@ -145,16 +145,16 @@ static struct error *sites_print(const struct group_view *view, const struct ans
 	cleanup(table_cleanup) struct table *table = NULL;
 
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < answers->site_count && i < view->limit; i++) {
-		const struct line *line = &answers->sites[i];
+	for (size_t i = 0; i < answers->line_count && i < view->limit; i++) {
+		const struct line *line = &answers->lines[i];
 		char pid[16];
 
 		snprintf(pid, sizeof(pid), "%d", line->pid);
-		try(status_site_row(line->object, current, size_before(view, line), pid, table));
+		try(status_line_row(line->object, current, size_before(view, line), pid, table));
 	}
 	table_print(table, out, terminal_has_colour(out));
-	if (answers->site_count > view->limit)
-		fprintf(out, "and %zu more lines\n", (size_t)(answers->site_count - view->limit));
+	if (answers->line_count > view->limit)
+		fprintf(out, "and %zu more lines\n", (size_t)(answers->line_count - view->limit));
 	return NULL;
 }
 
@@ -276,8 +276,8 @@ struct error *group_view_print(struct group_view *view, FILE *out)
 	if (view->terminal)
 		fputs("\033[H\033[J", out);
 	head_print(status, &answers, &sums, out);
-	if (answers.site_count)
-		try(sites_print(view, &answers, sums.current, out));
+	if (answers.line_count)
+		try(lines_print(view, &answers, sums.current, out));
 	if (sums.estimates)
 		try(growth_print(view, &answers, out));
 	if (!view->terminal)

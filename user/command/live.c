@@ -103,23 +103,34 @@ static struct error *arguments_check(const struct arguments *arguments, struct l
 	return NULL;
 }
 
-/* What the site at PLACE held when we looked last. */
+/* The lines that hold most, of an exact session's reply; NULL in any other's. */
+static json_object *lines_of(json_object *reply)
+{
+	json_object *lines;
+
+	return json_object_object_get_ex(reply, "lines", &lines) &&
+			       json_object_is_type(lines, json_type_array)
+		       ? lines
+		       : NULL;
+}
+
+/* What the line at PLACE held when we looked last. */
 static uint64_t size_before(const struct live *live, const char *place)
 {
-	json_object *sites;
+	json_object *lines = live->before ? lines_of(live->before) : NULL;
 
-	if (!live->before || !json_object_object_get_ex(live->before, "sites", &sites))
+	if (!lines)
 		return STATUS_NO_LAST;
-	for (size_t i = 0; i < json_object_array_length(sites); i++) {
-		json_object *site = json_object_array_get_idx(sites, i);
+	for (size_t i = 0; i < json_object_array_length(lines); i++) {
+		json_object *line = json_object_array_get_idx(lines, i);
 
-		if (!strcmp(status_text(site, "place"), place))
-			return status_number(site, "size");
+		if (!strcmp(status_text(line, "place"), place))
+			return status_number(line, "size");
 	}
 	return 0;
 }
 
-static struct error *sites_print(const struct live *live, json_object *reply, FILE *out)
+static struct error *lines_print(const struct live *live, json_object *reply, FILE *out)
 {
 	static const struct table_column columns[] = {
 		{"held", true},       {"blocks", true}, {"share", true},
@@ -127,16 +138,14 @@ static struct error *sites_print(const struct live *live, json_object *reply, FI
 	};
 	cleanup(table_cleanup) struct table *table = NULL;
 	uint64_t current = status_number(reply, "current"),
-		 count = status_number(reply, "site_count");
-	json_object *sites;
+		 count = status_number(reply, "line_count");
+	json_object *lines = lines_of(reply);
 
-	if (!json_object_object_get_ex(reply, "sites", &sites))
-		return error_create(ERROR_FAILED, "the session sent no sites");
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < json_object_array_length(sites) && i < live->limit; i++) {
-		json_object *site = json_object_array_get_idx(sites, i);
+	for (size_t i = 0; i < json_object_array_length(lines) && i < live->limit; i++) {
+		json_object *line = json_object_array_get_idx(lines, i);
 
-		try(status_site_row(site, current, size_before(live, status_text(site, "place")),
+		try(status_line_row(line, current, size_before(live, status_text(line, "place")),
 				    NULL, table));
 	}
 	table_print(table, out, terminal_has_colour(out));
@@ -171,9 +180,8 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 		try(status_print_growth(reply, live->limit, out));
 	} else {
 		status_print_losses(reply, out);
-		if (status_number(reply, "site_count") ||
-		    json_object_object_get_ex(reply, "sites", NULL))
-			try(sites_print(live, reply, out));
+		if (lines_of(reply))
+			try(lines_print(live, reply, out));
 	}
 	if (!live->terminal)
 		fputc('\n', out);

@@ -28,11 +28,12 @@ void status_print_cost(json_object *status, FILE *out);
 struct error *status_print_growth(json_object *status, size_t limit, FILE *out);
 
 /*
- * Rows of the tables of the live view, with PID before the last column, or without it (NULL): a line of "growth", and one of
- * "sites", which had BEFORE bytes when it was looked at last, where CURRENT bytes are held in all.
+ * Rows of the tables of the live view, with PID before the last column, or without it (NULL): a
+ * line of "growth", and one of "lines", which had BEFORE bytes when it was looked at last, where
+ * CURRENT bytes are held in all.
  */
 struct error *status_growth_row(json_object *row, const char *pid, struct table *table);
-struct error *status_site_row(json_object *site, uint64_t current, uint64_t before, const char *pid,
+struct error *status_line_row(json_object *line, uint64_t current, uint64_t before, const char *pid,
 			      struct table *table);
 /* For BEFORE: there was no look before. */
 #define STATUS_NO_LAST UINT64_MAX

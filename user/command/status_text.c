@@ -212,16 +212,16 @@ struct error *status_print_growth(json_object *status, size_t limit, FILE *out)
 	return NULL;
 }
 
-struct error *status_site_row(json_object *site, uint64_t current, uint64_t before, const char *pid,
+struct error *status_line_row(json_object *line, uint64_t current, uint64_t before, const char *pid,
 			      struct table *table)
 {
-	cleanup_free char *shown = text_display(status_text(site, "place"));
+	cleanup_free char *shown = text_display(status_text(line, "place"));
 	char held[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], change[TEXT_NUMBER_MAX], blocks[24];
-	uint64_t size = status_number(site, "size");
+	uint64_t size = status_number(line, "size");
 	const char *cells[6];
 	size_t count = 0;
 
-	snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)status_number(site, "count"));
+	snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)status_number(line, "count"));
 	cells[count++] = text_size(size, held);
 	cells[count++] = blocks;
 	cells[count++] = text_share(size, current, share);

@@ -332,7 +332,7 @@ static void status_counters(const struct session *session, json_object *reply)
 	add_number(reply, "stacks", symbols.stacks);
 	add_number(reply, "stack_limit", session->options.stack_limit);
 	if (!session->options.births_limit)
-		add_number(reply, "large_limit", session->options.large_limit);
+		add_number(reply, "large_limit", session->options.raw_limit);
 	add_number(reply, "recycled_stacks", symbols.recycled);
 	add_number(reply, "code_objects", symbols.codes);
 	add_number(memory, "tracer_rss", tracer_rss());
@@ -383,7 +383,7 @@ static char *growth_basis(const struct session_growth *grown, double share)
 	if (!grown->at)
 		return strdup(grown->failed ? grown->failed
 					    : "it was not asked for while the process ran");
-	text_size(share < 0 ? GROWTH_LEAST : grown->counts.size, size);
+	text_size(share < 0 ? HEAP_CHECK_LEAST : grown->counts.size, size);
 	length = asprintf(
 		&text, "%s%s%s since the start (census of blocks of up to 512 bytes, %.1f s ago)",
 		share < 0 ? "the heap grew by less than " : "", size,
@@ -406,7 +406,7 @@ static void status_inherited(const struct session *session, json_object *reply)
 	const struct fork_counts *counts = &session->inherited;
 	json_object *inherited = NULL;
 
-	if (session->heir) {
+	if (session->parent_knew) {
 		inherited = json_object_new_object();
 		add_number(inherited, "parent", session->parent);
 		add_number(inherited, "count", counts->taken.count);
@@ -425,7 +425,7 @@ static void status_before(const struct session *session, json_object *reply)
 	json_object *before = NULL;
 
 	if (session->heap_check) {
-		const struct heap_check_counts *counts = growth_before(session->heap_check);
+		const struct heap_check_counts *counts = heap_check_before(session->heap_check);
 
 		before = json_object_new_object();
 		add_number(before, "count", counts->before_count);
@@ -440,7 +440,7 @@ static void status_before(const struct session *session, json_object *reply)
 static void status_growth(const struct session *session, json_object *reply)
 {
 	const struct session_growth *grown = &session->grown;
-	double share = grown->at ? growth_share(&grown->counts) : -1;
+	double share = grown->at ? heap_check_share(&grown->counts) : -1;
 	cleanup_free char *basis = growth_basis(grown, share);
 	json_object *found = NULL;
 

@@ -150,6 +150,23 @@ static struct error *serve_stop(struct session *session, json_object *request, j
 	return NULL;
 }
 
+/* What a child's session asks of its parent's. */
+static struct error *serve_inherit(struct session *session, json_object *request,
+				   json_object *reply, void **ret, size_t *ret_size)
+{
+	const struct fork_side parent = session_fork_side(session);
+	uint64_t events;
+	pid_t child;
+
+	try(fork_protocol_child(request, &child));
+	if (session->options.births_limit || session->state != SESSION_RUNNING ||
+	    session_over(session) || !tracer_forked(session->tracer, child, &events))
+		return fork_protocol_nothing(session->process);
+	/* Where frees are not probed: a block that is dead here may be another one in the child. */
+	try(session_walk(session, false));
+	return fork_protocol_answer(&parent, child, reply, ret, ret_size);
+}
+
 static const struct session_request requests[] = {
 	{"status", serve_status},
 	{"snapshot", serve_snapshot},
@@ -157,7 +174,7 @@ static const struct session_request requests[] = {
 	{"top", serve_top},
 	{"clear", serve_clear},
 	{"stop", serve_stop},
-	{"inherit", fork_protocol_answer},
+	{FORK_PROTOCOL_COMMAND, serve_inherit},
 	{0},
 };
 

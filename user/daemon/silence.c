@@ -42,7 +42,7 @@ const char *silence_warning(json_object *status)
 			return NULL;
 		growth = status_real(status, "census_growth", 0);
 	}
-	if (growth < GROWTH_LEAST)
+	if (growth < HEAP_CHECK_LEAST)
 		return NULL;
 	return "no probe was hit though the heap grew: they are in a file that the process does not run";
 }

@@ -9,7 +9,10 @@
 struct error;
 struct snapshot;
 
-/* Adds "sites" (an array of at most LIMIT objects: place, size, count, allocations) and "site_count" to REPLY. */
+/*
+ * Adds "lines" (an array of at most LIMIT objects: place, size, count, allocations) and "line_count"
+ * to REPLY.
+ */
 struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply);
 
 #endif

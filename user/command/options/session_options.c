@@ -106,7 +106,7 @@ static struct error *options_read(const struct session_options *given, struct tr
 	try(number_check("--nframe", given->nframe, 1, TMBPF_NFRAME_MAX, &ret->nframe));
 	try(number_check("--max-stacks", given->max_stacks, 64, TMBPF_STACK_MAX - 1,
 			 &ret->stack_limit));
-	return number_check("--max-large", given->max_large, 64, 1u << 28, &ret->large_limit);
+	return number_check("--max-large", given->max_large, 64, 1u << 28, &ret->raw_limit);
 }
 
 struct error *session_options_check(const struct session_options *given, struct tracer_options *ret)
@@ -144,7 +144,7 @@ static const char *mismatch(const struct session_options *given, const struct tr
 		return "--nframe";
 	if (given->max_stacks && status_number(status, "stack_limit") != asked->stack_limit)
 		return "--max-stacks";
-	if (given->max_large && status_number(status, "large_limit") != asked->large_limit)
+	if (given->max_large && status_number(status, "large_limit") != asked->raw_limit)
 		return "--max-large";
 	return NULL;
 }

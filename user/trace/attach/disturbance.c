@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Measures what attaching and removing probes costs a process, on a child of our own. */
 #include "trace/attach/disturbance.h"
 
 #include <errno.h>
@@ -24,27 +25,31 @@
 
 #define TIMES 3
 /*
- * A step of the child takes less than STEP (nanoseconds). A gap that is longer is an interrupt's, and each breakpoint that is
- * written or removed is one; beyond STEP + GAPS * GAP_WIDTH somebody else had the processor.
+ * Nanoseconds. A step of the child takes less than STEP; a longer gap is an interrupt, and each
+ * breakpoint that is written or removed is one. In a gap beyond STEP + GAPS * GAP_WIDTH somebody
+ * else had the processor.
  */
 #define STEP      1000
 #define GAP_WIDTH 200
 #define GAPS      250
 /*
- * With fewer of them the child hardly ran: then a probe is taken to cost as much as this (seconds, on and off; 4 to 6
- * microseconds were measured on Linux 6.18 in a virtual machine).
+ * With fewer gaps the child hardly ran. Then a probe is taken to cost ASSUMED seconds, on and off:
+ * 4 to 6 microseconds were measured on Linux 6.18 in a virtual machine.
  */
 #define GAPS_LEAST 30
 #define ASSUMED    8e-6
-/* A child that nobody ends ends itself. */
+/* A child that nobody ends ends itself after this. */
 #define CHILD_SECONDS 10
 
 struct shared {
-	_Atomic uint32_t gaps[GAPS]; /* how many of each length */
+	_Atomic uint32_t gaps[GAPS]; /* how many there were of each length */
 	_Atomic bool ready;
 };
 
-/* On any processor but this one; where there is no other, on this one, and then nothing interrupts it. */
+/*
+ * Leaves PROCESSOR to the tracer. If there is no other one this changes nothing, and the child is
+ * not interrupted.
+ */
 static void processor_leave(int processor)
 {
 	cpu_set_t others;
@@ -54,7 +59,10 @@ static void processor_leave(int processor)
 	sched_setaffinity(0, sizeof(others), &others);
 }
 
-/* The child: has the file mapped as an interpreter has, runs, and counts the times that the kernel took from it. */
+/*
+ * Runs in the child: maps the file like an interpreter, and counts how often the kernel interrupts
+ * it.
+ */
 static void child_run(const char *path, int processor, struct shared *shared)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -118,7 +126,7 @@ static struct error *child_measure(int program, const struct probes *probes, pid
 
 	for (int i = 0; i < CHILD_SECONDS * 100 && !shared->ready; i++)
 		milliseconds_sleep(10);
-	/* On a machine so busy that it did not come to run. */
+	/* The machine is so busy that the child did not come to run. */
 	if (!shared->ready) {
 		*ret = ASSUMED * probes->count;
 		return NULL;
@@ -128,7 +136,7 @@ static struct error *child_measure(int program, const struct probes *probes, pid
 	for (int i = 0; i < TIMES; i++) {
 		struct error *error = probes_try(program, probes, child);
 
-		/* On a machine so slow that the child's time was up. */
+		/* The machine is so slow that the child's time was up. */
 		if (error && error_kind(error) == ERROR_NOTHING) {
 			error_destroy(error);
 			break;
@@ -157,7 +165,7 @@ struct error *disturbance_measure(int program, const struct probes *probes, doub
 		child_run(probes->path, processor, shared);
 		_exit(0);
 	}
-	/* Two that run at the same time: interrupts go from one processor to another. */
+	/* The two must run at the same time: interrupts go from one processor to another. */
 	CPU_ZERO(&here);
 	CPU_SET(processor, &here);
 	if (!sched_getaffinity(0, sizeof(before), &before))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a process loses while probes are put into it and taken out, measured on a child of our own. */
+/* What a process loses while probes are attached and removed, measured on a child of our own. */
 #ifndef TMBPF_TRACE_ATTACH_DISTURBANCE_H
 #define TMBPF_TRACE_ATTACH_DISTURBANCE_H
 
@@ -7,10 +7,11 @@ struct error;
 struct probes;
 
 /*
- * Seconds that one running thread of a process which has mapped the probes' file loses when PROBES are attached with
- * PROGRAM and removed again, none of them being hit. For each of them the kernel interrupts each processor that runs the process twice: when
- * the breakpoint is written and when it is removed. So that is twice their number times the median interruption, which is
- * the same however often the child had to leave its processor to others.
+ * The seconds that one running thread loses when PROBES are attached with PROGRAM and removed
+ * again, without a hit, in a process that has mapped their file. For each probe the kernel
+ * interrupts each processor that runs the process twice: when it writes the breakpoint and when it
+ * removes it. So the result is twice the number of probes times the median interruption. The median
+ * does not depend on how often others had the child's processor.
  */
 struct error *disturbance_measure(int program, const struct probes *probes, double *ret);
 

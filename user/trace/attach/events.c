@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Probes by events of tracefs: their definitions, and the guard that removes them. */
 #include "trace/attach/events.h"
 
 #include <errno.h>
@@ -21,27 +22,27 @@
 #include "base/error.h"
 #include "trace/attach/kernel.h"
 
-#define GROUP "tmbpf_" /* and the pid of whoever defined it */
-/* Definitions kept though nobody uses them. */
+#define GROUP "tmbpf_" /* followed by the pid of the process that defined it */
+/* Definitions that are kept though nobody uses them. */
 #define SPARE_MAX 4
 /* How long the kernel may take to let go of an event that was closed, in steps of 10 ms. */
 #define REMOVE_TRIES 1000
 /*
- * The kernel lists definitions by their place, so that who reads while others remove theirs misses
- * some: only so many times in a row without any mean that there are none.
+ * The kernel lists definitions by their position. A reader misses some while others remove theirs,
+ * so only this many empty lists in a row mean that there are none.
  */
 #define REMOVE_CLEAN 5
-/* So many definitions that others left are removed at a time. */
+/* Definitions of dead processes that are removed at a time. */
 #define STALE_MAX 256
 
 struct definition {
 	bool used;
-	uint64_t *offsets; /* NULL: none is here */
+	uint64_t *offsets; /* NULL: this place is free */
 	uint32_t count;
 	dev_t device;
 	ino_t inode;
-	unsigned int number; /* of the event's name */
-	uint64_t last;       /* when it was released, in releases */
+	unsigned int number; /* in the event's name */
+	uint64_t last;       /* the number of the release that freed it */
 };
 
 static struct definition *definitions;
@@ -53,7 +54,7 @@ static pid_t guard_owner;
 
 static const char *const folders[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
 
-/* A descriptor of FILE below tracefs, or a negative errno. */
+/* Opens FILE below tracefs. Returns a descriptor, or a negative errno. */
 static int tracefs_open(const char *file, int flags)
 {
 	char path[256];
@@ -79,7 +80,7 @@ static bool text_write(int fd, const char *text, size_t length)
 	return true;
 }
 
-/* Removes GROUP/EVENT, as the list of events names it. 0, or a negative errno. */
+/* Removes the event NAME ("GROUP/EVENT", as the list has it). Returns 0 or a negative errno. */
 static int definition_remove(int fd, const char *name)
 {
 	char line[128];
@@ -88,7 +89,7 @@ static int definition_remove(int fd, const char *name)
 	return write(fd, line, length) == length ? 0 : -errno;
 }
 
-/* Whether the group of the event NAME is of a process PID, or (0) of one that is no more. */
+/* Whether the event NAME belongs to the process PID or, with PID 0, to one that is gone. */
 static bool definition_of(const char *name, pid_t pid)
 {
 	long owner;
@@ -102,7 +103,9 @@ static bool definition_of(const char *name, pid_t pid)
 	return pid ? owner == pid : kill((pid_t)owner, 0) && errno == ESRCH;
 }
 
-/* Removes the events of PID, or (0) of processes that are no more. How many were found. */
+/*
+ * Removes the events of PID or, with PID 0, of processes that are gone. Returns how many it found.
+ */
 static int definitions_remove(int fd, pid_t pid)
 {
 	cleanup_fd int list_fd = tracefs_open("uprobe_events", O_RDONLY);
@@ -113,7 +116,7 @@ static int definitions_remove(int fd, pid_t pid)
 	if (!list)
 		return 0;
 	list_fd = -1; /* the stream's now */
-	/* "p:GROUP/EVENT FILE:OFFSET", a line a probe. */
+	/* A line of each probe: "p:GROUP/EVENT FILE:OFFSET". */
 	while (count < STALE_MAX && fgets(line, sizeof(line), list)) {
 		char name[64];
 
@@ -123,11 +126,14 @@ static int definitions_remove(int fd, pid_t pid)
 		memcpy(names[count++], name, sizeof(name));
 	}
 	for (int i = 0; i < count; i++)
-		definition_remove(fd, names[i]); /* what is busy is found again */
+		definition_remove(fd, names[i]); /* one that is busy is found again */
 	return count;
 }
 
-/* The guard: waits for the end of the process that it was forked by, whose pipe IN is, and removes its events. */
+/*
+ * The guard's process. It waits until OWNER ends, which holds the other end of the pipe IN, and
+ * removes OWNER's events.
+ */
 static void guard_run(int in, int events, pid_t owner)
 {
 	int clean = 0;
@@ -138,7 +144,7 @@ static void guard_run(int in, int events, pid_t owner)
 	for (int number = 1; number < NSIG; number++)
 		if (number != SIGCHLD)
 			signal(number, SIG_IGN);
-	/* Nothing that keeps probes in a process may be open here. */
+	/* Nothing that keeps probes in a process may stay open here. */
 	if (dup2(in, 0) < 0 || dup2(events, 1) < 0 || syscall(SYS_close_range, 2, ~0u, 0))
 		_exit(1);
 	while (read(0, &byte, 1) < 0 && errno == EINTR)
@@ -163,7 +169,7 @@ static struct error *guard_start(int events)
 	definitions_remove(events, 0);
 	if (pipe2(ends, O_CLOEXEC))
 		return error_create_errno(ERROR_FAILED, errno, "cannot guard the probes");
-	/* Twice, so that it is nobody's to wait for. */
+	/* Forked twice, so that nobody has to wait for it. */
 	child = fork();
 	if (!child) {
 		if (!fork()) {
@@ -212,7 +218,7 @@ static struct error *definition_write(int events, const struct probes *probes, u
 	if (text_write(events, text, size))
 		return NULL;
 	error = definition_refused(errno, probes);
-	definition_remove(events, name); /* as far as it got */
+	definition_remove(events, name); /* as many as were written */
 	return error;
 }
 
@@ -225,7 +231,7 @@ static bool definition_fits(const struct definition *definition, const struct pr
 		       probes->count * sizeof(*probes->offsets));
 }
 
-/* A place in the table that is free. */
+/* Finds a free place in the table. */
 static struct error *definition_place(struct definition **ret)
 {
 	for (size_t i = 0; i < definition_count; i++) {
@@ -283,7 +289,7 @@ static struct error *definition_get(const struct probes *probes, struct definiti
 	return definition_make(probes, &file, ret);
 }
 
-/* A perf event of DEFINITION for PID, disabled; a negative errno. */
+/* Opens a disabled perf event of DEFINITION for PID. Returns a descriptor, or a negative errno. */
 static int definition_open(const struct definition *definition, pid_t pid)
 {
 	struct perf_event_attr attr = {
@@ -343,7 +349,7 @@ static void spare_drop(void)
 	if (!oldest || events < 0)
 		return;
 	snprintf(name, sizeof(name), GROUP "%d/e%u", (int)getpid(), oldest->number);
-	/* What the kernel has not let go of yet stays for the next time, or for the guard. */
+	/* An event that the kernel still uses stays for the next time, or for the guard. */
 	if (definition_remove(events, name))
 		return;
 	free(oldest->offsets);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What the kernel offers, the link that carries the probes, and what a probe costs. */
 #include "trace/attach/kernel.h"
 
 #include <bpf/bpf.h>
@@ -22,7 +23,7 @@
 #include "target/process/memory.h"
 #include "trace/attach/events.h"
 
-/* include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
+/* From include/uapi/linux/bpf.h of Linux 6.6 and 6.13; the headers we build with may be older. */
 #define ATTACH_UPROBE_MULTI   48
 #define ATTACH_UPROBE_SESSION 57
 
@@ -50,7 +51,10 @@ static int link_create(int program, const struct probes *probes, uint32_t first,
 	return fd < 0 ? -errno : fd;
 }
 
-/* The kernel says only that one of many failed: halve until it is found. Returns its index, or -1. */
+/*
+ * Finds the probe that the kernel refuses, by halving: the kernel says only that one of many
+ * failed. Returns its index, or -1.
+ */
 static int64_t find_refused(int program, const struct probes *probes, pid_t pid)
 {
 	uint32_t first = 0, count = probes->count;
@@ -109,10 +113,11 @@ static struct error *attach_by_link(int program, const struct probes *probes, pi
 				    pid);
 	refused = find_refused(program, probes, pid);
 	if (refused >= 0 && probes->count > 1)
-		return error_create_errno(
-			ERROR_FAILED, fd,
-			"cannot attach %u probes to process %d: the kernel refuses file offset 0x%llx",
-			probes->count, pid, (unsigned long long)probes->offsets[refused]);
+		return error_create_errno(ERROR_FAILED, fd,
+					  "cannot attach %u probes to process %d: "
+					  "the kernel refuses file offset 0x%llx",
+					  probes->count, pid,
+					  (unsigned long long)probes->offsets[refused]);
 	return error_advise(error_create_errno(ERROR_FAILED, fd,
 					       "cannot attach %u probes to process %d",
 					       probes->count, pid),
@@ -167,13 +172,13 @@ static int program_load(uint32_t attach_type, int *ret_errno)
 	return fd;
 }
 
-/* Something of our own to probe; never called. */
+/* A function of our own to probe. */
 static void __attribute__((noinline, used)) probed(void)
 {
 	__asm__ volatile("nop");
 }
 
-/* Where FUNCTION lies in our own executable; 0 if that cannot be told. */
+/* The file offset of FUNCTION in our own executable; 0: it cannot be told. */
 static uint64_t own_offset(void (*function)(void))
 {
 	cleanup_file FILE *maps = fopen("/proc/self/maps", "re");
@@ -231,7 +236,7 @@ static void *probed_call(void *nothing)
 	return nothing;
 }
 
-/* Whether what another thread than the first one hits is counted. */
+/* Whether hits of a thread other than the first one are counted. */
 static bool thread_counts(int map)
 {
 	uint32_t zero = 0;
@@ -244,7 +249,7 @@ static bool thread_counts(int map)
 	return !bpf_map_lookup_elem(map, &zero, &hits) && hits;
 }
 
-/* Whether this way of attaching works, for all threads of a process. */
+/* Whether WAY works here, for all threads of a process. */
 static bool try_way(enum probes_way way, int *ret_errno)
 {
 	uint64_t offset = own_offset(probed), cookie = 0;
@@ -283,8 +288,8 @@ static bool plain_wanted(void)
 }
 
 /*
- * Perf events' programs, which run with interrupts off, may use tables that take memory meanwhile:
- * then those of probes may as well, and the kernel does not warn of it.
+ * The programs of perf events run with interrupts off. If they may use tables that take memory
+ * while they run, so may those of probes, and the kernel does not warn of it.
  */
 bool runtime_memory_try(void)
 {
@@ -323,7 +328,7 @@ void kernel_features_probe(struct kernel_features *ret)
 	ret->uprobe_multi_errno = ret->uprobe_session_errno = ret->bpf_errno;
 	ret->uprobe_events_errno = ret->bpf_errno;
 	ret->uprobe_multi = ret->bpf && try_way(PROBES_MULTI, &ret->uprobe_multi_errno);
-	/* Only where it is needed: it leaves a guard beside us. */
+	/* Tried only if it is needed: it leaves a guard process beside us. */
 	ret->uprobe_events = ret->bpf && (!ret->uprobe_multi || events_wanted()) &&
 			     try_way(PROBES_EVENTS, &ret->uprobe_events_errno);
 	ret->uprobe_session = ret->uprobe_multi && !ret->uprobe_events &&
@@ -367,7 +372,7 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 		      "tables that grow, Linux 6.1");
 	feature_print(out, "uprobe_multi", features->uprobe_multi, features->uprobe_multi_errno,
 		      "all probes by one link, Linux 6.6 (this or the next is needed)");
-	/* Where there is the former it is not tried. */
+	/* It is not tried if there is uprobe_multi. */
 	if (!features->uprobe_multi || features->uprobe_events)
 		feature_print(out, "uprobe events", features->uprobe_events,
 			      features->uprobe_events_errno, "all probes by one event of tracefs");
@@ -376,7 +381,10 @@ void kernel_features_print(const struct kernel_features *features, FILE *out)
 		      "malloc results that return to unknown places, Linux 6.13");
 }
 
-/* The program of probe_try(), once it is loaded, and by whom: in a child its descriptor may be another file's. */
+/*
+ * The program of probe_try(), once loaded, and the process that loaded it: in a child the
+ * descriptor may be another file's.
+ */
 static struct {
 	int fd;
 	pid_t pid;
@@ -416,7 +424,10 @@ struct error *probe_try(const char *path, uint64_t offset, pid_t pid, struct mem
 
 #define TRAPS 20000
 
-/* Runs in a child: waits for a byte, calls what is probed, and tells how long that took, TIMES times. */
+/*
+ * Runs in a child, TIMES times: waits for a byte, calls the probed function, and writes how long
+ * that took.
+ */
 static void traps_run(int in, int out, int times)
 {
 	void (*volatile call)(void) = probed;
@@ -470,7 +481,7 @@ struct error *trap_measure(uint64_t *ret)
 		traps_run(pipes[0], pipes[3], 2);
 		_exit(0);
 	}
-	/* A child that ends is seen at its end of the pipes. */
+	/* The end of the child is seen at its ends of the pipes. */
 	for (int i = 0; i < 4 && child > 0; i += 3) {
 		close(pipes[i]);
 		pipes[i] = -1;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds the file that a process really maps, on overlays. */
 #include "trace/attach/mapped.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ static bool files_are_alike(int left, int right)
 	return true;
 }
 
-/* Whether a probe at OFFSET of the file FD comes to where PROCESS maps that. */
+/* Whether a probe at OFFSET of the file FD reaches the place where PROCESS maps that offset. */
 static struct error *probe_reaches(const struct process *process, const struct process_map *map,
 				   int fd, uint64_t offset, bool *ret)
 {
@@ -62,9 +63,9 @@ static struct error *refuse(const struct process *process, const struct process_
 			ERROR_FAILED,
 			"process %d maps another file than %s is now: probes would reach nobody",
 			(int)process->pid, map->path),
-		"The file was changed after it began (an overlay's copy-up). Restart the process; if only "
-		"the file's attributes changed, it is enough to run tmbpf where the overlay's lower "
-		"folders can be seen.");
+		"The file was changed after it began (an overlay's copy-up). Restart the process; "
+		"if only the file's attributes changed, it is enough to run tmbpf where the "
+		"overlay's lower folders can be seen.");
 }
 
 struct error *mapped_file(const struct process *process, const struct process_map *map, int fd,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Real-time priority for the moments in which probes are attached. */
 #include "trace/attach/priority.h"
 
 void priority_raise(struct priority *ret)

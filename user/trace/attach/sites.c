@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Collects the sites: those of the plan, of hooks, and behind calls in other modules. */
 #include "trace/attach/sites.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/types.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,20 +10,10 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "tmbpf.h"
 #include "trace/attach/mapped.h"
+#include "trace/attach/sites_internal.h"
 
-/* Hooks that stand one before another: tracemalloc's over debug's, and as many of others. */
-#define HOOKS_DEPTH 4
-
-struct group {
-	int fd;        /* the file, by the very inode that is mapped */
-	char path[40]; /* /proc/self/fd/FD */
-	bool tails;
-	size_t first, count;
-};
-
-/* What sites lie in. */
+/* The file that sites lie in. */
 struct file {
 	const struct process *process;
 	const struct process_map *map;
@@ -32,33 +21,12 @@ struct file {
 	uint64_t bias;
 };
 
-struct module { /* that was looked at */
-	dev_t device;
-	ino_t inode;
-};
-
-struct sites {
-	struct tmbpf_site *records; /* index: the cookie */
-	uint64_t *offsets, *cookies;
-	uint64_t *addresses; /* in the process */
-	size_t count, capacity;
-	struct group *groups;
-	size_t group_count;
-	size_t own_groups; /* of the interpreter's file */
-	struct module *modules;
-	size_t module_count, module_capacity;
-	bool want_returns, pymalloc, lazy_free;
-	uint64_t raw_word, raw_installed,
-		raw_malloc; /* the raw table's malloc: where, what, its own */
-	enum sites_hooks hooks;
-};
-
 static struct error *no_memory(void)
 {
 	return error_create_errno(ERROR_FAILED, ENOMEM, "cannot list the probe sites");
 }
 
-/* FD is the group's now. */
+/* Takes FD over. */
 static struct error *group_add(struct sites *sites, int fd, bool tails)
 {
 	struct group *groups = realloc(sites->groups, (sites->group_count + 1) * sizeof(*groups));
@@ -157,10 +125,12 @@ static struct error *site_add(struct sites *sites, const struct site *site, uint
 	return record_add(sites, &record, site->offset, site->address + bias);
 }
 
-/* Whether SITE serves, given what the allocator tables hold. */
+/* Whether SITE is needed, given what the allocator tables hold. */
 static bool site_wanted(const struct sites *sites, const struct site *site)
 {
-	/* The raw domain's own entries say nothing that libc's calls do not; a hook's do. */
+	/*
+	 * The raw domain's own entries tell nothing that libc's calls do not; a hook's entries do.
+	 */
 	if (site->kind == SITE_ENTRY && site->raw)
 		return sites->hooks & SITES_TRACEMALLOC;
 	if ((site->kind == SITE_GUARD || site->kind == SITE_ENTRY) && site->operation == SITE_FREE)
@@ -175,7 +145,9 @@ static bool site_is_tail(const struct site *site)
 	return site->kind == SITE_RAW && site->tail && site->operation != SITE_FREE;
 }
 
-/* Adds those of COUNT sites that are wanted, tail jumps or all others, as a group of their own. */
+/*
+ * Adds those of COUNT sites that are wanted as a group of their own: the tail jumps, or all others.
+ */
 static struct error *group_fill(struct sites *sites, const struct file *file,
 				const struct site *found, size_t count, bool tails)
 {
@@ -196,7 +168,7 @@ static struct error *group_fill(struct sites *sites, const struct file *file,
 	return NULL;
 }
 
-/* The same of the interpreter's own file. */
+/* The same for the interpreter's own file. */
 static struct error *own_fill(struct sites *sites, const struct python *python,
 			      const struct site *found, size_t count, bool tails)
 {
@@ -205,7 +177,10 @@ static struct error *own_fill(struct sites *sites, const struct python *python,
 	return group_fill(sites, &file, found, count, tails);
 }
 
-/* The plan's sites, tail jumps apart: they want the program that can ask for a return probe. */
+/*
+ * Adds the plan's sites. Tail jumps are a group of their own: they want the program that can ask
+ * for a return probe.
+ */
 static struct error *plan_add(struct sites *sites, const struct python *python,
 			      const struct plan *plan)
 {
@@ -244,7 +219,7 @@ static bool module_known(const struct sites *sites, const struct process_map *ma
 	return false;
 }
 
-/* Without memory it is looked at again: slower, not wrong. */
+/* Without memory the module is looked at again: slower, but not wrong. */
 static void module_remember(struct sites *sites, const struct process_map *map)
 {
 	struct error *error = array_reserve(&sites->modules, &sites->module_capacity,
@@ -257,8 +232,8 @@ static void module_remember(struct sites *sites, const struct process_map *map)
 }
 
 /*
- * Other modules only help to see results without a return probe: one that cannot be read is left out, and
- * what returns into it is caught by return probes or counted.
+ * Sites in other modules only save return probes. So a module that cannot be read is left out: what
+ * returns into it is caught by return probes, or counted.
  */
 static struct error *modules_add(struct sites *sites, const struct python *python)
 {
@@ -284,88 +259,7 @@ struct error *sites_modules(struct sites *sites, const struct python *python)
 	return modules_add(sites, python);
 }
 
-static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
-				uint64_t ret[5])
-{
-	if (!context)
-		return error_create(ERROR_FAILED, "no context");
-	return memory_read(&python->process->memory, context + skip, ret, 5 * sizeof(uint64_t));
-}
-
-/*
- * What stands in an allocator table: OWN (the implementation itself), or a hook in front of it. Debug hooks have a
- * context {char api_id; PyMemAllocatorEx}, (_PyMem_DebugMalloc, Objects/obmalloc.c), tracemalloc's is the allocator
- * that it replaced (Modules/_tracemalloc.c). Hooks may be stacked; DEPTH bounds that.
- */
-static struct error *table_follow(const struct python *python, const struct python_allocator *table,
-				  const uint64_t own[2], int depth, enum sites_hooks *hooks,
-				  uint64_t *ret_function)
-{
-	uint64_t inner[5], context = table->context;
-
-	if (table->malloc == own[0] || table->malloc == own[1]) {
-		*ret_function = table->malloc;
-		return NULL;
-	}
-	/* What a hook of someone else's does to sizes and addresses is not known. */
-	if (table->malloc < python->map.start || table->malloc >= python->map.end)
-		depth = 0;
-	for (uint32_t skip = 0; depth && skip <= 8; skip += 8) {
-		struct python_allocator next;
-
-		uint8_t letter = 0;
-
-		error_destroy(memory_read_u8(&python->process->memory, context, &letter));
-		if (skip && letter != 'r' && letter != 'm' && letter != 'o')
-			break;
-		struct error *error = read_inner(python, context, skip, inner);
-
-		if (error) {
-			error_destroy(error);
-			break;
-		}
-		next = (struct python_allocator){inner[0], inner[1], inner[2], inner[3], inner[4]};
-		error = table_follow(python, &next, own, depth - 1, hooks, ret_function);
-		if (!error) {
-			*hooks |= skip ? SITES_DEBUG : SITES_TRACEMALLOC;
-			return NULL;
-		}
-		error_destroy(error);
-	}
-	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
-			python->process->pid, (unsigned long long)table->malloc),
-		"What a hook does to sizes and addresses is not known, so nothing is traced.");
-}
-
-static struct error *hooks_find(struct sites *sites, const struct python *python,
-				const struct plan *plan, struct python_allocator tables[3])
-{
-	const uint64_t *object = plan->functions[0], *raw = plan->functions[1];
-	const uint64_t own[2] = {object[SITE_MALLOC] + python->bias,
-				 raw[SITE_MALLOC] + python->bias};
-	uint64_t address[3], function = 0;
-
-	for (int i = 0; i < 3; i++)
-		address[i] = plan->tables[i] ? plan->tables[i] + python->bias : 0;
-	try(python_allocators(python, address[0], address[1], address[2], tables));
-	/* PyMemAllocatorEx: ctx, then malloc. */
-	sites->raw_word = (address[0] ? address[0] : python->allocators) + sizeof(uint64_t);
-	sites->raw_installed = tables[0].malloc;
-	sites->raw_malloc = own[1];
-	try(table_follow(python, &tables[0], own, HOOKS_DEPTH, &sites->hooks, &function));
-	if (function != own[1])
-		return error_create(ERROR_FAILED,
-				    "process %d does not use malloc for its raw domain",
-				    python->process->pid);
-	try(table_follow(python, &tables[2], own, HOOKS_DEPTH, &sites->hooks, &function));
-	sites->pymalloc = function == own[0];
-	return NULL;
-}
-
-/* The entries of a hook's malloc, calloc and realloc. */
+/* Probes the entries of a hook's malloc, calloc and realloc. */
 static struct error *hook_entries_add(struct sites *sites, const struct python *python,
 				      const uint64_t functions[3])
 {
@@ -378,9 +272,9 @@ static struct error *hook_entries_add(struct sites *sites, const struct python *
 }
 
 /*
- * Hooks call what they stand before through their context: there libc's results arrive. And tracemalloc asks the raw
- * domain's implementation for memory of its own, which it does not count itself: a raw allocation is a
- * caller's only if it has come in by the hook's entry.
+ * Hooks call what they stand before through their context, so libc's results arrive there. Also,
+ * tracemalloc asks the raw domain's implementation for memory of its own, which it does not count.
+ * So a raw allocation is a caller's only if it came in by the hook's entry.
  */
 static struct error *hooks_add(struct sites *sites, const struct python *python,
 			       const struct plan *plan, const struct python_allocator tables[3])
@@ -391,7 +285,10 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 
 	if (sites->hooks == SITES_PLAIN)
 		return NULL;
-	/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
+	/*
+	 * From 3.15 on tracemalloc's own memory comes through its hooks too, and cannot be told
+	 * from a caller's.
+	 */
 	if (sites->hooks & SITES_TRACEMALLOC && python->version >= 0x030f0000)
 		return error_advise(
 			error_create(
@@ -411,14 +308,11 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 	if (!(sites->hooks & SITES_TRACEMALLOC))
 		return NULL;
 	try(hook_entries_add(sites, python, functions));
-	/* Without pymalloc the object domain's hook stands before the raw domain's implementation too. */
+	/*
+	 * Without pymalloc the object domain's hook stands before the raw domain's implementation
+	 * too.
+	 */
 	return sites->pymalloc ? NULL : hook_entries_add(sites, python, functions + 3);
-}
-
-void sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc)
-{
-	*ret_word = sites->raw_word;
-	*ret_malloc = sites->raw_malloc;
 }
 
 struct error *sites_rehook(struct sites *sites, const struct python *python,
@@ -435,10 +329,10 @@ struct error *sites_rehook(struct sites *sites, const struct python *python,
 		return NULL;
 	sites->raw_installed = installed;
 	sites->hooks = SITES_PLAIN;
-	try(hooks_find(sites, python, plan, tables));
+	try(sites_hooks_find(sites, python, plan, tables));
 	sites->pymalloc = pymalloc;
 	if (before & SITES_TRACEMALLOC || !(sites->hooks & SITES_TRACEMALLOC)) {
-		/* Hooks that went may come back: their probes stay. */
+		/* Hooks that were removed may come back, so their probes stay. */
 		sites->hooks |= before;
 		return NULL;
 	}
@@ -458,7 +352,7 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 
 	if (!sites)
 		return no_memory();
-	error = hooks_find(sites, python, plan, tables);
+	error = sites_hooks_find(sites, python, plan, tables);
 	sites->lazy_free = lazy_free && sites->pymalloc;
 	if (!error)
 		error = plan_add(sites, python, plan);
@@ -468,8 +362,8 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 	if (!error)
 		error = modules_add(sites, python);
 	/*
-	 * Linux 6.11 and later return through a system call, which a seccomp filter may answer by killing the process: no
-	 * return probe where there is one.
+	 * A return probe of Linux 6.11 and later returns through a system call, which a seccomp
+	 * filter may answer by killing the process. So a process with a filter gets none.
 	 */
 	if (!error)
 		error = process_seccomp(python->process, &seccomp);
@@ -495,157 +389,4 @@ void sites_destroy(struct sites *sites)
 	free(sites->cookies);
 	free(sites->addresses);
 	free(sites);
-}
-
-uint32_t sites_count(const struct sites *sites)
-{
-	return sites->count;
-}
-
-uint32_t sites_return_count(const struct sites *sites)
-{
-	uint32_t count = 0;
-
-	for (size_t i = 0; i < sites->count; i++)
-		count += sites->records[i].action == TMBPF_RESULT && sites->records[i].returns;
-	return count;
-}
-
-bool sites_want_returns(const struct sites *sites)
-{
-	return sites->want_returns;
-}
-
-enum sites_hooks sites_hooks(const struct sites *sites)
-{
-	return sites->hooks;
-}
-
-bool sites_lazy_free(const struct sites *sites)
-{
-	return sites->lazy_free;
-}
-
-bool sites_pymalloc(const struct sites *sites)
-{
-	return sites->pymalloc;
-}
-
-size_t sites_group_count(const struct sites *sites)
-{
-	return sites->group_count;
-}
-
-void sites_group(const struct sites *sites, size_t index, struct probes *ret)
-{
-	const struct group *group = &sites->groups[index];
-
-	ret->path = group->path;
-	ret->offsets = sites->offsets + group->first;
-	ret->cookies = sites->cookies + group->first;
-	ret->count = group->count;
-	ret->session = group->tails;
-}
-
-static int page_compare(const void *a, const void *b)
-{
-	const uint64_t *left = a, *right = b;
-
-	return (*left > *right) - (*left < *right);
-}
-
-struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret)
-{
-	size_t from = first < sites->group_count ? sites->groups[first].first : sites->count;
-	size_t count = sites->count - from, pages = 0;
-	cleanup_free uint64_t *list = calloc(count + 1, sizeof(*list));
-	uint64_t page = sysconf(_SC_PAGESIZE);
-
-	if (!list)
-		return no_memory();
-	/* By address, which tells files apart. */
-	for (size_t i = 0; i < count; i++)
-		list[i] = sites->addresses[from + i] / page;
-	if (count)
-		qsort(list, count, sizeof(*list), page_compare);
-	for (size_t i = 0; i < count; i++)
-		pages += !i || list[i] != list[i - 1];
-	*ret = pages;
-	return NULL;
-}
-
-static bool site_sees_births(const struct tmbpf_site *site)
-{
-	switch (site->action) {
-	case TMBPF_OBJ_FREE:
-	case TMBPF_RAW_FREE:
-	case TMBPF_REFILL:
-	case TMBPF_UNTRACK:
-		return false;
-	}
-	return true;
-}
-
-static bool site_sees_raw(const struct tmbpf_site *site)
-{
-	return site->action == TMBPF_RESULT || site->action == TMBPF_TRACK ||
-	       (site->action >= TMBPF_RAW_MALLOC && site->action <= TMBPF_RAW_REALLOC);
-}
-
-/* Those sites of a group for which WANTED holds. */
-static void sites_choose(const struct sites *sites, size_t index,
-			 bool (*wanted)(const struct tmbpf_site *site), uint64_t *offsets,
-			 uint64_t *cookies, struct probes *ret)
-{
-	uint32_t count = 0;
-
-	sites_group(sites, index, ret);
-	for (uint32_t i = 0; i < ret->count; i++) {
-		if (!wanted(&sites->records[ret->cookies[i]]))
-			continue;
-		offsets[count] = ret->offsets[i];
-		cookies[count++] = ret->cookies[i];
-	}
-	ret->count = count;
-	ret->offsets = offsets;
-	ret->cookies = cookies;
-}
-
-void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
-			uint64_t *cookies, struct probes *ret)
-{
-	sites_choose(sites, index, site_sees_births, offsets, cookies, ret);
-	if (index >= sites->own_groups)
-		ret->count = 0;
-}
-
-void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets, uint64_t *cookies,
-		     struct probes *ret)
-{
-	sites_choose(sites, index, site_sees_raw, offsets, cookies, ret);
-}
-
-struct error *sites_store(const struct sites *sites, uint32_t first, int sites_map,
-			  int addresses_map)
-{
-	for (uint32_t i = first; i < sites->count; i++)
-		if (bpf_map_update_elem(sites_map, &i, &sites->records[i], BPF_ANY) ||
-		    bpf_map_update_elem(addresses_map, &sites->addresses[i], &i, BPF_NOEXIST))
-			return error_create_errno(ERROR_FAILED, errno,
-						  "cannot store the probe sites");
-	return NULL;
-}
-
-struct error *sites_store_returns(const struct sites *sites, uint32_t first, int returns_map)
-{
-	for (uint32_t i = first; i < sites->count; i++) {
-		const struct tmbpf_site *record = &sites->records[i];
-		uint32_t yes = 1;
-
-		if (record->action == TMBPF_RESULT && record->returns &&
-		    bpf_map_update_elem(returns_map, &record->returns, &yes, BPF_ANY))
-			return error_create_errno(ERROR_FAILED, errno,
-						  "cannot store the places of return");
-	}
-	return NULL;
 }

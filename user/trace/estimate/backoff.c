@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Closes for a while what costs more than its share. */
 #include "trace/estimate/backoff.h"
 
 #include <math.h>
 
 #include "base/clock.h"
 
-/* Where the share is too little it comes back after so many seconds, then after twice as many, and so on. */
+/*
+ * What costs too much may come back after REST_SECONDS, then after twice as many, and so on; they
+ * are doubled at most REST_TIMES times.
+ */
 #define REST_SECONDS 60
 #define REST_TIMES   6
 /*
- * Seconds of a round: what it may cost may be spent at once, and what was spent in the last one is forgotten. For who is
- * not trusted that would be a moment in which the process hardly comes on: the first round is halved so many times.
+ * The seconds of a round. A round's share may be spent at once, and what the last round spent is
+ * forgotten. For something not trusted yet that would be a moment in which the process hardly gets
+ * on, so its first round is halved DOUBT_FIRST times.
  */
 #define ROUND_SECONDS 10.0
 #define DOUBT_FIRST   2

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The estimate: rows of tracebacks, from what survives of sampling windows and from the census. */
 #include "trace/estimate/estimate.h"
 
 #include <errno.h>
@@ -11,14 +12,16 @@
 #include "base/error.h"
 #include "trace/estimate/estimate_internal.h"
 
-/* Growth is not shown below this: two pages, which any process takes now and then. */
+/* Growth below this is not shown: two pages, which any process takes now and then. */
 #define GROWTH_LEAST 8192.0
-/* Of a traceback what it holds is not known to stay that fewer old windows saw. */
+/*
+ * A traceback is not known to hold on to its blocks unless so many old windows saw survivors of it.
+ */
 #define OLD_WINDOWS_LEAST 2
 
 /* One traceback's part in a class. */
 struct pair {
-	uint32_t class;      /* index in used */
+	uint32_t class;      /* its index in `used` */
 	size_t first, count; /* items */
 	double count_per_unit, size_per_unit;
 };
@@ -76,7 +79,10 @@ static double calibrated(const struct estimate_calibration *by, double all, doub
 	return by->by_stay * stay + by->by_rest * (all - stay);
 }
 
-/* The part of the calibrated sum of USED in CELL's window that goes to who has ALL and STAY of it: what is left varies. */
+/*
+ * The part of USED's calibrated sum in CELL's window that belongs to who has ALL and STAY of USED.
+ * What the calibration leaves free varies.
+ */
 static double calibrated_share(const struct estimate_calibration *by,
 			       const struct estimate_used *used, const struct estimate_cell *cell,
 			       double all, double stay)
@@ -97,8 +103,9 @@ static double calibrated_share(const struct estimate_calibration *by,
 }
 
 /*
- * What PAIR held that died before another window could be: survivors of the last window stand for far too much of it, and
- * of none for nothing. LIVE 0: nor is what was born since the last window seen, nor what lives longer but is rare.
+ * What PAIR held that died before another window could see it. Survivors of the last window stand
+ * for far too much of that, and no survivors for nothing. If LIVE is 0, what was allocated since
+ * the last window was not seen either, nor what lives longer but is rare.
  */
 static double held_doubt(const struct estimate_work *work, const struct pair *pair, double live)
 {
@@ -125,9 +132,10 @@ static double held_doubt(const struct estimate_work *work, const struct pair *pa
 }
 
 /*
- * What PAIR holds fluctuates, at least as much as chance has it and by its part in how much its class does; of what a class
- * shrinks it is not known who did; and what stays without that its class grows by it may have taken the place of what was
- * there before, or of others' blocks.
+ * How uncertain PAIR's growth is, for reasons that windows do not show. What it holds fluctuates:
+ * at least as much as chance would have it, and by its part in its class's fluctuation. If the
+ * class shrinks it is not known who shrank. What stays although the class does not grow may have
+ * replaced older blocks, or others' blocks.
  */
 static double growth_doubt(const struct estimate_work *work, const struct pair *pair, double stay)
 {
@@ -150,7 +158,7 @@ static double growth_doubt(const struct estimate_work *work, const struct pair *
 	return sqrt(2 * squares + noise * noise + shrunk * shrunk + hidden * hidden);
 }
 
-/* Adds what PAIR contributes to the row and to the series that its errors come from. */
+/* Adds PAIR to the row, and to the series from which the row's errors are computed. */
 static void pair_add(struct estimate_work *work, const struct pair *pair, struct estimate_row *row,
 		     double floors[4])
 {
@@ -179,7 +187,7 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 		live = growth;
 	held_more = held_doubt(work, pair, live);
 	held_more = hypot(held_more, live * work->slowdown_error);
-	if (used->live.by != BY_NOTHING) /* then what the census says is as good as it is steady */
+	if (used->live.by != BY_NOTHING) /* then it is as good as the census is steady */
 		held_more = hypot(held_more, input->classes[used->class].noise);
 	growth_more = growth_doubt(work, pair, stay);
 	for (int k = 0; k < 2; k++) {
@@ -205,13 +213,13 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 	row->size_growth.value += growth * scale[1];
 }
 
-/* How much of the growth that PAIR is given may be its class's mere fluctuation: a variance in bytes. */
+/* The part of PAIR's growth that may be mere fluctuation of its class: a variance, in bytes. */
 static double pair_noise(const struct estimate_work *work, const struct pair *pair,
 			 double growth_before, const struct estimate_row *row)
 {
 	const struct estimate_class *class = &work->input->classes[work->used[pair->class].class];
 	double growth = row->size_growth.value - growth_before;
-	/* Twice: it is known from few censuses that are not independent of one another. */
+	/* Twice, since it is known from a few censuses that are not independent of one another. */
 	double noise = class->growth > 0 ? 2 * growth * class->noise / class->growth : 0;
 
 	return noise * noise;
@@ -232,7 +240,10 @@ static void pair_scale(const struct estimate_work *work, struct pair *pair)
 	pair->size_per_unit = units > 0 ? size / units : 0;
 }
 
-/* Windows with survivors among the COUNT items from FIRST on: in all, and of those older than the horizon. */
+/*
+ * Counts the windows with survivors among the COUNT items from FIRST on: all of them, and those
+ * whose survivors are older than the horizon.
+ */
 static void windows_count(const struct estimate_work *work, size_t first, size_t count,
 			  uint32_t *ret, uint32_t *ret_old)
 {
@@ -251,7 +262,7 @@ static void windows_count(const struct estimate_work *work, size_t first, size_t
 	}
 }
 
-/* The row of the traceback whose items are COUNT from FIRST on. */
+/* Fills the row of one traceback, whose items are the COUNT from FIRST on. */
 static void row_fill(struct estimate_work *work, size_t first, size_t count,
 		     struct estimate_row *ret)
 {
@@ -283,7 +294,7 @@ static void row_fill(struct estimate_work *work, size_t first, size_t count,
 	values[2] = &row.count_growth;
 	values[3] = &row.size_growth;
 	for (int k = 0; k < 4; k++) {
-		/* Of what is held few windows may tell, if it does not live long. */
+		/* Blocks that do not live long are held only by what few windows saw. */
 		double factor = estimate_student(k < 2 && 2 * seen + 1 < n ? 2 * seen + 1 : n);
 
 		values[k]->error = factor * sqrt(estimate_variance(work->series[k], n) + floors[k]);
@@ -345,12 +356,12 @@ static struct error *work_init(struct estimate_work *work, const struct estimate
 	return NULL;
 }
 
-struct grouped {                   /* an item with what is known of it */
+struct grouped {                   /* an item, and what is known of it */
 	struct estimate_item item; /* first: see item_compare() */
 	double chance, stay, life;
 };
 
-/* From now on TRACEBACK is the group's number; items are sorted by that. */
+/* Replaces each item's traceback by its group, and sorts the items by that. */
 static struct error *items_group(struct estimate_work *work)
 {
 	size_t count = work->input->item_count;
@@ -414,7 +425,7 @@ static void summary_fill(const struct estimate_work *work, struct estimate *esti
 	}
 	if (!input->window_count)
 		return;
-	/* None of 3 expected is seen with a chance of 5 %. */
+	/* Where 3 are expected, none is seen with a chance of 5 %. */
 	for (size_t i = 0; i < input->window_count; i++)
 		weight += estimate_weight(&input->windows[i]) * work->slowdown;
 	interval =
@@ -495,7 +506,7 @@ struct error *estimate_merge(struct estimate *estimate, const struct estimate *o
 		value_add(&row->size_growth, &rows[i].size_growth);
 		row->windows = row->windows > rows[i].windows ? row->windows : rows[i].windows;
 		row->grows |= rows[i].grows;
-		/* What the one knows for sure the other may put in doubt. */
+		/* One of the two may put in doubt what the other knows for sure. */
 		row->grows &= row->size_growth.value > 2 * row->size_growth.error;
 	}
 	estimate->count = kept;

@@ -1,71 +1,74 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What each traceback holds and by how much it grows, estimated from short windows in which every
- * allocation was seen, and from exact totals of the heap (the census). Pure arithmetic.
+ * What each traceback holds and how much it grows. It is estimated from short sampling windows in
+ * which every allocation was seen, and from exact totals of the heap (the census). Pure arithmetic.
  *
- * The sample. Time since the start is cut into intervals, and within each interval one window lies at a
- * random place, each place as likely as any other. So each moment is in a window with a probability
- * that is known, whatever the process does periodically, and a block that is born in a window
- * stands for WEIGHT blocks (the interval's length over the window's): the Horvitz-Thompson estimator.
- * Windows are what is sampled, not blocks: what is born together in one window counts as one
- * observation (cluster sampling).
+ * The sample. Time since the start is cut into intervals. Each interval has one window at a random
+ * place, every place being equally likely. So each moment lies in a window with a known
+ * probability, whatever the process does periodically. A block that was allocated in a window
+ * stands for as many blocks as the interval is longer than the window (its weight): the
+ * Horvitz-Thompson estimator. The sample consists of windows, not of blocks: all that was allocated
+ * in one window is one observation (cluster sampling).
  *
- * What a traceback holds is the weighted sum of its survivors: blocks born in windows that are
- * alive now.
+ * Held. What a traceback holds is the weighted sum of its survivors: the blocks that were allocated
+ * in windows and are alive now.
  *
- * Growth. Of a steady process, too, some of what it holds was born since the start: it has replaced
- * what died. So growth is what is going to stay. For each traceback a survivor counts by its
- * chance to reach the horizon, half the time observed (Kaplan-Meier, from the deaths seen among
- * all its survivors so far); whatever is older has proved it. Then the sums of each class, blocks
- * of one type and size, are calibrated to the growth of that class, which the census knows exactly:
+ * Growth. A steady process too holds blocks that were allocated since the start: they replaced
+ * others that died. So growth is what is going to stay. Each survivor of a traceback counts by its
+ * chance to reach the horizon, which is half of the time observed (Kaplan-Meier, from the deaths of
+ * all survivors of the traceback so far). A survivor that is older has reached it. Then the sums of
+ * each class (the blocks of one type and size) are calibrated to the growth of that class, which
+ * the census knows exactly:
  *
  *	growth below what stays     what stays is scaled down to it
  *	growth above what stays     of what may yet die, as much counts as is missing
  *	growth above all survivors  survivors are scaled up to it
  *	no growth                   nothing of this class grows
  *
- * Growth that is more than all survivors by what cannot be chance (three errors) was born where no
- * window looks: that part has no traceback.
+ * Growth beyond all survivors that cannot be chance (three errors) was allocated where no window
+ * looks. That part has no traceback.
  *
- * Slowdown. Traps slow down who allocates, and a process without time to spare does less in a window
- * than in as much time elsewhere: what windows saw stands for more than their length says. How much
- * more the heap tells. Of classes whose every birth windows see no growth has another source, so where
- * all these classes together grew by more than all that was born in them, and not by chance, windows
- * stand for as much more as what stays is short of that growth: for all classes, as the process is one.
+ * Slowdown. Traps slow down who allocates. A process without time to spare does less in a window
+ * than in as much time elsewhere, so what windows saw stands for more than their length says. The
+ * heap tells how much more. Some classes have every allocation seen by windows, so their growth has
+ * no other source. Where all these classes together grew by more than all that was allocated in
+ * them, and not by chance, the weight of windows is raised by as much as what stays falls short of
+ * that growth. It is raised for all classes, since the process is one.
  *
- * Phantoms. Liveness is looked up from time to time. A block that died and was followed at its
- * address by one that nothing tells from it (fingerprint.h, fingerprint_words.h) passes for alive, but later windows
- * see such births: they give the rate at which a traceback's survivors are replaced in the time that
- * windows see, and survivors are discounted by exp(-rate * age).
+ * Phantoms. Whether blocks are alive is looked up from time to time. If a block died and another
+ * one that nothing tells from it (fingerprint.h, fingerprint_words.h) took its address, it passes
+ * for alive. But later windows see such allocations. They give the rate at which a traceback's
+ * survivors are replaced, and survivors are discounted by exp(-rate * age).
  *
- * Errors are standard errors (times Student's factor for few windows): of the weighted sums over
- * windows by successive differences, which take in a trend and, as each interval has one window, err
- * on the large side; of calibrated figures by those of the linearised residuals; and, as a
- * traceback may have missed all windows, a share of 1 / (windows with survivors of it + 1). To
- * these are added, by squares, for what windows do not tell:
+ * Errors are standard errors, times Student's factor for few windows. For weighted sums they come
+ * from successive differences of the windows: these include a trend and, as each interval has one
+ * window, err on the large side. For calibrated figures they come from the linearised residuals. As
+ * a traceback may have missed all windows, a share of 1 / (windows with survivors of it + 1) is
+ * added. What windows do not tell is added by squares:
  *
- *	held	what lives less than a interval: its mean, as survivors of the last window stand for
- *		far too much of it and no survivors for nothing; if there are none, also what
- *		lives longer and what was born since the last window
+ *	held	what lives less than an interval: its mean, as survivors of the last window stand
+ *		for far too much of it and no survivors for nothing; if there are none, also
+ *		what lives longer and what was allocated since the last window
  *	growth	how much what dies fluctuates by chance; how much the class does, by the square
  *		root of the traceback's part in it; if the class shrinks, by its part in that;
- *		what stays without that the class grows by it, half: it may be growth that is
- *		offset by what went of others, or none
+ *		half of what stays although the class does not grow by it: it may be growth that
+ *		is offset by what others lost, or none
  *
  * A traceback's part in a class is what it held of it on average over the time observed, alive or
- * not by now. So what is estimated to be 0 has an error, and of a class that shrinks a large one.
- * Growth that is shown as such exceeds twice its error and four times the class's own fluctuation, was seen by
- * three windows, and by two of those older than the horizon.
+ * not by now. So what is estimated to be 0 has an error too, and in a class that shrinks a great
+ * one. A traceback is shown to grow if its growth exceeds twice its error and four times the
+ * class's own fluctuation, and if three windows saw it, two of them older than the horizon.
  *
- * Bias. What is seen in no window is not reported: see `unseen`. What dies between two looks is
- * taken to die at the second. A change of habits within the time observed makes the horizon's
- * chances those of the mean. A process that windows slow down while nothing in it grows holds more than is said,
- * of what was born since the start, by as much as it is slowed down. A class that shrinks as a whole hides a traceback in it that grows.
- * Growth of one traceback that replaces another's blocks of the same type and size, both living
- * longer than half the time observed, is shared among them. Where blocks of a traceback that soon die
- * make place for others' that stay, and nothing tells them apart, the former seems to grow by what
- * the latter does. In simulated processes (tests/unit/test_estimate.c) the mean over seeds of what
- * leaks is within 1 % of the truth, beside blocks of the same type and size that live for half a second.
+ * Bias. What is seen in no window is not reported: see `unseen`. A block that dies between two
+ * looks is taken to die at the second. If habits change within the time observed, the chances to
+ * reach the horizon are those of the mean. If windows slow down a process in which nothing grows,
+ * it holds more of what was allocated since the start than is reported, by as much as it is slowed
+ * down. A class that shrinks as a whole hides a traceback that grows in it. If one traceback's
+ * blocks replace another's of the same type and size, and both live longer than half of the time
+ * observed, the growth is shared between them. If blocks of a traceback soon die and make place for
+ * another's that stay, and nothing tells them apart, the former seems to grow by what the latter
+ * does. In simulated processes (tests/unit/test_estimate.c) the mean over seeds of what leaks is
+ * within 1 % of the truth, beside blocks of the same type and size that live for half a second.
  */
 #ifndef TMBPF_TRACE_ESTIMATE_ESTIMATE_H
 #define TMBPF_TRACE_ESTIMATE_ESTIMATE_H
@@ -87,21 +90,24 @@ struct estimate_window {
 	uint64_t from, to; /* the interval that it stands for */
 };
 
-/* Blocks of one traceback and class, born in one window and alive at its end, with one fate. */
+/*
+ * Blocks of one traceback and class that were allocated in one window, were alive at its end, and
+ * have one fate.
+ */
 struct estimate_item {
 	uint32_t window, traceback, class;
-	double count, size; /* size: bytes asked for; of a sample what it stands for */
-	uint64_t died;      /* when they were first found dead, or ESTIMATE_ALIVE */
-	bool reborn;        /* a later window saw a birth at their address: so they were dead */
+	double count, size; /* SIZE: bytes asked for; for a sample, the bytes that it stands for */
+	uint64_t died;      /* when they were first found dead; ESTIMATE_ALIVE: they live */
+	bool reborn; /* a later window saw an allocation at their address, so they were dead */
 };
 
-struct estimate_class {   /* blocks of one type and size, from the census */
-	bool by_size;     /* sizes differ: what follows is bytes, else blocks */
-	bool probed;      /* windows see each birth of it */
+struct estimate_class {   /* the blocks of one type and size, by the census */
+	bool by_size;     /* sizes differ: what follows is in bytes, otherwise in blocks */
+	bool probed;      /* windows see each allocation of it */
 	double total;     /* now */
 	double growth;    /* since the start; may be negative */
 	double noise;     /* standard error of growth as a trend: how much the total fluctuates */
-	double unit_size; /* bytes a block of the class takes; 1 with by_size */
+	double unit_size; /* bytes that a block of the class takes; 1 with by_size */
 };
 
 struct estimate_input {
@@ -112,8 +118,8 @@ struct estimate_input {
 	const struct estimate_class *classes;
 	size_t class_count;
 	/*
-	 * What each traceback is counted to, a number below theirs: rows are of these then, though how long things live is
-	 * told by traceback. NULL: rows are of tracebacks.
+	 * What each traceback is counted to: a number below theirs. Rows are then of these groups,
+	 * though how long blocks live is told by traceback. NULL: rows are of tracebacks.
 	 */
 	const uint32_t *groups;
 	uint64_t now;
@@ -125,32 +131,34 @@ struct estimate_value {
 
 struct estimate_row {
 	uint32_t traceback;
-	uint32_t windows;                   /* that saw a survivor of it */
-	struct estimate_value count, size;  /* held now, born since the start */
+	uint32_t windows;                   /* how many saw a survivor of it */
+	struct estimate_value count, size;  /* held now, and allocated since the start */
 	struct estimate_value count_growth; /* blocks */
 	struct estimate_value size_growth;  /* bytes */
-	bool grows;                         /* beyond doubt: see above */
+	bool grows;                         /* it grows beyond doubt: see above */
 };
 
 struct estimate {
-	struct estimate_row *rows; /* what grows first, then the others, by growth, then by size */
+	struct estimate_row *rows; /* those that grow first; then by growth, then by size */
 	size_t count;
-	double slowdown;   /* how much more windows stand for than their length says: 1 or above */
+	double slowdown;   /* how much more windows stand for than their length says: 1 or more */
 	double attributed; /* bytes of growth that rows account for */
 	double missing;    /* bytes of growth in classes of which no window saw a survivor */
-	double unseen; /* bytes a second: what escapes all windows with a chance of 5 % (blocks of 1 KiB) */
+	/* bytes a second that escape all windows with a chance of 5 % (blocks of 1 KiB) */
+	double unseen;
 };
 
 /*
- * A class's growth and noise from COUNT censuses at TIMES, in any unit. Noise is the largest deviation from the trend
- * (root mean square) of changes over 1, 2, 4, ... intervals, up to a quarter of them all: what lives for long fluctuates slowly.
+ * A class's growth and noise from COUNT censuses at TIMES, in any unit. Noise is the root mean
+ * square of how much changes deviate from the trend: the largest one of the changes over 1, 2, 4,
+ * ... intervals, up to a quarter of all, since what lives for long fluctuates slowly.
  */
 void estimate_trend(const double *times, const double *totals, size_t count, double *ret_growth,
 		    double *ret_noise);
 
-/* Fails without memory, and on indexes beyond their tables. */
+/* Fails without memory, and if an index is beyond its table. */
 struct error *estimate_create(const struct estimate_input *input, struct estimate **ret);
-/* Adds OTHER's rows, which are of other classes, to ESTIMATE's: to each traceback's what it has there. */
+/* Adds OTHER's rows to ESTIMATE's, by traceback. OTHER is of other classes. */
 struct error *estimate_merge(struct estimate *estimate, const struct estimate *other);
 /* NULL is accepted. */
 void estimate_destroy(struct estimate *estimate);

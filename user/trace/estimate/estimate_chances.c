@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How likely a survivor is to be what it seems, and to stay. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include "base/error.h"
 #include "trace/estimate/estimate_internal.h"
 
-struct event { /* of survivors: found dead, or seen alive for the last time */
+struct event { /* a survivor was found dead, or seen alive for the last time */
 	double age;
 	double count;
 	bool death;
@@ -19,7 +20,7 @@ static int event_compare(const void *left, const void *right)
 
 	if (a->age != b->age)
 		return a->age < b->age ? -1 : 1;
-	return b->death - a->death; /* who is censored at an age was at risk at it */
+	return b->death - a->death; /* one that is censored at an age was at risk at that age */
 }
 
 double estimate_age(const struct estimate_work *work, const struct estimate_item *item)
@@ -30,7 +31,7 @@ double estimate_age(const struct estimate_work *work, const struct estimate_item
 	return until > end ? (double)(until - end) : 0;
 }
 
-/* Whether windows saw births for more than an instant while the blocks of ITEM were followed. */
+/* Nanoseconds of windows while the blocks of ITEM were tracked. */
 static double item_exposure(const struct estimate_work *work, const struct estimate_item *item)
 {
 	const struct estimate_input *input = work->input;
@@ -46,8 +47,8 @@ static double item_exposure(const struct estimate_work *work, const struct estim
 }
 
 /*
- * The rate, per nanosecond, at which what COUNT items name is replaced without that it shows. Windows see the fewer of it
- * the more they slow it down.
+ * The rate, per nanosecond, at which blocks of COUNT items are replaced unnoticed. The more windows
+ * slow the process down, the less of that they see.
  */
 static double replacement_rate(const struct estimate_work *work, const struct estimate_item *items,
 			       size_t count)
@@ -63,8 +64,8 @@ static double replacement_rate(const struct estimate_work *work, const struct es
 }
 
 /*
- * Kaplan-Meier over the COUNT items of one traceback: RET_SURVIVAL of each item is the chance to have come to its age.
- * Returns that of the horizon.
+ * Kaplan-Meier over the COUNT items of one traceback. RET_SURVIVAL is each item's chance to have
+ * reached its age. Returns the chance to reach the horizon.
  */
 static double survival(const struct estimate_work *work, const struct estimate_item *items,
 		       size_t count, struct event *events, double *ret_survival)
@@ -106,7 +107,10 @@ static double survival(const struct estimate_work *work, const struct estimate_i
 	return at_horizon;
 }
 
-/* The last time before its death that ITEM was looked at; 0: it was never found alive after its window. */
+/*
+ * The last look before its death at which ITEM was alive; 0: it was never found alive after its
+ * window.
+ */
 static uint64_t item_seen(const struct estimate_work *work, const struct estimate_item *item)
 {
 	const struct estimate_window *windows = work->input->windows;

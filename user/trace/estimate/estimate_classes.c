@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sums of the classes, and how they are calibrated to the census. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static int place_compare(const void *left, const void *right)
 	return a->window < b->window ? -1 : a->window > b->window;
 }
 
-/* Most classes are seen by few windows: there are cells only where there are items. */
+/* Most classes are seen by few windows, so there are cells only where there are items. */
 static struct error *cells_find(struct estimate_work *work)
 {
 	size_t count = work->input->item_count;
@@ -108,7 +109,7 @@ double estimate_variance(const double *values, size_t n)
 	return sum * (double)n / (2.0 * (double)(n - 1));
 }
 
-/* The same of what USED has in N windows, by OFFSET in each cell. */
+/* The same for what USED has in N windows, at OFFSET in each cell. */
 static double cells_variance(const struct estimate_used *used, size_t offset, size_t n)
 {
 	double sum = 0, before = 0;
@@ -122,7 +123,7 @@ static double cells_variance(const struct estimate_used *used, size_t offset, si
 		if (n == 1)
 			return value * value;
 		if (i && !next)
-			sum += before * before; /* to the window after it, which saw none */
+			sum += before * before; /* to the next window, which saw none */
 		if (cell->window)
 			sum += (value - (next ? before : 0)) * (value - (next ? before : 0));
 		before = value;
@@ -171,7 +172,10 @@ void estimate_slowdown(struct estimate_work *work)
 	work->slowdown_error = error / all;
 }
 
-/* What stays comes first, then as much of the rest as is missing, then more of both; see estimate.h. */
+/*
+ * First what stays counts, then as much of the rest as is missing, then more of both: see
+ * estimate.h.
+ */
 static struct estimate_calibration calibrate(const struct estimate_used *used, size_t windows,
 					     double target)
 {
@@ -180,7 +184,10 @@ static struct estimate_calibration calibrate(const struct estimate_used *used, s
 	if (used->all <= 0 || target <= 0)
 		return (struct estimate_calibration){BY_STAY, 0, 0};
 	if (target > used->all) {
-		/* More than that is not chance: it was born where no window looks, and stays without a name. */
+		/*
+		 * More than that is not chance: it was allocated where no window looks, and has no
+		 * name.
+		 */
 		most = used->all +
 		       3 * estimate_student(used->windows) *
 			       sqrt(cells_variance(used, offsetof(struct estimate_cell, all),
@@ -208,7 +215,10 @@ void estimate_calibrate(const struct estimate_work *work, struct estimate_used *
 	if (class->growth > used->all)
 		used->live = used->growth;
 	else if (used->all > class->total)
-		/* At most. Some of the total may be from before the start, so the sample's errors remain. */
+		/*
+		 * At most the total. Some of that may be from before the start, so the sample's
+		 * errors remain.
+		 */
 		used->live = (struct estimate_calibration){BY_NOTHING, class->total / used->all,
 							   class->total / used->all};
 	else

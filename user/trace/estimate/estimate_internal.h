@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the parts of estimate.c share, for them alone. */
+/* What the estimate*.c files share. */
 #ifndef TMBPF_TRACE_ESTIMATE_ESTIMATE_INTERNAL_H
 #define TMBPF_TRACE_ESTIMATE_ESTIMATE_INTERNAL_H
 
 #include "trace/estimate/estimate.h"
 
-/* How a class's sums lead to its exact total: BY_STAY times what stays and BY_REST times what does not. */
+/*
+ * How a class's sums become its exact total: BY_STAY times what stays, plus BY_REST times the rest.
+ */
 struct estimate_calibration {
 	enum { BY_NOTHING, BY_ALL, BY_REST, BY_STAY } by; /* which of the sums is calibrated */
 	double by_stay, by_rest;
 };
 
-struct estimate_cell { /* of a class, what one window saw */
+struct estimate_cell { /* what one window saw of a class */
 	uint32_t window;
 	double all, stay; /* weighted sums */
 };
 
 struct estimate_used { /* a class with survivors */
 	uint32_t class;
-	uint32_t windows;            /* with survivors */
-	double all, stay;            /* weighted sums */
-	double excess;               /* what stays beyond the class's growth, and beyond chance */
-	double held;                 /* mean over the time observed, of what was born in it */
-	struct estimate_cell *cells; /* of the windows that saw survivors, in their order */
+	uint32_t windows; /* those with survivors */
+	double all, stay; /* weighted sums */
+	double excess;    /* what stays beyond the class's growth and beyond chance */
+	double held;      /* what was allocated in it, on average over the time observed */
+	struct estimate_cell *cells; /* of the windows with survivors, in their order */
 	size_t cell_count;
 	struct estimate_calibration live, growth;
 };
@@ -30,7 +32,7 @@ struct estimate_used { /* a class with survivors */
 struct estimate_work {
 	const struct estimate_input *input;
 	struct estimate_item *items; /* sorted */
-	double *chances;             /* of each item: to be what it seems, now */
+	double *chances;             /* of each item: to be what it seems to be now */
 	double *stays;               /* of each item: to reach the horizon */
 	double *lives;               /* of each item: nanoseconds that it was held until now */
 	uint32_t *used_of;           /* by class */
@@ -39,28 +41,28 @@ struct estimate_work {
 	uint32_t *cell_of; /* by item */
 	struct estimate_cell *cells;
 	size_t cell_count;
-	double *exposures;     /* by window: nanoseconds of windows after it, from the end on */
-	double *series[4];     /* of a row, by window: count, size, growth of both */
+	double *exposures;     /* by window: nanoseconds of all later windows */
+	double *series[4];     /* by window, for one row: count, size, growth of both */
 	double horizon;        /* nanoseconds */
-	double elapsed;        /* likewise: all the time that windows stand for */
+	double elapsed;        /* nanoseconds that windows stand for in all */
 	double slowdown;       /* see estimate.h */
-	double slowdown_error; /* its standard error, as a part of it */
+	double slowdown_error; /* its standard error, relative to it */
 };
 
-/* By its length alone. */
+/* By the window's length alone. */
 static inline double estimate_weight(const struct estimate_window *window)
 {
 	return (double)(window->to - window->from) / (double)(window->end - window->start);
 }
 
-/* How much of its class ITEM is, in the class's unit. */
+/* ITEM's part of its class, in the class's unit. */
 static inline double estimate_units(const struct estimate_work *work,
 				    const struct estimate_item *item)
 {
 	return work->input->classes[item->class].by_size ? item->size : item->count;
 }
 
-/* What ITEM stands for, of all that was born. */
+/* How much of all that was allocated ITEM stands for. */
 static inline double estimate_born(const struct estimate_work *work,
 				   const struct estimate_item *item)
 {
@@ -81,25 +83,25 @@ double estimate_age(const struct estimate_work *work, const struct estimate_item
 
 /*
  * Sets how long the COUNT items from FIRST on, all of one traceback, were held. When they died
- * between two looks is not known: if most did before the first one, then most of them soon, and as
+ * between two looks is not known. If most died before the first look, most of these died soon: as
  * soon as an even rate of deaths would have it.
  */
 void estimate_lives(struct estimate_work *work, size_t first, size_t count);
 
-/* Sets their chances to be what they seem now, and to reach the horizon. */
+/* Sets the chances of COUNT items to be what they seem to be now, and to reach the horizon. */
 struct error *estimate_chances(struct estimate_work *work, size_t first, size_t count);
 
-/* Finds the classes that items are of. */
+/* Finds the classes that items belong to. */
 struct error *estimate_classes_find(struct estimate_work *work);
-/* Sums up each of them. */
+/* Sums up each class. */
 void estimate_classes_sum(struct estimate_work *work);
-/* Finds how much windows slow the process down, from these sums: see estimate.h. */
+/* Finds from these sums how much windows slow the process down: see estimate.h. */
 void estimate_slowdown(struct estimate_work *work);
 void estimate_calibrate(const struct estimate_work *work, struct estimate_used *used);
 
-/* Variance of the sum of N values, each of a interval of its own, in their order. */
+/* The variance of the sum of N values, each of an interval of its own, in their order. */
 double estimate_variance(const double *values, size_t n);
-/* Student's quantile over the normal one (Cornish and Fisher), for N windows. */
+/* Student's quantile over the normal one, for N windows (Cornish and Fisher). */
 double estimate_student(size_t n);
 
 #endif

@@ -1,30 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Plans the sampling windows within the budget. */
 #include "trace/estimate/governor.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The first window comes soon: what it costs is only known after it; this much is set aside for it (seconds). */
-#define SPAN_FIRST 2.0
-#define COST_FIRST 0.02
-/* Some of the budget is kept for what the next window costs more than the last. */
+/*
+ * Seconds. The first window comes soon, as only then its cost is known; COST_FIRST is set aside for
+ * it.
+ */
+#define INTERVAL_FIRST 2.0
+#define COST_FIRST     0.02
+/* The part of the budget that a window may plan for: it may cost more than the last one. */
 #define BUDGET_USED 0.8
-/* And of all that is spent, for what others than windows cost until the next one is planned: censuses, answers. */
+/*
+ * The part of the budget that all may have spent by then: until the next window others spend too,
+ * such as censuses and answers.
+ */
 #define TOTAL_USED 0.8
-/* Weight of the last window in the mean. */
+/* The last window's weight in the mean. */
 #define MEAN_WEIGHT 0.3
-/* Traps and programs of a window take at most so many seconds, as far as those before it tell and it can be as short. */
+/*
+ * Seconds that the traps and programs of a window may take, by what those before it took. The
+ * shortest window may take more.
+ */
 #define TRAPS_MOST 0.02
-/* How much longer a window may be than the one before: where it was too costly before, and else. */
+/*
+ * How much longer a window may be than the one before: if that was too costly once, and otherwise.
+ */
 #define LONGER_SLOWLY 1.25
 #define LONGER        2.0
 /* The part of the budget that answers may take. */
 #define ANSWERS_SHARE 0.5
-/* The part of the budget that is the share of time in which probes may be there; after so many windows and seconds. */
+/*
+ * The share of time in which probes may be attached, as a part of the budget. It holds after so
+ * many windows and seconds.
+ */
 #define OPEN_SHARE   0.15
 #define OPEN_WINDOWS 20
 #define OPEN_SECONDS 60
-/* Of a process that does not grow so many windows are enough to begin with; from then on each interval is so much longer. */
+/*
+ * A process that does not grow has so many windows to begin with. Then each interval is so much
+ * longer.
+ */
 #define REST_WINDOWS 10
 #define REST_STEP    1.5
 
@@ -34,7 +52,7 @@ void governor_init(struct governor *governor, double budget, double trap)
 	governor->budget = budget;
 	governor->trap = trap;
 	governor->window = GOVERNOR_WINDOW_FIRST;
-	governor->interval = SPAN_FIRST;
+	governor->interval = INTERVAL_FIRST;
 	governor->rest = 1;
 }
 
@@ -44,10 +62,13 @@ void governor_begin(struct governor *governor)
 
 	if (interval > GOVERNOR_INTERVAL_MAX)
 		interval = GOVERNOR_INTERVAL_MAX;
-	governor->interval = interval > SPAN_FIRST ? interval : SPAN_FIRST;
+	governor->interval = interval > INTERVAL_FIRST ? interval : INTERVAL_FIRST;
 }
 
-/* The next window is as long as what it costs anyway is worth, but no longer than process and programs stand it. */
+/*
+ * Makes the next window as long as its fixed cost is worth, but no longer than the process and the
+ * programs can stand.
+ */
 static void window_fit(struct governor *governor)
 {
 	double wanted = GOVERNOR_WINDOW_MAX;
@@ -73,14 +94,14 @@ static void mean_add(const struct governor *governor, double *mean, double value
 	*mean += (governor->windows ? MEAN_WEIGHT : 1) * (value - *mean);
 }
 
-/* What comes now and then counts for some windows more. */
+/* A peak counts for some more windows. */
 static void peak_add(const struct governor *governor, double *peak, double value)
 {
 	mean_add(governor, peak, value);
 	*peak = fmax(*peak, value);
 }
 
-/* Takes in what a window that has been tells of the next one. */
+/* Learns from a window what the next one may cost. */
 static void window_learn(struct governor *governor, const struct governor_cost *cost)
 {
 	double traps = cost->traps + cost->programs;
@@ -109,7 +130,7 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 		window_learn(governor, cost);
 	governor->windows++;
 	most = sum > governor->mean ? sum : governor->mean;
-	/* What was spent too much so far is made up for within the next interval. */
+	/* What was overspent so far is made up for within the next interval. */
 	answers = fmax(governor->answers - ANSWERS_SHARE * governor->budget * elapsed, 0);
 	debt = cost_sum(&governor->total) - answers - TOTAL_USED * governor->budget * elapsed;
 	governor->interval = most / (BUDGET_USED * governor->budget);
@@ -129,7 +150,7 @@ void governor_window(struct governor *governor, const struct governor_cost *cost
 			window_fit(governor);
 		return;
 	}
-	/* Shorter windows help only against what happens in them. */
+	/* Shorter windows only help against what happens within them. */
 	governor->stopped = fixed > governor->budget * GOVERNOR_INTERVAL_MAX ||
 			    (governor->window <= GOVERNOR_WINDOW_MIN &&
 			     sum > governor->budget * GOVERNOR_INTERVAL_MAX);

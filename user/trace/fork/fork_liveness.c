@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Looks in a child's heap for the blocks that its parent had. */
 #include "trace/fork/fork_liveness.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include "target/process/process.h"
 #include "trace/fork/fork_packet.h"
 
-/* Bytes of a chunk that are compared. */
+/* Bytes of a chunk that are compared at most. */
 #define COMPARED_MAX 64
 
 /* The child's heap while it is looked at. */
@@ -30,7 +31,7 @@ struct look {
 	struct python_space *space;
 	struct python_types *types;
 	struct python_pools *pools;
-	/* Of the pool at hand: its blocks of the list, and the parent's memory there. */
+	/* The blocks of the list that lie in the pool at hand, and the parent's memory there. */
 	size_t first, end;
 	uint8_t *memory;
 	bool memory_known, visited;
@@ -60,8 +61,8 @@ static struct error *look_init(struct look *look)
 }
 
 /*
- * Whether a block of BLOCK_SIZE bytes may be one of SIZE. pymalloc_realloc() (Objects/obmalloc.c)
- * leaves a block where it is as long as three quarters of it are used.
+ * Whether a block of BLOCK_SIZE bytes may be one that SIZE bytes were asked for. pymalloc_realloc()
+ * (Objects/obmalloc.c) leaves a block where it is as long as three quarters of it are used.
  */
 static bool size_fits(const struct look *look, uint64_t size, uint32_t block_size)
 {
@@ -72,7 +73,7 @@ static bool size_fits(const struct look *look, uint64_t size, uint32_t block_siz
 	       (asked + alignment > block_size || 4 * asked > 3ull * block_size);
 }
 
-/* What lies in the block MEMORY, beside what the parent has there. */
+/* Compares the block MEMORY of the child with BEFORE, what the parent has there. */
 static struct error *contents_compare(const struct look *look, const uint8_t *memory,
 				      const uint8_t *before, uint32_t size, uint8_t *ret)
 {
@@ -81,7 +82,10 @@ static struct error *contents_compare(const struct look *look, const uint8_t *me
 
 	try(python_types_object(look->types, memory, size, &object));
 	if (object.type != PYTHON_NO_TYPE) {
-		/* The reference count and the collector's list before it change all the time. */
+		/*
+		 * The reference count and the collector's links change all the time: they are left
+		 * out.
+		 */
 		from = object.offset + 16;
 		if (memcmp(memory + from - 8, before + from - 8, 8) != 0) {
 			*ret = FORK_LIVENESS_GONE;
@@ -145,7 +149,9 @@ static struct error *pools_look(struct look *look)
 		try(python_pools_at(look->pools, pool, pool_look, look));
 		if (look->visited)
 			continue;
-		/* It holds nothing or is none any more; or it never held together. */
+		/*
+		 * The pool holds nothing, or is none any more; or it changed whenever it was read.
+		 */
 		memset(look->states + look->first,
 		       python_pools_unread(look->pools).unstable == unstable
 			       ? FORK_LIVENESS_GONE
@@ -218,12 +224,12 @@ static struct error *chunks_look(struct look *look)
 		memset(look->states, FORK_LIVENESS_GONE, look->count);
 		error = glibc_each(glibc, chunk_look, look);
 		totals = glibc_totals(glibc);
-		/* Where chunks did not hold together one may have been overlooked. */
+		/* A broken chunk may have hidden others. */
 		for (size_t i = 0; (totals->broken || totals->mapped_unknown) && i < look->count;
 		     i++)
 			if (look->states[i] == FORK_LIVENESS_GONE)
 				look->states[i] = FORK_LIVENESS_UNKNOWN;
-		/* Where a block of another domain is from nobody says. */
+		/* Nothing tells where a block of another domain is from. */
 		for (size_t i = 0; i < look->count; i++)
 			if (look->blocks[i].address >> TMBPF_DOMAIN_SHIFT)
 				look->states[i] = FORK_LIVENESS_UNKNOWN;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Collects a parent's live blocks, packs them, and unpacks them in the child's session. */
 #include "trace/fork/fork_packet.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include "trace/symbols/symbols.h"
 #include "trace/tracer/tracer.h"
 
-/* Blocks between two rests. */
+/* Blocks between two calls of the caller's `rest`. */
 #define REST_BLOCKS 262144
 
 void fork_packet_deinit(struct fork_packet *packet)
@@ -21,7 +22,7 @@ void fork_packet_deinit(struct fork_packet *packet)
 		free(packet->packed);
 	} else {
 		free(packet->pools);
-		free(packet->large);
+		free(packet->raw);
 		free(packet->stacks);
 		free(packet->frames);
 		free(packet->text);
@@ -29,17 +30,16 @@ void fork_packet_deinit(struct fork_packet *packet)
 	*packet = (struct fork_packet){0};
 }
 
-struct taking {
-	struct fork_packet *taken;
+struct collecting {
+	struct fork_packet *packet;
 	struct tracer *tracer;
 	struct symbols *symbols;
 	void (*rest)(void *context);
 	void *context;
-	uint32_t *
-		places; /* by stack id of TRACER's: its place in `stacks`, plus 1; 0: not looked up */
+	/* by TRACER's stack id: its place in `stacks`, plus 1; 0: not looked up yet */
+	uint32_t *places;
 	struct lookup texts, tracebacks;
-	const char *
-		*strings; /* by place in the look-up of texts: the string, and where it begins */
+	const char **strings; /* by position in `texts`: the string, and its offset in the packet */
 	uint32_t *offsets;
 	size_t string_count, string_capacity, offset_capacity;
 	const void **rows; /* by place in `stacks`: the traceback */
@@ -48,23 +48,23 @@ struct taking {
 
 static struct error *block_add(void *context, const struct tracer_block *block)
 {
-	struct taking *taking = context;
-	struct fork_packet *taken = taking->taken;
+	struct collecting *collecting = context;
+	struct fork_packet *packet = collecting->packet;
 	const struct fork_packet_block added = {block->address, block->size, block->stack};
 
 	if (block->size > FORK_PACKET_SIZE_MAX)
 		return NULL;
-	if (block->large) {
-		try(array_reserve(&taken->large, &taken->large_capacity, taken->large_count, 1,
+	if (block->raw) {
+		try(array_reserve(&packet->raw, &packet->raw_capacity, packet->raw_count, 1,
 				  sizeof(added)));
-		taken->large[taken->large_count++] = added;
+		packet->raw[packet->raw_count++] = added;
 	} else {
-		try(array_reserve(&taken->pools, &taken->pool_capacity, taken->pool_count, 1,
+		try(array_reserve(&packet->pools, &packet->pool_capacity, packet->pool_count, 1,
 				  sizeof(added)));
-		taken->pools[taken->pool_count++] = added;
+		packet->pools[packet->pool_count++] = added;
 	}
-	if ((taken->pool_count + taken->large_count) % REST_BLOCKS == 0)
-		taking->rest(taking->context);
+	if ((packet->pool_count + packet->raw_count) % REST_BLOCKS == 0)
+		collecting->rest(collecting->context);
 	return NULL;
 }
 
@@ -75,104 +75,107 @@ static bool pointer_equal(const void *context, uint32_t position, const void *ke
 	return pointers[position] == key;
 }
 
-/* Strings are kept once by who keeps the tracebacks, so equal ones are at one address. */
-static struct error *text_add(struct taking *taking, const char *string, size_t length,
+/* Who keeps the tracebacks keeps each string once, so equal strings have the same address. */
+static struct error *text_add(struct collecting *collecting, const char *string, size_t length,
 			      uint32_t *ret)
 {
-	struct fork_packet *taken = taking->taken;
+	struct fork_packet *packet = collecting->packet;
 	uint64_t hash = lookup_hash_number(0, (uintptr_t)string);
-	uint32_t found = lookup_find(&taking->texts, hash, pointer_equal, taking->strings, string);
+	uint32_t found =
+		lookup_find(&collecting->texts, hash, pointer_equal, collecting->strings, string);
 
 	if (found != LOOKUP_NONE) {
-		*ret = taking->offsets[found];
+		*ret = collecting->offsets[found];
 		return NULL;
 	}
-	if (taken->text_size + length + 1 > UINT32_MAX)
+	if (packet->text_size + length + 1 > UINT32_MAX)
 		return error_create(ERROR_FAILED, "there are too many names of functions");
-	try(array_reserve(&taken->text, &taken->text_capacity, taken->text_size, length + 1, 1));
-	try(array_reserve(&taking->strings, &taking->string_capacity, taking->string_count, 1,
-			  sizeof(*taking->strings)));
-	try(array_reserve(&taking->offsets, &taking->offset_capacity, taking->string_count, 1,
-			  sizeof(*taking->offsets)));
-	try(lookup_add(&taking->texts, hash, (uint32_t)taking->string_count));
-	*ret = (uint32_t)taken->text_size;
-	taking->strings[taking->string_count] = string;
-	taking->offsets[taking->string_count++] = *ret;
-	memcpy(taken->text + taken->text_size, string, length);
-	taken->text[taken->text_size + length] = 0;
-	taken->text_size += length + 1;
+	try(array_reserve(&packet->text, &packet->text_capacity, packet->text_size, length + 1, 1));
+	try(array_reserve(&collecting->strings, &collecting->string_capacity,
+			  collecting->string_count, 1, sizeof(*collecting->strings)));
+	try(array_reserve(&collecting->offsets, &collecting->offset_capacity,
+			  collecting->string_count, 1, sizeof(*collecting->offsets)));
+	try(lookup_add(&collecting->texts, hash, (uint32_t)collecting->string_count));
+	*ret = (uint32_t)packet->text_size;
+	collecting->strings[collecting->string_count] = string;
+	collecting->offsets[collecting->string_count++] = *ret;
+	memcpy(packet->text + packet->text_size, string, length);
+	packet->text[packet->text_size + length] = 0;
+	packet->text_size += length + 1;
 	return NULL;
 }
 
 static struct error *stack_add(void *context, const struct symbols_row *row)
 {
-	struct taking *taking = context;
-	struct fork_packet *taken = taking->taken;
+	struct collecting *collecting = context;
+	struct fork_packet *packet = collecting->packet;
 
-	try(array_reserve(&taken->stacks, &taken->stack_capacity, taken->stack_count, 1,
-			  sizeof(*taken->stacks)));
-	try(array_reserve(&taken->frames, &taken->frame_capacity, taken->frame_count, row->nframe,
-			  sizeof(*taken->frames)));
+	try(array_reserve(&packet->stacks, &packet->stack_capacity, packet->stack_count, 1,
+			  sizeof(*packet->stacks)));
+	try(array_reserve(&packet->frames, &packet->frame_capacity, packet->frame_count,
+			  row->nframe, sizeof(*packet->frames)));
 	for (uint32_t i = 0; i < row->nframe; i++) {
 		const struct symbols_frame *frame = &row->frames[i];
-		struct fork_packet_frame *added = &taken->frames[taken->frame_count + i];
+		struct fork_packet_frame *added = &packet->frames[packet->frame_count + i];
 
-		try(text_add(taking, frame->filename, frame->filename_length, &added->filename));
-		try(text_add(taking, frame->name, frame->name_length, &added->name));
+		try(text_add(collecting, frame->filename, frame->filename_length,
+			     &added->filename));
+		try(text_add(collecting, frame->name, frame->name_length, &added->name));
 		added->lineno = frame->lineno;
 		added->firstlineno = frame->firstlineno;
 	}
-	taken->stacks[taken->stack_count++] =
-		(struct fork_packet_stack){taken->frame_count, row->nframe, row->total_nframe};
-	taken->frame_count += row->nframe;
+	packet->stacks[packet->stack_count++] =
+		(struct fork_packet_stack){packet->frame_count, row->nframe, row->total_nframe};
+	packet->frame_count += row->nframe;
 	return NULL;
 }
 
-/* STACK gets a place, that of its traceback, which several stacks may mean. */
-static struct error *stack_place(struct taking *taking, uint32_t stack,
+/* Finds the place of STACK: that of its traceback, which several stacks may share. */
+static struct error *stack_place(struct collecting *collecting, uint32_t stack,
 				 const struct symbols_traceback *traceback, uint32_t *ret)
 {
-	/* No traceback: of no Python code, or lost. */
+	/* Without a traceback: no Python code ran, or it is lost. */
 	uint64_t number = stack == TMBPF_STACK_UNKNOWN ? TMBPF_STACK_UNKNOWN : TMBPF_STACK_LOST;
 	const void *key = traceback ? (const void *)traceback : (const void *)(uintptr_t)number;
 	uint64_t hash = lookup_hash_number(0, (uintptr_t)key);
-	uint32_t found = lookup_find(&taking->tracebacks, hash, pointer_equal, taking->rows, key);
+	uint32_t found =
+		lookup_find(&collecting->tracebacks, hash, pointer_equal, collecting->rows, key);
 
 	if (found == LOOKUP_NONE) {
-		found = (uint32_t)taking->taken->stack_count;
-		try(array_reserve(&taking->rows, &taking->row_capacity, found, 1,
-				  sizeof(*taking->rows)));
-		try(lookup_add(&taking->tracebacks, hash, found));
-		taking->rows[found] = key;
-		try(symbols_stack(taking->symbols, stack, 0, stack_add, taking));
+		found = (uint32_t)collecting->packet->stack_count;
+		try(array_reserve(&collecting->rows, &collecting->row_capacity, found, 1,
+				  sizeof(*collecting->rows)));
+		try(lookup_add(&collecting->tracebacks, hash, found));
+		collecting->rows[found] = key;
+		try(symbols_stack(collecting->symbols, stack, 0, stack_add, collecting));
 	}
 	*ret = found;
 	return NULL;
 }
 
-static struct error *stack_look(struct taking *taking, uint32_t stack, uint32_t *ret)
+static struct error *stack_look(struct collecting *collecting, uint32_t stack, uint32_t *ret)
 {
 	struct symbols_traceback *traceback;
 	struct error *error = NULL;
 
-	if (!taking->places[stack]) {
-		traceback = symbols_hold(taking->symbols, stack);
-		error = stack_place(taking, stack, traceback, ret);
-		symbols_release(taking->symbols, traceback);
+	if (!collecting->places[stack]) {
+		traceback = symbols_hold(collecting->symbols, stack);
+		error = stack_place(collecting, stack, traceback, ret);
+		symbols_release(collecting->symbols, traceback);
 		if (!error)
-			taking->places[stack] = *ret + 1;
+			collecting->places[stack] = *ret + 1;
 	}
-	*ret = taking->places[stack] - 1;
+	*ret = collecting->places[stack] - 1;
 	return error;
 }
 
-static struct error *blocks_place(struct taking *taking, struct fork_packet_block *blocks,
+static struct error *blocks_place(struct collecting *collecting, struct fork_packet_block *blocks,
 				  size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint32_t place;
 
-		try(stack_look(taking, blocks[i].stack, &place));
+		try(stack_look(collecting, blocks[i].stack, &place));
 		blocks[i].stack = place;
 	}
 	return NULL;
@@ -185,7 +188,10 @@ static int block_compare(const void *left, const void *right)
 	return a->address < b->address ? -1 : a->address > b->address;
 }
 
-/* Puts COUNT of BLOCKS in order; of two at one address, seen while the table changed, one stays. */
+/*
+ * Sorts COUNT BLOCKS. Two at one address were seen while the table changed; one of them stays.
+ * Returns how many there are then.
+ */
 static size_t blocks_sort(struct fork_packet_block *blocks, size_t count)
 {
 	size_t kept = 0;
@@ -198,59 +204,60 @@ static size_t blocks_sort(struct fork_packet_block *blocks, size_t count)
 	return kept;
 }
 
-static struct error *take_all(struct taking *taking)
+static struct error *collect_all(struct collecting *collecting)
 {
-	struct fork_packet *taken = taking->taken;
+	struct fork_packet *packet = collecting->packet;
 
-	taking->places = calloc(tracer_stack_limit(taking->tracer), sizeof(*taking->places));
-	if (!taking->places)
+	collecting->places =
+		calloc(tracer_stack_limit(collecting->tracer), sizeof(*collecting->places));
+	if (!collecting->places)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot copy the live blocks");
-	try(tracer_blocks(taking->tracer, block_add, taking));
-	/* What the stacks of these blocks mean has been announced. */
-	taking->rest(taking->context);
-	taken->pool_count = blocks_sort(taken->pools, taken->pool_count);
-	taken->large_count = blocks_sort(taken->large, taken->large_count);
-	try(blocks_place(taking, taken->pools, taken->pool_count));
-	return blocks_place(taking, taken->large, taken->large_count);
+	try(tracer_blocks(collecting->tracer, block_add, collecting));
+	/* By now the programs have announced what the stacks of these blocks mean. */
+	collecting->rest(collecting->context);
+	packet->pool_count = blocks_sort(packet->pools, packet->pool_count);
+	packet->raw_count = blocks_sort(packet->raw, packet->raw_count);
+	try(blocks_place(collecting, packet->pools, packet->pool_count));
+	return blocks_place(collecting, packet->raw, packet->raw_count);
 }
 
-struct error *fork_packet_receive(struct tracer *tracer, struct symbols *symbols,
+struct error *fork_packet_collect(struct tracer *tracer, struct symbols *symbols,
 				  void (*rest)(void *context), void *context,
 				  struct fork_packet *ret)
 {
-	cleanup(fork_packet_deinit) struct fork_packet taken = {0};
-	struct taking taking = {.taken = &taken,
-				.tracer = tracer,
-				.symbols = symbols,
-				.rest = rest,
-				.context = context};
-	struct error *error = take_all(&taking);
+	cleanup(fork_packet_deinit) struct fork_packet packet = {0};
+	struct collecting collecting = {.packet = &packet,
+					.tracer = tracer,
+					.symbols = symbols,
+					.rest = rest,
+					.context = context};
+	struct error *error = collect_all(&collecting);
 
-	free(taking.places);
-	free(taking.strings);
-	free(taking.offsets);
-	free(taking.rows);
-	lookup_deinit(&taking.texts);
-	lookup_deinit(&taking.tracebacks);
+	free(collecting.places);
+	free(collecting.strings);
+	free(collecting.offsets);
+	free(collecting.rows);
+	lookup_deinit(&collecting.texts);
+	lookup_deinit(&collecting.tracebacks);
 	try(error);
-	*ret = taken;
-	taken = (struct fork_packet){0};
+	*ret = packet;
+	packet = (struct fork_packet){0};
 	return NULL;
 }
 
-struct packed { /* the last of what is packed */
-	uint64_t pool_count, large_count, stack_count, frame_count, text_size;
+struct packed { /* the end of the packed bytes */
+	uint64_t pool_count, raw_count, stack_count, frame_count, text_size;
 };
 
 struct error *fork_packet_pack(struct fork_packet *packet, void **ret, size_t *ret_size)
 {
-	const struct packed counts = {packet->pool_count, packet->large_count, packet->stack_count,
+	const struct packed counts = {packet->pool_count, packet->raw_count, packet->stack_count,
 				      packet->frame_count, packet->text_size};
 	const struct {
 		const void *data;
 		size_t size;
 	} parts[] = {
-		{packet->large, counts.large_count * sizeof(*packet->large)},
+		{packet->raw, counts.raw_count * sizeof(*packet->raw)},
 		{packet->stacks, counts.stack_count * sizeof(*packet->stacks)},
 		{packet->frames, counts.frame_count * sizeof(*packet->frames)},
 		{packet->text, counts.text_size},
@@ -301,11 +308,11 @@ static bool fork_packet_holds(const struct fork_packet *packet)
 			return false;
 	}
 	return blocks_hold(packet, packet->pools, packet->pool_count) &&
-	       blocks_hold(packet, packet->large, packet->large_count);
+	       blocks_hold(packet, packet->raw, packet->raw_count);
 }
 
-/* The next part of *CURSOR: COUNT elements of SIZE bytes; NULL if there are not so many. */
-static void *part_take(uint8_t **cursor, const uint8_t *end, uint64_t count, size_t size)
+/* The next COUNT elements of SIZE bytes at *CURSOR; NULL if there are not so many. */
+static void *part_next(uint8_t **cursor, const uint8_t *end, uint64_t count, size_t size)
 {
 	void *part = *cursor;
 
@@ -319,7 +326,7 @@ static void *part_take(uint8_t **cursor, const uint8_t *end, uint64_t count, siz
 
 struct error *fork_packet_unpack(void *packed, size_t size, struct fork_packet *ret)
 {
-	cleanup(fork_packet_deinit) struct fork_packet taken = {.packed = packed};
+	cleanup(fork_packet_deinit) struct fork_packet packet = {.packed = packed};
 	uint8_t *cursor = packed, *end = cursor + size;
 	struct packed counts;
 
@@ -327,20 +334,20 @@ struct error *fork_packet_unpack(void *packed, size_t size, struct fork_packet *
 		return error_create(ERROR_FAILED, "the parent's session has sent too little");
 	end -= sizeof(counts);
 	memcpy(&counts, end, sizeof(counts));
-	taken.pool_count = counts.pool_count;
-	taken.large_count = counts.large_count;
-	taken.stack_count = counts.stack_count;
-	taken.frame_count = counts.frame_count;
-	taken.text_size = counts.text_size;
-	taken.pools = part_take(&cursor, end, taken.pool_count, sizeof(*taken.pools));
-	taken.large = part_take(&cursor, end, taken.large_count, sizeof(*taken.large));
-	taken.stacks = part_take(&cursor, end, taken.stack_count, sizeof(*taken.stacks));
-	taken.frames = part_take(&cursor, end, taken.frame_count, sizeof(*taken.frames));
-	taken.text = part_take(&cursor, end, taken.text_size, 1);
-	if (cursor != end || !fork_packet_holds(&taken))
+	packet.pool_count = counts.pool_count;
+	packet.raw_count = counts.raw_count;
+	packet.stack_count = counts.stack_count;
+	packet.frame_count = counts.frame_count;
+	packet.text_size = counts.text_size;
+	packet.pools = part_next(&cursor, end, packet.pool_count, sizeof(*packet.pools));
+	packet.raw = part_next(&cursor, end, packet.raw_count, sizeof(*packet.raw));
+	packet.stacks = part_next(&cursor, end, packet.stack_count, sizeof(*packet.stacks));
+	packet.frames = part_next(&cursor, end, packet.frame_count, sizeof(*packet.frames));
+	packet.text = part_next(&cursor, end, packet.text_size, 1);
+	if (cursor != end || !fork_packet_holds(&packet))
 		return error_create(ERROR_FAILED,
 				    "what the parent's session has sent does not hold together");
-	*ret = taken;
-	taken = (struct fork_packet){0};
+	*ret = packet;
+	packet = (struct fork_packet){0};
 	return NULL;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What the sessions of a parent and of its child say to each other, and what the child's keeps. */
 #include "trace/fork/fork_protocol.h"
 
 #include <errno.h>
@@ -9,19 +10,19 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "target/process/lineage.h"
-#include "trace/session/control.h"
 #include "trace/fork/fork_liveness.h"
 #include "trace/fork/fork_packet.h"
-#include "trace/session/session.h"
+#include "trace/symbols/symbols.h"
+#include "trace/tracer/tracer.h"
 
 /* Blocks that are added at a time. */
 #define BLOCKS_ADDED 65536
 
 struct fork_protocol {
 	struct process *parent;
-	struct fork_packet
-		blocks; /* after fork_protocol_put() those taken over, by their own stack ids */
-	uint64_t peak;  /* the parent's, bytes */
+	/* after fork_protocol_put(): those taken over, with their new stack ids */
+	struct fork_packet blocks;
+	uint64_t peak; /* the parent's, bytes */
 	uint64_t parent_events;
 	char lineage[2 * LINEAGE_SIZE + 1]; /* the parent's */
 };
@@ -36,39 +37,44 @@ static struct error *lineage_text(struct process *process, char ret[2 * LINEAGE_
 	return NULL;
 }
 
-static void rest(void *session)
+struct error *fork_protocol_nothing(const struct process *process)
 {
-	session_drain(session);
+	return error_create(ERROR_NOTHING, "nothing of process %d is inherited", process->pid);
 }
 
-static struct error *nothing(const struct session *session)
+json_object *fork_protocol_request(pid_t child)
 {
-	return error_create(ERROR_NOTHING, "nothing of process %d is inherited", session->pid);
+	json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "command", json_object_new_string(FORK_PROTOCOL_COMMAND));
+	json_object_object_add(request, "child", json_object_new_int(child));
+	return request;
 }
 
-struct error *fork_protocol_answer(struct session *session, json_object *request,
-				   json_object *reply, void **ret_payload, size_t *ret_size)
+struct error *fork_protocol_child(json_object *request, pid_t *ret)
+{
+	json_object *child;
+
+	if (!json_object_object_get_ex(request, "child", &child))
+		return error_create(ERROR_FAILED, "whose inheritance is asked for is not said");
+	*ret = json_object_get_int(child);
+	return NULL;
+}
+
+struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, json_object *reply,
+				   void **ret_payload, size_t *ret_size)
 {
 	cleanup(fork_packet_deinit) struct fork_packet taken = {0};
 	char lineage[2 * LINEAGE_SIZE + 1];
 	struct tracer_counters counters;
-	json_object *child;
 	uint64_t events;
-	pid_t pid;
 
-	if (!json_object_object_get_ex(request, "child", &child))
-		return error_create(ERROR_FAILED, "whose inheritance is asked for is not said");
-	pid = json_object_get_int(child);
-	if (session->options.births_limit || session->state != SESSION_RUNNING ||
-	    session_over(session) || !tracer_forked(session->tracer, pid, &events))
-		return nothing(session);
-	/* Where frees are not seen: what is dead here may be another block in the child. */
-	try(session_walk(session, false));
-	try(fork_packet_receive(session->tracer, session->symbols, rest, session, &taken));
-	if (!tracer_forked(session->tracer, pid, &events))
-		return nothing(session);
-	tracer_counters(session->tracer, &counters);
-	try(lineage_text(session->process, lineage));
+	try(fork_packet_collect(parent->tracer, parent->symbols, parent->drain, parent->context,
+				&taken));
+	if (!tracer_forked(parent->tracer, child, &events))
+		return fork_protocol_nothing(parent->process);
+	tracer_counters(parent->tracer, &counters);
+	try(lineage_text(parent->process, lineage));
 	try(fork_packet_pack(&taken, ret_payload, ret_size));
 	json_object_object_add(reply, "events", json_object_new_uint64(events));
 	json_object_object_add(reply, "peak", json_object_new_uint64(counters.peak));
@@ -83,8 +89,8 @@ static uint64_t reply_number(json_object *reply, const char *key)
 	return json_object_object_get_ex(reply, key, &value) ? json_object_get_uint64(value) : 0;
 }
 
-static struct error *answer_take(json_object *reply, void *payload, size_t size,
-				 struct fork_protocol *protocol)
+static struct error *reply_read(json_object *reply, void *payload, size_t size,
+				struct fork_protocol *protocol)
 {
 	json_object *lineage;
 
@@ -96,52 +102,44 @@ static struct error *answer_take(json_object *reply, void *payload, size_t size,
 	return fork_packet_unpack(payload, size, &protocol->blocks);
 }
 
-/* Whether SESSION's process runs what its parent ran when it was asked; that an exec changes. */
-static struct error *lineage_check(const struct fork_protocol *protocol,
-				   const struct session *session, bool *ret)
+/* Whether CHILD runs the program that its parent ran when it was asked: an exec changes that. */
+static struct error *lineage_check(const struct fork_protocol *protocol, struct process *child,
+				   bool *ret)
 {
 	char lineage[2 * LINEAGE_SIZE + 1];
 
-	try(lineage_text(session->process, lineage));
+	try(lineage_text(child, lineage));
 	*ret = !strcmp(lineage, protocol->lineage);
 	return NULL;
 }
 
-static struct error *ask(const struct session *session, pid_t parent,
-			 struct fork_protocol *protocol)
+static struct error *receive(struct process *child, pid_t parent, json_object *reply, void *payload,
+			     size_t size, struct fork_protocol *protocol)
 {
-	cleanup(json_cleanup) json_object *request = json_object_new_object(), *reply = NULL;
-	void *payload = NULL;
-	size_t size = 0;
 	bool same;
 
-	json_object_object_add(request, "command", json_object_new_string("inherit"));
-	json_object_object_add(request, "child", json_object_new_int(session->pid));
-	try(control_request(parent, request, &reply, &payload, &size));
-	try(answer_take(reply, payload, size, protocol));
+	try(reply_read(reply, payload, size, protocol));
 	try(process_create(parent, &protocol->parent));
-	try(lineage_check(protocol, session, &same));
-	return same ? NULL : nothing(session);
+	try(lineage_check(protocol, child, &same));
+	return same ? NULL : fork_protocol_nothing(child);
 }
 
-struct error *fork_protocol_ask(const struct session *session, pid_t parent,
-				struct fork_protocol **ret)
+struct error *fork_protocol_receive(struct process *child, pid_t parent, json_object *reply,
+				    void *payload, size_t size, struct fork_protocol **ret)
 {
 	struct fork_protocol *protocol = calloc(1, sizeof(*protocol));
 	struct error *error;
 
-	if (!protocol)
+	if (!protocol) {
+		free(payload);
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	error = ask(session, parent, protocol);
-	if (!error) {
-		*ret = protocol;
-		return NULL;
 	}
-	fork_protocol_destroy(protocol);
-	if (error_kind(error) != ERROR_NOTHING)
-		return error_prefix(error, "what process %d had traced is not inherited", parent);
-	error_destroy(error);
-	*ret = NULL;
+	error = receive(child, parent, reply, payload, size, protocol);
+	if (error) {
+		fork_protocol_destroy(protocol);
+		return error;
+	}
+	*ret = protocol;
 	return NULL;
 }
 
@@ -160,7 +158,7 @@ static void sum_add(struct fork_counts_sum *sum, uint64_t size)
 	sum->size += size;
 }
 
-/* Keeps of COUNT of BLOCKS those that STATES say are there; how many they are. */
+/* Keeps those of COUNT BLOCKS that are still there by STATES. Returns how many. */
 static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const uint8_t *states,
 			  struct fork_counts *counts)
 {
@@ -188,23 +186,23 @@ static size_t blocks_keep(struct fork_packet_block *blocks, size_t count, const 
 	return kept;
 }
 
-static struct error *blocks_look(const struct fork_liveness *heir, struct fork_packet *blocks,
+static struct error *blocks_look(const struct fork_liveness *liveness, struct fork_packet *blocks,
 				 struct fork_counts *counts)
 {
-	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->large_count + 1);
+	cleanup_free uint8_t *states = malloc(blocks->pool_count + blocks->raw_count + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(fork_liveness_pools(heir, blocks->pools, blocks->pool_count, states));
-	try(fork_liveness_chunks(heir, blocks->large, blocks->large_count,
+	try(fork_liveness_pools(liveness, blocks->pools, blocks->pool_count, states));
+	try(fork_liveness_chunks(liveness, blocks->raw, blocks->raw_count,
 				 states + blocks->pool_count));
-	blocks->large_count = blocks_keep(blocks->large, blocks->large_count,
-					  states + blocks->pool_count, counts);
+	blocks->raw_count =
+		blocks_keep(blocks->raw, blocks->raw_count, states + blocks->pool_count, counts);
 	blocks->pool_count = blocks_keep(blocks->pools, blocks->pool_count, states, counts);
 	return NULL;
 }
 
-static struct error *stack_adopt(struct session *session, const struct fork_packet *blocks,
+static struct error *stack_adopt(const struct fork_side *child, const struct fork_packet *blocks,
 				 size_t place, uint32_t id)
 {
 	const struct fork_packet_stack *stack = &blocks->stacks[place];
@@ -220,7 +218,7 @@ static struct error *stack_adopt(struct session *session, const struct fork_pack
 			.firstlineno = frame->firstlineno,
 		};
 	}
-	return symbols_adopt(session->symbols, id, frames, stack->nframe, stack->total_nframe);
+	return symbols_adopt(child->symbols, id, frames, stack->nframe, stack->total_nframe);
 }
 
 static void stacks_mark(const struct fork_packet_block *blocks, size_t count, uint32_t *used)
@@ -229,7 +227,10 @@ static void stacks_mark(const struct fork_packet_block *blocks, size_t count, ui
 		used[blocks[i].stack] = 1;
 }
 
-/* Gives the COUNT BLOCKS the ids that their stacks have now; those without one go. How many stay. */
+/*
+ * Gives COUNT BLOCKS their new stack ids, and drops those whose stack has none. Returns how many
+ * stay.
+ */
 static size_t stacks_name(struct fork_packet_block *blocks, size_t count, const uint32_t *ids,
 			  struct fork_counts *counts)
 {
@@ -247,8 +248,8 @@ static size_t stacks_name(struct fork_packet_block *blocks, size_t count, const 
 	return kept;
 }
 
-/* The stacks of the blocks that are left become SESSION's. */
-static struct error *stacks_adopt(struct fork_packet *blocks, struct session *session,
+/* Makes the stacks of the remaining blocks CHILD's. */
+static struct error *stacks_adopt(struct fork_packet *blocks, const struct fork_side *child,
 				  struct fork_counts *counts)
 {
 	cleanup_free uint32_t *ids = calloc(blocks->stack_count + 1, sizeof(*ids));
@@ -257,35 +258,34 @@ static struct error *stacks_adopt(struct fork_packet *blocks, struct session *se
 	if (!ids)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	stacks_mark(blocks->pools, blocks->pool_count, ids);
-	stacks_mark(blocks->large, blocks->large_count, ids);
+	stacks_mark(blocks->raw, blocks->raw_count, ids);
 	for (size_t i = 0; i < blocks->stack_count; i++)
 		wanted += ids[i];
-	room = tracer_stacks_take(session->tracer, wanted, &first);
+	room = tracer_stacks_reserve(child->tracer, wanted, &first);
 	for (size_t i = 0; i < blocks->stack_count; i++) {
 		if (!ids[i])
 			continue;
 		ids[i] = room ? first : 0;
 		if (!room)
 			continue;
-		try(stack_adopt(session, blocks, i, first));
+		try(stack_adopt(child, blocks, i, first));
 		first++;
 		room--;
 	}
 	blocks->pool_count = stacks_name(blocks->pools, blocks->pool_count, ids, counts);
-	blocks->large_count = stacks_name(blocks->large, blocks->large_count, ids, counts);
+	blocks->raw_count = stacks_name(blocks->raw, blocks->raw_count, ids, counts);
 	return NULL;
 }
 
-static struct tracer_block block_named(const struct fork_packet_block *block, bool large)
+static struct tracer_block block_named(const struct fork_packet_block *block, bool raw)
 {
-	return (struct tracer_block){.address = block->address,
-				     .size = block->size,
-				     .stack = block->stack,
-				     .large = large};
+	return (struct tracer_block){
+		.address = block->address, .size = block->size, .stack = block->stack, .raw = raw};
 }
 
-static struct error *blocks_add(struct session *session, const struct fork_packet_block *blocks,
-				size_t count, bool large, struct fork_counts *counts)
+static struct error *blocks_add(const struct fork_side *child,
+				const struct fork_packet_block *blocks, size_t count, bool raw,
+				struct fork_counts *counts)
 {
 	cleanup_free struct tracer_block *list = calloc(BLOCKS_ADDED, sizeof(*list));
 
@@ -293,48 +293,48 @@ static struct error *blocks_add(struct session *session, const struct fork_packe
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
 	for (size_t i = 0, n; i < count; i += n) {
 		for (n = 0; n < BLOCKS_ADDED && i + n < count; n++) {
-			list[n] = block_named(&blocks[i + n], large);
+			list[n] = block_named(&blocks[i + n], raw);
 			sum_add(&counts->taken, list[n].size);
 		}
-		try(tracer_blocks_add(session->tracer, list, n));
+		try(tracer_blocks_add(child->tracer, list, n));
 	}
 	return NULL;
 }
 
-struct error *fork_protocol_put(struct fork_protocol *protocol, struct session *session,
+struct error *fork_protocol_put(struct fork_protocol *protocol, const struct fork_side *child,
 				struct fork_counts *ret)
 {
 	struct fork_counts counts = {.parent_events = protocol->parent_events};
-	const struct fork_liveness heir = {.python = tracer_python(session->tracer),
-					   .parent = protocol->parent,
-					   .hook_extra = tracer_hook_extra(session->tracer)};
+	const struct fork_liveness liveness = {.python = tracer_python(child->tracer),
+					       .parent = protocol->parent,
+					       .hook_extra = tracer_hook_extra(child->tracer)};
 	struct fork_packet *blocks = &protocol->blocks;
 	bool same;
 
-	try(blocks_look(&heir, blocks, &counts));
-	try(lineage_check(protocol, session, &same));
+	try(blocks_look(&liveness, blocks, &counts));
+	try(lineage_check(protocol, child->process, &same));
 	if (!same)
 		return error_create(ERROR_FAILED, "process %d has become another program",
-				    session->pid);
-	try(stacks_adopt(blocks, session, &counts));
-	try(blocks_add(session, blocks->pools, blocks->pool_count, false, &counts));
-	try(blocks_add(session, blocks->large, blocks->large_count, true, &counts));
-	tracer_peak_raise(session->tracer, protocol->peak);
+				    child->process->pid);
+	try(stacks_adopt(blocks, child, &counts));
+	try(blocks_add(child, blocks->pools, blocks->pool_count, false, &counts));
+	try(blocks_add(child, blocks->raw, blocks->raw_count, true, &counts));
+	tracer_peak_raise(child->tracer, protocol->peak);
 	*ret = counts;
 	return NULL;
 }
 
-static struct error *blocks_drop(struct session *session, const struct fork_packet_block *blocks,
-				 size_t count, const uint8_t *states, bool large,
-				 struct fork_counts *counts)
+static struct error *blocks_drop(const struct fork_side *child,
+				 const struct fork_packet_block *blocks, size_t count,
+				 const uint8_t *states, bool raw, struct fork_counts *counts)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct tracer_block block = block_named(&blocks[i], large);
+		const struct tracer_block block = block_named(&blocks[i], raw);
 		bool dropped;
 
 		if (states[i] != FORK_LIVENESS_GONE)
 			continue;
-		try(tracer_block_drop(session->tracer, &block, &dropped));
+		try(tracer_block_drop(child->tracer, &block, &dropped));
 		if (!dropped)
 			continue;
 		sum_add(&counts->gone, block.size);
@@ -344,20 +344,20 @@ static struct error *blocks_drop(struct session *session, const struct fork_pack
 	return NULL;
 }
 
-struct error *fork_protocol_settle(struct fork_protocol *protocol, struct session *session,
+struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct fork_side *child,
 				   struct fork_counts *counts)
 {
-	const struct fork_liveness heir = {.python = tracer_python(session->tracer),
-					   .hook_extra = tracer_hook_extra(session->tracer)};
+	const struct fork_liveness liveness = {.python = tracer_python(child->tracer),
+					       .hook_extra = tracer_hook_extra(child->tracer)};
 	const struct fork_packet *blocks = &protocol->blocks;
-	size_t most = blocks->pool_count > blocks->large_count ? blocks->pool_count
-							       : blocks->large_count;
+	size_t most = blocks->pool_count > blocks->raw_count ? blocks->pool_count
+							     : blocks->raw_count;
 	cleanup_free uint8_t *states = malloc(most + 1);
 
 	if (!states)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "what the parent has traced");
-	try(fork_liveness_pools(&heir, blocks->pools, blocks->pool_count, states));
-	try(blocks_drop(session, blocks->pools, blocks->pool_count, states, false, counts));
-	try(fork_liveness_chunks(&heir, blocks->large, blocks->large_count, states));
-	return blocks_drop(session, blocks->large, blocks->large_count, states, true, counts);
+	try(fork_liveness_pools(&liveness, blocks->pools, blocks->pool_count, states));
+	try(blocks_drop(child, blocks->pools, blocks->pool_count, states, false, counts));
+	try(fork_liveness_chunks(&liveness, blocks->raw, blocks->raw_count, states));
+	return blocks_drop(child, blocks->raw, blocks->raw_count, states, true, counts);
 }

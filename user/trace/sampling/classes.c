@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The census: counts the blocks of the heap by class, and keeps the history of each. */
 #include "trace/sampling/classes.h"
 
 #include <errno.h>
@@ -17,29 +18,31 @@
 #include "python/heap/types.h"
 #include "target/process/process.h"
 
-/* Censuses that are kept; when there are more, every second one goes. */
+/* Censuses that are kept. When there are more, every second one goes. */
 #define HISTORY_MAX 64
-/* Censuses that are looked at for what grows of late, and bytes that are no growth. */
+/* How many of the latest censuses tell what grows of late, and the bytes that are no growth yet. */
 #define LATE         8
 #define GROWTH_LEAST 8192
-/* Classes at most: a hostile target makes no end of types. What is more counts as of no type. */
+/*
+ * Classes at most, as a hostile target makes types without end. Blocks of more count as of no type.
+ */
 #define CLASSES_MAX 65536
 
 struct key {
-	uint32_t type,
-		size; /* PYTHON_NO_TYPE: no object; the outside has sizes that no block has */
+	/* PYTHON_NO_TYPE: no object. What lies outside of arenas has sizes that no block has. */
+	uint32_t type, size;
 };
 
 struct counted {
 	struct key key;
-	double latest;   /* blocks, of the outside bytes */
-	double counting; /* of a census that goes on */
+	double latest;   /* blocks; bytes outside of arenas */
+	double counting; /* of the census that is going on */
 	double history[HISTORY_MAX];
 };
 
 struct classes {
 	const struct python *python;
-	struct python_space *space; /* as it was at the latest census: no type lies in it */
+	struct python_space *space; /* at the latest census: no type lies in it */
 	struct python_types *types;
 	struct python_pools *pools;
 	struct native_memory *native;
@@ -47,10 +50,10 @@ struct classes {
 	size_t count, capacity;
 	struct lookup lookup;
 	size_t history;                         /* censuses kept */
-	double times[HISTORY_MAX], latest_time; /* of them, seconds */
-	uint32_t stride, skipped;               /* of so many censuses one is kept */
-	uint64_t untold, untold_latest;         /* blocks of types beyond; of the latest census */
-	double arena_bytes;                     /* carved of arenas in the latest census */
+	double times[HISTORY_MAX], latest_time; /* of these, and of the latest one, seconds */
+	uint32_t stride, skipped;               /* one of STRIDE censuses is kept */
+	uint64_t untold, untold_latest;         /* blocks of types beyond CLASSES_MAX */
+	double arena_bytes;                     /* carved from arenas, at the latest census */
 };
 
 static bool key_equal(const void *context, uint32_t position, const void *key)
@@ -82,7 +85,10 @@ static struct error *class_find(struct classes *classes, struct key key, uint32_
 	return NULL;
 }
 
-/* What points into an arena that is not known as one is looked at, each address of it, as a type that it may be. */
+/*
+ * Learns where the arenas are now. A pointer into an arena that is not known would be looked at as
+ * a type, each such address anew.
+ */
 static struct error *space_renew(struct classes *classes, const struct python_heaps *heaps)
 {
 	struct python_space *space;
@@ -110,7 +116,7 @@ static struct error *classes_init(struct classes *classes)
 	python_heaps_deinit(&heaps);
 	try(error);
 	try(python_types_create(classes->python, classes->space, &classes->types));
-	/* Only of some that are not made are names wanted. */
+	/* Names are needed only of some types that are not made by `class`. */
 	python_types_unqualified(classes->types);
 	return python_pools_create(classes->python, &classes->pools);
 }
@@ -145,7 +151,7 @@ void classes_destroy(struct classes *classes)
 	free(classes);
 }
 
-/* Types whose instances keep their words, but for the reference count and the hash of str and bytes. */
+/* Types whose instances never change, but for the reference count and the hash of str and bytes. */
 static bool type_constant(const struct python_type *type)
 {
 	static const char *const names[] = {"int", "float", "complex", "bytes", "str"};
@@ -169,7 +175,7 @@ static uint64_t object_hash(const struct python_type *type, const uint8_t *objec
 	return lookup_hash(hash, object + 32, most - 32);
 }
 
-/* What PyObject_GC_NewVar() and the like ask for; of 3.14's int with one digit. */
+/* What PyObject_GC_NewVar() and the like ask for; one digit for 3.14's int. */
 static uint32_t object_size(const struct python_type *type, const uint8_t *object, uint32_t room)
 {
 	uint64_t size = type->presize + type->basicsize, items = type->itemsize > 0;
@@ -236,7 +242,7 @@ static struct error *arena_count(void *context, const struct python_arena *arena
 	return python_pools_each(classes->pools, arena, pool_count, classes);
 }
 
-/* Makes room in the histories: what is left is at even intervals. */
+/* Makes room in the histories. What is left is at even intervals. */
 static void history_thin(struct classes *classes)
 {
 	for (size_t c = 0; c < classes->count; c++)
@@ -288,8 +294,8 @@ struct error *classes_census(struct classes *classes, bool keep,
 	native = (double)anonymous > classes->arena_bytes ? (double)anonymous - classes->arena_bytes
 							  : 0;
 	native_memory_classes(classes->native, native, &classes->list[CLASSES_NATIVE].counting,
-			      &classes->list[CLASSES_LARGE].counting);
-	/* What was read of a process that ended meanwhile says nothing. */
+			      &classes->list[CLASSES_REST].counting);
+	/* What was read of a process that ended meanwhile means nothing. */
 	try(process_check(classes->python->process));
 	for (size_t c = 0; c < classes->count; c++)
 		classes->list[c].latest = classes->list[c].counting;
@@ -307,7 +313,7 @@ const struct native_memory *classes_native(const struct classes *classes)
 
 static double unit_size(const struct classes *classes, size_t i)
 {
-	return i > CLASSES_LARGE ? classes->list[i].key.size : 1;
+	return i > CLASSES_REST ? classes->list[i].key.size : 1;
 }
 
 struct error *classes_list(const struct classes *classes, struct estimate_class **ret,
@@ -328,8 +334,8 @@ struct error *classes_list(const struct classes *classes, struct estimate_class 
 			times[count] = classes->latest_time;
 			totals[count++] = class->latest;
 		}
-		list[c].by_size = c <= CLASSES_LARGE;
-		list[c].probed = c > CLASSES_LARGE;
+		list[c].by_size = c <= CLASSES_REST;
+		list[c].probed = c > CLASSES_REST;
 		list[c].total = class->latest;
 		list[c].unit_size = unit_size(classes, c);
 		estimate_trend(times, totals, count, &list[c].growth, &list[c].noise);

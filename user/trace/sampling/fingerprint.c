@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds numbers and strings of a block that tell it from the next one at its address. */
 #include "trace/sampling/fingerprint.h"
 
 #include <errno.h>
@@ -12,20 +13,26 @@
 #include "python/python_internal.h"
 #include "python/python.h"
 
-/* Bytes of what a pointer leads to that are looked at. */
+/* How many bytes are looked at of what a pointer leads to. */
 #define NODE_SIZE 128
-/* Words of the block itself, likewise. */
+/* How many words are looked at of the block itself. */
 #define BLOCK_WORDS 32
-/* Pointers that are followed in search of marks; things whose own pointers are. */
+/*
+ * How many pointers are followed in search of marks, and how many nodes have their own pointers
+ * followed.
+ */
 #define READS_MAX 24
 #define NODES_MAX 8
-/* What more than so many refer to is no block's own. */
+/* Something with more references than this is not one block's own. */
 #define OWNERS_MAX  3
 #define ADDRESS_MAX (1ull << 47)
-/* Of the managed dict and the weak references before an object, Include/internal/pycore_object.h, 3.11 on. */
+/*
+ * The managed dict and the weak references before an object (Include/internal/pycore_object.h, 3.11
+ * on).
+ */
 #define MANAGED_SIZE 32
 
-/* Something that a pointer leads to, and how. */
+/* What a pointer leads to, and the way there. */
 struct node {
 	uint8_t data[NODE_SIZE];
 	uint32_t size;
@@ -58,14 +65,17 @@ static uint64_t word_at(const uint8_t *data, uint32_t offset)
 	return word;
 }
 
-/* 0: WORD is no pointer. 3.12 marks a pointer to an instance's values by subtracting one (PyDictOrValues). */
+/*
+ * The address in WORD; 0: it is no pointer. 3.12 marks a pointer to an instance's values by
+ * subtracting one (PyDictOrValues).
+ */
 static uint64_t pointer_of(uint64_t word)
 {
 	word += word % 8 == 7;
 	return word % 8 || word < 1 << 16 || word >= ADDRESS_MAX ? 0 : word;
 }
 
-/* Reads what lies at ADDRESS, as far as it can be read; RET_SIZE 0: not at all. */
+/* Reads as much as can be read at ADDRESS; RET_SIZE 0: nothing can. */
 static struct error *node_read(const struct fingerprint_reader *reader, uint64_t address,
 			       uint8_t data[NODE_SIZE], uint32_t *ret_size)
 {
@@ -88,13 +98,16 @@ static struct error *node_read(const struct fingerprint_reader *reader, uint64_t
 	return error;
 }
 
-/* An upper 32 bits that are a pointer's: the word is not the reference count that objects begin with. */
+/*
+ * Whether WORD may be the reference count that objects begin with: a pointer's upper 32 bits are
+ * not.
+ */
 static bool word_is_count(uint64_t word)
 {
 	return word >> 32 == 0 || word >= ADDRESS_MAX;
 }
 
-/* Objects and the tables of dicts begin with how many refer to them. */
+/* Objects and the tables of dicts begin with the number of references to them. */
 static bool node_is_shared(const uint8_t *data)
 {
 	uint64_t word = word_at(data, 0);
@@ -102,7 +115,10 @@ static bool node_is_shared(const uint8_t *data)
 	return word_is_count(word) && ((uint32_t)word == 0 || (uint32_t)word > OWNERS_MAX);
 }
 
-/* Where the characters of the str in DATA begin and how many bytes they are; nothing is trusted to be in SIZE. */
+/*
+ * Where the characters of the str in DATA begin, and how many bytes they are. Neither needs to be
+ * right.
+ */
 static uint64_t str_extent(const struct python *python, const uint8_t *data, uint32_t *ret_start)
 {
 	uint32_t state;
@@ -117,7 +133,7 @@ static uint64_t str_extent(const struct python *python, const uint8_t *data, uin
 				  : NODE_SIZE;
 }
 
-/* False: that is no number nor string. */
+/* False: it is neither a number nor a string. */
 static bool constant_hash(const struct fingerprint_reader *reader, const uint8_t *data,
 			  uint32_t size, uint32_t *ret)
 {
@@ -131,7 +147,7 @@ static bool constant_hash(const struct fingerprint_reader *reader, const uint8_t
 	if (!type)
 		return false;
 	if (type == reader->int_type) {
-		fixed = 16; /* the size, and as many digits as there always are */
+		fixed = 16; /* the size, and the digits that there always are */
 	} else if (type == reader->bytes_type) {
 		start = python->layout.bytes.data;
 		more = word_at(data, 16);
@@ -147,7 +163,10 @@ static bool constant_hash(const struct fingerprint_reader *reader, const uint8_t
 	return true;
 }
 
-/* What the pointer WORD, at word AT of what WAY led to, leads to: a mark, or a node that is looked at in its turn. */
+/*
+ * Follows the pointer WORD, which is word AT of what WAY led to. It leads to a mark, or to a node
+ * whose pointers are followed in their turn.
+ */
 static struct error *word_follow(struct search *search, const struct fingerprint_feature *way,
 				 uint32_t at, uint64_t word)
 {
@@ -188,7 +207,7 @@ struct error *fingerprint_make(const struct fingerprint_reader *reader, const ui
 	struct search search = {.reader = reader};
 	uint32_t to = fields + 8 * BLOCK_WORDS;
 
-	/* Of what stands before an object the collector's links are no marks. */
+	/* Before an object, the collector's links are no marks; the managed dict is looked at. */
 	if (fields >= MANAGED_SIZE + 16 && reader->python->version >= 0x030b0000)
 		try(words_follow(&search, &none, block, fields - 16 - MANAGED_SIZE, fields - 32));
 	try(words_follow(&search, &none, block, fields, to < size ? to : size));
@@ -202,7 +221,7 @@ struct error *fingerprint_make(const struct fingerprint_reader *reader, const ui
 	return NULL;
 }
 
-/* Whether the way of MARK from BLOCK leads to what it did. */
+/* Whether the way of MARK from BLOCK leads to what it led to. */
 static struct error *mark_match(const struct fingerprint_reader *reader, const uint8_t *block,
 				uint32_t size, const struct fingerprint_feature *mark, bool *ret)
 {

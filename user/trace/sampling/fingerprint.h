@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What tells a block from another one of the same type at the same address. An allocator hands out
- * first what was freed last, so where a line makes what soon dies and another one of the same type
- * what stays, the places of the former are soon the latter's: that such a block "is still there"
- * says nothing. But what it holds differs: numbers and strings that are its own, in it or a few
- * steps away (an attribute in its dict, an item of its list), are marks. A block that has kept one of
- * its marks is the same; one that has none of them any more is taken for another.
+ * The fingerprint tells a block from another one of the same type at the same address.
+ *
+ * An allocator first hands out what was freed last. If one line makes objects that soon die, and
+ * another line makes objects of the same type that stay, the latter soon have the addresses of the
+ * former. So that a block "is still there" proves nothing. But its contents tell: numbers and
+ * strings of its own, in it or a few steps away (an attribute in its dict, an item of its list),
+ * are its marks. A block that has kept one of its marks is the same. One that has lost all of them
+ * is taken for another.
  */
 #ifndef TMBPF_TRACE_SAMPLING_FINGERPRINT_H
 #define TMBPF_TRACE_SAMPLING_FINGERPRINT_H
@@ -22,11 +24,11 @@ struct python;
 struct fingerprint {
 	struct fingerprint_feature {
 		uint32_t content; /* a hash */
-		uint8_t steps;    /* pointers to follow */
-		uint8_t at
-			[FINGERPRINT_STEPS]; /* where each lies in what the last one led to, in words */
+		uint8_t steps;    /* how many pointers to follow */
+		/* in words: where each pointer lies in what the last one led to */
+		uint8_t at[FINGERPRINT_STEPS];
 	} features[FINGERPRINT_FEATURES];
-	uint8_t count; /* 0: nothing is its own */
+	uint8_t count; /* 0: it has no marks */
 };
 
 struct fingerprint_reader {
@@ -37,8 +39,8 @@ struct fingerprint_reader {
 void fingerprint_reader_init(struct fingerprint_reader *reader, const struct python *python);
 
 /*
- * The marks of what a copy is in BLOCK of, SIZE bytes; FIELDS: where an object's own fields begin in
- * it, 0: it is no object. Fails when the process has gone.
+ * Finds the marks of a block from its copy BLOCK, of SIZE bytes. FIELDS: where an object's own
+ * fields begin in it; 0: it is no object. Fails when the process has gone.
  */
 struct error *fingerprint_make(const struct fingerprint_reader *reader, const uint8_t *block,
 			       uint32_t size, uint32_t fields, struct fingerprint *ret);

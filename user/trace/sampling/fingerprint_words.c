@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Hashes some words of a block, to tell later whether they are the same. */
 #include "trace/sampling/fingerprint_words.h"
 
 #include <stddef.h>
@@ -8,9 +9,12 @@
 
 /* Words that are looked at. */
 #define WORDS 16
-/* Numbers below are counts, sizes and flags, which many blocks share. */
+/* Lower numbers are counts, sizes and flags, which many blocks share. */
 #define NUMBER_LEAST 65536
-/* Seven of the eight bytes that debug hooks put before a block: FORBIDDENBYTE, 0xfb up to 3.7.3. */
+/*
+ * Seven of the eight bytes that debug hooks put before a block: FORBIDDENBYTE, and up to 3.7.3
+ * 0xfb.
+ */
 #define DEBUG_BYTES     0xfdfdfdfdfdfdfd00ull
 #define DEBUG_BYTES_OLD 0xfbfbfbfbfbfbfb00ull
 #define DEBUG_MASK      0xffffffffffffff00ull

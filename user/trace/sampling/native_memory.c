@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads from malloc's heaps what lies outside of pymalloc's arenas. */
 #include "trace/sampling/native_memory.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include "target/process/resident.h"
 #include "trace/tracer/tracer.h"
 
-/* A walk that is asked for comes no sooner than this many times as long as the last one took. */
+/* The rest between two walks, as a multiple of the last one's duration. */
 #define WALK_REST 100
 
 struct native_memory {
@@ -23,12 +24,12 @@ struct native_memory {
 	struct resident *resident;
 	bool walked;
 	double small;               /* bytes of small chunks in use */
-	double large_resident;      /* of large ones in heaps, what is there */
-	double heaps_resident;      /* of malloc's heaps, what is there, in use or not */
+	double large_resident;      /* resident bytes of large chunks in malloc's heaps */
+	double heaps_resident;      /* resident bytes of malloc's heaps, in use or free */
 	struct glibc_range *ranges; /* malloc's heaps */
 	size_t range_count, range_capacity;
 	struct native_memory_visitor *visitor;
-	uint64_t walked_at, took; /* the last walk: its end, its length; nanoseconds */
+	uint64_t walked_at, took; /* the last walk's end and length, nanoseconds */
 };
 
 struct error *native_memory_create(const struct python *python, struct native_memory **ret)
@@ -138,10 +139,10 @@ bool native_memory_in_heap(const struct native_memory *native, uint64_t address)
 }
 
 void native_memory_classes(const struct native_memory *native, double bytes, double *ret_small,
-			   double *ret_large)
+			   double *ret_rest)
 {
 	double free_bytes = native->heaps_resident - native->large_resident;
 
 	*ret_small = native->walked ? native->small : 0;
-	*ret_large = bytes > free_bytes ? bytes - free_bytes : 0;
+	*ret_rest = bytes > free_bytes ? bytes - free_bytes : 0;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Opens sampling windows, and tracks what was allocated in them. */
 #include "trace/sampling/sampler_internal.h"
 
 #include <errno.h>
@@ -22,29 +23,29 @@
 #include "trace/sampling/samples.h"
 #include "trace/symbols/tracebacks.h"
 
-/* Tracebacks that are not worth a sweep. */
+/* With fewer tracebacks a sweep is not worth it. */
 #define TRACEBACKS_LEAST 8192
-/* Births that are looked for after a window, likewise. */
+/* How many allocations of a window are looked for, before that many are looked at. */
 #define BIRTHS_MAX 16384
-/* So many are looked at at a time, and for so long (nanoseconds). */
+/* How many blocks are looked at in one go, and the nanoseconds that all looks may take. */
 #define LOOK_BATCH 512
 #define LOOK_MOST  10000000ull
-/* Whether there is room for more births is looked up every so many seconds. */
+/* Seconds between two looks at whether allocations still have room in the list. */
 #define SLEEP_SLICE 0.005
-/* The last part of the time that probes are on, of which births are seen but not followed; at most so many seconds. */
+/*
+ * At the end of a window allocations are listed but not tracked any more: for this share of it, and
+ * at most so many seconds.
+ */
 #define GUARD_SHARE 0.3
 #define GUARD_MOST  0.003
-/* Censuses may take this part of the budget, of one CPU, on average; and no more than this share of it. */
-#define CENSUS_PART  0.15
-#define CENSUS_SHARE 0.003
 
-/* Fields of /proc/PID/stat: CPU time of all its threads, in user and in kernel mode. */
+/* Fields of /proc/PID/stat: CPU time of all threads, in user and in kernel mode. */
 #define STAT_UTIME 14
 #define STAT_STIME 15
 
 /*
- * The share of the time since this was asked last in which a thread of the process ran: who does not run loses nothing while
- * probes come and go.
+ * The share of the time since the last call in which a thread of the process ran. A process that
+ * does not run loses nothing while probes come and go.
  */
 static double share_running(struct sampler *sampler)
 {
@@ -59,7 +60,7 @@ static double share_running(struct sampler *sampler)
 	return fmin(running / (double)sysconf(_SC_CLK_TCK) / seconds, 1);
 }
 
-/* The next window lies anywhere in the interval that begins where the last one ended. */
+/* The next window lies anywhere in the interval that begins where the last interval ended. */
 static void window_plan(struct sampler *sampler)
 {
 	double room = sampler->governor.interval - sampler->governor.window;
@@ -67,7 +68,7 @@ static void window_plan(struct sampler *sampler)
 	sampler->next = sampler->from + (uint64_t)(random_share(&sampler->random) * room * 1e9);
 }
 
-/* Where page faults cannot be sampled windows are all there is; that is said. */
+/* If page faults cannot be sampled there are only windows, and the status says so. */
 static struct error *samples_begin(struct sampler *sampler)
 {
 	struct error *error = samples_create(sampler->tracer, sampler->process,
@@ -104,7 +105,7 @@ struct error *sampler_create(struct tracer *tracer, struct symbols *symbols,
 	struct error *error;
 
 	if (!sampler)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot trace in bursts");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot sample");
 	sampler->tracer = tracer;
 	sampler->symbols = symbols;
 	sampler->process = process;
@@ -145,55 +146,6 @@ void sampler_destroy(struct sampler *sampler)
 	free(sampler);
 }
 
-static struct error *census_take(struct sampler *sampler, bool keep)
-{
-	struct native_memory_visitor visitor = {0};
-	struct error *error;
-
-	if (sampler->samples)
-		try(samples_look(sampler->samples));
-	if (sampler->samples)
-		try(samples_walk_begin(sampler->samples, &visitor));
-	error = classes_census(sampler->classes, keep, &visitor);
-	if (sampler->samples)
-		samples_walk_end(sampler->samples, classes_native(sampler->classes), visitor.done);
-	return error;
-}
-
-/* CPU time since the last time that this was asked, seconds. */
-static double cpu_taken(struct sampler *sampler)
-{
-	uint64_t before = sampler->charged;
-
-	sampler->charged = clock_now(CLOCK_THREAD_CPUTIME_ID);
-	return (double)(sampler->charged - before) / 1e9;
-}
-
-void sampler_charge(struct sampler *sampler)
-{
-	governor_other(&sampler->governor, cpu_taken(sampler));
-}
-
-void sampler_charge_answer(struct sampler *sampler)
-{
-	governor_answer(&sampler->governor, cpu_taken(sampler));
-}
-
-/* What fails is not tried again at once. */
-struct error *sampler_census(struct sampler *sampler, bool keep)
-{
-	double share = fmin(CENSUS_PART * sampler->governor.budget, CENSUS_SHARE);
-	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), taken;
-	struct error *error = census_take(sampler, keep);
-
-	taken = clock_now(CLOCK_THREAD_CPUTIME_ID) - cpu;
-	sampler->census_cost = (double)taken / 1e9;
-	if (keep)
-		sampler->census_next = clock_now(CLOCK_MONOTONIC) + NSEC_PER_SEC +
-				       (uint64_t)((double)taken / share);
-	return error;
-}
-
 struct error *sampler_clear(struct sampler *sampler)
 {
 	struct classes *classes;
@@ -232,29 +184,7 @@ int sampler_wait(const struct sampler *sampler, int most)
 		       : most;
 }
 
-struct error *sampler_look(struct sampler *sampler)
-{
-	cleanup_free struct tracked **list = calloc(sampler->tracked_count + 1, sizeof(*list));
-	struct error *error;
-	size_t count = 0;
-
-	if (!list)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
-	for (size_t i = 0; i < sampler->tracked_count; i++)
-		if (sampler->tracked[i].died == ESTIMATE_ALIVE)
-			list[count++] = &sampler->tracked[i];
-	error = tracked_look(&sampler->look, list, count, false);
-	if (!error)
-		error = process_check(sampler->process);
-	/* What was read of a process that ended meanwhile says nothing. */
-	for (size_t i = 0; error && i < count; i++)
-		list[i]->died = ESTIMATE_ALIVE;
-	try(error);
-	sampler->looked = clock_now(CLOCK_MONOTONIC);
-	return NULL;
-}
-
-/* Whoever was followed at an address that is born again is dead. */
+/* A tracked block is dead if its address was handed out in this window. */
 static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **births, size_t count,
 			uint64_t start)
 {
@@ -269,7 +199,7 @@ static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **birt
 	}
 }
 
-/* A random sample of MOST of COUNT, in no order; how many there are then. */
+/* Moves a random sample of MOST of COUNT to the front, in no order. Returns its size. */
 static size_t births_sample(struct sampler *sampler, const struct tmbpf_birth **births,
 			    size_t count, size_t most)
 {
@@ -283,7 +213,9 @@ static size_t births_sample(struct sampler *sampler, const struct tmbpf_birth **
 	return count < most ? count : most;
 }
 
-/* Adds MOST of the ALIVE survivors of LIST, COUNT blocks that were looked at, as the last window's. */
+/*
+ * Adds the survivors of a window: MOST of the ALIVE ones among the COUNT blocks of LIST, by chance.
+ */
 static struct error *survivors_add(struct sampler *sampler, const struct tracked *list,
 				   size_t count, size_t alive, size_t most, double *scale)
 {
@@ -302,7 +234,7 @@ static struct error *survivors_add(struct sampler *sampler, const struct tracked
 		most--;
 		block = &sampler->tracked[sampler->tracked_count];
 		*block = list[i];
-		/* Now is when stacks mean something: the next window forgets them. */
+		/* Now the stacks mean something: the next window forgets them. */
 		try(tracebacks_index(&sampler->tracebacks,
 				     symbols_hold(sampler->symbols, list[i].traceback),
 				     &block->traceback));
@@ -312,14 +244,15 @@ static struct error *survivors_add(struct sampler *sampler, const struct tracked
 	return NULL;
 }
 
-/* What a window has listed, until it is taken in. */
+/* What a window has listed, until it is kept. */
 struct harvest {
-	const struct tmbpf_birth **order; /* all births, by address, at equal ones in their order */
+	/* all allocations, by address; of one address, in time order */
+	const struct tmbpf_birth **order;
 	size_t count;
 	const struct tmbpf_birth **seen; /* those of them that came before the look */
 	size_t seen_count;
-	size_t born; /* how many came before the window's end: the others only tell who is dead */
-	struct tracked *list; /* of the former, those whose address was not handed out again */
+	size_t born; /* how many came before the window's end; later ones only tell who died */
+	struct tracked *list; /* those of BORN whose address was not handed out again */
 	struct tracked **looked;
 	size_t listed;
 };
@@ -333,8 +266,8 @@ static void harvest_deinit(struct harvest *harvest)
 }
 
 /*
- * Looks at COUNT of the KEPT births, in their random order. Probes are on meanwhile: those that do not get their look in
- * time are not waited for, and the others stand for them.
+ * Looks at the blocks of COUNT of the KEPT allocations, in their random order. Probes are on
+ * meanwhile, so this ends at a deadline: the blocks that were looked at stand for the others.
  */
 static struct error *harvest_follow(struct sampler *sampler, struct harvest *harvest,
 				    struct window *window, size_t kept, size_t count)
@@ -353,7 +286,10 @@ static struct error *harvest_follow(struct sampler *sampler, struct harvest *har
 	return NULL;
 }
 
-/* Looks at what was born: at once, before others take the places of those that died. */
+/*
+ * Looks at the blocks that were allocated, at once: before others take the places of those that
+ * died.
+ */
 static struct error *harvest_look(struct sampler *sampler, struct harvest *harvest,
 				  struct window *window)
 {
@@ -364,10 +300,13 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
 	if (!unique)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	memcpy(unique, harvest->seen, harvest->seen_count * sizeof(*unique));
 	count = window_allocations_unique(unique, harvest->seen_count);
-	/* Of malloc's blocks glibc's chunks alone say whether they are still there; else page faults tell of them. */
+	/*
+	 * Only glibc's chunks tell whether a block of malloc's is still there. For another malloc,
+	 * page faults tell of its blocks.
+	 */
 	for (size_t i = 0; i < count; i++)
 		if (unique[i] < births + harvest->born &&
 		    !(sampler->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
@@ -376,12 +315,12 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
 	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
 	if (!harvest->list || !harvest->looked)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < count; i++) {
 		harvest->list[i] = (struct tracked){
 			.address = unique[i]->address,
 			.size = unique[i]->size,
-			.traceback = unique[i]->stack, /* until it is known to survive */
+			.traceback = unique[i]->stack, /* the stack, until it is known to survive */
 			.window = (uint32_t)sampler->window_count,
 			.raw = unique[i]->kind == TMBPF_BIRTH_RAW,
 			.reused = unique[i]->kind == TMBPF_BIRTH_REUSED,
@@ -392,10 +331,13 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	return harvest_follow(sampler, harvest, window, kept, count);
 }
 
-/* Births went on being seen during the look: whose place was handed out by then was not what was looked at. */
+/*
+ * Allocations were listed during the look as well. A block whose place was handed out by then is
+ * not what was looked at.
+ */
 static struct error *harvest_end(struct sampler *sampler, struct harvest *harvest)
 {
-	cleanup_free const struct tmbpf_birth **late = NULL; /* what came since, by address */
+	cleanup_free const struct tmbpf_birth **late = NULL; /* those that came since, by address */
 	size_t count;
 	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
 
@@ -409,7 +351,10 @@ static struct error *harvest_end(struct sampler *sampler, struct harvest *harves
 	return NULL;
 }
 
-/* Waits while births are being listed: no longer than there is room for them, as the traps would be for nothing. */
+/*
+ * Waits while allocations are listed. When the list is full the wait is over: more traps would be
+ * for nothing.
+ */
 static void window_wait(const struct sampler *sampler, double seconds)
 {
 	while (seconds > 0 && !tracer_window_full(sampler->tracer)) {
@@ -422,9 +367,11 @@ static void window_wait(const struct sampler *sampler, double seconds)
 }
 
 /*
- * The window itself; what it cost but for the tracer's time goes to COST. What dies in it leaves a place that is the next
- * to be handed out, and by the time of the look may be another's: so births are seen for some time more than the window,
- * until the look is over, and who was born in it and has lost his place is known.
+ * The window itself. COST gets what it cost, but for the tracer's time.
+ *
+ * A block that dies leaves a place that is handed out next, so by the time of the look it may be
+ * another's. So allocations are listed for longer than the window lasts, until the look is over.
+ * Then it is known which block of the window has lost its place.
  */
 static struct error *window_run(struct sampler *sampler, struct window *window,
 				struct harvest *harvest, struct governor_cost *cost)
@@ -437,7 +384,7 @@ static struct error *window_run(struct sampler *sampler, struct window *window,
 	priority_raise(&priority);
 	opened = clock_now(CLOCK_MONOTONIC);
 	cost->attach =
-		sampler->disturbance * share_running(sampler); /* also of what is opened half way */
+		sampler->disturbance * share_running(sampler); /* also if it fails half way */
 	tracer_runs(sampler->tracer, &runs, &ns);
 	try(tracer_window_open(sampler->tracer, &window->window.start));
 	window_wait(sampler, sampler->governor.window - guard);
@@ -467,7 +414,7 @@ static struct error *window_run(struct sampler *sampler, struct window *window,
 	return error;
 }
 
-/* Takes in what WINDOW saw, after what was seen before. */
+/* Adds what WINDOW saw to what was seen before. */
 static struct error *window_keep(struct sampler *sampler, struct window *window,
 				 const struct harvest *harvest)
 {
@@ -485,7 +432,7 @@ static struct error *window_keep(struct sampler *sampler, struct window *window,
 	most = sampler_survivors_room(sampler, alive);
 	tracked = sampler->tracked_count;
 	error = survivors_add(sampler, harvest->list, harvest->listed, alive, most, &window->scale);
-	if (error) { /* then it saw nothing at all */
+	if (error) { /* then the window saw nothing at all */
 		sampler->tracked_count = tracked;
 		return error;
 	}
@@ -494,7 +441,7 @@ static struct error *window_keep(struct sampler *sampler, struct window *window,
 	return NULL;
 }
 
-static struct error *window_take(struct sampler *sampler)
+static struct error *window_sample(struct sampler *sampler)
 {
 	cleanup(harvest_deinit) struct harvest harvest = {0};
 	struct window window = {.scale = 1};
@@ -516,8 +463,8 @@ static struct error *window_take(struct sampler *sampler)
 	cost.births += clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	if (!error)
 		error = window_keep(sampler, &window, &harvest);
-	/* What failed has cost as well. */
-	cost.tracer = cpu_taken(sampler);
+	/* A failure costs time as well. */
+	cost.tracer = sampler_cpu_taken(sampler);
 	until = error ? clock_now(CLOCK_MONOTONIC) : sampler->from;
 	governor_window(&sampler->governor, &cost, (double)(until - sampler->began) / 1e9);
 	governor_rest(&sampler->governor, classes_grow(sampler->classes));
@@ -535,7 +482,7 @@ struct error *sampler_sample(struct sampler *sampler, const struct tmbpf_record 
 	return sampler->samples ? samples_record(sampler->samples, record, size) : NULL;
 }
 
-/* Releases the tracebacks of what is followed no more. */
+/* Releases the tracebacks that nothing tracked refers to. */
 static struct error *tracebacks_sweep(struct sampler *sampler)
 {
 	cleanup_free uint32_t *map = NULL;
@@ -549,7 +496,7 @@ static struct error *tracebacks_sweep(struct sampler *sampler)
 		map[sampler->tracked[i].traceback] = 1;
 	if (sampler->samples)
 		samples_tracebacks_mark(sampler->samples, map);
-	/* Rows of estimates refer to them, too. */
+	/* Rows of estimates refer to tracebacks, too. */
 	sampler_estimates_forget(sampler);
 	try(tracebacks_keep(&sampler->tracebacks, map));
 	for (size_t i = 0; i < sampler->tracked_count; i++)
@@ -565,7 +512,7 @@ struct error *sampler_tick(struct sampler *sampler)
 	uint64_t now = clock_now(CLOCK_MONOTONIC);
 	bool room;
 
-	/* Also what others spent since the last one: on records, on answers. */
+	/* Includes what others spent since the last window: on records, on answers. */
 	sampler_charge(sampler);
 	try(tracebacks_sweep(sampler));
 	if (sampler->samples)
@@ -574,8 +521,8 @@ struct error *sampler_tick(struct sampler *sampler)
 		try(sampler_census(sampler, true));
 	if (sampler->governor.stopped || now < sampler->next)
 		return NULL;
-	/* What fails is not tried again at once. */
+	/* Whatever fails is not tried again at once. */
 	sampler->next = now + (uint64_t)(sampler->governor.interval * 1e9);
 	try(tracer_room(sampler->tracer, &room));
-	return room ? window_take(sampler) : NULL;
+	return room ? window_sample(sampler) : NULL;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Turns what the sampler knows into estimates and counters. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -11,7 +12,7 @@
 #include "trace/sampling/classes.h"
 #include "trace/sampling/samples.h"
 
-/* An estimate is good for so long (nanoseconds), unless another one is asked for. */
+/* Nanoseconds for which an estimate is good, unless a fresh one is asked for. */
 #define ESTIMATE_AGE 5000000000ull
 
 static struct error *items_fill(struct sampler *sampler, struct estimate_item **ret,
@@ -29,11 +30,11 @@ static struct error *items_fill(struct sampler *sampler, struct estimate_item **
 		bool large = block->raw && block->size >= TRACER_LARGE_LEAST;
 
 		if (large && sampler->samples)
-			continue; /* theirs */
+			continue; /* these are left to the samples */
 		items[count] = (struct estimate_item){
 			.window = block->window,
 			.traceback = block->traceback,
-			.class = large ? CLASSES_LARGE : block->class,
+			.class = large ? CLASSES_REST : block->class,
 			.count = scale,
 			.size = (double)block->size * scale,
 			.died = block->died,
@@ -60,7 +61,7 @@ static struct error *estimate_make(struct sampler *sampler, enum sampler_by by, 
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
 	for (size_t i = 0; i < sampler->window_count; i++)
 		windows[i] = sampler->windows[i].window;
-	/* The last one stands for all the time since. */
+	/* The last window stands for all the time since. */
 	if (sampler->window_count)
 		windows[sampler->window_count - 1].to = now;
 	try(items_fill(sampler, &items, &input.item_count));
@@ -90,8 +91,8 @@ static bool process_gone(struct process *process)
 }
 
 /*
- * The latest census is good for answers that need not be fresh for as long as it takes until its cost is within the budget. The first one is
- * not: nothing has grown until then.
+ * Whether the latest census will do for an answer that need not be fresh: it does until its cost
+ * fits into the budget. The first census never does, as nothing has grown until then.
  */
 static bool census_good(const struct sampler *sampler)
 {
@@ -103,8 +104,8 @@ static bool census_good(const struct sampler *sampler)
 }
 
 /*
- * Looks at what is followed and takes a census, if it has to be FRESH or the latest one is not good any more; or finds
- * that the process has gone meanwhile.
+ * Looks at all that is tracked. Takes a census if it has to be FRESH, or if the latest one will not
+ * do. RET_GONE: the process has gone meanwhile.
  */
 static struct error *all_look(struct sampler *sampler, bool fresh, bool *ret_gone)
 {
@@ -136,7 +137,7 @@ struct error *sampler_estimate(struct sampler *sampler, enum sampler_by by, bool
 		sampler->estimated = gone ? sampler->looked : clock_now(CLOCK_MONOTONIC);
 		sampler->counted = classes_time(sampler->classes);
 	}
-	/* Of a process that has gone, what was known last, as of then. */
+	/* If the process has gone this is what was known last, as of then. */
 	if (!sampler->estimates[by])
 		try(estimate_make(sampler, by,
 				  gone ? sampler->looked : clock_now(CLOCK_MONOTONIC)));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What sampler.c, which opens windows, sampler_thin.c, which limits what is kept of them, and sampler_estimate.c, which tells what
- * they show, share.
+ * What the sampler*.c files share. From the bottom: sampler_look.c looks at the target,
+ * sampler_thin.c limits what is kept, sampler_estimate.c tells what the windows show, and sampler.c
+ * opens the windows.
  */
 #ifndef TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
 #define TMBPF_TRACE_SAMPLING_SAMPLER_INTERNAL_H
@@ -17,16 +18,22 @@
 
 struct classes;
 
-/* Windows that are kept: when there are more, every second one goes, and those left stand for twice the time. */
+/*
+ * Windows that are kept. When there are more, every second one goes, and the others stand for twice
+ * the time.
+ */
 #define SAMPLER_WINDOWS_MAX 256
-/* Survivors of one window that are followed; of more, a random sample stands for all. */
+/* Survivors of one window that are tracked. Of more, a random sample stands for all. */
 #define SAMPLER_SURVIVORS_MAX 2048
-/* Of all windows together: all are looked at after each window. Enough for 256 of each. */
+/*
+ * Blocks of all windows that are tracked, as all are looked at after each window. Enough for 256 of
+ * each.
+ */
 #define SAMPLER_TRACKED_MAX 65536
 
 struct window {
 	struct estimate_window window;
-	double scale; /* births that one followed stands for */
+	double scale; /* allocations that one tracked block stands for */
 };
 
 struct sampler {
@@ -40,44 +47,51 @@ struct sampler {
 	struct python_pools *pools;
 	struct tracked_heap look;
 	struct governor governor;
-	double disturbance;   /* seconds: what attaching and removing costs a thread that runs */
-	uint64_t ran, ran_at; /* CPU time of the process (clock ticks), and when it was read */
-	uint64_t charged;     /* CPU time of this thread up to which the governor was told of it */
+	double disturbance;   /* seconds that attaching and removing costs a running thread */
+	uint64_t ran, ran_at; /* CPU time of the process in clock ticks, and when it was read */
+	uint64_t charged;     /* CPU time of this thread that the governor knows of */
 	uint64_t random;
 
 	struct window *windows;
 	size_t window_count, window_capacity;
 	struct tracked *tracked; /* by window */
 	size_t tracked_count, tracked_capacity;
-	size_t survivors_most; /* of one window, as long as all windows' fit */
+	size_t survivors_most; /* of one window, as long as those of all windows fit */
 	struct tracebacks tracebacks;
-	size_t tracebacks_most; /* when there are more, those that nothing refers to go */
+	size_t tracebacks_most; /* when there are more, unused ones are released */
 	struct samples *samples;
 	char *samples_failed; /* why there are none */
 
-	uint64_t began, from, next; /* of all; of the interval at hand; the next window's start */
+	/* when everything, and this interval, began; when the next window begins */
+	uint64_t began, from, next;
 	uint64_t census_next;
-	double census_cost; /* the latest one's, CPU seconds */
+	double census_cost; /* CPU seconds, of the latest census */
 	struct estimate *estimates[SAMPLER_BYS];
 	uint64_t estimated; /* when */
-	double counted;     /* when its census was, seconds */
-	uint64_t looked;    /* when those that are followed were looked at last */
+	double counted;     /* the time of its census, seconds */
+	uint64_t looked;    /* when the tracked blocks were looked at last */
 	struct sampler_counters counters;
 };
 
-/* Every second window goes, at random the even or the odd ones, and those left stand for its time as well. */
+/*
+ * Drops every second window: the even or the odd ones, by chance. The others stand for their time
+ * as well.
+ */
 void sampler_windows_thin(struct sampler *sampler);
 /*
- * Makes room for the survivors of one more window, ALIVE of them; how many of them are to be followed. As long as that does
- * not fit, half as many are followed of a window: of those that have more a random sample of so many stays, for them all.
+ * Makes room for ALIVE survivors of one more window. Returns how many of them to track. While there
+ * are too many, the limit of a window is halved: of windows that have more, a random sample stands
+ * for all.
  */
 size_t sampler_survivors_room(struct sampler *sampler, size_t alive);
 
-/* Looks whether what is followed is still there. */
+/* CPU seconds of this thread since the last call. */
+double sampler_cpu_taken(struct sampler *sampler);
+/* Looks whether tracked blocks are still there. */
 struct error *sampler_look(struct sampler *sampler);
-/* Counts the heap; with KEEP as the next of its history. */
+/* Counts the heap. KEEP: as the next one of its history. */
 struct error *sampler_census(struct sampler *sampler, bool keep);
-/* Drops what was estimated. */
+/* Frees the estimates that were made. */
 void sampler_estimates_forget(struct sampler *sampler);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Limits what the sampler keeps: what goes is chosen by chance, and what stays stands for it. */
 #include "base/random.h"
 #include "trace/sampling/sampler_internal.h"
 
@@ -33,7 +34,10 @@ void sampler_windows_thin(struct sampler *sampler)
 		sampler->survivors_most *= 2;
 }
 
-/* Of each window a random sample of MOST stays, alive or not, and stands for all that were followed. */
+/*
+ * Keeps a random sample of MOST blocks of each window, alive or not. They stand for all that were
+ * tracked.
+ */
 static void survivors_thin(struct sampler *sampler, size_t most)
 {
 	size_t kept = 0, next;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Samples page faults and large blocks, within their share of the budget. */
 #include "trace/sampling/samples.h"
 
 #include <dirent.h>
@@ -17,35 +18,41 @@
 #include "target/process/resident.h"
 #include "trace/sampling/samples_internal.h"
 
-/* Page faults of the process so far: field of /proc/PID/stat. */
+/* The field of /proc/PID/stat with the page faults of the process so far. */
 #define STAT_MINFLT 10
-/* Page faults a second of which samples are taken; of more, one stands for several. Fewer, where one takes long. */
+/*
+ * Samples wanted of page faults a second; if there are more faults, a sample stands for several.
+ * Fewer are wanted if a sample takes long.
+ */
 #define FAULTS_WANTED 500
 #define FAULTS_LEAST  50
-/* So much of what they may cost is used, by what they cost on average so far. */
+/* The part used of what page faults may cost, by their average cost so far. */
 #define FAULTS_SHARE 0.5
-/* Seconds that one costs, until so many have told. */
+/* Seconds that a sample costs, until FAULTS_TELL samples tell. */
 #define FAULT_COST  20e-6
 #define FAULTS_TELL 16
-/* Until it is known how many there are. */
+/* The period until it is known how many faults there are. */
 #define PERIOD_FIRST 31
-/* As soon as samples are more than so many times what is wanted, seen over so many seconds. */
+/*
+ * The period is raised at once if there are PERIOD_MOST times too many samples within PERIOD_LOOK
+ * seconds.
+ */
 #define PERIOD_MOST 4
 #define PERIOD_LOOK 0.05
 /* Seconds in a row with few faults before the period is shortened. */
 #define CALM_LOOKS 3
-/* The probes of large blocks may cost this part of the budget, and page faults likewise. */
+/* The part of the budget that the probes of large blocks may cost, and page faults likewise. */
 #define BACKOFF_SHARE 0.25
 /*
- * Seconds that a switch between two threads takes more because of their perf events: 0.3 us measured, where two
- * threads do nothing but wake each other.
+ * Seconds that perf events add to a switch between two threads. 0.3 us were measured with two
+ * threads that only wake each other.
  */
 #define SWITCH_COST 500e-9
-/* Reading how many switches there were may take this part of the budget, of one CPU. */
+/* The part of the budget, of one CPU, that counting these switches may take. */
 #define SWITCHES_SHARE 0.05
-/* Seconds that a run of a program takes without a sample: what bpf_stats says of them here is less. */
+/* Seconds that a program runs without taking a sample; bpf_stats says less. */
 #define RUN_COST 100e-9
-/* Code objects that samples refer to; beyond that they are announced anew. */
+/* Code objects that samples may refer to. With more, they are announced anew. */
 #define CODES_MAX (TRACER_SAMPLED_CODES / 4 * 3)
 
 static struct error *samples_init(struct samples *samples)
@@ -56,7 +63,7 @@ static struct error *samples_init(struct samples *samples)
 	try(resident_create(samples->process, &samples->resident));
 	samples->minor_faults = process_stat(samples->process, STAT_MINFLT);
 	samples->period = PERIOD_FIRST;
-	/* Blocks first: of what is not seen to be born faults would tell. */
+	/* Large blocks first: faults would tell of a block that was not seen being allocated. */
 	tracer_sampling(samples->tracer, true);
 	now = clock_now(CLOCK_MONOTONIC);
 	backoff_init(&samples->large, samples->blocks, now);
@@ -132,7 +139,7 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 	struct sample *added;
 	uint32_t traceback;
 
-	/* What was on its way when all was forgotten is forgotten as well. */
+	/* A record that was under way when everything was forgotten is forgotten too. */
 	if (size < sizeof(*sample) || sample->time < samples->slice_from)
 		return NULL;
 	try(array_reserve(&samples->list, &samples->capacity, samples->count, 1,
@@ -158,7 +165,7 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 	return NULL;
 }
 
-/* Samples a second that there may be: a traceback of many frames takes a while. */
+/* Samples a second that there may be: a long traceback takes a while. */
 static double faults_wanted(const struct samples *samples)
 {
 	double cost = FAULT_COST, wanted;
@@ -183,7 +190,7 @@ static uint64_t period_choose(double rate, double wanted)
 	return periods[i];
 }
 
-/* What could not be opened is closed, and tried again later. */
+/* Closes what could not be opened. It is tried again later. */
 static struct error *backoff_fail(struct backoff *backoff, uint64_t now, struct error *error)
 {
 	if (error)
@@ -191,7 +198,10 @@ static struct error *backoff_fail(struct backoff *backoff, uint64_t now, struct 
 	return error;
 }
 
-/* Events anew, with PERIOD. Without them nothing is sampled: what came so far is settled all the same. */
+/*
+ * Opens the events anew, with PERIOD. If that fails nothing is sampled, but what came so far is
+ * still settled.
+ */
 static struct error *faults_reopen(struct samples *samples, uint64_t period, uint64_t now)
 {
 	struct error *error = tracer_faults_open(samples->tracer, period);
@@ -225,7 +235,7 @@ static struct error *period_set(struct samples *samples, uint64_t now)
 	return NULL;
 }
 
-/* Faults may come by the hundred thousand of a sudden: then the period is not left as it is for a second. */
+/* Faults may suddenly come by the hundred thousand. Then the period must not stay for a second. */
 static struct error *period_raise(struct samples *samples, uint64_t now)
 {
 	struct tracer_samples_cost spent;
@@ -246,7 +256,10 @@ static struct error *period_raise(struct samples *samples, uint64_t now)
 	return faults_reopen(samples, period, now);
 }
 
-/* Times that its threads were switched to (sched_info, Documentation/scheduler/sched-stats.rst), as far as they live. */
+/*
+ * How often the live threads were switched to (sched_info,
+ * Documentation/scheduler/sched-stats.rst).
+ */
 static uint64_t switches_read(const struct samples *samples)
 {
 	cleanup_dir DIR *directory = NULL;
@@ -269,7 +282,7 @@ static uint64_t switches_read(const struct samples *samples)
 	return sum;
 }
 
-/* Adds the switches since the last time, while there are perf events. */
+/* Adds the switches since the last time, if there are perf events. */
 static void switches_count(struct samples *samples, uint64_t now)
 {
 	uint64_t cpu = clock_now(CLOCK_THREAD_CPUTIME_ID), sum;
@@ -295,7 +308,7 @@ int samples_wait(const struct samples *samples, int most)
 	return trial && most > BACKOFF_LOOK_MS ? BACKOFF_LOOK_MS : most;
 }
 
-/* Opens and closes what is too costly. */
+/* Closes what costs too much, and opens it again later. */
 static struct error *backoffs_set(struct samples *samples, uint64_t now)
 {
 	double share = BACKOFF_SHARE * samples->governor->budget;
@@ -331,7 +344,7 @@ static void cost_tell(struct samples *samples)
 
 	tracer_samples_cost(samples->tracer, &now);
 	cost.hits = now.fault_hits - told->fault_hits + now.large_hits - told->large_hits;
-	/* An event of the kernel's takes less than a trap. */
+	/* An event of the kernel costs less than a trap. */
 	cost.traps = (double)cost.hits * samples->governor->trap +
 		     (double)(samples->switches - samples->switches_told) * SWITCH_COST;
 	cost.programs = (double)cost.hits * RUN_COST +

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Slices of time, and estimates from the samples in them. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,16 +12,25 @@
 #include "trace/estimate/estimate_internal.h"
 #include "trace/sampling/samples_internal.h"
 
-/* Slices that are kept; of more, two become one. */
+/* Slices that are kept. When there are more, two become one. */
 #define SLICES_MAX 256
-/* Nanoseconds of a slice at least. */
+/* Nanoseconds that a slice has at least. */
 #define SLICE_LEAST 200000000ull
-/* Samples that are kept; of more, every second one at random, which then stands for two. */
+/*
+ * Samples that are kept. When there are more, half of them go, by chance, and the others count
+ * twice.
+ */
 #define SAMPLES_MAX 16384
 
-/* Blocks of the raw domain that windows are taken to have missed are of so many bytes (estimate.h, `unseen`). */
+/*
+ * The size of blocks of the raw domain that windows are taken to have missed (estimate.h,
+ * `unseen`).
+ */
 #define UNSEEN_SIZE 1024
-/* Who touches small chunks first is often not who keeps them: less of all growth outside than this is nobody's. */
+/*
+ * Who first touches a small chunk is often not who keeps it. So growth of small chunks below this
+ * part of all growth outside of arenas is given to nobody.
+ */
 #define SMALL_SHARE 0.1
 
 static void slices_thin(struct samples *samples)
@@ -62,7 +72,7 @@ struct error *samples_slice(struct samples *samples, uint64_t now)
 	try(array_reserve(&samples->slices, &samples->slice_capacity, samples->slice_count, 1,
 			  sizeof(*samples->slices)));
 	error = samples_settle(samples);
-	if (error) { /* of what came in it nothing is known; the next one begins now */
+	if (error) { /* nothing is known of this slice; the next one begins now */
 		samples->counters.unsettled += samples->count - samples->fresh;
 		samples->count = samples->fresh;
 		samples->slice_from = now;
@@ -83,7 +93,7 @@ struct error *samples_slice(struct samples *samples, uint64_t now)
 	return NULL;
 }
 
-/* False: it is not known where it lies. */
+/* False: it is not known where the sample lies. */
 static bool item_fill(const struct sample *sample, bool walked, struct estimate_item *ret)
 {
 	bool birth = sample->kind == TMBPF_SAMPLE_BIRTH;
@@ -102,7 +112,7 @@ static bool item_fill(const struct sample *sample, bool walked, struct estimate_
 	return true;
 }
 
-/* Pages are no blocks: of what a traceback holds, only its blocks count. */
+/* Pages are not blocks: of what a traceback holds, only its blocks are counted. */
 static struct error *counts_set(const struct samples *samples, const uint32_t *groups,
 				struct estimate *estimate)
 {
@@ -160,8 +170,8 @@ static struct error *sampled_estimate(struct samples *samples,
 }
 
 /*
- * Bytes of small chunks that windows account for at most: what their survivors stand for, twice the standard error,
- * and what they miss with a chance of 5 %.
+ * The bytes of small chunks that windows account for at most: what their survivors stand for, twice
+ * the standard error, and what they miss with a chance of 5 %.
  */
 static struct error *small_most(const struct estimate_input *input, double *ret)
 {
@@ -194,7 +204,7 @@ struct error *samples_estimate(struct samples *samples, const struct native_memo
 			       struct estimate **ret)
 {
 	cleanup(estimate_cleanup) struct estimate *estimate = NULL, *sampled = NULL;
-	struct estimate_class rest[2] = {classes[CLASSES_NATIVE], classes[CLASSES_LARGE]};
+	struct estimate_class rest[2] = {classes[CLASSES_NATIVE], classes[CLASSES_REST]};
 	double least = SMALL_SHARE * (rest[0].growth + rest[1].growth), small;
 
 	try(small_most(input, &small));
@@ -203,7 +213,7 @@ struct error *samples_estimate(struct samples *samples, const struct native_memo
 		rest[0].growth = 0;
 	rest[0].total = rest[0].growth;
 	classes[CLASSES_NATIVE].growth -= rest[0].growth;
-	classes[CLASSES_LARGE].growth = 0;
+	classes[CLASSES_REST].growth = 0;
 	try(estimate_create(input, &estimate));
 	try(sampled_estimate(samples, rest, native, input, &sampled));
 	try(estimate_merge(estimate, sampled));

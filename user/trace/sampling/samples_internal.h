@@ -15,17 +15,17 @@ enum sample_place {
 };
 
 struct sample {
-	uint64_t address, size; /* of a birth what was asked for, of a fault what became resident */
+	uint64_t address, size; /* bytes asked for (block), or that became resident (page) */
 	uint64_t weight;
 	uint64_t time, died;
-	uint64_t resident;   /* of a birth: bytes that are there */
-	uint64_t chunk;      /* what malloc() returned: of a fault as far as it is known, else 0 */
-	uint64_t usable;     /* of that of a fault: bytes, by the walk */
-	uint64_t chunk_size; /* as its header says; 0: it was not asked yet */
+	uint64_t resident;   /* resident bytes, of a block */
+	uint64_t chunk;      /* what malloc() returned: 0 for a page of which that is not known */
+	uint64_t usable;     /* bytes of that chunk, by the walk (page) */
+	uint64_t chunk_size; /* as its header says; 0: not asked yet */
 	uint32_t slice, traceback;
 	uint8_t kind;  /* enum tmbpf_sample_kind */
 	uint8_t place; /* enum sample_place */
-	bool ending;   /* the walk at hand found it dead */
+	bool ending;   /* this walk found it dead */
 };
 
 struct samples {
@@ -34,26 +34,26 @@ struct samples {
 	struct tracebacks *tracebacks;
 	struct governor *governor;
 	struct resident *resident;
-	bool blocks; /* large ones are sampled at all */
+	bool blocks; /* large blocks are sampled at all */
 	uint64_t random;
 
-	struct sample *list; /* by slice; from FRESH on those of the slice at hand */
+	struct sample *list; /* by slice; from FRESH on, those of this slice */
 	size_t count, capacity, fresh;
 	struct estimate_window *slices;
 	size_t slice_count, slice_capacity;
 	uint64_t slice_from;
-	struct sample **sorted; /* faults alive, by address: during a walk */
+	struct sample **sorted; /* live faults by address, during a walk */
 	size_t sorted_count, cursor;
 	uint64_t chunk_last;
 
-	uint64_t period, minor_faults; /* the process's, when the period was looked at last */
+	uint64_t period, minor_faults; /* the process's faults when the period was set last */
 	uint64_t looked;               /* when that was */
-	uint64_t hits, hits_at;        /* of the faults' program, when they were looked at last */
-	unsigned int calm;             /* looks in a row that would have allowed a shorter one */
+	uint64_t hits, hits_at;        /* runs of the faults' program, when they were read last */
+	unsigned int calm;             /* looks in a row that would allow a shorter period */
 	struct backoff large, faults;  /* what may not cost too much */
 	uint64_t switches, switches_told; /* between threads, while faults were sampled */
 	uint64_t switches_last, switches_next;
-	struct tracer_samples_cost told; /* to the governor */
+	struct tracer_samples_cost told; /* what the governor knows of */
 	struct samples_counters counters;
 };
 
@@ -62,11 +62,11 @@ static inline bool sample_alive(const struct sample *sample)
 	return sample->died == ESTIMATE_ALIVE;
 }
 
-/* samples_tracked.c */
-/* Looks at what came in the slice at hand, and drops what did not outlive it. */
+/* In samples_tracked.c: */
+/* Looks at what came in this slice, and drops what did not outlive it. */
 struct error *samples_settle(struct samples *samples);
-/* samples_estimate.c */
-/* Ends the slice at hand, at NOW. */
+/* In samples_estimate.c: */
+/* Ends this slice, at NOW. */
 struct error *samples_slice(struct samples *samples, uint64_t now);
 
 #endif

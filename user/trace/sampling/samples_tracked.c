@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Whether the pages and the large blocks that were sampled are still there. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -14,7 +15,7 @@
 #include "trace/sampling/tracked.h"
 #include "trace/sampling/samples_internal.h"
 
-/* malloc_chunk: what lies before the memory. */
+/* Bytes of malloc_chunk before the memory. */
 #define CHUNK_HEADER 16
 
 static int address_compare(const void *left, const void *right)
@@ -26,7 +27,7 @@ static int address_compare(const void *left, const void *right)
 	return a->time < b->time ? -1 : a->time > b->time;
 }
 
-/* Those of KIND that are alive, by address and then by time, malloc'd. */
+/* The live ones of KIND, by address and then by time; malloc'd. */
 static struct error *alive_sort(struct samples *samples, uint8_t kind, struct sample ***ret,
 				size_t *ret_count)
 {
@@ -34,7 +35,7 @@ static struct error *alive_sort(struct samples *samples, uint8_t kind, struct sa
 	size_t count = 0;
 
 	if (!list)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow pages");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track pages");
 	for (size_t i = 0; i < samples->count; i++)
 		if (samples->list[i].kind == kind && sample_alive(&samples->list[i]))
 			list[count++] = &samples->list[i];
@@ -45,7 +46,7 @@ static struct error *alive_sort(struct samples *samples, uint8_t kind, struct sa
 	return NULL;
 }
 
-/* The first of LIST whose address is not below ADDRESS. */
+/* The index of the first of LIST whose address is not below ADDRESS. */
 static size_t sorted_from(struct sample *const *list, size_t count, uint64_t address)
 {
 	size_t low = 0, high = count;
@@ -61,12 +62,15 @@ static size_t sorted_from(struct sample *const *list, size_t count, uint64_t add
 	return low;
 }
 
-/* Whether ADDRESS lies in the chunk of one of the blocks that is alive, from its header on, which malloc touches first. */
+/*
+ * Whether ADDRESS lies in the chunk of a live block, including its header, which malloc touches
+ * first.
+ */
 static bool blocks_cover(struct sample *const *blocks, size_t count, uint64_t address)
 {
 	size_t i = sorted_from(blocks, count, address + CHUNK_HEADER + 1);
 
-	/* Some that have just died may lie in between; blocks alive do not overlap. */
+	/* Some that have just died may lie in between. Live ones do not overlap. */
 	for (size_t back = 0; i-- > 0 && back < 8; back++)
 		if (sample_alive(blocks[i]) &&
 		    address + CHUNK_HEADER - blocks[i]->address < blocks[i]->chunk_size)
@@ -74,7 +78,7 @@ static bool blocks_cover(struct sample *const *blocks, size_t count, uint64_t ad
 	return false;
 }
 
-/* Looks at a block of the raw domain. FIRST: it gets its chunk's size. */
+/* Looks at a block of the raw domain. FIRST: also notes its chunk's size. */
 static void block_look(struct samples *samples, struct sample *block, bool first)
 {
 	uint64_t size = 0;
@@ -88,13 +92,13 @@ static void block_look(struct samples *samples, struct sample *block, bool first
 	}
 	if (first)
 		block->chunk_size = size;
-	/* What is there of it stays there, as a rule. */
+	/* What is resident usually stays so. */
 	if (block->resident + 2 * PAGEMAP_PAGE < block->size)
 		block->resident = resident_bytes(samples->resident, block->address,
 						 block->address + block->size);
 }
 
-/* Whoever was at an address at which another was born later is dead. */
+/* A block is dead if another was allocated at its address later. */
 static void blocks_replace(struct sample **blocks, size_t count)
 {
 	for (size_t i = 0; i + 1 < count; i++)
@@ -151,7 +155,7 @@ struct error *samples_settle(struct samples *samples)
 		return NULL;
 	try(blocks_settle(samples, &blocks, &count));
 	try(pages_settle(samples, blocks, count));
-	/* What was read of a process that ended meanwhile says nothing. */
+	/* What was read of a process that ended meanwhile means nothing. */
 	try(process_check(samples->process));
 	for (size_t i = samples->fresh; i < samples->count; i++)
 		if (sample_alive(&samples->list[i]))
@@ -191,14 +195,14 @@ struct error *samples_look(struct samples *samples)
 		if (samples->list[i].kind == TMBPF_SAMPLE_FAULT && sample_alive(&samples->list[i]))
 			page_look(samples, &samples->list[i], blocks, count);
 	error = process_check(samples->process);
-	/* What was read of a process that ended meanwhile says nothing. */
+	/* What was read of a process that ended meanwhile means nothing. */
 	for (size_t i = 0; error && i < samples->fresh; i++)
 		if (!sample_alive(&samples->list[i]) && samples->list[i].died >= began)
 			samples->list[i].died = ESTIMATE_ALIVE;
 	return error;
 }
 
-/* A chunk that a page was touched in is what it was, or the page's owner is dead. */
+/* If the chunk in which PAGE was touched is not what it was, the page's owner is dead. */
 static void page_place(struct sample *page, const struct glibc_chunk *chunk)
 {
 	if (glibc_state_free(chunk->state) ||
@@ -211,7 +215,7 @@ static void page_place(struct sample *page, const struct glibc_chunk *chunk)
 	page->place = chunk->size < TRACER_LARGE_LEAST ? SAMPLE_SMALL : SAMPLE_LARGE;
 }
 
-/* Chunks come by address, but for a few turns. */
+/* Chunks come by address, but for a few turns back. */
 static void chunk_see(void *context, const struct glibc_chunk *chunk)
 {
 	struct samples *samples = context;
@@ -246,7 +250,10 @@ void samples_walk_end(struct samples *samples, const struct native_memory *nativ
 		bool ending = page->ending;
 
 		page->ending = false;
-		/* Of a walk that failed, nothing. In a heap, but in no chunk, is what is free at its end. */
+		/*
+		 * A walk that failed tells nothing. A page in a heap but in no chunk is free memory
+		 * at the heap's end.
+		 */
 		if (!done)
 			continue;
 		if (ending ||

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Whether the blocks that are tracked are still there. */
 #include "trace/sampling/tracked.h"
 
 #include <errno.h>
@@ -13,12 +14,12 @@
 #include "trace/sampling/classes.h"
 #include "trace/estimate/estimate.h"
 
-/* Blocks to be looked at, by address: those of one pool lie together. */
+/* Blocks to look at, by address: those of one pool are neighbours. */
 struct look {
 	const struct tracked_heap *heap;
-	struct tracked **list; /* of the pool at hand */
+	struct tracked **list; /* those of this pool */
 	size_t count;
-	bool first; /* after their window: they get what they are */
+	bool first; /* right after their window: they get their type and marks */
 	bool visited;
 };
 
@@ -49,8 +50,8 @@ static void tracked_die(struct tracked *block)
 	block->died = clock_now(CLOCK_MONOTONIC);
 }
 
-/* What tells BLOCK from another of its type that takes its place. */
-static struct error *marks_take(const struct look *look, struct tracked *block,
+/* Notes what tells BLOCK from another one of its type that takes its place. */
+static struct error *marks_note(const struct look *look, struct tracked *block,
 				const uint8_t *memory, uint32_t size, uint32_t fields)
 {
 	fingerprint_words_make(memory, size, fields, &look->heap->common, &block->words);
@@ -69,7 +70,7 @@ static struct error *block_look(struct look *look, struct tracked *block, const 
 		return NULL;
 	}
 	try(classes_block(look->heap->classes, memory, size, &now));
-	/* What waits in a free list for its next owner has none. */
+	/* An object that waits in a free list has no owner. */
 	if (now.unreferenced) {
 		tracked_die(block);
 		return NULL;
@@ -82,7 +83,7 @@ static struct error *block_look(struct look *look, struct tracked *block, const 
 		block->type = now.type;
 		block->constant = now.constant;
 		block->content = now.content;
-		return now.constant ? NULL : marks_take(look, block, memory, size, now.fields);
+		return now.constant ? NULL : marks_note(look, block, memory, size, now.fields);
 	}
 	if (now.type == block->type && !block->constant)
 		try(fingerprint_match(reader, memory, size, &block->fingerprint, &match));
@@ -93,7 +94,7 @@ static struct error *block_look(struct look *look, struct tracked *block, const 
 		tracked_die(block);
 		return NULL;
 	}
-	/* What lives may change by and by. */
+	/* A live block may change little by little. */
 	if (!now.constant)
 		fingerprint_words_make(memory, size, now.fields, &look->heap->common,
 				       &block->words);
@@ -121,7 +122,10 @@ static struct error *pool_look(void *context, const struct python_pool *pool)
 	return NULL;
 }
 
-/* malloc_chunk of glibc's malloc.c: the size, with three flags, lies before the block, "in use" in the next chunk. */
+/*
+ * malloc_chunk of glibc's malloc.c: the size, with three flags, lies before the block, and "in use"
+ * in the next chunk.
+ */
 enum tracked_chunk tracked_chunk(struct process *process, uint64_t address, uint64_t *ret_size)
 {
 	struct memory *memory = &process->memory;
@@ -189,7 +193,10 @@ struct error *tracked_look(const struct tracked_heap *heap, struct tracked **lis
 		look.visited = false;
 		unstable = python_pools_unread(heap->pools).unstable;
 		try(python_pools_at(heap->pools, pool, pool_look, &look));
-		/* A pool that never held together says nothing: next time, unless nothing is known of its blocks yet. */
+		/*
+		 * A pool that changed whenever it was read tells nothing: next time. But blocks of
+		 * which nothing is known yet are given up.
+		 */
 		if (look.visited ||
 		    (!first && python_pools_unread(heap->pools).unstable != unstable))
 			continue;

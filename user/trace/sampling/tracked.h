@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Blocks that are tracked by reading the heap: whether each is still what it was. */
+/* Tracked blocks: whether each is still what it was, found out by reading the heap. */
 #ifndef TMBPF_TRACE_SAMPLING_TRACKED_H
 #define TMBPF_TRACE_SAMPLING_TRACKED_H
 
@@ -22,8 +22,8 @@ struct tracked {
 	uint32_t block_size;
 	struct fingerprint_words words;
 	bool raw, reborn, constant;
-	bool reused; /* came from a free list: its object tells how large it is */
-	struct fingerprint fingerprint; /* of what is not constant */
+	bool reused;                    /* from a free list: its object tells its size */
+	struct fingerprint fingerprint; /* if it is not constant */
 };
 
 enum tracked_chunk {
@@ -32,10 +32,13 @@ enum tracked_chunk {
 	TRACKED_USED,
 };
 
-/* What malloc's chunk says whose memory is at ADDRESS; RET_SIZE: its size with what malloc adds. */
+/*
+ * What malloc's chunk for the memory at ADDRESS says. RET_SIZE is its size, including what malloc
+ * adds.
+ */
 enum tracked_chunk tracked_chunk(struct process *process, uint64_t address, uint64_t *ret_size);
 
-struct tracked_heap { /* where they are; all borrowed */
+struct tracked_heap { /* where the blocks are; all of it is borrowed */
 	const struct python *python;
 	struct process *process;
 	struct classes *classes;
@@ -44,14 +47,15 @@ struct tracked_heap { /* where they are; all borrowed */
 	struct fingerprint_reader reader;
 };
 
-/* HEAP of PYTHON: what its blocks have in common is found. */
+/* Prepares to look at blocks of PYTHON: finds what they have in common. */
 void tracked_heap_init(struct tracked_heap *heap, const struct python *python,
 		       struct process *process, struct classes *classes,
 		       struct python_pools *pools);
 
 /*
- * Looks whether the COUNT blocks of LIST, all alive until now, still are; whose are not get the time of now as that of
- * their death. FIRST: after their window, when they also get what they are. Sorts LIST.
+ * Looks whether the COUNT blocks of LIST, all alive until now, still live. The others get the
+ * current time as that of their death. FIRST: this is the look after their window, at which they
+ * get their type and marks. Sorts LIST.
  */
 struct error *tracked_look(const struct tracked_heap *heap, struct tracked **list, size_t count,
 			   bool first);

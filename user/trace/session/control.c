@@ -1,50 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The control socket: requests, replies, and the connections that carry them. */
 #include "trace/session/control.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "target/process/process.h"
+#include "trace/session/control_internal.h"
 #include "trace/session/run_folder.h"
 
-#define REQUEST_MAX 65536
-#define REPLY_MAX   (64u << 20)
-#define PAYLOAD_MAX (8ull << 30)
-/* How long a lock is waited for behind which nobody answers (yet, or any more). */
-#define LOCK_WAIT_MS       2000
-#define LOCK_STEP_MS       20
+#define REQUEST_MAX        65536
+#define REPLY_MAX          (64u << 20)
+#define PAYLOAD_MAX        (8ull << 30)
 #define REQUEST_TIMEOUT_MS 1000
-#define GROUP_PREFIX       "group-"
 
-/* Whose session it is: a process's, or a group's. */
-struct subject {
-	pid_t pid;        /* 0: a group's */
-	char file[96];    /* its files begin with it */
-	char said[96];    /* "process 1234" */
-	char option[112]; /* what names it to a command: "-p 1234" */
-};
-
-static struct error *session_connect(const struct subject *subject, int *ret);
-
-static struct subject subject_of_process(pid_t pid)
+struct control_subject control_subject_of_process(pid_t pid)
 {
-	struct subject subject;
+	struct control_subject subject;
 
 	subject.pid = pid;
 	snprintf(subject.file, sizeof(subject.file), "%d", pid);
@@ -53,18 +34,19 @@ static struct subject subject_of_process(pid_t pid)
 	return subject;
 }
 
-static struct subject subject_of_group(const char *name)
+struct control_subject control_subject_of_group(const char *name)
 {
-	struct subject subject;
+	struct control_subject subject;
 
-	snprintf(subject.file, sizeof(subject.file), GROUP_PREFIX "%.*s", CONTROL_GROUP_MAX, name);
+	snprintf(subject.file, sizeof(subject.file), CONTROL_GROUP_PREFIX "%.*s", CONTROL_GROUP_MAX,
+		 name);
 	snprintf(subject.said, sizeof(subject.said), "the group %.*s", CONTROL_GROUP_MAX, name);
 	subject.pid = 0;
 	subject.option[0] = 0;
 	return subject;
 }
 
-static char *subject_path(const struct subject *subject, const char *kind)
+char *control_subject_path(const struct control_subject *subject, const char *kind)
 {
 	char *path;
 
@@ -74,110 +56,21 @@ static char *subject_path(const struct subject *subject, const char *kind)
 
 char *control_path(pid_t pid, const char *kind)
 {
-	const struct subject subject = subject_of_process(pid);
+	const struct control_subject subject = control_subject_of_process(pid);
 
-	return subject_path(&subject, kind);
+	return control_subject_path(&subject, kind);
 }
 
 char *control_group_path(const char *name, const char *kind)
 {
-	const struct subject subject = subject_of_group(name);
+	const struct control_subject subject = control_subject_of_group(name);
 
-	return subject_path(&subject, kind);
+	return control_subject_path(&subject, kind);
 }
 
-/* Whether PATH still names the file that FD is: a session that ends removes its lock. */
-static bool lock_current(const char *path, int fd)
+static struct error *address_fill(const struct control_subject *subject, struct sockaddr_un *ret)
 {
-	struct stat named, open;
-
-	return !stat(path, &named) && !fstat(fd, &open) && named.st_ino == open.st_ino &&
-	       named.st_dev == open.st_dev;
-}
-
-static struct error *lock_try(const struct subject *subject, const char *path, int *ret_lock)
-{
-	for (;;) {
-		cleanup_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-		if (fd < 0)
-			return error_create_errno(ERROR_FAILED, errno, "cannot open %s", path);
-		if (flock(fd, LOCK_EX | LOCK_NB)) {
-			if (errno != EWOULDBLOCK)
-				return error_create_errno(ERROR_FAILED, errno, "cannot lock %s",
-							  path);
-			return error_create_errno(ERROR_FAILED, EWOULDBLOCK, "%s is traced already",
-						  subject->said);
-		}
-		if (lock_current(path, fd)) {
-			*ret_lock = take_fd(fd);
-			return NULL;
-		}
-	}
-}
-
-/* Whether somebody answers for SUBJECT's session: a tracer that was killed holds its lock until it is gone. */
-static bool session_answers(const struct subject *subject)
-{
-	struct error *error;
-	int fd;
-
-	error = session_connect(subject, &fd);
-	if (error) {
-		error_destroy(error);
-		return false;
-	}
-	close(fd);
-	return true;
-}
-
-static struct error *subject_lock(const struct subject *subject, int *ret_lock)
-{
-	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000};
-	cleanup_free char *path = NULL;
-	struct error *error;
-
-	try(run_folder_make());
-	path = subject_path(subject, "lock");
-	if (!path)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot lock the session of %s",
-					  subject->said);
-	for (int waited = 0;; waited += LOCK_STEP_MS) {
-		error = lock_try(subject, path, ret_lock);
-		if (!error || error_number(error) != EWOULDBLOCK)
-			return error;
-		if (waited >= LOCK_WAIT_MS || session_answers(subject))
-			break;
-		error_destroy(error);
-		nanosleep(&step, NULL);
-	}
-	error_destroy(error);
-	error = error_create(ERROR_FAILED, "%s is traced already", subject->said);
-	if (!*subject->option)
-		return error_advise(
-			error,
-			"`tmbpf status` shows it, and `tmbpf stop` with the same options ends it.");
-	return error_advise(error, "`tmbpf status %s` shows the session, `tmbpf stop %s` ends it.",
-			    subject->option, subject->option);
-}
-
-struct error *control_lock(pid_t pid, int *ret_lock)
-{
-	const struct subject subject = subject_of_process(pid);
-
-	return subject_lock(&subject, ret_lock);
-}
-
-struct error *control_group_lock(const char *name, int *ret_lock)
-{
-	const struct subject subject = subject_of_group(name);
-
-	return subject_lock(&subject, ret_lock);
-}
-
-static struct error *address_fill(const struct subject *subject, struct sockaddr_un *ret)
-{
-	cleanup_free char *path = subject_path(subject, "sock");
+	cleanup_free char *path = control_subject_path(subject, "sock");
 
 	if (!path)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot name the control socket");
@@ -190,7 +83,7 @@ static struct error *address_fill(const struct subject *subject, struct sockaddr
 	return NULL;
 }
 
-static struct error *subject_listen(const struct subject *subject, int *ret)
+static struct error *subject_listen(const struct control_subject *subject, int *ret)
 {
 	struct sockaddr_un address;
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -213,22 +106,22 @@ static struct error *subject_listen(const struct subject *subject, int *ret)
 
 struct error *control_listen(pid_t pid, int *ret)
 {
-	const struct subject subject = subject_of_process(pid);
+	const struct control_subject subject = control_subject_of_process(pid);
 
 	return subject_listen(&subject, ret);
 }
 
 struct error *control_group_listen(const char *name, int *ret)
 {
-	const struct subject subject = subject_of_group(name);
+	const struct control_subject subject = control_subject_of_group(name);
 
 	return subject_listen(&subject, ret);
 }
 
-static void subject_unlisten(const struct subject *subject, int fd)
+void control_subject_unlisten(const struct control_subject *subject, int fd)
 {
-	cleanup_free char *socket_path = subject_path(subject, "sock"),
-			  *lock = subject_path(subject, "lock");
+	cleanup_free char *socket_path = control_subject_path(subject, "sock"),
+			  *lock = control_subject_path(subject, "lock");
 
 	if (socket_path)
 		unlink(socket_path);
@@ -240,19 +133,19 @@ static void subject_unlisten(const struct subject *subject, int fd)
 
 void control_unlisten(pid_t pid, int fd)
 {
-	const struct subject subject = subject_of_process(pid);
+	const struct control_subject subject = control_subject_of_process(pid);
 
-	subject_unlisten(&subject, fd);
+	control_subject_unlisten(&subject, fd);
 }
 
 void control_group_unlisten(const char *name, int fd)
 {
-	const struct subject subject = subject_of_group(name);
+	const struct control_subject subject = control_subject_of_group(name);
 
-	subject_unlisten(&subject, fd);
+	control_subject_unlisten(&subject, fd);
 }
 
-/* Reads a line of at most MOST bytes into a malloc'd string; what follows it stays unread. */
+/* Reads a line of at most MOST bytes into a malloc'd string. What follows it stays unread. */
 static struct error *line_read(int fd, size_t most, int timeout, char **ret)
 {
 	cleanup_free char *line = NULL;
@@ -376,7 +269,7 @@ struct error *control_reply_error(int fd, const struct error *error)
 	return object_write(fd, reply);
 }
 
-static struct error *session_connect(const struct subject *subject, int *ret)
+struct error *control_subject_connect(const struct control_subject *subject, int *ret)
 {
 	struct sockaddr_un address;
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -451,18 +344,18 @@ static struct error *payload_read(int fd, json_object *reply, void **ret, size_t
 	return NULL;
 }
 
-static struct error *subject_request(const struct subject *subject, json_object *request,
+static struct error *subject_request(const struct control_subject *subject, json_object *request,
 				     json_object **ret, void **ret_payload, size_t *ret_size)
 {
 	cleanup(json_cleanup) json_object *reply = NULL;
 	cleanup_fd int fd = -1;
 	struct error *error;
 
-	try(session_connect(subject, &fd));
+	try(control_subject_connect(subject, &fd));
 	error = object_write(fd, request);
 	if (!error)
 		error = object_read(fd, REPLY_MAX, -1, &reply);
-	/* Its process has ended, or somebody stopped it. */
+	/* The target has ended, or somebody stopped the session. */
 	if (error && (error_number(error) == ECONNRESET || error_number(error) == EPIPE)) {
 		error_destroy(error);
 		return error_create(ERROR_NOTHING, "%s is traced no more", subject->said);
@@ -478,146 +371,14 @@ static struct error *subject_request(const struct subject *subject, json_object 
 struct error *control_request(pid_t pid, json_object *request, json_object **ret,
 			      void **ret_payload, size_t *ret_size)
 {
-	const struct subject subject = subject_of_process(pid);
+	const struct control_subject subject = control_subject_of_process(pid);
 
 	return subject_request(&subject, request, ret, ret_payload, ret_size);
 }
 
 struct error *control_group_request(const char *name, json_object *request, json_object **ret)
 {
-	const struct subject subject = subject_of_group(name);
+	const struct control_subject subject = control_subject_of_group(name);
 
 	return subject_request(&subject, request, ret, NULL, NULL);
-}
-
-/* Removes the socket that a tracer of SUBJECT left behind that was killed; not that of one that begins. */
-static void stale_remove(const struct subject *subject)
-{
-	cleanup_free char *path = subject_path(subject, "lock");
-	struct error *error;
-	int lock;
-
-	if (!path)
-		return;
-	error = lock_try(subject, path, &lock);
-	if (error) {
-		error_destroy(error);
-		return;
-	}
-	subject_unlisten(subject, -1);
-	close(lock);
-}
-
-struct error *control_files(const char *kind, pid_t **ret, size_t *ret_count)
-{
-	cleanup_dir DIR *folder = NULL;
-	cleanup_free pid_t *pids = NULL;
-	size_t count = 0, capacity = 0;
-	struct dirent *entry;
-
-	try(run_folder_check());
-	folder = opendir(run_folder_path());
-	if (!folder && errno != ENOENT)
-		return error_advise(error_create_errno(ERROR_FAILED, errno, "cannot read %s",
-						       run_folder_path()),
-				    "Run as root.");
-	while (folder && (entry = readdir(folder))) {
-		char *end;
-		long pid = strtol(entry->d_name, &end, 10);
-
-		if (pid <= 0 || pid > INT_MAX || *end != '.' || strcmp(end + 1, kind) != 0)
-			continue;
-		try(array_reserve(&pids, &capacity, count, 1, sizeof(*pids)));
-		pids[count++] = (pid_t)pid;
-	}
-	pids_sort(pids, count);
-	*ret = take(pids);
-	*ret_count = count;
-	return NULL;
-}
-
-/* Whether somebody answers; what one left that was killed is removed. */
-static bool subject_lives(const struct subject *subject)
-{
-	if (session_answers(subject))
-		return true;
-	stale_remove(subject);
-	return false;
-}
-
-struct error *control_sessions(pid_t **ret, size_t *ret_count)
-{
-	cleanup_free pid_t *pids = NULL;
-	size_t found = 0, count = 0;
-
-	try(control_files("sock", &pids, &found));
-	for (size_t i = 0; i < found; i++) {
-		const struct subject subject = subject_of_process(pids[i]);
-
-		if (subject_lives(&subject))
-			pids[count++] = pids[i];
-	}
-	*ret = take(pids);
-	*ret_count = count;
-	return NULL;
-}
-
-void control_names_destroy(char **names, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
-}
-
-static int name_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* NAME of "group-NAME.KIND", malloc'd; NULL it is none. */
-static char *group_name(const char *file, const char *kind)
-{
-	size_t prefix = strlen(GROUP_PREFIX), length = strlen(file), suffix = strlen(kind) + 1;
-
-	if (length <= prefix + suffix || strncmp(file, GROUP_PREFIX, prefix) != 0 ||
-	    file[length - suffix] != '.' || strcmp(file + length - suffix + 1, kind) != 0)
-		return NULL;
-	return strndup(file + prefix, length - prefix - suffix);
-}
-
-struct error *control_groups(const char *kind, char ***ret, size_t *ret_count)
-{
-	cleanup_dir DIR *folder = opendir(run_folder_path());
-	size_t count = 0, capacity = 0;
-	struct error *error = NULL;
-	struct dirent *entry;
-	char **names = NULL;
-
-	try(run_folder_check());
-	while (!error && folder && (entry = readdir(folder))) {
-		char *name = group_name(entry->d_name, kind);
-		struct subject subject;
-
-		if (!name)
-			continue;
-		subject = subject_of_group(name);
-		if (!strcmp(kind, "sock") && !subject_lives(&subject)) {
-			free(name);
-			continue;
-		}
-		error = array_reserve(&names, &capacity, count, 1, sizeof(*names));
-		if (error)
-			free(name);
-		else
-			names[count++] = name;
-	}
-	if (error) {
-		control_names_destroy(names, count);
-		return error;
-	}
-	if (count)
-		qsort(names, count, sizeof(*names), name_compare);
-	*ret = names;
-	*ret_count = count;
-	return NULL;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The run folder: its place, whether it is safe, and what killed tracers left in it. */
 #include "trace/session/run_folder.h"
 
 #include <errno.h>
@@ -18,10 +19,10 @@
 #include "trace/attach/events.h"
 
 #define ROOTS_FOLDER "/run/tmbpf"
-/* What is written is in its place after less than that: seconds. */
+/* Seconds after which a file that is being written has its final name. */
 #define HALF_WRITTEN 60
 
-/* A folder that belongs to this user, and that nobody else can write to. */
+/* Whether PATH is a folder of this user's that nobody else can write to. */
 static bool is_own(const char *path)
 {
 	struct stat found;
@@ -81,7 +82,7 @@ struct error *run_folder_make(void)
 	return run_folder_check();
 }
 
-/* Whether NAME ends in "." KIND; RET_LENGTH is that of what stands before. */
+/* Whether NAME ends in "." KIND. RET_LENGTH is the length of what stands before that. */
 static bool is_kind(const char *name, const char *kind, size_t *ret_length)
 {
 	const char *dot = strrchr(name, '.');
@@ -101,7 +102,10 @@ static bool is_old(int folder, const char *name)
 	       now - found.st_ctim.tv_sec > HALF_WRITTEN;
 }
 
-/* Of a session that holds its lock nothing is touched; one that begins just now tries again (control.c). */
+/*
+ * Leaves a session alone that holds its lock. One that starts just now tries again
+ * (control_sessions.c).
+ */
 static void lock_sweep(int folder, const char *name, size_t length)
 {
 	cleanup_fd int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -116,7 +120,7 @@ static void lock_sweep(int folder, const char *name, size_t length)
 	unlinkat(folder, name, 0);
 }
 
-/* A snapshot without the status that is written after it. */
+/* Whether NAME is a snapshot without its status, which is written after it. */
 static bool is_half(int folder, const char *name, size_t length)
 {
 	char other[NAME_MAX + 8];

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where sessions have their sockets and locks, and what ended ones leave behind: $TMBPF_RUN; else /run/tmbpf for root, and for
- * others tmbpf below $XDG_RUNTIME_DIR or /run/user/UID, or /tmp/tmbpf-UID where there is neither.
+ * The run folder: it holds the sockets and locks of sessions, and what ended sessions leave.
+ *
+ * It is $TMBPF_RUN if that is set, and /run/tmbpf for root. For other users it is tmbpf below
+ * $XDG_RUNTIME_DIR or /run/user/UID, and /tmp/tmbpf-UID where neither is there.
  */
 #ifndef TMBPF_TRACE_SESSION_RUN_FOLDER_H
 #define TMBPF_TRACE_SESSION_RUN_FOLDER_H
@@ -12,17 +14,17 @@ struct error;
 const char *run_folder_path(void);
 
 /*
- * Fails where it is there, and is not a folder that belongs to this user and that nobody else can write to: what lies in
- * it may be somebody's trap.
+ * Fails if what is there is no folder of this user's own, or if others can write to it: its files
+ * could be a trap. It need not be there.
  */
 struct error *run_folder_check(void);
 
-/* The same, and makes it where it is missing. */
+/* The same, but makes the folder if it is missing. */
 struct error *run_folder_make(void);
 
 /*
- * Removes what was left by tracers that were killed: locks that nobody holds with their sockets, files half written, definitions
- * of events. What cannot be removed stays: somebody else's, who may.
+ * Removes what killed tracers left: locks that nobody holds, with their sockets; files that were
+ * not written to the end; definitions of events. Leaves what it may not remove.
  */
 void run_folder_sweep(void);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Takes in the records of the ring: code objects, stacks, and what they mean. */
 #include "trace/symbols/symbols.h"
 
 #include <errno.h>
@@ -9,13 +10,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "python/code.h"
 #include "trace/symbols/symbols_internal.h"
 #include "base/string_pool.h"
 
-/* A retired stack's id is given back no sooner: a program may just be about to count a block for it. */
+/* How long a retired stack's id is kept: a program may just be about to count a block for it. */
 #define GRACE_NANOSECONDS NSEC_PER_SEC
-/* Tracebacks that hold nothing and have no stack any more, kept for their totals; beyond that the sum alone. */
+/* Tracebacks without a stack that are kept for their totals; of more, only the sum is kept. */
 #define PAST_TRACEBACKS_MAX 65536
 
 struct error *symbols_create(struct tracer *tracer, struct process *process, struct symbols **ret)
@@ -38,20 +38,9 @@ struct error *symbols_create(struct tracer *tracer, struct process *process, str
 	return NULL;
 }
 
-static void code_destroy(struct symbols *symbols, struct code *code)
+/* Frees ROW, which is in no table. */
+static void row_free(struct symbols *symbols, struct row *row)
 {
-	HASH_DEL(symbols->codes, code);
-	symbols->sampled_codes -= !!(code->id & TMBPF_CODE_SAMPLED);
-	string_pool_release(symbols->strings, code->filename);
-	string_pool_release(symbols->strings, code->name);
-	free(code->table);
-	free(code->stacks);
-	free(code);
-}
-
-static void row_destroy(struct symbols *symbols, struct row *row)
-{
-	HASH_DEL(symbols->rows, row);
 	for (uint32_t i = 0; i < row->nframe; i++) {
 		string_pool_release(symbols->strings, row->frames[i].filename);
 		string_pool_release(symbols->strings, row->frames[i].name);
@@ -59,16 +48,22 @@ static void row_destroy(struct symbols *symbols, struct row *row)
 	free(row);
 }
 
-/* Forgets stacks and code objects, and the tracebacks that nobody holds, or ALL. */
+static void row_destroy(struct symbols *symbols, struct row *row)
+{
+	entries_remove(&symbols->rows, &row->entry);
+	row_free(symbols, row);
+}
+
+/*
+ * Forgets all stacks and code objects, and the tracebacks that nobody holds. ALL: also those that
+ * somebody holds, and what samples refer to.
+ */
 static void symbols_forget(struct symbols *symbols, bool all)
 {
-	struct code *code, *next_code;
-	struct row *row, *next_row;
+	symbols_codes_destroy(symbols, all, true);
+	for (size_t i = symbols->rows.count; i-- > 0;) {
+		struct row *row = (struct row *)symbols->rows.list[i];
 
-	HASH_ITER (hh, symbols->codes, code, next_code)
-		if (all || !(code->id & TMBPF_CODE_SAMPLED))
-			code_destroy(symbols, code);
-	HASH_ITER (hh, symbols->rows, row, next_row) {
 		row->stacks = 0;
 		if (all || !row->held)
 			row_destroy(symbols, row);
@@ -79,7 +74,7 @@ static void symbols_forget(struct symbols *symbols, bool all)
 	free(symbols->kept);
 	symbols->kept = NULL;
 	symbols->retired_count = 0;
-	symbols->past_rows = HASH_COUNT(symbols->rows);
+	symbols->past_rows = (uint32_t)symbols->rows.count;
 	symbols->dropped_count = symbols->dropped_size = 0;
 	symbols->counters.stacks = 0;
 	if (all)
@@ -102,99 +97,14 @@ void symbols_destroy(struct symbols *symbols)
 		return;
 	if (symbols->stacks && symbols->placed)
 		symbols_clear(symbols);
+	entries_deinit(&symbols->codes);
+	entries_deinit(&symbols->rows);
 	string_pool_destroy(symbols->strings);
 	free(symbols->stacks);
 	free(symbols->kept);
 	free(symbols->placed);
 	free(symbols->retired);
 	free(symbols);
-}
-
-/* The captured string at *CURSOR, which moves behind it; NULL if it was not captured. */
-static char *string_take(struct symbols *symbols, const struct tmbpf_string *string,
-			 const uint8_t **cursor, const uint8_t *end)
-{
-	const uint8_t *characters = *cursor;
-
-	if (!string->kind || string->captured > (size_t)(end - *cursor) ||
-	    (uint64_t)string->length * string->kind < string->captured)
-		return NULL;
-	*cursor += (string->captured + 7) & ~7u;
-	if (*cursor > end)
-		*cursor = end;
-	if ((uint64_t)string->length * string->kind > string->captured)
-		symbols->counters.shortened_strings++;
-	return python_string_decode(string->kind, characters, string->captured / string->kind);
-}
-
-/*
- * What BPF could not copy (a page that was not there, a table too large) is read from the target now. The
- * object is the same one if what was captured agrees with what is found.
- */
-static void code_complete(struct symbols *symbols, struct code *code, char **filename, char **name,
-			  const uint8_t *captured, size_t captured_size)
-{
-	const struct python_layout *layout = &tracer_python(symbols->tracer)->layout;
-	struct python_code live = {0};
-	struct error *error =
-		python_code_read(&symbols->process->memory, layout, code->address, &live);
-
-	if (error) {
-		error_destroy(error);
-		return;
-	}
-	if (live.firstlineno == code->firstlineno && live.table_size >= captured_size &&
-	    !memcmp(live.table, captured, captured_size) &&
-	    (!*filename || !strcmp(*filename, live.filename))) {
-		if (!*filename)
-			*filename = take(live.filename);
-		if (!*name)
-			*name = live.qualname ? take(live.qualname) : take(live.name);
-		free(code->table);
-		code->table = take(live.table);
-		code->table_size = live.table_size;
-		code->table_whole = true;
-	}
-	python_code_deinit(&live);
-}
-
-static void code_record(struct symbols *symbols, const struct tmbpf_record_code *record,
-			size_t size)
-{
-	const uint8_t *cursor = (const uint8_t *)(record + 1),
-		      *end = (const uint8_t *)record + size;
-	cleanup_free char *filename = NULL, *name = NULL, *qualname = NULL;
-	struct code *code;
-
-	if (size < sizeof(*record))
-		return;
-	code = calloc(1, sizeof(*code));
-	if (!code)
-		return; /* its frames will be unresolved, and counted */
-	code->id = record->id;
-	code->address = record->address;
-	code->firstlineno = record->firstlineno;
-	code->stack_compact = 16;
-	filename = string_take(symbols, &record->filename, &cursor, end);
-	name = string_take(symbols, &record->name, &cursor, end);
-	qualname = string_take(symbols, &record->qualname, &cursor, end);
-	if (qualname) {
-		free(name);
-		name = take(qualname);
-	}
-	if (record->table_captured <= (size_t)(end - cursor)) {
-		code->table = malloc(record->table_captured + 1);
-		code->table_size = code->table ? record->table_captured : 0;
-		if (code->table)
-			memcpy(code->table, cursor, code->table_size);
-		code->table_whole = code->table && record->table_captured == record->table_size;
-	}
-	if (!filename || !name || !code->table_whole)
-		code_complete(symbols, code, &filename, &name, cursor, code->table_size);
-	code->filename = string_pool_intern(symbols->strings, filename ? filename : "<unreadable>");
-	code->name = string_pool_intern(symbols->strings, name ? name : "<unreadable>");
-	HASH_ADD_INT(symbols->codes, id, code);
-	symbols->sampled_codes += !!(code->id & TMBPF_CODE_SAMPLED);
 }
 
 static struct stack *reference_stack(struct symbols *symbols, const struct reference *reference)
@@ -204,7 +114,7 @@ static struct stack *reference_stack(struct symbols *symbols, const struct refer
 	return stack->row && stack->serial == reference->serial ? stack : NULL;
 }
 
-/* Remembers that STACK refers to CODE. References to stacks that are gone are dropped now and then. */
+/* Notes that STACK refers to CODE. Now and then drops references to stacks that are gone. */
 static void code_refer(struct symbols *symbols, struct code *code, uint32_t stack)
 {
 	struct error *error;
@@ -224,7 +134,10 @@ static void code_refer(struct symbols *symbols, struct code *code, uint32_t stac
 	error = array_reserve(&code->stacks, &code->stack_capacity, code->stack_count, 1,
 			      sizeof(*code->stacks));
 	if (error) {
-		/* The stack stays until the table is under pressure; it can match no more, so nothing goes wrong. */
+		/*
+		 * The stack stays until the table is under pressure. It can match no more, so
+		 * nothing goes wrong.
+		 */
 		error_destroy(error);
 		return;
 	}
@@ -258,64 +171,13 @@ static void code_end_record(struct symbols *symbols, const struct tmbpf_record_c
 
 	if (size < sizeof(*record))
 		return;
-	HASH_FIND_INT(symbols->codes, &record->id, code);
+	code = symbols_code_find(symbols, record->id);
 	if (!code)
 		return;
 	for (size_t i = 0; i < code->stack_count; i++)
 		if (reference_stack(symbols, &code->stacks[i]))
 			stack_retire(symbols, code->stacks[i].stack);
-	code_destroy(symbols, code);
-}
-
-static int64_t instruction_index(const struct python_layout *layout, const struct code *code,
-				 uint64_t instruction)
-{
-	if (layout->frames == PYTHON_FRAMES_OBJECT)
-		return (int32_t)instruction;
-	return instruction - code->address - layout->code.adaptive;
-}
-
-/* Of a code object whose table is whole. */
-static int code_line(const struct python *python, struct code *code, int64_t index)
-{
-	if (!code->line_known || code->line_index != index) {
-		code->line = python_line(python->layout.lines, python->version, code->table,
-					 code->table_size, code->firstlineno, index);
-		code->line_index = index;
-		code->line_known = true;
-	}
-	return code->line;
-}
-
-static void frame_resolve(struct symbols *symbols, const struct tmbpf_frame *frame,
-			  struct symbol_frame *ret)
-{
-	const struct python *python = tracer_python(symbols->tracer);
-	uint32_t id = frame->code;
-	struct code *code;
-	int line = -1;
-
-	HASH_FIND_INT(symbols->codes, &id, code);
-	if (!code) {
-		symbols->counters.unresolved_frames++;
-		*ret = (struct symbol_frame){string_pool_intern(symbols->strings, "<unknown>"),
-					     string_pool_intern(symbols->strings, ""), 0, 0};
-		return;
-	}
-	if (code->table_whole)
-		line = code_line(python, code,
-				 instruction_index(&python->layout, code, frame->instruction));
-	else
-		symbols->counters.unresolved_frames++;
-	string_pool_hold(code->filename);
-	string_pool_hold(code->name);
-	*ret = (struct symbol_frame){
-		.filename = code->filename,
-		.name = code->name,
-		/* tracemalloc has 0 where Python has no line (Modules/_tracemalloc.c, tracemalloc_get_frame). */
-		.lineno = line < 0 ? 0 : line,
-		.firstlineno = code->firstlineno < 0 ? 0 : code->firstlineno,
-	};
+	symbols_code_destroy(symbols, code);
 }
 
 static size_t row_key_size(uint32_t nframe)
@@ -323,33 +185,54 @@ static size_t row_key_size(uint32_t nframe)
 	return nframe * sizeof(struct symbol_frame);
 }
 
-/* The row that ROW equals, which ROW becomes if there is none: it is taken over or destroyed. */
-static struct row *row_intern(struct symbols *symbols, struct row *row)
+static uint64_t row_hash(const struct row *row)
 {
-	struct row *known;
-	unsigned int hash;
+	uint64_t numbers = (uint64_t)row->total_nframe << 32 | row->domain;
 
-	HASH_VALUE(row->frames, row_key_size(row->nframe), hash);
-	hash ^= row->total_nframe * 0x9e3779b1u ^ row->domain * 0x85ebca6bu;
-	HASH_FIND_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
-			      known);
-	/* Rows of equal frames and hash have equal numbers but for a collision, which only shares no row. */
-	if (known && known->total_nframe == row->total_nframe && known->domain == row->domain) {
-		for (uint32_t i = 0; i < row->nframe; i++) {
-			string_pool_release(symbols->strings, row->frames[i].filename);
-			string_pool_release(symbols->strings, row->frames[i].name);
-		}
-		free(row);
-		return known;
-	}
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, symbols->rows, row->frames, row_key_size(row->nframe), hash,
-				    row);
-	symbols->past_rows++; /* until a stack is added */
-	return row;
+	return lookup_hash(numbers, row->frames, row->nframe * sizeof(row->frames[0]));
 }
 
-/* The stack ID has taken PLACE: who was there before can match no more. */
-static void place_take(struct symbols *symbols, uint32_t place, uint32_t id)
+static bool row_equal(const void *context, uint32_t position, const void *key)
+{
+	const struct entries *rows = context;
+	const struct row *row = (const struct row *)rows->list[position], *other = key;
+
+	return row->nframe == other->nframe && row->total_nframe == other->total_nframe &&
+	       row->domain == other->domain &&
+	       !memcmp(row->frames, other->frames, row->nframe * sizeof(row->frames[0]));
+}
+
+static struct error *row_find_or_add(struct symbols *symbols, struct row *row, struct row **ret)
+{
+	struct entries *rows = &symbols->rows;
+	uint64_t hash = row_hash(row);
+	uint32_t found = lookup_find(&rows->lookup, entries_hash(hash), row_equal, rows, row);
+
+	if (found == LOOKUP_NONE)
+		try(entries_add(rows, &row->entry, hash));
+	*ret = found == LOOKUP_NONE ? row : (struct row *)rows->list[found];
+	return NULL;
+}
+
+/*
+ * Returns the row that equals ROW, and destroys ROW; if there is none ROW becomes it. NULL without
+ * memory.
+ */
+static struct row *row_intern(struct symbols *symbols, struct row *row)
+{
+	struct row *known = NULL;
+	struct error *error = row_find_or_add(symbols, row, &known);
+
+	error_destroy(error);
+	if (known == row)
+		symbols->past_rows++; /* until a stack is added */
+	else
+		row_free(symbols, row);
+	return known;
+}
+
+/* PLACE is stack ID's now: the stack that was there before can match no more. */
+static void place_assign(struct symbols *symbols, uint32_t place, uint32_t id)
 {
 	uint32_t before = symbols->placed[place];
 
@@ -370,7 +253,7 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 	    record->id >= tracer_stack_limit(symbols->tracer) ||
 	    record->bucket_slot >= tracer_place_count(symbols->tracer))
 		return;
-	place_take(symbols, record->bucket_slot, record->id);
+	place_assign(symbols, record->bucket_slot, record->id);
 	row = calloc(1, sizeof(*row) + row_key_size(record->nframe));
 	if (!row)
 		return;
@@ -378,8 +261,10 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 	row->total_nframe = record->total_nframe;
 	row->domain = record->domain;
 	for (uint32_t i = 0; i < record->nframe; i++)
-		frame_resolve(symbols, &record->frames[i], &row->frames[i]);
+		symbols_frame_resolve(symbols, &record->frames[i], &row->frames[i]);
 	row = row_intern(symbols, row);
+	if (!row)
+		return;
 	stack = &symbols->stacks[record->id];
 	stack->row = row;
 	stack->serial++;
@@ -392,7 +277,7 @@ static void stack_record(struct symbols *symbols, const struct tmbpf_record_stac
 		uint32_t id = record->frames[i].code;
 		struct code *code;
 
-		HASH_FIND_INT(symbols->codes, &id, code);
+		code = symbols_code_find(symbols, id);
 		if (code)
 			code_refer(symbols, code, record->id);
 	}
@@ -417,6 +302,8 @@ struct error *symbols_adopt(struct symbols *symbols, uint32_t id,
 			.firstlineno = frames[i].firstlineno,
 		};
 	row = row_intern(symbols, row);
+	if (!row)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot keep the stacks");
 	stack->row = row;
 	stack->serial++;
 	stack->place = 0; /* it has none: the stack table does not know it */
@@ -443,19 +330,17 @@ struct symbols_traceback *symbols_sample(struct symbols *symbols, const struct t
 	row->total_nframe = sample->total_nframe;
 	row->domain = sample->domain;
 	for (uint32_t i = 0; i < sample->nframe; i++)
-		frame_resolve(symbols, &sample->frames[i], &row->frames[i]);
+		symbols_frame_resolve(symbols, &sample->frames[i], &row->frames[i]);
 	row = row_intern(symbols, row);
+	if (!row)
+		return NULL;
 	row->held++;
 	return (struct symbols_traceback *)row;
 }
 
 void symbols_samples_forget(struct symbols *symbols)
 {
-	struct code *code, *next;
-
-	HASH_ITER (hh, symbols->codes, code, next)
-		if (code->id & TMBPF_CODE_SAMPLED)
-			code_destroy(symbols, code);
+	symbols_codes_destroy(symbols, true, false);
 }
 
 uint32_t symbols_samples_codes(const struct symbols *symbols)
@@ -469,7 +354,7 @@ void symbols_record(void *context, const struct tmbpf_record *record, size_t siz
 
 	switch (record->type) {
 	case TMBPF_RECORD_CODE:
-		code_record(symbols, (const struct tmbpf_record_code *)record, size);
+		symbols_code_record(symbols, (const struct tmbpf_record_code *)record, size);
 		break;
 	case TMBPF_RECORD_CODE_END:
 		code_end_record(symbols, (const struct tmbpf_record_code_end *)record, size);
@@ -489,7 +374,9 @@ static void row_drop(struct symbols *symbols, struct row *row)
 	row_destroy(symbols, row);
 }
 
-/* True if the retired stack ID holds nothing: its totals go to its row, its id is given back. */
+/*
+ * If the retired stack ID holds nothing its totals go to its row, and its id is given back: true.
+ */
 static bool stack_recycle(struct symbols *symbols, uint32_t id)
 {
 	struct stack *stack = &symbols->stacks[id];
@@ -527,7 +414,10 @@ void symbols_sweep(struct symbols *symbols, uint64_t now)
 		if (!stack_recycle(symbols, symbols->retired[i]))
 			symbols->retired[kept++] = symbols->retired[i];
 	symbols->retired_count = kept;
-	/* Stacks that hold nothing make room when it gets tight; if they come again, they are new ones. */
+	/*
+	 * When the table gets full, stacks that hold nothing make room. If they come again they are
+	 * new ones.
+	 */
 	if (symbols->counters.stacks - kept < limit - limit / 4)
 		return;
 	for (uint32_t id = TMBPF_STACK_FIRST; id < count; id++) {
@@ -572,6 +462,6 @@ bool symbols_tight(const struct symbols *symbols)
 void symbols_counters(const struct symbols *symbols, struct symbols_counters *ret)
 {
 	*ret = symbols->counters;
-	ret->tracebacks = HASH_COUNT(symbols->rows);
-	ret->codes = HASH_COUNT(symbols->codes);
+	ret->tracebacks = symbols->rows.count;
+	ret->codes = symbols->codes.count;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Tells what each stack means and holds. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "trace/symbols/symbols_internal.h"
 #include "base/string_pool.h"
 
-/* A traceback of one made-up frame: tracemalloc's way to say that there is none. */
+/* A traceback of one made-up frame, which is tracemalloc's way to say that there is none. */
 static struct error *special_visit(const char *filename, const struct symbols_row *totals,
 				   symbols_visitor visit, void *context)
 {
@@ -85,7 +86,7 @@ struct error *symbols_traceback_visit(struct symbols *symbols,
 	return row_visit((const struct row *)traceback, row, visit, context);
 }
 
-/* What stack ID holds and has allocated: held now, or when it was noted. */
+/* What stack ID has allocated, and what it holds: now or, with KEPT, when that was noted. */
 static bool stack_totals(const struct symbols *symbols, uint32_t id, bool kept,
 			 struct symbols_row *ret)
 {
@@ -115,7 +116,6 @@ static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visit
 			       void *context)
 {
 	uint32_t count = tracer_stack_count(symbols->tracer);
-	struct row *row, *next;
 
 	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
 		struct symbols_row visited;
@@ -123,7 +123,8 @@ static struct error *rows_each(struct symbols *symbols, bool kept, symbols_visit
 		if (stack_totals(symbols, id, kept, &visited))
 			try(stack_visit(symbols, id, &visited, visit, context));
 	}
-	HASH_ITER (hh, symbols->rows, row, next) {
+	for (size_t i = 0; i < symbols->rows.count; i++) {
+		const struct row *row = (const struct row *)symbols->rows.list[i];
 		struct symbols_row visited = {.total_count = row->past_count,
 					      .total_size = row->past_size};
 
@@ -179,18 +180,4 @@ struct error *symbols_stack(struct symbols *symbols, uint32_t stack, uint64_t si
 		.count = 1, .size = size, .total_count = 1, .total_size = size};
 
 	return stack_visit(symbols, stack, &visited, visit, context);
-}
-
-uint64_t symbols_blocks(const struct symbols *symbols)
-{
-	uint32_t count = tracer_stack_count(symbols->tracer);
-	uint64_t blocks = 0;
-
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct tmbpf_stack_stats stats;
-
-		tracer_stack_stats(symbols->tracer, id, &stats);
-		blocks += stack_live_count(&stats);
-	}
-	return blocks;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A table of tracebacks by index. */
 #include "trace/symbols/tracebacks.h"
 
 #include <errno.h>

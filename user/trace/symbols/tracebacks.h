@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Tracebacks by an index: what blocks that are followed refer to. All in the table are held (symbols.h). */
+/* Tracebacks by an index, for what is tracked. The table holds all of them (symbols.h). */
 #ifndef TMBPF_TRACE_SYMBOLS_TRACEBACKS_H
 #define TMBPF_TRACE_SYMBOLS_TRACEBACKS_H
 
@@ -11,23 +11,32 @@
 
 struct error;
 
-struct tracebacks { /* all zero but SYMBOLS is an empty table */
+struct tracebacks { /* empty if all but SYMBOLS is zero */
 	struct symbols *symbols;
 	struct symbols_traceback **list;
 	size_t count, capacity;
 	struct lookup lookup;
 };
 
-/* The index of TRACEBACK (NULL: none is known), which is taken over: also if this fails. */
+/*
+ * Finds or adds TRACEBACK, and sets its index. NULL: none is known. TRACEBACK is taken over, also
+ * if this fails.
+ */
 struct error *tracebacks_index(struct tracebacks *tracebacks, struct symbols_traceback *traceback,
 			       uint32_t *ret);
-/* NULL if there is none of that index. */
+/* NULL if no traceback has that index. */
 const struct symbols_traceback *tracebacks_get(const struct tracebacks *tracebacks, uint32_t index);
-/* For each index the least one of the same line (symbols_traceback_line()); malloc'd, and room for one more. */
+/*
+ * For each index the lowest index of the same line (symbols_traceback_line()). Malloc'd, with room
+ * for one more.
+ */
 struct error *tracebacks_lines(const struct tracebacks *tracebacks, uint32_t **ret);
-/* Keeps those whose MAP is not 0, which becomes their new index, and releases the others. If it fails nothing has changed. */
+/*
+ * Keeps those whose MAP is not 0 and sets MAP to their new index; releases the others. If it fails
+ * nothing has changed.
+ */
 struct error *tracebacks_keep(struct tracebacks *tracebacks, uint32_t *map);
-/* Releases all; the table is empty then. */
+/* Releases all. The table is empty then. */
 void tracebacks_clear(struct tracebacks *tracebacks);
 void tracebacks_deinit(struct tracebacks *tracebacks);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Translates the interpreter's layout for the BPF programs. */
 #include "trace/tracer/config.h"
 
 #include <stddef.h>
@@ -8,7 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 
-/* bpf/walk.h reads frames into a window and needs this much room after the frame's start. */
+/* bpf/walk.h reads frames into a buffer, and needs this much room after the start of a frame. */
 #define FRAME_SPAN 128
 
 static void config_layout(const struct python_layout *layout, struct tmbpf_config *ret)
@@ -65,11 +66,11 @@ static struct error *config_heap(const struct python *python, const struct plan 
 	ret->usable_arenas = plan->usable_arenas ? plan->usable_arenas + python->bias
 						 : heap->usable_arenas;
 	if (plan->usedpools && heap->usedpools && ret->usedpools != heap->usedpools)
-		return error_create(
-			ERROR_FAILED,
-			"process %d: pymalloc's pools are at 0x%llx by the code and at 0x%llx by the memory",
-			python->process->pid, (unsigned long long)ret->usedpools,
-			(unsigned long long)heap->usedpools);
+		return error_create(ERROR_FAILED,
+				    "process %d: pymalloc's pools are at 0x%llx by the code "
+				    "and at 0x%llx by the memory",
+				    python->process->pid, (unsigned long long)ret->usedpools,
+				    (unsigned long long)heap->usedpools);
 	if (!ret->usedpools || !ret->usable_arenas)
 		return error_create(ERROR_FAILED, "process %d: pymalloc's state was not found",
 				    python->process->pid);
@@ -98,8 +99,9 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	ret->dtv_entry = python->thread.dtv_entry;
 	if (sites_hooks(sites) & SITES_DEBUG) {
 		/*
-		 * PYMEM_DEBUG_EXTRA_BYTES, Objects/obmalloc.c: three words around a block, four with serial numbers, which
-		 * only 3.7 and older have in release builds; two words of them in front.
+		 * PYMEM_DEBUG_EXTRA_BYTES (Objects/obmalloc.c): three words around a block, two of
+		 * them in front. With serial numbers there are four, which only 3.7 and older have
+		 * in release builds.
 		 */
 		ret->hook_extra = python->version < 0x03080000 ? 32 : 24;
 		ret->hook_delta = 16;

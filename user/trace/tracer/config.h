@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The interpreter's layout as the BPF programs want it. */
+/* The interpreter's layout, as the BPF programs take it. */
 #ifndef TMBPF_TRACE_TRACER_CONFIG_H
 #define TMBPF_TRACE_TRACER_CONFIG_H
 
@@ -12,7 +12,7 @@
 
 struct error;
 
-/* Fills what follows from the interpreter. Refuses a layout that the programs cannot follow. */
+/* Fills all that follows from the interpreter. Refuses a layout that the programs cannot follow. */
 struct error *config_fill(const struct python *python, const struct plan *plan,
 			  const struct sites *sites, struct tmbpf_config *ret);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Watches a tree of processes or a control group for members that come and go. */
 #include "trace/tracer/follow.h"
 
 #include <bpf/bpf.h>
@@ -18,8 +19,8 @@
 struct follow {
 	struct follow_bpf *skeleton;
 	struct ring_buffer *ring;
-	dev_t device;          /* of the control group's folder, */
-	ino_t inode;           /* and its number: made anew it has another one */
+	dev_t device;          /* the folder of the control group */
+	ino_t inode;           /* and its number: a folder made anew has another one */
 	follow_handler handle; /* while records are consumed */
 	void *context;
 };
@@ -79,7 +80,7 @@ static struct error *follow_start(struct follow *follow, enum follow_scope scope
 	if (!follow->skeleton)
 		return error_create_errno(ERROR_FAILED, errno, "cannot open the BPF programs");
 	follow->skeleton->rodata->scope = scope;
-	/* Else the kernel warns: see tracer_maps.c. All of it is some 4 MB. */
+	/* Otherwise the kernel warns: see tracer_maps.c. All of it is some 4 MB. */
 	if (!runtime_memory_try())
 		bpf_map__set_map_flags(follow->skeleton->maps.members, 0);
 	if (follow_bpf__load(follow->skeleton))
@@ -127,7 +128,7 @@ struct error *follow_add(struct follow *follow, pid_t pid, pid_t parent)
 {
 	uint32_t key = pid, value = parent;
 
-	/* The kernel may know it already, and better. */
+	/* The kernel may know it already, and knows better. */
 	if (bpf_map_update_elem(bpf_map__fd(follow->skeleton->maps.members), &key, &value,
 				BPF_NOEXIST) &&
 	    errno != EEXIST)
@@ -149,7 +150,10 @@ struct error *follow_members(struct follow *follow, struct follow_member **ret, 
 	size_t count = 0, capacity = 0;
 	uint32_t key, value, *last = NULL;
 
-	/* Keys that go meanwhile may make it begin anew: twice as many as there is room for are enough. */
+	/*
+	 * Keys that vanish meanwhile may make it begin anew: twice as many as there is room for are
+	 * enough.
+	 */
 	while (count < 2 * FOLLOW_MEMBERS_MAX && !bpf_map_get_next_key(map, last, &key)) {
 		last = &key;
 		if (bpf_map_lookup_elem(map, &key, &value))

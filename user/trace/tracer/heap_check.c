@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Compares the traced blocks with those in the pools of pymalloc. */
 #include "trace/tracer/heap_check.h"
 
 #include <errno.h>
@@ -14,9 +15,9 @@
 #include "python/heap/space.h"
 #include "tmbpf.h"
 
-#define LOOK_AGAIN 5 /* times, at a pool that tracing has otherwise */
+#define LOOK_AGAIN 5 /* times, at a pool on which tracing disagrees */
 
-/* Blocks of a heap: which of them were there at the start. */
+/* Which blocks of a heap were there at the start. */
 struct old {
 	struct python_space *space;
 	struct python_marks marks;
@@ -25,28 +26,31 @@ struct old {
 struct heap_check {
 	struct heap_check_source source;
 	struct python_pools *pools;
-	struct old old; /* as it was when last looked */
+	struct old old; /* at the last look */
 	struct heap_check_counts start;
 	uint32_t *entries; /* of one arena */
-	uint64_t *again;   /* pools of one arena that are to be looked at once more */
+	uint64_t *again;   /* pools of one arena to look at once more */
 };
 
 /* One look at all arenas. */
 struct look {
 	struct heap_check *check;
 	bool begins;
-	struct old left; /* of the old ones, those that are still there */
+	struct old left; /* those old blocks that are still there */
 	const struct python_arena *arena;
 	size_t again_count;
 	uint64_t seen; /* address behind the last pool that was seen of the arena */
-	/* Of a pool that is looked at alone: not once more after this; it was counted; it holds nothing. */
+	/*
+	 * Of a pool that is looked at alone: this is the last look; it was counted; it holds
+	 * nothing.
+	 */
 	bool last, settled, empty;
 	struct heap_check_counts counts;
 };
 
-/* A pool's blocks. */
+/* The blocks of one pool. */
 struct pool_counts {
-	uint64_t count, matched; /* not there at the start; of them, those that are traced */
+	uint64_t count, matched; /* those since the start, and those of them that are traced */
 	uint64_t traced_count, traced_size; /* all entries */
 	uint64_t before;                    /* there at the start */
 };
@@ -73,8 +77,8 @@ static struct error *old_init(struct old *old, const struct heap_check *check,
 }
 
 /*
- * Where the marks of the pool at ADDRESS begin. False: it is not within an arena that was there, so
- * neither are its blocks.
+ * Where the marks of the pool at ADDRESS begin. False: it lies in no arena that was there then, so
+ * its blocks were not there either.
  */
 static bool old_place(const struct old *old, uint64_t address, uint32_t size, uint32_t *ret_arena,
 		      uint32_t *ret_granule)
@@ -100,7 +104,7 @@ static uint32_t pool_granules(const struct heap_check *check)
 	return heap->pool_size / heap->alignment;
 }
 
-/* ENTRIES are a pool's. */
+/* Counts the entries of one pool. */
 static void entries_count(const struct heap_check *check, const uint32_t *entries,
 			  struct pool_counts *counts)
 {
@@ -116,7 +120,7 @@ static void entries_count(const struct heap_check *check, const uint32_t *entrie
 	}
 }
 
-/* Marks the old ones that are still there. */
+/* Counts the blocks of POOL, and marks the old ones that are still there. */
 static struct error *blocks_count(struct look *look, const struct python_pool *pool,
 				  const uint32_t *entries, struct pool_counts *counts)
 {
@@ -127,7 +131,7 @@ static struct error *blocks_count(struct look *look, const struct python_pool *p
 	uint32_t at = PYTHON_POOL_OVERHEAD / heap->alignment;
 	bool was = old_place(&check->old, pool->address, heap->pool_size, &old_arena, &old_first);
 
-	/* It lies in the arena at hand, which is of the same list. */
+	/* The pool lies in this arena, which is in the same list. */
 	if (!old_place(&look->left, pool->address, heap->pool_size, &arena, &first))
 		return NULL;
 	for (uint32_t i = 0; i < pool->carved; i++, at += step) {
@@ -146,7 +150,7 @@ static struct error *blocks_count(struct look *look, const struct python_pool *p
 	return NULL;
 }
 
-/* Does tracing say of a pool what the pool says? */
+/* Whether tracing and the pool say the same. */
 static bool counts_agree(const struct look *look, const struct pool_counts *counts)
 {
 	return look->begins ||
@@ -166,7 +170,7 @@ static void counts_add(struct look *look, const struct pool_counts *counts, uint
 	look->counts.traced_size += lazy ? counts->matched * block_size : counts->traced_size;
 }
 
-/* Counts POOL if it is as tracing has it, or LAST. */
+/* Counts POOL if tracing agrees with it, or if this is the LAST look. */
 static struct error *pool_count(struct look *look, const struct python_pool *pool,
 				const uint32_t *entries, bool last, bool *ret_counted)
 {
@@ -180,7 +184,10 @@ static struct error *pool_count(struct look *look, const struct python_pool *poo
 	return NULL;
 }
 
-/* Pools that hold nothing are not handed to anybody: up to END, do entries say otherwise? */
+/*
+ * The caller hands out no empty pools. Checks those before END: their entries must be empty as
+ * well.
+ */
 static void empty_look(struct look *look, uint64_t end)
 {
 	const struct heap_check *check = look->check;
@@ -229,8 +236,8 @@ static bool unread_same(const struct python_pools_unread *a, const struct python
 }
 
 /*
- * The target runs between our two readings. What differs each time that a pool and its entries are
- * read does so for another reason.
+ * The target runs between reading a pool and reading its entries. If they differ each time that
+ * both are read, there is another reason.
  */
 static struct error *pool_settle(struct look *look, uint64_t address)
 {
@@ -260,7 +267,7 @@ static struct error *pool_settle(struct look *look, uint64_t address)
 	return NULL;
 }
 
-/* The entries first: what is read of them and of the pools is then hardly apart. */
+/* The entries are read first, so that little time passes between them and the pools. */
 static struct error *arena_look(void *context, const struct python_arena *arena)
 {
 	struct look *look = context;
@@ -310,13 +317,13 @@ struct error *heap_check_begin(struct heap_check *check, const struct python_hea
 	return NULL;
 }
 
-const struct heap_check_counts *growth_before(const struct heap_check *check)
+const struct heap_check_counts *heap_check_before(const struct heap_check *check)
 {
 	return &check->start;
 }
 
-struct error *growth_count(struct heap_check *check, const struct python_heaps *heaps,
-			   struct heap_check_counts *ret)
+struct error *heap_check_count(struct heap_check *check, const struct python_heaps *heaps,
+			       struct heap_check_counts *ret)
 {
 	struct look look = {.check = check};
 
@@ -326,9 +333,9 @@ struct error *growth_count(struct heap_check *check, const struct python_heaps *
 	return NULL;
 }
 
-double growth_share(const struct heap_check_counts *counts)
+double heap_check_share(const struct heap_check_counts *counts)
 {
-	return counts->size < GROWTH_LEAST ? -1 : (double)counts->traced_size / counts->size;
+	return counts->size < HEAP_CHECK_LEAST ? -1 : (double)counts->traced_size / counts->size;
 }
 
 struct error *heap_check_create(const struct heap_check_source *source, struct heap_check **ret)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Starts a command, and holds it at the entry point of each program that it becomes. */
 #include "trace/tracer/launch.h"
 
 #include <bpf/bpf.h>
@@ -21,9 +22,9 @@
 
 struct launch {
 	pid_t pid;
-	int go;      /* the child waits until this is closed */
-	int failure; /* what it says if it cannot execute */
-	char *name;  /* of the command */
+	int go;      /* the child waits at the other end */
+	int failure; /* where the child says why it cannot execute */
+	char *name;  /* the command's */
 	struct launch_bpf *skeleton;
 	struct bpf_link *exec_link;
 	struct probes_link entry_link;
@@ -124,7 +125,7 @@ void launch_destroy(struct launch *launch)
 	bpf_link__destroy(launch->exec_link);
 	launch_bpf__destroy(launch->skeleton);
 	if (launch->go >= 0)
-		close(launch->go); /* without a word: the child gives up */
+		close(launch->go); /* without a byte: the child gives up */
 	if (launch->failure >= 0)
 		close(launch->failure);
 	if (launch->held)
@@ -183,10 +184,10 @@ static void child_continue(struct launch *launch)
 		close(launch->go);
 		launch->go = -1;
 	}
-	(void)written; /* a child that is gone is seen by waitpid() */
+	(void)written; /* waitpid() will show a child that is gone */
 }
 
-/* True if it stopped, false if it ended. */
+/* RET: it stopped; false: it ended. */
 static struct error *child_wait(struct launch *launch, bool *ret, int *ret_status)
 {
 	int number = 0;

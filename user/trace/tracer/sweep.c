@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Takes dead blocks out of the shadow, by what their pools say. */
 #include "trace/tracer/sweep.h"
 
 #include <errno.h>
@@ -10,7 +11,8 @@
 #include "python/heap/pools.h"
 #include "target/process/memory.h"
 
-#define READ_AGAIN    5 /* a pool that did not hold together: a torn read hardly survives two */
+/* times, a pool that does not hold together: a torn read hardly survives two */
+#define READ_AGAIN    5
 #define POOLS_MAX     (TMBPF_SLAB_ENTRIES * 16 / 4096) /* in a slab */
 #define POOL_GRANULES (PYTHON_POOL_MAX / 8)
 
@@ -27,7 +29,7 @@ struct suspect {
 struct sweep {
 	const struct python_heap *heap;
 	struct sweep_tracer tracer;
-	uint64_t base; /* of the slab at hand */
+	uint64_t base; /* of this slab */
 	uint32_t *entries;
 	uint32_t pool_count, pool_granules;
 	uint8_t *memory; /* of all pools of a slab */
@@ -35,8 +37,8 @@ struct sweep {
 	bool wanted[POOLS_MAX];
 	struct suspect *suspects;
 	size_t suspect_count;
-	uint64_t free_blocks[PYTHON_POOL_BLOCKS / 64]; /* of the pool at hand */
-	uint64_t live[POOL_GRANULES / 64];             /* its granules where a live block begins */
+	uint64_t free_blocks[PYTHON_POOL_BLOCKS / 64]; /* of this pool */
+	uint64_t live[POOL_GRANULES / 64]; /* its granules at which a live block begins */
 	struct python_pool pool;
 	enum python_pool_state state;
 };
@@ -76,7 +78,7 @@ uint64_t sweep_range(const struct sweep *sweep)
 	return (uint64_t)TMBPF_SLAB_ENTRIES * sweep->heap->alignment;
 }
 
-/* Entries two at a time. */
+/* Two entries at a time. */
 typedef uint64_t __attribute__((may_alias)) entry_pair;
 
 static bool range_has_entry(const uint32_t *entries, uint32_t count)
@@ -102,7 +104,7 @@ static struct error *pool_read_alone(struct sweep *sweep, uint32_t pool)
 	return NULL;
 }
 
-/* Reads the COUNT pools from FIRST on; in one go, if all of them are there. */
+/* Reads COUNT pools from FIRST on: in one go, if all of them are there. */
 static struct error *pools_read_run(struct sweep *sweep, uint32_t first, uint32_t count)
 {
 	uint64_t offset = (uint64_t)first * sweep->heap->pool_size;
@@ -134,7 +136,7 @@ static struct error *pools_read(struct sweep *sweep)
 	return NULL;
 }
 
-/* Notes where the live blocks of the pool at hand begin. */
+/* Notes where the live blocks of this pool begin. */
 static void pool_live(struct sweep *sweep)
 {
 	const struct python_pool *pool = &sweep->pool;
@@ -148,8 +150,8 @@ static void pool_live(struct sweep *sweep)
 			sweep->live[granule / 64] |= 1ULL << (granule % 64);
 }
 
-/* Makes POOL the one at hand. False if it never held together. */
-static struct error *pool_take(struct sweep *sweep, uint32_t pool, bool *ret)
+/* Makes POOL the current one. RET false: it changed whenever it was read. */
+static struct error *pool_load(struct sweep *sweep, uint32_t pool, bool *ret)
 {
 	const uint8_t *memory = sweep->memory + (uint64_t)pool * sweep->heap->pool_size;
 
@@ -169,12 +171,12 @@ static struct error *pool_take(struct sweep *sweep, uint32_t pool, bool *ret)
 	if (sweep->read[pool] == POOL_GONE)
 		sweep->state = PYTHON_POOL_EMPTY;
 	pool_live(sweep);
-	/* What is no pool each time it is looked at is something else's memory by now. */
+	/* If it is never a pool, its memory is something else's by now. */
 	*ret = sweep->state != PYTHON_POOL_TORN;
 	return NULL;
 }
 
-/* Whether the block whose entry is GRANULE of the pool at hand is dead. */
+/* Whether the block at GRANULE of this pool is dead. */
 static bool block_dead(const struct sweep *sweep, uint32_t granule)
 {
 	granule &= sweep->pool_granules - 1;
@@ -187,7 +189,7 @@ static bool entry_exchange(uint32_t *entry, uint32_t from, uint32_t to)
 					   __ATOMIC_SEQ_CST);
 }
 
-/* Suspects those of the pool at hand, whose first granule is FIRST, that seem dead. */
+/* Marks the entries of this pool that seem dead as suspects. FIRST is its first granule. */
 static void pool_suspect(struct sweep *sweep, uint32_t first)
 {
 	for (uint32_t i = first; i < first + sweep->pool_granules; i++) {
@@ -210,12 +212,12 @@ static struct error *slab_suspect(struct sweep *sweep, struct sweep_counters *co
 		if (!sweep->wanted[i])
 			continue;
 		counters->pools++;
-		try(pool_take(sweep, i, &stable));
+		try(pool_load(sweep, i, &stable));
 		if (stable)
 			pool_suspect(sweep, i * sweep->pool_granules);
 		else
 			counters->unstable++;
-		/* Only those are read again. */
+		/* Only pools with suspects are read again. */
 		sweep->wanted[i] = sweep->suspect_count > before;
 	}
 	return NULL;
@@ -229,7 +231,7 @@ static bool is_handed(const struct tmbpf_handed *handed, size_t count, uint64_t 
 	return false;
 }
 
-/* Copies what the heaps handed out last to the front of RET; how many there are. */
+/* Copies what the heaps handed out last to RET. Returns how many there are. */
 static size_t handed_read(const struct sweep *sweep, struct tmbpf_handed *ret)
 {
 	size_t count = 0;
@@ -261,7 +263,7 @@ static void suspect_drop(struct sweep *sweep, const struct suspect *suspect,
 	sweep->tracer.drop(sweep->tracer.context, suspect->entry);
 }
 
-/* Looks again at each suspect, pool by pool; what is not dead for certain is suspected no more. */
+/* Looks at each suspect again, pool by pool. One that is not dead for certain is spared. */
 static struct error *suspects_judge(struct sweep *sweep, const struct tmbpf_handed *handed,
 				    size_t handed_count, struct sweep_counters *counters)
 {
@@ -275,7 +277,7 @@ static struct error *suspects_judge(struct sweep *sweep, const struct tmbpf_hand
 			sweep->base + (uint64_t)suspect->granule * sweep->heap->alignment;
 
 		if (pool != at) {
-			try(pool_take(sweep, pool, &stable));
+			try(pool_load(sweep, pool, &stable));
 			counters->unstable += !stable;
 			at = pool;
 		}
@@ -296,7 +298,10 @@ static struct error *suspects_settle(struct sweep *sweep, struct sweep_counters 
 		any = is_handed(handed, count,
 				sweep->base + (uint64_t)sweep->suspects[i].granule *
 						      sweep->heap->alignment);
-	/* Before the pools are read again: who sleeps now has taken its block, or takes it later. */
+	/*
+	 * Before the pools are read again: a thread that sleeps now has taken its block already, or
+	 * takes it later.
+	 */
 	if (any && sweep->tracer.asleep(sweep->tracer.context))
 		count = 0;
 	try(pools_read(sweep));
@@ -319,7 +324,7 @@ struct error *sweep_slab(struct sweep *sweep, uint32_t *entries, uint64_t addres
 		error = slab_suspect(sweep, counters);
 	if (!error && sweep->suspect_count)
 		error = suspects_settle(sweep, counters);
-	/* Fails where it was dropped, or handed out again. */
+	/* Removes the marks. This fails for entries that were taken out or handed out again. */
 	for (size_t i = 0; i < sweep->suspect_count; i++)
 		entry_exchange(&entries[sweep->suspects[i].granule],
 			       sweep->suspects[i].entry | TMBPF_SUSPECT, sweep->suspects[i].entry);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Loads the BPF programs, attaches the probes, and turns tracing on and off. */
 #include "trace/tracer/tracer.h"
 
 #include <bpf/bpf.h>
@@ -6,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,29 +22,10 @@
 /* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
 #define SPARE_SLABS 64
 
-static struct error *table_map(struct bpf_map *map, struct table *ret)
-{
-	size_t page = sysconf(_SC_PAGESIZE);
-	size_t size = ((size_t)bpf_map__value_size(map) + 7) / 8 * 8 * bpf_map__max_entries(map);
-	void *data;
-
-	size = (size + page - 1) / page * page;
-	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
-	if (data == MAP_FAILED)
-		return error_create_errno(ERROR_FAILED, errno, "cannot map the BPF map %s",
-					  bpf_map__name(map));
-	ret->data = data;
-	ret->size = size;
-	return NULL;
-}
-
-static void table_unmap(struct table *table)
-{
-	if (table->data)
-		munmap(table->data, table->size);
-}
-
-/* The end of libbpf's words, kept for the error message when a load fails: the verifier's verdict comes last. */
+/*
+ * The end of libbpf's messages, for the error of a load that fails: the verifier's verdict comes
+ * last.
+ */
 static char load_log[2048];
 
 static int load_log_print(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -84,8 +65,11 @@ static struct error *programs_load(struct tracer *tracer)
 							: features.bpf_errno,
 					   "cannot use %s on this kernel or with these privileges",
 					   features.bpf ? "uprobes" : "BPF programs"),
-			"Run as root on Linux 5.10 or later; `tmbpf doctor` shows what is missing.");
-	/* User space exchanges entries that these programs change without atomic instructions. */
+			"Run as root on Linux 5.10 or later; "
+			"`tmbpf doctor` shows what is missing.");
+	/*
+	 * These programs change entries without atomic instructions, and user space exchanges them.
+	 */
 	if (!features.loops && tracer->options.lazy_free)
 		return error_create(ERROR_FAILED, "--lazy-free needs Linux 5.17 or later");
 	load_log[0] = 0;
@@ -97,7 +81,7 @@ static struct error *programs_load(struct tracer *tracer)
 	try(config_fill(tracer->python, tracer->plan, tracer->sites, config));
 	config->nframe = tracer->options.nframe;
 	config->by_address = probes_way() == PROBES_EVENTS;
-	/* Programs that take turns have none of this. */
+	/* The programs for older kernels have none of this. */
 	returns = features.uprobe_session && features.loops && sites_want_returns(tracer->sites);
 	config->return_probes = returns && !tracer->options.births_limit;
 	try(tracer_maps_size(tracer, &features, config));
@@ -129,11 +113,11 @@ static struct error *maps_fill(struct tracer *tracer)
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 
 	skeleton->bss->state.next_stack = TMBPF_STACK_FIRST;
-	try(table_map(skeleton->maps.stacks, &tracer->stacks));
-	try(table_map(skeleton->maps.stats, &tracer->stats));
-	try(table_map(skeleton->maps.recycled, &tracer->recycled));
-	try(table_map(skeleton->maps.chunks, &tracer->chunks));
-	try(table_map(skeleton->maps.births, &tracer->births));
+	try(tracer_table_map(skeleton->maps.stacks, &tracer->stacks));
+	try(tracer_table_map(skeleton->maps.stats, &tracer->stats));
+	try(tracer_table_map(skeleton->maps.recycled, &tracer->recycled));
+	try(tracer_table_map(skeleton->maps.chunks, &tracer->chunks));
+	try(tracer_table_map(skeleton->maps.births, &tracer->births));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
 	return tracer_grow(tracer);
@@ -146,7 +130,7 @@ struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid
 	struct probes probes;
 
 	sites_group(tracer->sites, group, &probes);
-	/* Tail jumps go to the session program where there is one. */
+	/* Tail jumps go to the session program, if there is one. */
 	probes.session &= skeleton->rodata->cfg.return_probes;
 	return probes_attach(bpf_program__fd(probes.session ? skeleton->progs.probe_session
 							    : skeleton->progs.probe),
@@ -160,7 +144,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	struct probes_link *links;
 
 	if (tracer->options.births_limit)
-		return NULL; /* only for a sampling window at a time */
+		return NULL; /* only during a sampling window */
 	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot attach the probes");
@@ -189,8 +173,8 @@ static struct error *attach(struct tracer *tracer)
 }
 
 /*
- * Probes the groups from FIRST on, whose records are from COUNT on. What returns to a place that is awaited is looked for
- * nowhere else, so that is told last.
+ * Probes the groups from FIRST on, whose records are from COUNT on. The places of return are told
+ * last: what returns to one of them is not looked for elsewhere.
  */
 static struct error *groups_add(struct tracer *tracer, size_t first, uint32_t count)
 {
@@ -221,6 +205,11 @@ struct error *tracer_hooks(struct tracer *tracer)
 	return NULL;
 }
 
+static bool is_open(const struct tracer *tracer)
+{
+	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
+}
+
 struct error *tracer_modules(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -229,24 +218,13 @@ struct error *tracer_modules(struct tracer *tracer)
 	size_t groups = sites_group_count(tracer->sites);
 	uint32_t count = sites_count(tracer->sites);
 
-	if (unknown == tracer->returns_unknown || !tracer_is_open(tracer) ||
-	    tracer->options.births_limit)
+	if (unknown == tracer->returns_unknown || !is_open(tracer) || tracer->options.births_limit)
 		return NULL;
 	tracer->returns_unknown = unknown;
 	try(sites_modules(tracer->sites, tracer->python));
 	if (sites_group_count(tracer->sites) == groups)
 		return NULL;
 	return groups_add(tracer, groups, count);
-}
-
-static int ring_handle(void *context, void *data, size_t size)
-{
-	struct tracer *tracer = context;
-	const struct tmbpf_record *record = data;
-
-	if (size >= sizeof(*record) && record->size <= size && tracer->handle)
-		tracer->handle(tracer->handle_context, record, size);
-	return 0;
 }
 
 static struct error *tracer_start(struct tracer *tracer)
@@ -261,18 +239,18 @@ static struct error *tracer_start(struct tracer *tracer)
 	try(plan_load(tracer->python, &tracer->plan));
 	try(sites_create(tracer->python, tracer->plan, tracer->options.lazy_free, &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
-	/* A heap that is there already is handed out again wherever it has room. */
+	/* A heap that is there already hands out memory wherever it has room. */
 	tracer->initial_slabs = anonymous >> 22;
 	try(programs_load(tracer));
 	try(maps_fill(tracer));
-	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->skeleton->maps.ring), ring_handle,
-					tracer, NULL);
-	if (!tracer->ring)
-		return error_create_errno(ERROR_FAILED, errno, "cannot read the ring buffer");
+	try(tracer_ring_create(tracer));
 	return attach(tracer);
 }
 
-/* Before Linux 5.11 maps count as locked memory. Each slab has a descriptor (64 GiB: 16,384), and each thread may have one. */
+/*
+ * Before Linux 5.11 maps count as locked memory. Each slab has a descriptor (16,384 for 64 GiB),
+ * and each thread may have one.
+ */
 static void limits_raise(void)
 {
 	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
@@ -296,9 +274,11 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 					  process->pid);
 	tracer->process = process;
 	tracer->options = *options;
-	/* Sampling windows list births: nothing is kept of blocks that are held. */
+	/*
+	 * In sampling mode allocations are listed, and nothing is kept of the blocks that are held.
+	 */
 	if (options->births_limit)
-		tracer->options.slab_limit = tracer->options.large_limit = 0;
+		tracer->options.slab_limit = tracer->options.raw_limit = 0;
 	limits_raise();
 	error = tracer_start(tracer);
 	if (error) {
@@ -330,17 +310,17 @@ void tracer_destroy(struct tracer *tracer)
 	tracer_detach(tracer);
 	free(tracer->links);
 	ring_buffer__free(tracer->ring);
-	table_unmap(&tracer->stacks);
-	table_unmap(&tracer->stats);
-	table_unmap(&tracer->recycled);
-	table_unmap(&tracer->chunks);
+	tracer_table_unmap(&tracer->stacks);
+	tracer_table_unmap(&tracer->stats);
+	tracer_table_unmap(&tracer->recycled);
+	tracer_table_unmap(&tracer->chunks);
 	while (tracer->slab_count)
 		close(tracer->slab_fds[--tracer->slab_count]);
 	free(tracer->slab_fds);
 	sweep_destroy(tracer->sweep);
 	free(tracer->slab_addresses);
 	free(tracer->ended);
-	table_unmap(&tracer->births);
+	tracer_table_unmap(&tracer->births);
 	tmbpf_bpf__destroy(tracer->skeleton);
 	sites_destroy(tracer->sites);
 	plan_destroy(tracer->plan);
@@ -356,11 +336,6 @@ void tracer_open(struct tracer *tracer)
 void tracer_close(struct tracer *tracer)
 {
 	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
-}
-
-bool tracer_is_open(const struct tracer *tracer)
-{
-	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
 }
 
 struct error *tracer_grow(struct tracer *tracer)
@@ -379,15 +354,6 @@ struct error *tracer_grow(struct tracer *tracer)
 	return NULL;
 }
 
-void tracer_hash_clear(int map, size_t key_size)
-{
-	uint64_t key;
-
-	(void)key_size;
-	while (!bpf_map_get_next_key(map, NULL, &key))
-		bpf_map_delete_elem(map, &key);
-}
-
 struct error *tracer_clear(struct tracer *tracer)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
@@ -396,7 +362,7 @@ struct error *tracer_clear(struct tracer *tracer)
 
 	if (!zeros)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot clear");
-	/* An update of the map of maps waits until no program runs that saw the window open. */
+	/* An update of the map of maps waits for all programs that still saw tracing turned on. */
 	if (state->ready_slabs < tracer->options.slab_limit) {
 		try(tracer_slabs_add(tracer, 1));
 		state->ready_slabs++;
@@ -407,9 +373,9 @@ struct error *tracer_clear(struct tracer *tracer)
 		if (bpf_map_update_elem(tracer->slab_fds[i], &zero, zeros, BPF_ANY))
 			return error_create_errno(ERROR_FAILED, errno, "cannot clear the shadow");
 	}
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.forked), sizeof(uint32_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.forked));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	memset(tracer->stats.data, 0, tracer->stats.size);
 	memset(tracer->skeleton->bss->handed, 0, sizeof(tracer->skeleton->bss->handed));
@@ -421,14 +387,6 @@ struct error *tracer_clear(struct tracer *tracer)
 	memset(state->events, 0, sizeof(state->events));
 	memset(state->losses, 0, sizeof(state->losses));
 	return NULL;
-}
-
-void tracer_reset_peak(struct tracer *tracer)
-{
-	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
-
-	__atomic_store_n(&state->peak, __atomic_load_n(&state->current, __ATOMIC_SEQ_CST),
-			 __ATOMIC_SEQ_CST);
 }
 
 const struct python *tracer_python(const struct tracer *tracer)
@@ -446,208 +404,12 @@ const struct plan *tracer_plan(const struct tracer *tracer)
 	return tracer->plan;
 }
 
-void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret)
+bool tracer_is_lazy(const struct tracer *tracer)
 {
-	struct bpf_prog_info info = {0};
-	uint32_t size = sizeof(info);
-	int fd = bpf_program__fd(program);
-
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
-		return;
-	ret->run_ns += info.run_time_ns;
-	ret->run_count += info.run_cnt;
+	return tracer->skeleton->rodata->cfg.lazy;
 }
 
-/* What the kernel charges for a map, from its fdinfo ("memlock"), bytes. */
-static uint64_t map_memory(int fd)
+uint32_t tracer_hook_extra(const struct tracer *tracer)
 {
-	cleanup_file FILE *file = NULL;
-	unsigned long long bytes = 0;
-	char path[64], line[128];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "memlock: %llu", &bytes) == 1)
-			break;
-	return bytes;
-}
-
-/* Where frees are not probed nobody keeps a sum. */
-static uint64_t rows_current(const struct tracer *tracer)
-{
-	uint32_t count = tracer_stack_count(tracer);
-	uint64_t current = 0;
-
-	for (uint32_t id = TMBPF_STACK_UNKNOWN; id < count; id++) {
-		struct tmbpf_stack_stats row;
-
-		tracer_stack_stats(tracer, id, &row);
-		if (row.allocated_size > row.freed_size)
-			current += row.allocated_size - row.freed_size;
-	}
-	return current;
-}
-
-void tracer_counters(const struct tracer *tracer, struct tracer_counters *ret)
-{
-	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
-	struct bpf_map *map;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->current = tracer_is_lazy(tracer) ? rows_current(tracer)
-					      : __atomic_load_n(&state->current, __ATOMIC_SEQ_CST);
-	/* An event raises current first and peak after it. */
-	ret->peak = __atomic_load_n(&state->peak, __ATOMIC_SEQ_CST);
-	if (ret->peak < ret->current)
-		ret->peak = ret->current;
-	memcpy(ret->events, state->events, sizeof(ret->events));
-	memcpy(ret->losses, state->losses, sizeof(ret->losses));
-	ret->unknown_frees = state->unknown_frees;
-	ret->missed_code_ends = state->missed_code_ends;
-	ret->slabs = state->ready_slabs;
-	ret->stacks_taken = tracer_stack_count(tracer);
-	ret->codes_seen = state->next_code;
-	ret->sites = sites_count(tracer->sites);
-	tracer_program_stats(tracer->skeleton->progs.probe, ret);
-	if (tracer->skeleton->rodata->cfg.return_probes)
-		tracer_program_stats(tracer->skeleton->progs.probe_session, ret);
-	bpf_object__for_each_map(map, tracer->skeleton->obj)
-		ret->map_bytes += map_memory(bpf_map__fd(map));
-	ret->map_bytes += (uint64_t)ret->slabs * TMBPF_SLAB_ENTRIES * sizeof(uint32_t);
-}
-
-void tracer_stack_stats(const struct tracer *tracer, uint32_t stack, struct tmbpf_stack_stats *ret)
-{
-	const struct tmbpf_stack_stats *row =
-		(const struct tmbpf_stack_stats *)tracer->stats.data + stack;
-	struct tmbpf_stack_stats before;
-
-	/* Counts first and once more at the end: the same means nothing happened in between. */
-	for (int i = 0; i < 100; i++) {
-		before = *(const volatile struct tmbpf_stack_stats *)row;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		*ret = *(const volatile struct tmbpf_stack_stats *)row;
-		if (!memcmp(&before, ret, sizeof(before)))
-			return;
-	}
-}
-
-uint32_t tracer_stack_count(const struct tracer *tracer)
-{
-	uint32_t next = __atomic_load_n(&tracer->skeleton->bss->state.next_stack, __ATOMIC_SEQ_CST);
-
-	return next < tracer->options.stack_limit ? next : tracer->options.stack_limit;
-}
-
-uint32_t tracer_stack_limit(const struct tracer *tracer)
-{
-	return tracer->options.stack_limit;
-}
-
-uint32_t tracer_place_count(const struct tracer *tracer)
-{
-	return bpf_map__max_entries(tracer->skeleton->maps.stacks) * TMBPF_BUCKET_SLOTS;
-}
-
-void tracer_stack_retire(struct tracer *tracer, uint32_t id, uint32_t place)
-{
-	struct tmbpf_bucket *buckets = tracer->stacks.data;
-	__u64 *entry, before;
-
-	if (place / TMBPF_BUCKET_SLOTS >= bpf_map__max_entries(tracer->skeleton->maps.stacks))
-		return;
-	entry = &buckets[place / TMBPF_BUCKET_SLOTS].id_epoch[place % TMBPF_BUCKET_SLOTS];
-	before = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
-	while ((uint32_t)before == id &&
-	       !__atomic_compare_exchange_n(entry, &before, 0, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_SEQ_CST))
-		;
-}
-
-void tracer_stack_recycle(struct tracer *tracer, uint32_t id)
-{
-	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
-	__u64 *ids = tracer->recycled.data;
-	uint32_t tail = state->recycled_tail;
-
-	memset((struct tmbpf_stack_stats *)tracer->stats.data + id, 0,
-	       sizeof(struct tmbpf_stack_stats));
-	ids[tail & tracer->skeleton->rodata->cfg.recycled_mask] = id;
-	__atomic_store_n(&state->recycled_tail, tail + 1, __ATOMIC_SEQ_CST);
-}
-
-static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
-			 uint64_t *ret_size)
-{
-	uint32_t granule = 1u << tracer->skeleton->rodata->cfg.granule_shift, entry;
-	struct error *error;
-
-	if (address % granule)
-		return false;
-	error = tracer_shadow(tracer, address, 1, &entry);
-	if (error) {
-		error_destroy(error);
-		return false;
-	}
-	if (!ENTRY_STACK(entry)) /* nothing, or a block from before, with a code object */
-		return false;
-	*ret_stack = ENTRY_STACK(entry);
-	*ret_size = ENTRY_SIZE(entry);
-	return true;
-}
-
-/* The block at ADDRESS of one of tracemalloc's other domains. */
-static bool tracked_block(const struct tracer *tracer, uint64_t address, struct tmbpf_large *ret)
-{
-	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
-
-	for (uint32_t place = 0; place < TMBPF_DOMAINS_MAX && state->domains[place]; place++) {
-		uint64_t key = TMBPF_DOMAIN_KEY(address, place);
-
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &key, ret))
-			return true;
-	}
-	return false;
-}
-
-struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32_t *ret_stack,
-			   uint64_t *ret_size)
-{
-	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
-	struct tmbpf_large tracked;
-
-	/* Debug hooks put one or, around large blocks, two headers before the caller's block. */
-	for (int i = 0; i < 3; i++) {
-		uint64_t block = address - i * delta;
-		struct tmbpf_large found;
-
-		if (shadow_block(tracer, block, ret_stack, ret_size))
-			return NULL;
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block,
-					 &found)) {
-			*ret_stack = found.stack;
-			*ret_size = found.size;
-			return NULL;
-		}
-	}
-	if (tracked_block(tracer, address, &tracked)) {
-		*ret_stack = tracked.stack;
-		*ret_size = tracked.size;
-		return NULL;
-	}
-	return error_create(ERROR_NOTHING, "no traced block starts at 0x%llx",
-			    (unsigned long long)address);
-}
-
-int tracer_ring_fd(const struct tracer *tracer)
-{
-	return ring_buffer__epoll_fd(tracer->ring);
-}
-
-void tracer_ring_consume(struct tracer *tracer, tracer_handler handle, void *context)
-{
-	tracer->handle = handle;
-	tracer->handle_context = context;
-	ring_buffer__consume(tracer->ring);
+	return tracer->skeleton->rodata->cfg.hook_extra;
 }

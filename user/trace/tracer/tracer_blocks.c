@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Live blocks that are told to others, and that are not from probes of our own: of forks. */
+/* Live blocks as a whole: hands them to others, and takes in those of a parent process. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -47,8 +47,8 @@ struct batch {
 };
 
 static struct error *
-large_blocks(const struct tracer *tracer,
-	     struct error *(*visit)(void *context, const struct tracer_block *block), void *context)
+raw_blocks(const struct tracer *tracer,
+	   struct error *(*visit)(void *context, const struct tracer_block *block), void *context)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 	cleanup_free struct batch *batch = calloc(1, sizeof(*batch));
@@ -70,7 +70,7 @@ large_blocks(const struct tracer *tracer,
 			const struct tracer_block block = {.address = batch->keys[i],
 							   .size = batch->values[i].size,
 							   .stack = batch->values[i].stack,
-							   .large = true};
+							   .raw = true};
 
 			try(visit(context, &block));
 		}
@@ -93,10 +93,10 @@ struct error *tracer_blocks(const struct tracer *tracer,
 		if (chunk.chunk && chunk.slab && chunk.slab <= tracer->options.slab_limit)
 			try(slab_blocks(tracer, &chunk, visit, context));
 	}
-	return large_blocks(tracer, visit, context);
+	return raw_blocks(tracer, visit, context);
 }
 
-uint32_t tracer_stacks_take(struct tracer *tracer, uint32_t count, uint32_t *ret_first)
+uint32_t tracer_stacks_reserve(struct tracer *tracer, uint32_t count, uint32_t *ret_first)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t room = tracer->options.stack_limit - state->next_stack;
@@ -124,8 +124,12 @@ static void block_count(struct tracer *tracer, const struct tracer_block *block)
 		tracer->skeleton->bss->state.current += block->size;
 }
 
-/* As shadow_entry() of bpf/shadow.h, while no program does: the slab of CHUNK, a new one if there is none. */
-static struct error *slab_take(struct tracer *tracer, uint64_t chunk, uint32_t *ret, bool *ret_full)
+/*
+ * Finds the slab of CHUNK, or adds one. Like shadow_entry() of bpf/shadow.h, while no program does
+ * that.
+ */
+static struct error *slab_obtain(struct tracer *tracer, uint64_t chunk, uint32_t *ret,
+				 bool *ret_full)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct tmbpf_chunk *chunks = tracer->chunks.data;
@@ -150,7 +154,7 @@ static struct error *slab_take(struct tracer *tracer, uint64_t chunk, uint32_t *
 	return NULL;
 }
 
-/* The first blocks of LIST, those of one slab; how many they are. */
+/* Adds the first blocks of LIST, those of one slab. RET: how many they are. */
 static struct error *slab_add(struct tracer *tracer, const struct tracer_block *list, size_t count,
 			      size_t *ret)
 {
@@ -159,7 +163,7 @@ static struct error *slab_add(struct tracer *tracer, const struct tracer_block *
 	bool full;
 	size_t i;
 
-	try(slab_take(tracer, number + 1, &slab, &full));
+	try(slab_obtain(tracer, number + 1, &slab, &full));
 	if (!full)
 		try(tracer_slab_map(tracer, slab, &entries));
 	for (i = 0; i < count && list[i].address >> (TMBPF_SLAB_BITS + shift) == number; i++) {
@@ -178,7 +182,7 @@ static struct error *slab_add(struct tracer *tracer, const struct tracer_block *
 	return NULL;
 }
 
-static struct error *large_add(struct tracer *tracer, const struct tracer_block *list, size_t count)
+static struct error *raw_add(struct tracer *tracer, const struct tracer_block *list, size_t count)
 {
 	int map = bpf_map__fd(tracer->skeleton->maps.large);
 
@@ -199,8 +203,8 @@ static struct error *large_add(struct tracer *tracer, const struct tracer_block 
 struct error *tracer_blocks_add(struct tracer *tracer, const struct tracer_block *list,
 				size_t count)
 {
-	if (count && list[0].large)
-		return large_add(tracer, list, count);
+	if (count && list[0].raw)
+		return raw_add(tracer, list, count);
 	for (size_t i = 0, added; i < count; i += added)
 		try(slab_add(tracer, list + i, count - i, &added));
 	return NULL;
@@ -216,9 +220,9 @@ static struct error *pool_drop(struct tracer *tracer, const struct tracer_block 
 	entry = &entries[block->address >> shift & (TMBPF_SLAB_ENTRIES - 1)];
 	expected = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
 	/*
-	 * It may be marked by now as one that holds a code object: that ended before the window began. Programs before
-	 * Linux 5.17, which have no atomic instructions, may just be changing it, within nanoseconds: then it counts
-	 * as freed twice.
+	 * By now the entry may be marked as that of a code object, which ended before tracing was
+	 * on. Programs before Linux 5.17 have no atomic instructions. If one changes the entry
+	 * within these nanoseconds, the block counts as freed twice.
 	 */
 	*ret = ENTRY_STACK(expected) == block->stack &&
 	       __atomic_compare_exchange_n(entry, &expected, 0, false, __ATOMIC_SEQ_CST,
@@ -227,24 +231,27 @@ static struct error *pool_drop(struct tracer *tracer, const struct tracer_block 
 	return NULL;
 }
 
-/* Takes what is at KEY out of MAP; false: nothing is. */
-static bool large_take(int map, uint64_t key, struct tmbpf_large *ret)
+/* Takes what is at KEY out of MAP. False: nothing is there. */
+static bool raw_take(int map, uint64_t key, struct tmbpf_large *ret)
 {
 	if (!bpf_map_lookup_and_delete_elem(map, &key, ret))
 		return true;
-	/* Before Linux 5.14 in two steps. */
+	/* Before Linux 5.14 this takes two steps. */
 	return errno != ENOENT && !bpf_map_lookup_elem(map, &key, ret) &&
 	       !bpf_map_delete_elem(map, &key);
 }
 
-/* Between the look and the deletion its address may have been handed out again: that is put back. */
-static struct error *large_drop(struct tracer *tracer, const struct tracer_block *block, bool *ret)
+/*
+ * Between look and deletion the address may have been handed out again. Then what was taken is put
+ * back.
+ */
+static struct error *raw_drop(struct tracer *tracer, const struct tracer_block *block, bool *ret)
 {
 	int map = bpf_map__fd(tracer->skeleton->maps.large);
 	struct tmbpf_large value;
 
 	if (bpf_map_lookup_elem(map, &block->address, &value) || value.stack != block->stack ||
-	    !large_take(map, block->address, &value))
+	    !raw_take(map, block->address, &value))
 		return NULL;
 	if (value.stack == block->stack)
 		*ret = true;
@@ -259,8 +266,7 @@ struct error *tracer_block_drop(struct tracer *tracer, const struct tracer_block
 		(struct tmbpf_stack_stats *)tracer->stats.data + block->stack;
 	bool dropped = false;
 
-	try(block->large ? large_drop(tracer, block, &dropped)
-			 : pool_drop(tracer, block, &dropped));
+	try(block->raw ? raw_drop(tracer, block, &dropped) : pool_drop(tracer, block, &dropped));
 	*ret = dropped;
 	if (!dropped)
 		return NULL;

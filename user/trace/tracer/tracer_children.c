@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Removes inherited breakpoints from forked children. */
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -7,14 +8,16 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* The part of a processor that may go into it. */
+/* The share of a processor that this may take. */
 #define RELEASE_SHARE 0.01
 
 /*
- * When a link goes, the kernel takes its breakpoints out of every process that has them and that no other link wants them
- * in (kernel/events/uprobes.c, register_for_each_vma: filter_chain, remove_breakpoint; 6.6 to 6.18). So one that is for a
- * process without the file, us, clears who inherited them, and leaves them in the target. An event's go one by one, each when it
- * is first hit (kernel/trace/trace_uprobe.c, uprobe_perf_func: UPROBE_HANDLER_REMOVE).
+ * When a link goes, the kernel takes its breakpoints out of every process that has them, unless
+ * another link wants them there (kernel/events/uprobes.c, register_for_each_vma: filter_chain,
+ * remove_breakpoint; 6.6 to 6.18). So a short-lived link for a process without the file, ourselves,
+ * clears those who inherited breakpoints, and leaves the target's alone. Breakpoints of an event go
+ * one by one, each at its first hit (kernel/trace/trace_uprobe.c, uprobe_perf_func:
+ * UPROBE_HANDLER_REMOVE).
  */
 static struct error *release(struct tracer *tracer)
 {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Whether the target's memory limits leave room for probes: see target/container/memcg_headroom.h. */
+/*
+ * Whether the target's memory limits leave room for probes: see target/container/memcg_headroom.h.
+ */
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -10,7 +12,7 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* The target needs some itself meanwhile: as much again is left to it. */
+/* The target needs memory itself meanwhile: it is left as much as the probes take. */
 #define MEMCG_HEADROOM_FACTOR 2
 
 static struct error *memcg_headroom_look(const struct tracer *tracer, size_t first,
@@ -35,12 +37,14 @@ struct error *tracer_headroom_check(const struct tracer *tracer, size_t first)
 	if (room >= MEMCG_HEADROOM_FACTOR * need)
 		return NULL;
 	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"the memory limit of process %d's control group leaves %s, and the probes may take %s",
-			(int)tracer->process->pid, text_size(room, left), text_size(need, wanted)),
-		"Pages of code with breakpoints are copies that count for the process. Without room for "
-		"them, and as much again, it could be killed. Raise the limit; `tmbpf heap` takes nothing.");
+		error_create(ERROR_FAILED,
+			     "the memory limit of process %d's control group leaves %s, "
+			     "and the probes may take %s",
+			     (int)tracer->process->pid, text_size(room, left),
+			     text_size(need, wanted)),
+		"Pages of code with breakpoints are copies that count for the process. Without "
+		"room for them, and as much again, it could be killed. Raise the limit; "
+		"`tmbpf heap` takes nothing.");
 }
 
 struct error *tracer_room(struct tracer *tracer, bool *ret)

@@ -13,9 +13,9 @@
 
 #include "tmbpf.skel.h"
 
-struct bpf_program;
+struct bpf_map;
 
-struct table { /* a map that is ours to read and write directly */
+struct table { /* a map that user space reads and writes directly */
 	void *data;
 	size_t size;
 };
@@ -30,69 +30,73 @@ struct tracer {
 	tracer_handler handle;
 	void *handle_context;
 	struct table stacks, stats, recycled, chunks, births;
-	uint32_t windows; /* sampling windows so far */
+	uint32_t windows; /* how many there were so far */
 	struct tracer_options options;
 	uint64_t initial_slabs;
-	int *slab_fds; /* the shadow's slabs, as many as are ready */
+	int *slab_fds; /* as many slabs of the shadow as are ready */
 	uint32_t slab_count;
-	uint64_t returns_unknown; /* raw results at places that no plan knew, when we looked last */
+	uint64_t returns_unknown; /* raw results at unknown places, at the last look */
 	struct probes_link *links;
 	size_t link_count;
-	int *fault_fds; /* the perf events of page faults, one a thread */
+	int *fault_fds; /* the perf events of page faults, one for each thread */
 	size_t fault_count;
-	struct probes_link *large_links; /* of the probes that see large blocks all the time */
+	struct probes_link *large_links; /* the probes of large blocks, attached all the time */
 	size_t large_count;
-	struct bpf_link *thread_link; /* before Linux 5.17; else NULL */
+	struct bpf_link *thread_link; /* before Linux 5.17; otherwise NULL */
 	struct bpf_link *exec_link, *fork_link;
-	uint64_t forks;         /* that children were released of */
-	uint64_t released_next; /* monotonic: not before that again */
-	/* Where frees are not probed; else NULL. */
+	uint64_t forks;         /* those whose children were released */
+	uint64_t released_next; /* the next release is not before this, monotonic nanoseconds */
+	/* NULL if frees are probed. */
 	struct sweep *sweep;
-	uint64_t *slab_addresses; /* by slab: what memory it covers; 0: not known */
-	struct tmbpf_record_code_end
-		*ended; /* code objects found dead, to be told in their place */
+	uint64_t *slab_addresses; /* by slab: the memory that it covers; 0: not known */
+	/* code objects found dead, whose ends are to be handed out in their turn */
+	struct tmbpf_record_code_end *ended;
 	size_t ended_count, ended_capacity;
-	struct sweep_counters reaped; /* by the walk at hand */
+	struct sweep_counters reaped; /* by this walk */
 };
 
-/* How large the maps are to be, of programs that are not loaded yet, and what CONFIG says of that. */
+/* Sets the sizes of the maps before the programs are loaded, and tells CONFIG of them. */
 struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_features *features,
 			       struct tmbpf_config *config);
 
 /*
- * Puts COUNT new slabs behind those there are. They stay open: to open one again by what the map of
- * maps says takes CAP_SYS_ADMIN.
+ * Adds COUNT slabs. Their descriptors stay open: to get one from the map of maps takes
+ * CAP_SYS_ADMIN.
  */
 struct error *tracer_slabs_add(struct tracer *tracer, uint32_t count);
 
-/* Attaches what traces all, of one file: GROUP of its sites, in process PID. */
+/* Attaches the probes of exact tracing in process PID: those of GROUP, which is of one file. */
 struct error *tracer_group_attach(struct tracer *tracer, size_t group, pid_t pid,
 				  struct probes_link *ret);
-/* The same of what sees large blocks; RET is -1 where the group has no such site. */
+/* The same for the probes of large blocks. RET->fd is -1 if the group has none. */
 struct error *tracer_large_group_attach(struct tracer *tracer, size_t index, pid_t pid,
 					struct probes_link *ret);
 
 /*
- * Refuses where the memory limits of the process leave too little for the probes of the groups from FIRST on: it could be
- * killed for them.
+ * Refuses if the memory limits of the process leave too little for the probes of the groups from
+ * FIRST on: they could get it killed.
  */
 struct error *tracer_headroom_check(const struct tracer *tracer, size_t first);
 
-/* The slab of CHUNK (its number plus 1; tmbpf.h); false: it has none. */
+/* Maps all of MAP into memory. tracer_table_unmap() accepts a table that was never mapped. */
+struct error *tracer_table_map(struct bpf_map *map, struct table *ret);
+void tracer_table_unmap(struct table *table);
+
+/* Opens the ring; tracer_destroy() frees it. */
+struct error *tracer_ring_create(struct tracer *tracer);
+
+/* The slab of CHUNK (its number plus 1; see tmbpf.h). False: it has none. */
 bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret);
-/* All entries of slab INDEX, to be given back by tracer_slab_unmap(). */
+/* Maps the entries of slab INDEX. tracer_slab_unmap() unmaps them. */
 struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret);
 void tracer_slab_unmap(uint32_t *entries);
 
-/* Deletes all that is in MAP, a hash by 64-bit keys. */
-void tracer_hash_clear(int map, size_t key_size);
+/* Deletes every entry of MAP, a hash table whose keys are of at most eight bytes. */
+void tracer_hash_clear(int map);
 
-/* The skeleton with the programs for kernels before 5.17. NULL: errno says why. */
+/* Opens the skeleton with the programs for kernels before 5.17. NULL: errno says why. */
 struct tmbpf_bpf *tracer_plain_open(void);
-/* What these need beside, if it is these that are loaded. */
+/* Attaches what these programs need in addition, if they are loaded. */
 struct error *tracer_plain_attach(struct tracer *tracer);
-
-/* Adds a program's runs and their time to RET. */
-void tracer_program_stats(const struct bpf_program *program, struct tracer_counters *ret);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The sizes of the BPF maps, and the slabs of the shadow. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -13,14 +14,20 @@
 
 /* Room for the sites of modules that are loaded while we trace. */
 #define LATER_SITES 4096
-/* The ring at most; of sampling windows, who need not hold a whole start in it, at least, and so many stacks beside code objects. */
+/*
+ * Bytes of the ring. In sampling mode it need not hold the code objects of a whole start, so it may
+ * be as small as RING_LEAST; it has room for RING_STACKS stacks beside code objects.
+ */
 #define RING_MOST   (8u << 20)
 #define RING_LEAST  (2u << 20)
 #define RING_STACKS 8192
-/* Where memory cannot be had while probes run. */
-#define LARGE_BEFOREHAND (1u << 18)
+/* Limits of hash tables that cannot get memory while probes run. */
+#define RAW_BEFOREHAND   (1u << 18)
 #define CODES_BEFOREHAND (1u << 16)
-/* Threads that may come beside twice those that there are, of 5.5 KB each. */
+/*
+ * Room for threads (5.5 KB each), beside twice as many as there are now: in sampling mode, and
+ * exact.
+ */
 #define THREADS_MORE       256
 #define THREADS_MORE_EXACT 2048
 
@@ -33,7 +40,10 @@ static uint32_t power_of_two(uint64_t least)
 	return power;
 }
 
-/* What is not there in time is a loss that says so: a window's stacks are fewer, by far, than its births. */
+/*
+ * A record that finds no room is a loss, and counted. A window has far fewer stacks than
+ * allocations.
+ */
 static uint32_t ring_bytes(const struct tracer_options *options)
 {
 	size_t frames = (options->nframe + TMBPF_NFRAME_SPARE) * sizeof(struct tmbpf_frame);
@@ -53,9 +63,9 @@ static uint32_t one_at_least(uint32_t entries)
 }
 
 /*
- * Before Linux 6.1 memory that a hash table takes while probes run makes the kernel warn, and a
- * machine that panics on warnings goes down (kernel/bpf/verifier.c, check_map_prog_compatibility).
- * So all of it is taken beforehand, for fewer entries; what finds no place is counted.
+ * Before Linux 6.1, if a hash table takes memory while probes run, the kernel warns, and a machine
+ * that panics on warnings goes down (kernel/bpf/verifier.c, check_map_prog_compatibility). So all
+ * of it is taken beforehand, for fewer entries. What finds no place is counted.
  */
 static int maps_fill_beforehand(struct tracer *tracer)
 {
@@ -63,16 +73,16 @@ static int maps_fill_beforehand(struct tracer *tracer)
 	int failed = bpf_map__set_map_flags(skeleton->maps.large, 0) |
 		     bpf_map__set_map_flags(skeleton->maps.codes, 0);
 
-	if (tracer->options.large_limit > LARGE_BEFOREHAND)
-		failed |= bpf_map__set_max_entries(skeleton->maps.large, LARGE_BEFOREHAND);
+	if (tracer->options.raw_limit > RAW_BEFOREHAND)
+		failed |= bpf_map__set_max_entries(skeleton->maps.large, RAW_BEFOREHAND);
 	if (tracer->options.code_limit > CODES_BEFOREHAND)
 		failed |= bpf_map__set_max_entries(skeleton->maps.codes, CODES_BEFOREHAND);
 	return failed;
 }
 
 /*
- * Programs before Linux 5.17 have a table of threads, whose memory is taken beforehand; threads
- * that find no place are counted.
+ * The programs for kernels before 5.17 have a table of threads, which takes its memory beforehand.
+ * Threads that find no place are counted.
  */
 static struct error *threads_size(struct tracer *tracer)
 {
@@ -91,7 +101,7 @@ struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_featur
 {
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	const struct tracer_options *options = &tracer->options;
-	/* Twice as many slots as stacks, so that hardly a bucket fills before the table does. */
+	/* Twice as many slots as stacks, so that hardly a bucket is full before the table is. */
 	uint32_t buckets = power_of_two(2ull * options->stack_limit / TMBPF_BUCKET_SLOTS);
 	uint32_t chunks = power_of_two(2ull * options->slab_limit);
 	uint32_t recycled = power_of_two(options->stack_limit);
@@ -113,8 +123,7 @@ struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_featur
 					   sites_count(tracer->sites) + LATER_SITES);
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, one_at_least(options->slab_limit));
-	failed |=
-		bpf_map__set_max_entries(skeleton->maps.large, one_at_least(options->large_limit));
+	failed |= bpf_map__set_max_entries(skeleton->maps.large, one_at_least(options->raw_limit));
 	failed |= bpf_map__set_max_entries(skeleton->maps.births,
 					   one_at_least(options->births_limit));
 	config->births = options->births_limit;
@@ -133,7 +142,7 @@ struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_featur
 
 #define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
 
-/* One update for all slabs, as each waits for an RCU grace period. */
+/* One update for all slabs, as each update waits for an RCU grace period. */
 struct error *tracer_slabs_add(struct tracer *tracer, uint32_t count)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Probes that sample all the time: page faults and large blocks. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -16,10 +17,13 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* How often events are opened anew as threads were started meanwhile; then those count as lost. */
+/*
+ * How often to open all events anew because threads were started meanwhile. After that such threads
+ * count as lost.
+ */
 #define THREADS_LOOKS 8
 
-/* Opens the event on the thread TID, not yet counting; a negative errno. */
+/* Opens the event on thread TID, not yet counting. Returns a descriptor, or a negative errno. */
 static int fault_open(pid_t tid, uint64_t period)
 {
 	struct perf_event_attr attr = {
@@ -29,14 +33,14 @@ static int fault_open(pid_t tid, uint64_t period)
 		.sample_period = period,
 		.sample_type = PERF_SAMPLE_ADDR,
 		.disabled = 1,
-		.inherit = 1, /* threads to come, but no fork's child */
+		.inherit = 1, /* new threads do, forked children do not */
 		.inherit_thread = 1,
 		.exclude_hv = 1,
 	};
 	int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0 &&
-	    errno == EINVAL) { /* before Linux 5.13; there the program tells a fork's child */
+	    errno == EINVAL) { /* before Linux 5.13: there the program tells forked children */
 		attr.inherit_thread = 0;
 		fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	}
@@ -50,7 +54,7 @@ static int tid_compare(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-/* The ids of its threads, ascending, as we know them. */
+/* The ids of the process's threads, ascending. */
 static struct error *threads_list(const struct tracer *tracer, pid_t **ret, size_t *ret_count)
 {
 	cleanup_free pid_t *tids = NULL;
@@ -82,7 +86,7 @@ static struct error *threads_list(const struct tracer *tracer, pid_t **ret, size
 	return NULL;
 }
 
-struct faults { /* events being opened */
+struct faults { /* events that are being opened */
 	int *fds;
 	size_t count, capacity;
 };
@@ -114,7 +118,7 @@ static struct error *fault_add(const struct tracer *tracer, struct faults *fault
 	return NULL;
 }
 
-/* How many of AFTER are not among BEFORE; both ascending. */
+/* How many of AFTER are not in BEFORE. Both are ascending. */
 static size_t threads_new(const pid_t *after, size_t after_count, const pid_t *before,
 			  size_t before_count)
 {
@@ -125,7 +129,10 @@ static size_t threads_new(const pid_t *after, size_t after_count, const pid_t *b
 	return count;
 }
 
-/* Opens events on all threads. RET_NEW: those that were started meanwhile, maybe by one that had no event yet. */
+/*
+ * Opens events on all threads. RET_NEW: threads that were started meanwhile, maybe by one that had
+ * no event yet.
+ */
 static struct error *faults_open(const struct tracer *tracer, uint64_t period,
 				 struct faults *faults, size_t *ret_new)
 {
@@ -140,7 +147,7 @@ static struct error *faults_open(const struct tracer *tracer, uint64_t period,
 	return NULL;
 }
 
-/* The same; where there are not descriptors enough for two events a thread, the old ones go before. */
+/* The same. If there are not descriptors enough for two events a thread, the old ones go first. */
 static struct error *faults_open_instead(struct tracer *tracer, uint64_t period,
 					 struct faults *faults, size_t *ret_new)
 {
@@ -161,8 +168,8 @@ struct error *tracer_faults_open(struct tracer *tracer, uint64_t period)
 	size_t new = 1;
 
 	/*
-	 * A thread that was started meanwhile may have an event of its creator's or none: which cannot be told, and
-	 * two would count double. So once more from the start.
+	 * A thread that was started meanwhile may have inherited an event, or may have none. That
+	 * cannot be told, and two events would count double. So everything is opened once more.
 	 */
 	for (int i = 0; i < THREADS_LOOKS && new; i++) {
 		faults_deinit(&faults);
@@ -257,5 +264,5 @@ void tracer_samples_cost(const struct tracer *tracer, struct tracer_samples_cost
 
 void tracer_samples_forget(struct tracer *tracer)
 {
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.sampled_codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.sampled_codes));
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Walks over the pools, where frees of the object domain are not probed. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -13,14 +13,7 @@
 #include "trace/tracer/tracer.h"
 #include "trace/tracer/tracer_internal.h"
 
-#define SLAB_BYTES (TMBPF_SLAB_ENTRIES * sizeof(uint32_t))
-
-bool tracer_is_lazy(const struct tracer *tracer)
-{
-	return tracer->skeleton->rodata->cfg.lazy;
-}
-
-/* Told to user space in their turn: after the records that announced the code objects. */
+/* They are handed out in their turn: after the records that announced the code objects. */
 static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
 {
 	struct error *error = array_reserve(&tracer->ended, &tracer->ended_capacity,
@@ -40,9 +33,9 @@ static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
 }
 
 /*
- * As code_end() of bpf/intern.h, while the programs run. They end the code object themselves if they hand out its
- * address, for the entry is still marked; then what is found in the table may be the next one there, and is
- * put back.
+ * Like code_end() of bpf/intern.h, while the programs run. A program that hands out the address
+ * ends the code object itself, as the entry is still marked. Then the table may already have the
+ * next code object there, which is put back.
  */
 static void reap_code(void *context, uint64_t address, const uint32_t *entry, uint32_t expected)
 {
@@ -56,7 +49,10 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	if (bpf_map_lookup_elem(codes, &code, &id) ||
 	    __atomic_load_n(entry, __ATOMIC_SEQ_CST) != expected)
 		return;
-	/* Before the address can be handed out unnoticed: stacks of the dead code match no more. */
+	/*
+	 * This comes before the address can be handed out unnoticed: stacks of the dead code match
+	 * no more.
+	 */
 	__atomic_fetch_add(
 		&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)], 1,
 		__ATOMIC_SEQ_CST);
@@ -105,7 +101,7 @@ static struct error *sweep_make(struct tracer *tracer)
 	return sweep_create(&tracer->python->heap, &hooks, &tracer->sweep);
 }
 
-/* The directory the other way round. A chunk whose slab is just being put in has no entry yet. */
+/* The directory in the other direction. A chunk whose slab is just being added has no entry yet. */
 static void slabs_locate(struct tracer *tracer)
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;
@@ -146,26 +142,6 @@ static void ended_tell(struct tracer *tracer, tracer_handler handle, void *conte
 	tracer->ended_count = 0;
 }
 
-struct error *tracer_slab_map(const struct tracer *tracer, uint32_t index, uint32_t **ret)
-{
-	void *entries;
-
-	if (index >= tracer->slab_count)
-		return error_create_errno(ERROR_FAILED, ENOENT, "cannot map the shadow");
-	entries = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       tracer->slab_fds[index], 0);
-	if (entries == MAP_FAILED)
-		return error_create_errno(ERROR_FAILED, errno, "cannot map the shadow");
-	*ret = entries;
-	return NULL;
-}
-
-void tracer_slab_unmap(uint32_t *entries)
-{
-	if (entries)
-		munmap(entries, SLAB_BYTES);
-}
-
 struct error *tracer_walk(struct tracer *tracer, uint32_t slab, tracer_handler handle,
 			  void *context)
 {
@@ -195,56 +171,5 @@ struct error *tracer_walk_block(struct tracer *tracer, uint64_t address, tracer_
 	for (uint32_t i = 0; i < slabs; i++)
 		if (address - tracer->slab_addresses[i] < sweep_range(tracer->sweep))
 			return tracer_walk(tracer, i, handle, context);
-	return NULL;
-}
-
-uint32_t tracer_hook_extra(const struct tracer *tracer)
-{
-	return tracer->skeleton->rodata->cfg.hook_extra;
-}
-
-/* As shadow_entry() of bpf/shadow.h. False: CHUNK has no slab. */
-bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *ret)
-{
-	const struct tmbpf_chunk *chunks = tracer->chunks.data;
-	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
-
-	for (uint32_t i = 0; i < TMBPF_CHUNK_PROBES; i++) {
-		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];
-		uint64_t found = __atomic_load_n(&entry->chunk, __ATOMIC_SEQ_CST);
-		uint32_t slab = __atomic_load_n(&entry->slab, __ATOMIC_SEQ_CST);
-
-		if (!found || (found == chunk && !slab))
-			return false;
-		if (found != chunk)
-			continue;
-		*ret = slab - 1;
-		return slab <= tracer->options.slab_limit;
-	}
-	return false;
-}
-
-struct error *tracer_shadow(const struct tracer *tracer, uint64_t address, uint32_t count,
-			    uint32_t *ret)
-{
-	uint64_t granule = address >> tracer->skeleton->rodata->cfg.granule_shift;
-
-	while (count) {
-		uint32_t first = granule & (TMBPF_SLAB_ENTRIES - 1), slab;
-		uint32_t here = TMBPF_SLAB_ENTRIES - first < count ? TMBPF_SLAB_ENTRIES - first
-								   : count;
-		uint32_t *entries;
-
-		memset(ret, 0, here * sizeof(*ret));
-		if (tracer_chunk_slab(tracer, (granule >> TMBPF_SLAB_BITS) + 1, &slab)) {
-			try(tracer_slab_map(tracer, slab, &entries));
-			memcpy(ret, entries + first, here * sizeof(*ret));
-			tracer_slab_unmap(entries);
-		}
-		ret += here;
-		granule += here;
-		count -= here;
-	}
 	return NULL;
 }

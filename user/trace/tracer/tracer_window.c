@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sampling windows: probes are on for a moment, and list what is allocated. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* Of all sites that see births: those that no window has seen hit so far, the others, or both. */
+/* Sites that see allocations: those that no window has seen hit so far, the others, or both. */
 enum births_part { BIRTHS_COLD = 1, BIRTHS_HOT = 2, BIRTHS_ALL = BIRTHS_COLD | BIRTHS_HOT };
 
 /* What the programs have noted of each site, to be freed; NULL: nothing is known. */
@@ -34,7 +35,10 @@ static struct tmbpf_site *sites_read(struct tracer *tracer)
 	return read == count ? take(records) : NULL;
 }
 
-/* Calls ATTACH with PART of what sees births: all sites of a file together, as each link costs a wait when it is closed. */
+/*
+ * Calls ATTACH for PART of the sites that see allocations. They are all of one file, and together:
+ * closing a link takes a wait.
+ */
 static struct error *window_allocations_each(struct tracer *tracer, enum births_part part,
 					     struct error *(*attach)(struct tracer *tracer,
 								     const struct probes *probes,
@@ -56,7 +60,7 @@ static struct error *window_allocations_each(struct tracer *tracer, enum births_
 		sites_group_births(tracer->sites, i, offsets + first, cookies + first, &probes);
 		if (!probes.count)
 			continue;
-		all.path = probes.path; /* its own file's, all of them */
+		all.path = probes.path; /* they are all of the interpreter's file */
 		for (uint32_t k = first; k < first + probes.count; k++) {
 			bool hit = records && records[cookies[k]].hit;
 
@@ -107,7 +111,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 
 	tracer_births(tracer, &births);
 	window_allocations_clear(tracer->births.data, births);
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	tracer->skeleton->bss->refill.active = 0;
 	state->next_stack = TMBPF_STACK_FIRST;
@@ -115,10 +119,11 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	state->returned_stack = state->leaked_stacks = 0;
 	state->births = state->closed_at = 0;
 	/*
-	 * Putting probes in and taking them out takes longer than many a window, and who hits them all the while stands still.
-	 * So those that are known to be hit come last, and go first.
+	 * Attaching and removing probes takes longer than many a window, and a thread that keeps
+	 * hitting them hardly gets on. So the sites that are known to be hit come last and go
+	 * first.
 	 */
-	if (probes_way() == PROBES_EVENTS) /* which are defined anew if other sites are wanted */
+	if (probes_way() == PROBES_EVENTS) /* an event is defined anew if other sites are wanted */
 		error = window_allocations_each(tracer, BIRTHS_ALL, births_attach, NULL);
 	else
 		error = window_allocations_each(tracer, BIRTHS_COLD, births_attach, NULL);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Sorts and searches the allocations that a sampling window has listed. */
 #include "trace/tracer/window_allocations.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ static int birth_compare(const void *left, const void *right)
 
 	if (a->address != b->address)
 		return a->address < b->address ? -1 : 1;
-	return a < b ? -1 : a > b; /* the order of the births */
+	return a < b ? -1 : a > b; /* in the order in which they were allocated */
 }
 
 static int birth_find(const void *key, const void *element)
@@ -39,7 +40,7 @@ struct error *window_allocations_order(const struct tmbpf_birth *births, size_t 
 	size_t complete = 0;
 
 	if (!order)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < count; i++)
 		if (__atomic_load_n(&births[i].address, __ATOMIC_ACQUIRE))
 			order[complete++] = &births[i];
@@ -57,7 +58,7 @@ struct error *window_allocations_since(const struct tmbpf_birth *const *order, s
 	size_t kept = 0, k = 0;
 
 	if (!since)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot follow blocks");
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < count; i++) {
 		if (k < seen_count && order[i] == seen[k])
 			k++;

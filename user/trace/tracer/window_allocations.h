@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a window has listed: births, by their address. */
+/* The allocations that a sampling window has listed, by address. */
 #ifndef TMBPF_TRACE_TRACER_WINDOW_ALLOCATIONS_H
 #define TMBPF_TRACE_TRACER_WINDOW_ALLOCATIONS_H
 
@@ -9,21 +9,24 @@
 struct error;
 struct tmbpf_birth;
 
-/* Forgets what a window listed in the first COUNT places: no birth is complete until it is written anew. */
+/* Forgets the allocations in the first COUNT places: none is complete until it is written anew. */
 void window_allocations_clear(struct tmbpf_birth *births, size_t count);
 /*
- * Pointers to those of the COUNT BIRTHS that are complete by address, of one address in their order; malloc'd. Births may go
- * on being written meanwhile.
+ * Pointers to the complete ones of COUNT BIRTHS, by address, and in time order at one address;
+ * malloc'd. Others may still be written meanwhile.
  */
 struct error *window_allocations_order(const struct tmbpf_birth *births, size_t count,
 				       const struct tmbpf_birth ***ret, size_t *ret_count);
-/* Those of ORDER that were not there when SEEN, of the same window, was ordered: in their order, malloc'd. */
+/*
+ * Those of ORDER that were not in SEEN, an earlier order of the same window. They stay in order;
+ * malloc'd.
+ */
 struct error *window_allocations_since(const struct tmbpf_birth *const *order, size_t count,
 				       const struct tmbpf_birth *const *seen, size_t seen_count,
 				       const struct tmbpf_birth ***ret, size_t *ret_count);
-/* Keeps the last birth at each address of those ordered; how many there are. */
+/* Keeps the last allocation at each address. Returns how many there are then. */
 size_t window_allocations_unique(const struct tmbpf_birth **births, size_t count);
-/* One of those at ADDRESS, NULL if there is none. */
+/* One of the allocations at ADDRESS; NULL: there is none. */
 const struct tmbpf_birth *window_allocations_find(const struct tmbpf_birth *const *births,
 						  size_t count, uint64_t address);
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the process and the tracer of a simulation share, for them alone. */
-#ifndef TMBPF_TESTS_SIMULATION_PARTS_H
-#define TMBPF_TESTS_SIMULATION_PARTS_H
+#ifndef TMBPF_TESTS_SIMULATION_INTERNAL_H
+#define TMBPF_TESTS_SIMULATION_INTERNAL_H
 
 #include "simulation.h"
 
 /* As in trace/. */
-#define SPAN_FIRST   2.0
-#define BIRTHS_LIMIT 65536
-#define HISTORY_MAX  64
+#define INTERVAL_FIRST 2.0
+#define BIRTHS_LIMIT   65536
+#define HISTORY_MAX    64
 
 struct cell {            /* an address */
 	uint32_t serial; /* of the block that lies there, 0: none */
-	uint32_t window; /* the last one that saw a birth there, counted from 1 */
+	uint32_t window; /* the last one that saw an allocation there, counted from 1 */
 	uint32_t birth;  /* and which one that was */
 	uint8_t line;
 };
@@ -40,7 +40,7 @@ struct birth {
 	bool tracked; /* before the guard */
 };
 
-struct block { /* that is followed */
+struct block { /* one that is tracked */
 	struct place place;
 	uint32_t window, content;
 	uint8_t line, class;
@@ -53,11 +53,11 @@ struct list {
 	size_t count, capacity, first;
 };
 
-/* What happens at a time of its own, in this order where times are equal. */
+/* What happens at a time of its own; at equal times, in this order. */
 enum point { CLEAR, START, CENSUS, OPEN, GUARD, CLOSE, LOOK, END, POINTS };
 
 struct simulation_player {
-	struct simulation simulation; /* what was 0 is as usual */
+	struct simulation simulation; /* its defaults are filled in */
 	uint64_t random;
 	uint8_t space_of[SIMULATION_CLASSES];
 	struct space spaces[SIMULATION_CLASSES];
@@ -75,9 +75,9 @@ struct simulation_player {
 	uint32_t opened;
 	struct birth *births;
 	size_t birth_count;
-	double from, to; /* of the interval at hand */
+	double from, to; /* of this interval */
 	struct estimate_window *windows;
-	double *scales; /* of each window: what one followed block stands for */
+	double *scales; /* of each window: what one tracked block stands for */
 	size_t window_count, window_capacity, scale_capacity;
 	struct block *blocks;
 	size_t block_count, block_capacity;
@@ -100,7 +100,7 @@ static inline uint8_t class_of(const struct simulation_player *player, uint8_t l
 	return (uint8_t)player->simulation.lines[line].class;
 }
 
-/* Evenly distributed from 0 to 1; normally, with a variance of 1. */
+/* Random numbers: evenly distributed from 0 to 1, and normally with a variance of 1. */
 double simulation_uniform(struct simulation_player *player);
 double simulation_gaussian(struct simulation_player *player);
 
@@ -111,7 +111,7 @@ void simulation_window_plan(struct simulation_player *player, double interval);
 void simulation_window_open(struct simulation_player *player);
 void simulation_window_look(struct simulation_player *player);
 void simulation_look(struct simulation_player *player, double now);
-/* Makes up what the estimator is given. */
+/* Fills what the estimator is given. */
 void simulation_input_fill(struct simulation_player *player, double now);
 
 #endif
