@@ -56,7 +56,7 @@ made()
 	made
 	tmbpf heap -p "$TARGET_PID" --json >one.json
 	tmbpf heap -p "$TARGET_PID" --format json -o two.json
-	jq -e '.schema == "tmbpf-census" and .version == 1' one.json
+	jq -e '.schema == "tmbpf-census" and .version == 2' one.json
 	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <one.json
 	jq -e --argjson pid "$TARGET_PID" '.pid == $pid' one.json
 	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
@@ -258,4 +258,30 @@ made()
 	run -0 tmbpf heap -p "$TARGET_PID" --referrers __main__.Victim --levels 1
 	[[ $output == *'dict: keys ["victim"]'* ]]
 	(( $(awk '/^RssFile/ { print $2 }' "/proc/$TARGET_PID/status") < 100000 ))
+}
+
+@test "heap: of a process that gives its heap back meanwhile, it says how much" {
+	local said=0
+	start_target "$TARGETS/trimming.py" 20000
+	for _ in {1..25}; do
+		tmbpf heap -p "$TARGET_PID" --json >trimmed.json
+		# No more than there ever was of it: the blocks of one round, and what the interpreter has.
+		jq -e '.malloc_unknown < 50e6 and .malloc_vanished < 50e6' trimmed.json
+		jq -e '[.sizes[] | select(.allocator == "malloc") | .total] | add < 50e6' trimmed.json
+		jq -e '.malloc_vanished == 0' trimmed.json || said=$((said + 1))
+	done
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <trimmed.json
+	# It gives back some hundred times a second.
+	((said > 0))
+	target_alive
+}
+
+@test "heap --referrers: of a process that gives its heap back meanwhile, it finds what is there" {
+	start_target "$TARGETS/trimming.py" 20000
+	for _ in {1..25}; do
+		tmbpf heap -p "$TARGET_PID" --referrers __main__.Known --levels 3 --json >trimmed.json
+		jq -e '.groups[0].count == 1000 and .malloc_unknown < 50e6 and .malloc_vanished < 50e6' trimmed.json
+	done
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/referrers.schema.json" <trimmed.json
+	target_alive
 }

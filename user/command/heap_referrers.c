@@ -137,6 +137,36 @@ static struct error *group_print(const struct printing *printing, uint32_t numbe
 	return referrers_print(printing, number, file);
 }
 
+/* What was left out, so that a referrer may be missing. */
+static struct error *unread_print(const struct python_referrers *found, FILE *file)
+{
+	cleanup_free char *absent = NULL;
+	char size[TEXT_NUMBER_MAX];
+
+	if (found->unread.unstable || found->unread.arenas)
+		fprintf(file,
+			"\nnot looked at: %" PRIu64
+			" pools that changed each time they were read, %" PRIu64
+			" arenas that were given back meanwhile, in all walks together\n",
+			found->unread.unstable, found->unread.arenas);
+	if (found->malloc_unknown)
+		fprintf(file,
+			"\nnot looked at: %s of malloc's in which no blocks could be made out\n",
+			text_size(found->malloc_unknown, size));
+	if (found->malloc_vanished)
+		fprintf(file,
+			"\n%s of malloc's were given back meanwhile: what was there may be missing, "
+			"or be no more\n",
+			text_size(found->malloc_vanished, size));
+	if (!found->malloc_absent)
+		return NULL;
+	absent = text_display(found->malloc_absent);
+	if (!absent)
+		return no_memory();
+	fprintf(file, "\nnot looked at: malloc's blocks: %s\n", absent);
+	return NULL;
+}
+
 static struct error *text_print(const struct printing *printing, FILE *file)
 {
 	const struct python_referrers *found = printing->found;
@@ -149,13 +179,7 @@ static struct error *text_print(const struct printing *printing, FILE *file)
 			"\n%" PRIu64
 			" objects were too many: who refers to them was not looked for\n",
 			found->unfollowed);
-	if (found->unread.unstable || found->unread.arenas)
-		fprintf(file,
-			"\nnot looked at: %" PRIu64
-			" pools that changed each time they were read, %" PRIu64
-			" arenas that were given back meanwhile, in all walks together\n",
-			found->unread.unstable, found->unread.arenas);
-	return NULL;
+	return unread_print(found, file);
 }
 
 static struct error *json_report(const struct printing *printing, FILE *file)
@@ -167,11 +191,15 @@ static struct error *json_report(const struct printing *printing, FILE *file)
 
 	json_init(&json);
 	json_text(&json, json.root, "schema", "tmbpf-referrers");
-	json_number(&json, json.root, "version", 1);
+	json_number(&json, json.root, "version", 2);
 	json_number(&json, json.root, "pid", (uint64_t)printing->process->pid);
 	json_number(&json, json.root, "unfollowed", found->unfollowed);
 	json_number(&json, json.root, "unstable_pools", found->unread.unstable);
 	json_number(&json, json.root, "lost_arenas", found->unread.arenas);
+	json_number(&json, json.root, "malloc_unknown", found->malloc_unknown);
+	json_number(&json, json.root, "malloc_vanished", found->malloc_vanished);
+	json_text(&json, json.root, "malloc_absent",
+		  found->malloc_absent ? found->malloc_absent : "");
 	list = json_new_array(&json, json.root, "groups");
 	for (uint32_t i = 0; i < found->count; i++) {
 		const struct python_referrer *group = &found->groups[i];

@@ -55,6 +55,7 @@ static struct error *info_fill(const struct taking *taking)
 	info->reread_pools = taking->found->unread.reread;
 	info->lost_arenas = taking->found->unread.arenas;
 	info->malloc_unknown = taking->found->malloc.unknown + taking->found->malloc.mapped_unknown;
+	info->malloc_vanished = taking->found->malloc.vanished;
 	return process_resident(taking->process, &info->rss, &info->rss_anonymous);
 }
 

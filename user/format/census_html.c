@@ -192,6 +192,11 @@ static struct error *info_write(const struct census_info *info, const char *titl
 			"<br>not counted: %s of malloc's in which no blocks could be made "
 			"out",
 			text_size(info->malloc_unknown, rss)));
+	if (info->malloc_vanished)
+		try(stream_format(output,
+				  "<br>%s of malloc's were given back meanwhile: blocks in them "
+				  "may be counted",
+				  text_size(info->malloc_vanished, rss)));
 	return stream_text(output, "</p>\n");
 }
 

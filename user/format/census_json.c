@@ -40,9 +40,9 @@ static struct error *info_write(const struct census_info *info, struct output *o
 	return stream_format(output,
 			     "  \"unstable_pools\": %" PRIu64 ",\n  \"reread_pools\": %" PRIu64
 			     ",\n  \"lost_arenas\": %" PRIu64 ",\n  \"malloc_unknown\": %" PRIu64
-			     ",\n",
+			     ",\n  \"malloc_vanished\": %" PRIu64 ",\n",
 			     info->unstable_pools, info->reread_pools, info->lost_arenas,
-			     info->malloc_unknown);
+			     info->malloc_unknown, info->malloc_vanished);
 }
 
 static struct error *item_write(const struct census_item *item, struct output *output)
@@ -134,6 +134,14 @@ static struct error *string(const struct reading *reading, json_object *object, 
 	try(member(reading, object, key, json_type_string, &value));
 	*ret = strdup(json_object_get_string(value));
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "%s", reading->path);
+}
+
+/* What version 1 has not. */
+static struct error *info_read_newer(const struct reading *reading, json_object *root)
+{
+	struct census_info *info = &reading->census->info;
+
+	return number(reading, root, "malloc_vanished", &info->malloc_vanished);
 }
 
 static struct error *info_read(const struct reading *reading, json_object *root)
@@ -245,9 +253,11 @@ static struct error *census_read(const struct reading *reading, json_object *roo
 	if (strcmp(schema, CENSUS_JSON_SCHEMA) != 0)
 		return bad(reading, "its \"schema\" is not \"" CENSUS_JSON_SCHEMA "\"");
 	try(number(reading, root, "version", &version));
-	if (version != CENSUS_JSON_VERSION)
+	if (version < 1 || version > CENSUS_JSON_VERSION)
 		return bad(reading, "it is of another version");
 	try(info_read(reading, root));
+	if (version > 1)
+		try(info_read_newer(reading, root));
 	try(list_read(reading, root, "memory", part_read));
 	try(list_read(reading, root, "sizes", size_read));
 	try(list_read(reading, root, "items", item_read));

@@ -53,6 +53,8 @@ struct census_info {
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
 	uint64_t malloc_unknown; /* bytes of malloc's where no blocks could be made out */
+	/* Bytes that malloc gave back while it was looked at: blocks there may count, or not. */
+	uint64_t malloc_vanished;
 };
 
 struct census {

@@ -67,6 +67,10 @@ static void print_unread(const struct census_info *info, FILE *file)
 	if (info->malloc_unknown)
 		fprintf(file, "not counted: %s of malloc's in which no blocks could be made out\n",
 			text_size(info->malloc_unknown, size));
+	if (info->malloc_vanished)
+		fprintf(file,
+			"%s of malloc's were given back meanwhile: blocks in them may be counted\n",
+			text_size(info->malloc_vanished, size));
 }
 
 struct error *census_print_head(const struct census *census, const struct census *before,
