@@ -30,6 +30,10 @@ static struct census *census_new(void)
 	census->info.pid = 7;
 	census->info.allocated_blocks = UINT64_MAX;
 	census->info.malloc_vanished = 8192;
+	census->info.allocators_unread = strdup("mimalloc, libx.so");
+	census->info.objects_unread = strdup("mimalloc");
+	census->info.allocators_unknown = strdup("raw: liby.so");
+	census->info.unaccounted = 4096;
 	return census;
 }
 
@@ -204,6 +208,10 @@ static void test_json(void **state)
 	assert_string_equal(read->info.command_line, census->info.command_line);
 	assert_true(read->info.allocated_blocks == UINT64_MAX);
 	assert_int_equal(read->info.malloc_vanished, 8192);
+	assert_string_equal(read->info.allocators_unread, "mimalloc, libx.so");
+	assert_string_equal(read->info.objects_unread, "mimalloc");
+	assert_string_equal(read->info.allocators_unknown, "raw: liby.so");
+	assert_int_equal(read->info.unaccounted, 4096);
 	census_save(read, again);
 	one = support_read(path, &size_one);
 	two = support_read(again, &size_two);
@@ -233,10 +241,12 @@ static void test_json_older(void **state)
 	support_ok(census_json_read(path, &read));
 	assert_int_equal(read->info.malloc_unknown, 4096);
 	assert_int_equal(read->info.malloc_vanished, 0);
+	assert_null(read->info.allocators_unread);
+	assert_true(read->info.unaccounted == UINT64_MAX);
 	census_destroy(read);
 	snprintf(one, sizeof(one), text, 2);
 	support_write(path, one, strlen(one));
-	support_fails(census_json_read(path, &read), ERROR_FAILED, "malloc_vanished");
+	support_fails(census_json_read(path, &read), ERROR_FAILED, "allocators_unread");
 	support_folder_remove(folder);
 }
 

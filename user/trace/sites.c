@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "python/allocators.h"
 #include "tmbpf.h"
 #include "trace/mapped.h"
 
@@ -284,6 +285,36 @@ struct error *sites_modules(struct sites *sites, const struct python *python)
 	return modules_add(sites, python);
 }
 
+/*
+ * Whose functions are in TABLE, and that nothing is traced therefore. OWN: as table_follow() has
+ * it.
+ */
+static struct error *table_refuse(const struct python *python, const struct python_allocator *table,
+				  const uint64_t own[2])
+{
+	enum python_allocator_kind kind = PYTHON_ALLOCATOR_OTHER;
+	struct python_allocator inner = *table;
+
+	for (int i = 0; i <= HOOKS_DEPTH; i++) {
+		kind = python_allocator_kind(python, &inner, own[0], own[1], &inner);
+		if (kind != PYTHON_ALLOCATOR_DEBUG && kind != PYTHON_ALLOCATOR_TRACEMALLOC)
+			break;
+	}
+	if (kind == PYTHON_ALLOCATOR_MIMALLOC)
+		return error_advise(
+			error_create(ERROR_FAILED,
+				     "process %d allocates its objects by mimalloc, which tmbpf "
+				     "does not trace",
+				     python->process->pid),
+			"Start it without PYTHONMALLOC=mimalloc: pymalloc and malloc are traced.");
+	return error_advise(
+		error_create(
+			ERROR_FAILED,
+			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
+			python->process->pid, (unsigned long long)table->malloc),
+		"What a hook does to sizes and addresses is not known, so nothing is traced.");
+}
+
 static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
 				uint64_t ret[5])
 {
@@ -332,12 +363,7 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		}
 		error_destroy(error);
 	}
-	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
-			python->process->pid, (unsigned long long)table->malloc),
-		"What a hook does to sizes and addresses is not known, so nothing is traced.");
+	return table_refuse(python, table, own);
 }
 
 static struct error *hooks_find(struct sites *sites, const struct python *python,
@@ -363,6 +389,27 @@ static struct error *hooks_find(struct sites *sites, const struct python *python
 	try(table_follow(python, &tables[2], own, HOOKS_DEPTH, &sites->hooks, &function));
 	sites->pymalloc = function == own[0];
 	return NULL;
+}
+
+/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
+static struct error *tracemalloc_check(const struct sites *sites, const struct python *python)
+{
+	if (!(sites->hooks & SITES_TRACEMALLOC) || python->version < 0x030f0000)
+		return NULL;
+	return error_advise(error_create(ERROR_FAILED,
+					 "process %d runs tracemalloc, which from 3.15 on cannot "
+					 "be told from what it traces",
+					 python->process->pid),
+			    "Stop tracemalloc in the process, or take its own snapshots.");
+}
+
+struct error *sites_check(const struct python *python, const struct plan *plan)
+{
+	struct sites sites = {.hooks = SITES_PLAIN};
+	struct python_allocator tables[3];
+
+	try(hooks_find(&sites, python, plan, tables));
+	return tracemalloc_check(&sites, python);
 }
 
 /* The entries of a hook's malloc, calloc and realloc. */
@@ -391,15 +438,7 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 
 	if (sites->hooks == SITES_PLAIN)
 		return NULL;
-	/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
-	if (sites->hooks & SITES_TRACEMALLOC && python->version >= 0x030f0000)
-		return error_advise(
-			error_create(
-				ERROR_FAILED,
-				"process %d runs tracemalloc, which from 3.15 on cannot be told "
-				"from what it traces",
-				python->process->pid),
-			"Stop tracemalloc in the process, or take its own snapshots.");
+	try(tracemalloc_check(sites, python));
 	for (int i = 0; i < 3; i += 2) {
 		const uint64_t words[3] = {tables[i].malloc, tables[i].calloc, tables[i].realloc};
 
