@@ -320,3 +320,18 @@ census_aged()
 	printf '# the line that leaks comes first after %d s: %s\n' "$seconds" "$line" >&3
 	[[ $line == *leaky_shop.py:"$looked"* || $line == *leaky_shop.py:"$remembered"* ]]
 }
+
+@test "the tracer of a process that gives its heap back meanwhile lives on" {
+	local pid
+	start_target "$TARGETS/trimming.py" 20000
+	tmbpf start -p "$TARGET_PID"
+	pid=$(tracer_pid)
+	# Each time it begins anew, and looks at all of malloc's heap.
+	for _ in {1..60}; do
+		tmbpf clear -p "$TARGET_PID"
+	done
+	[[ $(tracer_pid) == "$pid" ]]
+	tmbpf status -p "$TARGET_PID" --json | jq -e '.current < 100e6'
+	tmbpf stop -p "$TARGET_PID"
+	target_alive
+}

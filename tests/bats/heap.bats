@@ -56,7 +56,7 @@ made()
 	made
 	tmbpf heap -p "$TARGET_PID" --json >one.json
 	tmbpf heap -p "$TARGET_PID" --format json -o two.json
-	jq -e '.schema == "tmbpf-census" and .version == 1' one.json
+	jq -e '.schema == "tmbpf-census" and .version == 2' one.json
 	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <one.json
 	jq -e --argjson pid "$TARGET_PID" '.pid == $pid' one.json
 	jq -e '([.items[].count] | add) == ([.sizes[].count] | add)' one.json
@@ -296,4 +296,121 @@ soon()
 	run -0 tmbpf heap -p "$TARGET_PID" --referrers __main__.Victim --levels 1
 	[[ $output == *'dict: keys ["victim"]'* ]]
 	(( $(awk '/^RssFile/ { print $2 }' "/proc/$TARGET_PID/status") < 100000 ))
+}
+
+@test "heap: of a process that gives its heap back meanwhile, it says how much" {
+	local said=0
+	start_target "$TARGETS/trimming.py" 20000
+	for _ in {1..25}; do
+		tmbpf heap -p "$TARGET_PID" --json >trimmed.json
+		# No more than there ever was of it: the blocks of one round, and what the interpreter has.
+		jq -e '.malloc_unknown < 50e6 and .malloc_vanished < 50e6' trimmed.json
+		jq -e '[.sizes[] | select(.allocator == "malloc") | .total] | add < 50e6' trimmed.json
+		jq -e '.malloc_vanished == 0' trimmed.json || said=$((said + 1))
+	done
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <trimmed.json
+	# It gives back some hundred times a second.
+	((said > 0))
+	target_alive
+}
+
+@test "heap --referrers: of a process that gives its heap back meanwhile, it finds what is there" {
+	start_target "$TARGETS/trimming.py" 20000
+	for _ in {1..25}; do
+		tmbpf heap -p "$TARGET_PID" --referrers __main__.Known --levels 3 --json >trimmed.json
+		jq -e '.groups[0].count == 1000 and .malloc_unknown < 50e6 and .malloc_vanished < 50e6' trimmed.json
+	done
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/referrers.schema.json" <trimmed.json
+	target_alive
+}
+
+# heap_unread ARGUMENT...: heap of TARGET_PID ends with 1 and says that objects come from mimalloc; what it shows is in ./told
+heap_unread()
+{
+	local status=0
+	tmbpf heap -p "$TARGET_PID" "$@" >told 2>told.errors || status=$?
+	((status == 1)) && grep -F "process $TARGET_PID allocates its objects by mimalloc, whose heap tmbpf does not read" told.errors
+}
+
+# mimalloc_told: it does so in each of its forms
+mimalloc_told()
+{
+	heap_unread
+	grep -F 'not counted: blocks of mimalloc, whose heaps are not read: all objects are among them' told
+	grep -E '^not accounted for: [0-9.]+ [KM]iB of anonymous memory$' told
+	grep -F 'mimalloc, not walked, and other mappings' told
+	heap_unread --by size
+	grep -F 'not counted: blocks of mimalloc' told
+	heap_unread --json -o unread.json
+	/usr/bin/python3 "$TOP/tests/bats/snapshots.py" valid "$TOP/docs/census.schema.json" <unread.json
+	jq -e '.allocators_unread == "mimalloc" and .objects_unread == "mimalloc" and .allocators_unknown == ""' unread.json
+	# It cannot be more than all that the process has, and here it is most of that.
+	jq -e '.unaccounted > 0.8 * .rss_anonymous and .unaccounted <= .rss_anonymous' unread.json
+	heap_unread --format html -o unread.html
+	grep -F 'no object is counted: they come from mimalloc' unread.html
+	heap_unread --referrers dict
+	[[ ! -s told ]]
+}
+
+# Objects enough that a short answer shows.
+MANY='kept = [{"number": i} for i in range(100000)]
+print("READY", flush=True)
+input()'
+
+@test "heap: of a process whose objects come from mimalloc, it says that they are not counted" {
+	local found=0 python entry
+	for python in ~/.pyenv/versions/3.*/bin/python3; do
+		[[ -x $python ]] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || continue
+		PYTHON=("$python")
+		PYTHONMALLOC=mimalloc start_target -c "$MANY"
+		mimalloc_told
+		stop_targets
+		PYTHONMALLOC=mimalloc_debug start_target -c "$MANY"
+		mimalloc_told
+		stop_targets
+		found=1
+	done
+	while IFS= read -r entry; do
+		[[ -n $entry ]] || continue
+		PYTHON=(chroot "${entry%%:*}" "${entry#*:}")
+		PYTHONMALLOC=mimalloc start_target -c "$MANY"
+		mimalloc_told
+		stop_targets
+		found=1
+	done < <("$TOP/scripts/roots" --list)
+	((found)) || skip "requires a Python 3.13 or later; scripts/roots makes roots with them"
+}
+
+@test "heap: of another malloc it says what is not accounted for, and fails where objects come from it" {
+	local library
+	library=$(find /usr/lib -name 'libjemalloc.so.*' | head -n 1)
+	[[ $library ]] || skip "requires libjemalloc; scripts/deps test installs it"
+	LD_PRELOAD=$library start_target -c "$MANY"
+	run -0 tmbpf heap -p "$TARGET_PID"
+	[[ $output == *"not counted: blocks of libjemalloc"*"not accounted for: "*"malloc: libjemalloc"* ]]
+	tmbpf heap -p "$TARGET_PID" --json >other.json
+	jq -e '(.allocators_unread | startswith("libjemalloc")) and .objects_unread == ""' other.json
+	jq -e '[.items[] | select(.type == "dict" and .kind == "object") | .count] | add >= 100000' other.json
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers dict --levels 1
+	[[ $output == *"not looked at"*libjemalloc* ]]
+	stop_targets
+	LD_PRELOAD=$library PYTHONMALLOC=malloc start_target -c "$MANY"
+	run -1 --separate-stderr tmbpf heap -p "$TARGET_PID" --json
+	jq -e '(.objects_unread | startswith("libjemalloc")) and .unaccounted > 0.8 * .rss_anonymous' <<<"$output"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == *"allocates its objects by libjemalloc"* ]]
+}
+
+@test "heap: of functions that somebody put before the interpreter's it says that they are not known" {
+	start_target "$TARGETS/hooked.py"
+	tmbpf heap -p "$TARGET_PID" --json >hooked.json
+	jq -e '.allocators_unread == "" and .objects_unread == "" and (.allocators_unknown | endswith("obj: code of no file"))' hooked.json
+	jq -e '[.items[] | select(.type == "dict" and .kind == "object") | .count] | add >= 3000' hooked.json
+	run -0 tmbpf heap -p "$TARGET_PID"
+	[[ $output == *"perhaps not counted: "*"obj: code of no file"* ]]
+	run -0 tmbpf heap -p "$TARGET_PID" --referrers dict --levels 1
+	[[ $output == *"perhaps not looked at: "*"obj: code of no file"* ]]
+	stop_targets
+	start_target "$TARGETS/kinds.py"
+	tmbpf heap -p "$TARGET_PID" --json | jq -e '.allocators_unread == "" and .allocators_unknown == ""'
 }

@@ -128,6 +128,43 @@ signal.pause()'
 	[[ $(doctor_field .allocators.obj) == "tracemalloc over debug over pymalloc" ]]
 }
 
+# not_traceable TEXT: doctor says of the target why start refuses it, and is no success; start does refuse
+not_traceable()
+{
+	run -1 --separate-stderr tmbpf doctor -p "$TARGET_PID"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $output == *"allocators "*"sites "* && $stderr == *"$1"* ]]
+	run -1 --separate-stderr tmbpf doctor -p "$TARGET_PID" --json
+	jq -e --arg text "$1" '.error | contains($text)' <<<"$output"
+	run -1 tmbpf start -p "$TARGET_PID"
+	[[ $output == *"$1"* ]]
+}
+
+@test "a process that cannot be traced is no success: unknown hooks" {
+	requires root python:/usr/bin/python3
+	start_target "$TARGETS/hooked.py"
+	not_traceable "an allocator hook that tmbpf does not know"
+}
+
+@test "a process that cannot be traced is no success: mimalloc" {
+	requires root
+	local found=0 python
+	for python in ~/.pyenv/versions/3.*/bin/python3; do
+		[[ -x $python ]] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || continue
+		PYTHON=("$python")
+		PYTHONMALLOC=mimalloc start_target "$TARGETS/wait.py"
+		not_traceable "allocates its objects by mimalloc"
+		[[ $(doctor_field '.allocators.raw, .allocators.mem, .allocators.obj' | xargs) == "malloc mimalloc mimalloc" ]]
+		stop_targets
+		PYTHONMALLOC=mimalloc_debug start_target "$TARGETS/wait.py"
+		not_traceable "allocates its objects by mimalloc"
+		[[ $(doctor_field .allocators.obj) == "debug over mimalloc" ]]
+		stop_targets
+		found=1
+	done
+	((found)) || skip "requires a Python 3.13 or later in pyenv"
+}
+
 @test "the report as text" {
 	requires python:/usr/bin/python3
 	start_target "$TARGETS/wait.py"

@@ -30,6 +30,11 @@ static struct census *census_new(void)
 	census->info.container = strdup("");
 	census->info.pid = 7;
 	census->info.allocated_blocks = UINT64_MAX;
+	census->info.malloc_vanished = 8192;
+	census->info.allocators_unread = strdup("mimalloc, libx.so");
+	census->info.objects_unread = strdup("mimalloc");
+	census->info.allocators_unknown = strdup("raw: liby.so");
+	census->info.unaccounted = 4096;
 	return census;
 }
 
@@ -203,11 +208,46 @@ static void test_json(void **state)
 	assert_string_equal(read->parts[0].name, "stacks");
 	assert_string_equal(read->info.command_line, census->info.command_line);
 	assert_true(read->info.allocated_blocks == UINT64_MAX);
+	assert_int_equal(read->info.malloc_vanished, 8192);
+	assert_string_equal(read->info.allocators_unread, "mimalloc, libx.so");
+	assert_string_equal(read->info.objects_unread, "mimalloc");
+	assert_string_equal(read->info.allocators_unknown, "raw: liby.so");
+	assert_int_equal(read->info.unaccounted, 4096);
 	census_save(read, again);
 	one = support_read(path, &size_one);
 	two = support_read(again, &size_two);
 	assert_int_equal(size_one, size_two);
 	assert_memory_equal(one, two, size_one);
+	support_folder_remove(folder);
+}
+
+/* One of version 1 does not say what came later. */
+static void test_json_older(void **state)
+{
+	static const char text[] =
+		"{\"schema\": \"tmbpf-census\", \"version\": %d, \"time_nanos\": 1, \"pid\": 7, "
+		"\"command\": \"c\", \"host\": \"h\", \"container\": \"\", \"malloc_absent\": \"\", "
+		"\"python_version\": 51053296, \"rss\": 1, \"rss_anonymous\": 1, \"heaps\": 1, "
+		"\"arenas\": 1, \"allocated_blocks\": null, \"unstable_pools\": 0, "
+		"\"reread_pools\": 0, \"lost_arenas\": 0, \"malloc_unknown\": 4096, "
+		"\"memory\": [], \"sizes\": [], \"items\": []}";
+	char *folder = support_folder();
+	cleanup_free char *path = support_path(folder, "census.json");
+	struct census *read;
+	char one[1024];
+
+	(void)state;
+	snprintf(one, sizeof(one), text, 1);
+	support_write(path, one, strlen(one));
+	support_ok(census_json_read(path, &read));
+	assert_int_equal(read->info.malloc_unknown, 4096);
+	assert_int_equal(read->info.malloc_vanished, 0);
+	assert_null(read->info.allocators_unread);
+	assert_true(read->info.unaccounted == UINT64_MAX);
+	census_destroy(read);
+	snprintf(one, sizeof(one), text, 2);
+	support_write(path, one, strlen(one));
+	support_fails(census_json_read(path, &read), ERROR_FAILED, "allocators_unread");
 	support_folder_remove(folder);
 }
 
@@ -240,7 +280,7 @@ static void test_json_refused(void **state)
 	assert_refused(folder, "[1, 2]", "not an object");
 	assert_refused(folder, "{}", "\"schema\" is missing");
 	assert_refused(folder, "{\"schema\": \"else\"}", "\"tmbpf-census\"");
-	assert_refused(folder, "{\"schema\": \"tmbpf-census\", \"version\": 2}", "version");
+	assert_refused(folder, "{\"schema\": \"tmbpf-census\", \"version\": 3}", "version");
 	/* Each word of a good one in turn. */
 	census_save(census, path);
 	data = support_read(path, &size);
@@ -272,11 +312,12 @@ static void test_json_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_finish),  cmocka_unit_test(test_by_part),
-		cmocka_unit_test(test_by_type), cmocka_unit_test(test_by_owner),
-		cmocka_unit_test(test_by_size), cmocka_unit_test(test_compared),
-		cmocka_unit_test(test_empty),   cmocka_unit_test(test_too_much),
-		cmocka_unit_test(test_json),    cmocka_unit_test(test_json_refused),
+		cmocka_unit_test(test_finish),     cmocka_unit_test(test_by_part),
+		cmocka_unit_test(test_by_type),    cmocka_unit_test(test_by_owner),
+		cmocka_unit_test(test_by_size),    cmocka_unit_test(test_compared),
+		cmocka_unit_test(test_empty),      cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_json),       cmocka_unit_test(test_json_refused),
+		cmocka_unit_test(test_json_older),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

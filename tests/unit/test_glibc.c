@@ -2,143 +2,16 @@
 /* malloc's heaps, made up: each version's layout, and memory that is wrong on purpose. */
 #include "support.h"
 #include "base/cleanup.h"
-#include "memory_fake.h"
-#include "target/malloc/glibc_internal.h"
+#include "glibc_fake.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA      0x7f1234560000ULL
-#define DATA_SIZE 0x4000
-#define STATE     (DATA + 0xc60)
-#define HEAP      0x555500001000ULL
-#define HEAP_SIZE 0x20000
-#define MAPPED    0x7f2000000000ULL
-#define ARENA     0x7f3000000000ULL
-#define KEY       0x9c1d35f7a2e48b61ULL
-#define SEEN_MAX  8192
-
-struct made {
-	struct memory_fake fake;
-	struct process_map maps[8];
-	size_t map_count;
-	uint64_t bins; /* offset: which version */
-	uint64_t at;   /* the next chunk to be put */
-	uint64_t state;
-};
-
-struct seen {
-	struct glibc_chunk list[SEEN_MAX];
-	size_t count;
-};
-
-static void put(struct made *made, uint64_t address, uint64_t value)
-{
-	memory_fake_put_u64(&made->fake, address, value);
-}
-
-static void map_add(struct made *made, uint64_t start, uint64_t size, const char *path)
-{
-	struct process_map *map = &made->maps[made->map_count++];
-
-	memory_fake_add(&made->fake, start, size);
-	map->start = start;
-	map->end = start + size;
-	map->readable = map->writable = true;
-	map->inode = path[0] == '/' ? 7 : 0;
-	map->path = (char *)path;
-}
-
-/* An arena whose bins are empty, and whose list goes on at NEXT. */
-static void state_put(struct made *made, uint64_t state, uint64_t top, uint64_t next,
-		      uint64_t system)
-{
-	uint64_t bins = state + made->bins, i;
-
-	for (i = 0; i < 254; i++)
-		put(made, bins + i * 8, bins + i / 2 * 16 - 16);
-	put(made, bins - 16, top);
-	put(made, bins + 2032 + 16, next);
-	put(made, bins + 2032 + 40, system);
-}
-
-static void made_init(struct made *made, uint64_t bins)
-{
-	memset(made, 0, sizeof(*made));
-	memory_fake_init(&made->fake);
-	made->bins = bins;
-	map_add(made, HEAP, HEAP_SIZE, "[heap]");
-	map_add(made, DATA, DATA_SIZE, "/lib/x86_64-linux-gnu/libc.so.6");
-	state_put(made, STATE, HEAP, STATE, HEAP_SIZE);
-	made->at = HEAP;
-}
-
-/* A chunk of SIZE with FLAGS; its memory's address. */
-static uint64_t chunk_put(struct made *made, uint64_t size, uint64_t flags)
-{
-	uint64_t chunk = made->at;
-
-	put(made, chunk + 8, size | flags);
-	made->at += size;
-	return chunk + 16;
-}
-
-/* The same in a bin: what is behind it says so. To be followed by one without PREV_INUSE. */
-static void chunk_put_bin(struct made *made, uint64_t size)
-{
-	chunk_put(made, size, GLIBC_PREV_INUSE);
-	put(made, made->at, size);
-}
-
-/* The rest of memory that ends at END is the arena's top. */
-static void top_put(struct made *made, uint64_t state, uint64_t end)
-{
-	put(made, state + made->bins - 16, made->at);
-	put(made, made->at + 8, (end - made->at) | GLIBC_PREV_INUSE);
-}
+#define MAPPED 0x7f2000000000ULL
+#define KEY    0x9c1d35f7a2e48b61ULL
 
 static uint64_t protect(uint64_t at, uint64_t link)
 {
 	return at >> 12 ^ link;
-}
-
-static struct error *see(void *context, const struct glibc_chunk *chunk)
-{
-	struct seen *seen = context;
-	size_t i;
-	uint8_t sum = 0;
-
-	assert_true(seen->count < SEEN_MAX);
-	/* Has to be readable. */
-	for (i = 0; i < chunk->start_size; i++)
-		sum |= chunk->start[i];
-	(void)sum;
-	seen->list[seen->count++] = *chunk;
-	return NULL;
-}
-
-static struct glibc *walk(struct made *made, const struct glibc_range *excluded, size_t count,
-			  struct seen *seen)
-{
-	struct glibc *glibc = calloc(1, sizeof(*glibc));
-
-	assert_non_null(glibc);
-	seen->count = 0;
-	glibc->maps = made->maps;
-	glibc->map_count = made->map_count;
-	glibc->start_brk = HEAP;
-	glibc->threads = 1;
-	glibc->excluded = excluded;
-	glibc->excluded_count = count;
-	support_ok(glibc_init(glibc, &made->fake.process.memory, -1));
-	support_ok(glibc_each(glibc, see, seen));
-	return glibc;
-}
-
-static void walk_end(struct glibc *glibc)
-{
-	glibc->maps = NULL;
-	glibc->map_count = 0;
-	glibc_destroy(glibc);
 }
 
 static void check(const struct seen *seen, size_t i, uint64_t address, uint64_t size,
@@ -150,46 +23,35 @@ static void check(const struct seen *seen, size_t i, uint64_t address, uint64_t 
 	assert_int_equal(seen->list[i].state, state);
 }
 
-static uint64_t bytes(const struct glibc_totals *totals)
-{
-	uint64_t sum = totals->top.bytes + totals->overhead + totals->unknown;
-	size_t i;
-
-	for (i = 0; i < GLIBC_STATES; i++)
-		if (i != GLIBC_MAPPED)
-			sum += totals->states[i].bytes;
-	return sum;
-}
-
 /* A cache with one chunk, then chunks of each state. */
 static void heap_put(struct made *made, uint64_t cache, uint64_t ret[5])
 {
 	bool large = cache == 0x300;
 	size_t counts = cache == 0x250 ? 64 : large ? 152 : 128, i;
-	uint64_t at = chunk_put(made, cache, GLIBC_PREV_INUSE);
+	uint64_t at = made_chunk(made, cache, GLIBC_PREV_INUSE);
 
 	for (i = 0; large && i < 76; i++)
 		memory_fake_put(&made->fake, at + i * 2, "\x10", 2);
-	ret[0] = chunk_put(made, 0x40, GLIBC_PREV_INUSE);
-	ret[1] = chunk_put(made, 0x40, GLIBC_PREV_INUSE);
-	ret[2] = chunk_put(made, 0x410, GLIBC_PREV_INUSE);
-	chunk_put_bin(made, 0x500);
-	ret[3] = chunk_put(made, 0x20, 0);
-	ret[4] = chunk_put(made, 0x2000, GLIBC_PREV_INUSE);
-	top_put(made, STATE, HEAP + HEAP_SIZE);
+	ret[0] = made_chunk(made, 0x40, GLIBC_PREV_INUSE);
+	ret[1] = made_chunk(made, 0x40, GLIBC_PREV_INUSE);
+	ret[2] = made_chunk(made, 0x410, GLIBC_PREV_INUSE);
+	made_bin_chunk(made, 0x500);
+	ret[3] = made_chunk(made, 0x20, 0);
+	ret[4] = made_chunk(made, 0x2000, GLIBC_PREV_INUSE);
+	made_top(made, STATE, HEAP + HEAP_SIZE);
 	/* Chunks of 0x40 are in the third list: ret[1], then ret[0]. */
 	if (!large)
 		memory_fake_put(&made->fake, at + (cache == 0x250 ? 2 : 4), "\2", 1);
-	put(made, at + counts + 16, ret[1]);
-	put(made, ret[1], cache == 0x250 ? ret[0] : protect(ret[1], ret[0]));
-	put(made, ret[0], cache == 0x250 ? 0 : protect(ret[0], 0));
-	put(made, ret[1] + 8, KEY);
-	put(made, ret[0] + 8, KEY);
+	made_put(made, at + counts + 16, ret[1]);
+	made_put(made, ret[1], cache == 0x250 ? ret[0] : protect(ret[1], ret[0]));
+	made_put(made, ret[0], cache == 0x250 ? 0 : protect(ret[0], 0));
+	made_put(made, ret[1] + 8, KEY);
+	made_put(made, ret[0] + 8, KEY);
 	if (made->bins == 0x18)
 		return;
 	/* The first fastbin. */
-	put(made, STATE + made->bins - 96, ret[3] - 16);
-	put(made, ret[3], cache == 0x250 ? 0 : protect(ret[3], 0));
+	made_put(made, STATE + made->bins - 96, ret[3] - 16);
+	made_put(made, ret[3], cache == 0x250 ? 0 : protect(ret[3], 0));
 }
 
 static void test_states(uint64_t bins, uint64_t cache)
@@ -203,7 +65,7 @@ static void test_states(uint64_t bins, uint64_t cache)
 	assert_non_null(seen);
 	made_init(&made, bins);
 	heap_put(&made, cache, at);
-	glibc = walk(&made, NULL, 0, seen);
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_null(glibc_absent(glibc));
 	assert_int_equal(seen->count, 6);
 	check(seen, 0, at[0], 0x38, GLIBC_TCACHE);
@@ -216,8 +78,8 @@ static void test_states(uint64_t bins, uint64_t cache)
 	assert_int_equal(totals->overhead, cache);
 	assert_int_equal(totals->caches, 1);
 	assert_int_equal(totals->broken + totals->unknown, 0);
-	assert_int_equal(bytes(totals), HEAP_SIZE);
-	walk_end(glibc);
+	assert_int_equal(made_bytes(totals), HEAP_SIZE);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
 }
@@ -243,42 +105,18 @@ static void test_stale_key(void **state)
 	assert_non_null(seen);
 	made_init(&made, 0x70);
 	heap_put(&made, 0x290, at);
-	put(&made, at[2] + 8, KEY);
-	glibc = walk(&made, NULL, 0, seen);
+	made_put(&made, at[2] + 8, KEY);
+	glibc = made_walk(&made, NULL, 0, seen);
 	check(seen, 2, at[2], 0x408, GLIBC_IN_USE);
-	walk_end(glibc);
+	made_walk_end(glibc);
 	/* And what is on the list, but has it no more, was handed out since. */
-	put(&made, at[0] + 8, 0);
-	glibc = walk(&made, NULL, 0, seen);
+	made_put(&made, at[0] + 8, 0);
+	glibc = made_walk(&made, NULL, 0, seen);
 	check(seen, 0, at[0], 0x38, GLIBC_IN_USE);
 	check(seen, 1, at[1], 0x38, GLIBC_TCACHE);
-	walk_end(glibc);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
-}
-
-/* A thread's arena: two heaps, the second with the top. */
-static void arena_put(struct made *made)
-{
-	uint64_t state = ARENA + 0x30, second = ARENA + GLIBC_HEAP_MAX;
-
-	map_add(made, ARENA, 0x21000, "");
-	map_add(made, second, 0x3000, "");
-	state_put(made, state, 0, STATE, 0x24000);
-	put(made, STATE + made->bins + 2048, state);
-	put(made, ARENA, state);
-	put(made, ARENA + 16, 0x21000);
-	put(made, second, state);
-	put(made, second + 8, ARENA);
-	put(made, second + 16, 0x3000);
-	made->at = ARENA + (made->bins == 0x18 ? 0x870 : 0x8d0);
-	chunk_put(made, 0x1000, GLIBC_PREV_INUSE | GLIBC_NON_MAIN);
-	chunk_put(made, ARENA + 0x21000 - 0x20 - made->at, GLIBC_PREV_INUSE | GLIBC_NON_MAIN);
-	chunk_put(made, 0x10, GLIBC_PREV_INUSE);
-	put(made, made->at + 8, GLIBC_PREV_INUSE);
-	made->at = second + 0x30;
-	chunk_put(made, 0x700, GLIBC_PREV_INUSE | GLIBC_NON_MAIN);
-	top_put(made, state, second + 0x3000);
 }
 
 static void test_arena(void **state)
@@ -295,9 +133,9 @@ static void test_arena(void **state)
 		struct made made;
 
 		made_init(&made, bins[i]);
-		top_put(&made, STATE, HEAP + HEAP_SIZE);
-		arena_put(&made);
-		glibc = walk(&made, NULL, 0, seen);
+		made_top(&made, STATE, HEAP + HEAP_SIZE);
+		made_arena(&made);
+		glibc = made_walk(&made, NULL, 0, seen);
 		totals = glibc_totals(glibc);
 		assert_int_equal(seen->count, 3);
 		check(seen, 2, ARENA + GLIBC_HEAP_MAX + 0x40, 0x6f8, GLIBC_IN_USE);
@@ -305,25 +143,25 @@ static void test_arena(void **state)
 		assert_int_equal(totals->heaps, 3);
 		assert_int_equal(totals->top.count, 2);
 		assert_int_equal(totals->broken + totals->unknown, 0);
-		assert_int_equal(bytes(totals), HEAP_SIZE + 0x24000);
-		walk_end(glibc);
+		assert_int_equal(made_bytes(totals), HEAP_SIZE + 0x24000);
+		made_walk_end(glibc);
 		/* A heap that names itself, or one that is none, as the one before it. */
-		put(&made, ARENA + GLIBC_HEAP_MAX + 8, ARENA + GLIBC_HEAP_MAX);
-		glibc = walk(&made, NULL, 0, seen);
+		made_put(&made, ARENA + GLIBC_HEAP_MAX + 8, ARENA + GLIBC_HEAP_MAX);
+		glibc = made_walk(&made, NULL, 0, seen);
 		assert_int_equal(glibc_totals(glibc)->broken, 1);
 		assert_true(glibc_totals(glibc)->unknown >= 0x21000);
-		walk_end(glibc);
+		made_walk_end(glibc);
 		/* Two that name one another. */
-		put(&made, ARENA + GLIBC_HEAP_MAX + 8, ARENA);
-		put(&made, ARENA + 8, ARENA + GLIBC_HEAP_MAX);
-		glibc = walk(&made, NULL, 0, seen);
+		made_put(&made, ARENA + GLIBC_HEAP_MAX + 8, ARENA);
+		made_put(&made, ARENA + 8, ARENA + GLIBC_HEAP_MAX);
+		glibc = made_walk(&made, NULL, 0, seen);
 		assert_true(glibc_totals(glibc)->broken > 0);
-		walk_end(glibc);
+		made_walk_end(glibc);
 		/* Arenas that do not come back to main_arena. */
-		put(&made, ARENA + 0x30 + made.bins + 2048, ARENA + 0x30);
-		glibc = walk(&made, NULL, 0, seen);
+		made_put(&made, ARENA + 0x30 + made.bins + 2048, ARENA + 0x30);
+		glibc = made_walk(&made, NULL, 0, seen);
 		assert_non_null(glibc_absent(glibc));
-		walk_end(glibc);
+		made_walk_end(glibc);
 		memory_fake_deinit(&made.fake);
 	}
 	free(seen);
@@ -340,24 +178,24 @@ static void test_mapped(void **state)
 	(void)state;
 	assert_non_null(seen);
 	made_init(&made, 0x70);
-	top_put(&made, STATE, HEAP + HEAP_SIZE);
-	map_add(&made, MAPPED, 0x100000, "");
+	made_top(&made, STATE, HEAP + HEAP_SIZE);
+	made_map(&made, MAPPED, 0x100000, "");
 	/* As up to 2.42, a neighbour as since 2.43, one that is aligned, one in another allocator's. */
-	put(&made, MAPPED + 0x1008, 0x21002);
-	put(&made, MAPPED + 0x22008, 0x4ff2);
-	put(&made, MAPPED + 0x30030, 0x30);
-	put(&made, MAPPED + 0x30038, (0x3000 - 0x30) | 2);
-	put(&made, MAPPED + 0x35ff0, 0x1ff0);
-	put(&made, MAPPED + 0x35ff8, (0x4000 - 0x1ff0) | 2);
-	put(&made, MAPPED + 0x40008, 0x2002);
+	made_put(&made, MAPPED + 0x1008, 0x21002);
+	made_put(&made, MAPPED + 0x22008, 0x4ff2);
+	made_put(&made, MAPPED + 0x30030, 0x30);
+	made_put(&made, MAPPED + 0x30038, (0x3000 - 0x30) | 2);
+	made_put(&made, MAPPED + 0x35ff0, 0x1ff0);
+	made_put(&made, MAPPED + 0x35ff8, (0x4000 - 0x1ff0) | 2);
+	made_put(&made, MAPPED + 0x40008, 0x2002);
 	/* None: not of pages, longer than the memory, wrong flags, into what is excluded. */
-	put(&made, MAPPED + 0x60008, 0x2012);
-	put(&made, MAPPED + 0x61008, 0x200002);
-	put(&made, MAPPED + 0x62008, 0x2003);
-	put(&made, MAPPED + 0x3f008, 0x4002);
+	made_put(&made, MAPPED + 0x60008, 0x2012);
+	made_put(&made, MAPPED + 0x61008, 0x200002);
+	made_put(&made, MAPPED + 0x62008, 0x2003);
+	made_put(&made, MAPPED + 0x3f008, 0x4002);
 	/* What lies in a chunk is none. */
-	put(&made, MAPPED + 0x3008, 0x2002);
-	glibc = walk(&made, excluded, 1, seen);
+	made_put(&made, MAPPED + 0x3008, 0x2002);
+	glibc = made_walk(&made, excluded, 1, seen);
 	totals = glibc_totals(glibc);
 	assert_int_equal(seen->count, 4);
 	check(seen, 0, MAPPED + 0x1010, 0x21000 - 16, GLIBC_MAPPED);
@@ -365,19 +203,9 @@ static void test_mapped(void **state)
 	check(seen, 2, MAPPED + 0x30040, 0x3000 - 0x30 - 16, GLIBC_MAPPED);
 	check(seen, 3, MAPPED + 0x36000, 0x4000 - 0x1ff0 - 16, GLIBC_MAPPED);
 	assert_int_equal(totals->states[GLIBC_MAPPED].bytes, 0x21000 + 0x5000 + 0x3000 + 0x4000);
-	walk_end(glibc);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
-}
-
-/* COUNT chunks of some sizes, and the top. */
-static void many_put(struct made *made, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		chunk_put(made, 0x40 + i % 7 * 0x30, GLIBC_PREV_INUSE);
-	top_put(made, STATE, HEAP + HEAP_SIZE);
 }
 
 static void test_broken(void **state)
@@ -394,17 +222,17 @@ static void test_broken(void **state)
 		uint64_t chunk;
 
 		made_init(&made, 0x70);
-		many_put(&made, 300);
+		made_chunks(&made, 300);
 		/* The 101st; what is behind it is found again. */
 		chunk = HEAP + 14 * (7 * 0x40 + 21 * 0x30) + 0x40 + 0x70;
-		put(&made, chunk + 8, wrong[i]);
-		glibc = walk(&made, NULL, 0, seen);
+		made_put(&made, chunk + 8, wrong[i]);
+		glibc = made_walk(&made, NULL, 0, seen);
 		assert_in_range(seen->count, 298, 299);
 		assert_int_equal(seen->list[0].address, HEAP + 16);
 		assert_int_equal(glibc_totals(glibc)->top.count, 1);
-		assert_int_equal(bytes(glibc_totals(glibc)), HEAP_SIZE);
+		assert_int_equal(made_bytes(glibc_totals(glibc)), HEAP_SIZE);
 		assert_in_range(glibc_totals(glibc)->unknown, 0xa0, 0x200);
-		walk_end(glibc);
+		made_walk_end(glibc);
 		memory_fake_deinit(&made.fake);
 	}
 	free(seen);
@@ -422,19 +250,19 @@ static void test_lists(void **state)
 	made_init(&made, 0x70);
 	heap_put(&made, 0x290, at);
 	/* A list of a cache that comes back to itself ends with its count. */
-	put(&made, at[0], protect(at[0], at[1]));
-	glibc = walk(&made, NULL, 0, seen);
+	made_put(&made, at[0], protect(at[0], at[1]));
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_int_equal(glibc_totals(glibc)->states[GLIBC_TCACHE].count, 2);
-	walk_end(glibc);
+	made_walk_end(glibc);
 	/* A fastbin that does so is broken; so is one that leads out of the heap. */
-	put(&made, at[3], protect(at[3], at[3] - 16));
-	glibc = walk(&made, NULL, 0, seen);
+	made_put(&made, at[3], protect(at[3], at[3] - 16));
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_int_equal(glibc_totals(glibc)->broken, 1);
-	walk_end(glibc);
-	put(&made, at[3], protect(at[3], 0x7fff00000000));
-	glibc = walk(&made, NULL, 0, seen);
+	made_walk_end(glibc);
+	made_put(&made, at[3], protect(at[3], 0x7fff00000000));
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_int_equal(glibc_totals(glibc)->broken, 1);
-	walk_end(glibc);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
 }
@@ -450,22 +278,22 @@ static void test_absent(void **state)
 	/* Never used: its bins are not set up. */
 	memset(&made, 0, sizeof(made));
 	memory_fake_init(&made.fake);
-	map_add(&made, HEAP, HEAP_SIZE, "[heap]");
-	map_add(&made, DATA, DATA_SIZE, "/lib/x86_64-linux-gnu/libc.so.6");
-	glibc = walk(&made, NULL, 0, seen);
+	made_map(&made, HEAP, HEAP_SIZE, "[heap]");
+	made_map(&made, DATA, DATA_SIZE, "/lib/x86_64-linux-gnu/libc.so.6");
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_non_null(strstr(glibc_absent(glibc), "never used"));
-	walk_end(glibc);
+	made_walk_end(glibc);
 	made.maps[1].path = "/usr/lib/libjemalloc.so.2";
-	glibc = walk(&made, NULL, 0, seen);
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_string_equal(glibc_absent(glibc), "it has no glibc; it maps libjemalloc.so.2");
-	walk_end(glibc);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	/* Set up, and nothing taken. */
 	made_init(&made, 0x18);
-	state_put(&made, STATE, STATE + made.bins - 16, STATE, 0);
-	glibc = walk(&made, NULL, 0, seen);
+	made_state(&made, STATE, STATE + made.bins - 16, STATE, 0);
+	glibc = made_walk(&made, NULL, 0, seen);
 	assert_non_null(strstr(glibc_absent(glibc), "holds nothing"));
-	walk_end(glibc);
+	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
 }
@@ -486,8 +314,8 @@ static void test_chance(void **state)
 
 		made_init(&made, seed & 1 ? 0x70 : 0x18);
 		heap_put(&made, seed & 1 ? 0x290 : 0x300, at);
-		many_put(&made, 200);
-		arena_put(&made);
+		made_chunks(&made, 200);
+		made_arena(&made);
 		for (round = 0; round < 40; round++) {
 			uint64_t where, what;
 
@@ -500,11 +328,11 @@ static void test_chance(void **state)
 						 : STATE + made.bins + where % 2080 / 8 * 8;
 			/* Of main_arena little, or it is not found at all. */
 			if (round % 3 < 2 || round < 3)
-				put(&made, where, what);
+				made_put(&made, where, what);
 		}
-		glibc = walk(&made, NULL, 0, seen);
+		glibc = made_walk(&made, NULL, 0, seen);
 		assert_true(glibc_absent(glibc) || seen->count);
-		walk_end(glibc);
+		made_walk_end(glibc);
 		memory_fake_deinit(&made.fake);
 	}
 	free(seen);

@@ -17,6 +17,7 @@
 #include "python/python.h"
 #include "target/process/process.h"
 #include "trace/attach/kernel.h"
+#include "trace/attach/sites.h"
 
 /* Hooks in front of hooks: debug, tracemalloc, one that someone wrote. */
 #define HOOKS_MAX 4
@@ -148,7 +149,8 @@ static struct error *findings_collect(const struct arguments *arguments, struct 
 	try(python_create(ret->process, &ret->python));
 	try(plan_load(ret->python, &ret->plan));
 	allocators_find(ret);
-	return NULL;
+	/* A process that cannot be traced is no success, whatever else was found. */
+	return sites_check(ret->python, ret->plan);
 }
 
 /* As hexadecimal digits; RET holds two for each byte, and one more. */

@@ -10,6 +10,7 @@
 #include "command/command.h"
 #include "command/heap_referrers.h"
 #include "command/heap_take.h"
+#include "command/heap_unread.h"
 #include "command/target.h"
 #include "format/census_html.h"
 #include "format/census_json.h"
@@ -110,6 +111,9 @@ static const char doc[] =
 	"them, and what of it they are (\"dict: keys\"). By owner, these count with their objects. By type they are one "
 	"row, \"(no object)\", and nobody looks for their owners, which takes less than half the time; by size only "
 	"the pools' headers are read. An object that nothing refers to waits on a free list, or is dead.\n"
+	"\n"
+	"Heaps of pymalloc and of glibc's malloc are read. What comes from another allocator is not counted, and the "
+	"report says so. Where objects do (PYTHONMALLOC=mimalloc) the status is 1.\n"
 	"\n"
 	"Examples:\n"
 	"  tmbpf heap -p 1234\n"
@@ -259,8 +263,11 @@ static struct error *heap_run(int argc, char **argv)
 	try(heap_take(request.pid, depth_needed(&request), &census));
 	try(privileges_end());
 	if (request.format == HEAP_TEXT)
-		return text_print(census, before, &request);
-	return file_write(census, before, request.format, arguments.output);
+		try(text_print(census, before, &request));
+	else
+		try(file_write(census, before, request.format, arguments.output));
+	/* What there is was shown, and yet it is no answer. */
+	return heap_unread_error(request.pid, census->info.objects_unread);
 }
 
 const struct command command_heap = {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "sandbox/privileges.h"
 #include "base/text.h"
+#include "command/heap_unread.h"
 #include "format/json.h"
 #include "python/heap/census.h"
 #include "python/python.h"
@@ -22,6 +23,7 @@ struct printing {
 	struct process *process;
 	struct python *python;
 	struct python_referrers *found;
+	struct heap_unread unread;
 	uint32_t *order; /* groups by level, what they refer to, and count */
 	uint64_t limit;
 };
@@ -137,6 +139,50 @@ static struct error *group_print(const struct printing *printing, uint32_t numbe
 	return referrers_print(printing, number, file);
 }
 
+/* BEFORE and TEXT, as it may be shown, after an empty line. */
+static struct error *line_print(const char *before, const char *text, FILE *file)
+{
+	cleanup_free char *shown = text_display(text);
+
+	if (!shown)
+		return no_memory();
+	fprintf(file, "\n%s%s\n", before, shown);
+	return NULL;
+}
+
+/* What was left out, so that a referrer may be missing. */
+static struct error *unread_print(const struct printing *printing, FILE *file)
+{
+	const struct python_referrers *found = printing->found;
+	const struct heap_unread *unread = &printing->unread;
+	char size[TEXT_NUMBER_MAX];
+
+	if (found->unread.unstable || found->unread.arenas)
+		fprintf(file,
+			"\nnot looked at: %" PRIu64
+			" pools that changed each time they were read, %" PRIu64
+			" arenas that were given back meanwhile, in all walks together\n",
+			found->unread.unstable, found->unread.arenas);
+	if (found->malloc_unknown)
+		fprintf(file,
+			"\nnot looked at: %s of malloc's in which no blocks could be made out\n",
+			text_size(found->malloc_unknown, size));
+	if (found->malloc_vanished)
+		fprintf(file,
+			"\n%s of malloc's were given back meanwhile: what was there may be missing, "
+			"or be no more\n",
+			text_size(found->malloc_vanished, size));
+	if (found->malloc_absent)
+		try(line_print("not looked at: malloc's blocks: ", found->malloc_absent, file));
+	if (unread->names[0])
+		try(line_print("not looked at, for their heaps are not read: blocks of ",
+			       unread->names, file));
+	if (unread->unknown[0])
+		try(line_print("perhaps not looked at: blocks of allocators not known: ",
+			       unread->unknown, file));
+	return NULL;
+}
+
 static struct error *text_print(const struct printing *printing, FILE *file)
 {
 	const struct python_referrers *found = printing->found;
@@ -149,13 +195,7 @@ static struct error *text_print(const struct printing *printing, FILE *file)
 			"\n%" PRIu64
 			" objects were too many: who refers to them was not looked for\n",
 			found->unfollowed);
-	if (found->unread.unstable || found->unread.arenas)
-		fprintf(file,
-			"\nnot looked at: %" PRIu64
-			" pools that changed each time they were read, %" PRIu64
-			" arenas that were given back meanwhile, in all walks together\n",
-			found->unread.unstable, found->unread.arenas);
-	return NULL;
+	return unread_print(printing, file);
 }
 
 static struct error *json_report(const struct printing *printing, FILE *file)
@@ -167,11 +207,17 @@ static struct error *json_report(const struct printing *printing, FILE *file)
 
 	json_init(&json);
 	json_text(&json, json.root, "schema", "tmbpf-referrers");
-	json_number(&json, json.root, "version", 1);
+	json_number(&json, json.root, "version", 2);
 	json_number(&json, json.root, "pid", (uint64_t)printing->process->pid);
 	json_number(&json, json.root, "unfollowed", found->unfollowed);
 	json_number(&json, json.root, "unstable_pools", found->unread.unstable);
 	json_number(&json, json.root, "lost_arenas", found->unread.arenas);
+	json_number(&json, json.root, "malloc_unknown", found->malloc_unknown);
+	json_number(&json, json.root, "malloc_vanished", found->malloc_vanished);
+	json_text(&json, json.root, "malloc_absent",
+		  found->malloc_absent ? found->malloc_absent : "");
+	json_text(&json, json.root, "allocators_unread", printing->unread.names);
+	json_text(&json, json.root, "allocators_unknown", printing->unread.unknown);
 	list = json_new_array(&json, json.root, "groups");
 	for (uint32_t i = 0; i < found->count; i++) {
 		const struct python_referrer *group = &found->groups[i];
@@ -214,6 +260,9 @@ static struct error *find(const struct heap_referrers *asked, struct printing *p
 	try(privileges_keep(PRIVILEGES_READ, true));
 	try(process_create(asked->pid, &printing->process));
 	try(python_create(printing->process, &printing->python));
+	heap_unread_look(printing->python, &printing->unread);
+	/* Without objects nothing is found, which would say that there is nothing. */
+	try(heap_unread_error(asked->pid, printing->unread.objects));
 	try(python_referrers_create(printing->python, type, address, (unsigned int)asked->levels,
 				    &printing->found));
 	return process_check(printing->process);

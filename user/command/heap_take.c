@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "command/heap_unread.h"
 #include "python/heap/census.h"
 #include "python/python.h"
 #include "snapshot/census.h"
@@ -21,6 +22,7 @@ struct taking {
 	struct process *process;
 	struct python *python;
 	struct python_census *found;
+	struct heap_unread unread;
 	struct census *census;
 };
 
@@ -45,7 +47,12 @@ static struct error *info_fill(const struct taking *taking)
 	info->container = strdup(taking->process->container);
 	info->malloc_absent =
 		strdup(taking->found->malloc_absent ? taking->found->malloc_absent : "");
-	if (!info->malloc_absent || !info->command_line || !info->host || !info->container)
+	info->allocators_unread = strdup(taking->unread.names);
+	info->objects_unread = strdup(taking->unread.objects);
+	info->allocators_unknown = strdup(taking->unread.unknown);
+	info->unaccounted = UINT64_MAX;
+	if (!info->malloc_absent || !info->command_line || !info->host || !info->container ||
+	    !info->allocators_unread || !info->objects_unread || !info->allocators_unknown)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
 	info->python_version = taking->python->version;
 	info->heaps = taking->found->heaps;
@@ -55,6 +62,7 @@ static struct error *info_fill(const struct taking *taking)
 	info->reread_pools = taking->found->unread.reread;
 	info->lost_arenas = taking->found->unread.arenas;
 	info->malloc_unknown = taking->found->malloc.unknown + taking->found->malloc.mapped_unknown;
+	info->malloc_vanished = taking->found->malloc.vanished;
 	return process_resident(taking->process, &info->rss, &info->rss_anonymous);
 }
 
@@ -138,8 +146,8 @@ static struct error *parts_add(const struct taking *taking)
 	const uint64_t all = taking->census->info.rss_anonymous;
 	uint64_t used = least(taking->found->size, memory->arenas);
 	uint64_t given = least(malloc->states[GLIBC_IN_USE].bytes, memory->malloc_heaps);
-	const char *other = taking->found->malloc_other;
-	char other_name[128];
+	bool other = taking->found->malloc_other;
+	char other_name[320];
 	const struct {
 		const char *name;
 		uint64_t size;
@@ -152,7 +160,7 @@ static struct error *parts_add(const struct taking *taking)
 		{"variables of programs and libraries", memory->data, false},
 		{"the first thread's stack", memory->stack, false},
 	};
-	uint64_t sum = 0, rest = memory->anonymous;
+	uint64_t sum = 0, known = memory->arenas, rest;
 
 	if (!memory->known)
 		return NULL;
@@ -161,13 +169,15 @@ static struct error *parts_add(const struct taking *taking)
 			continue;
 		try(census_add_part(taking->census, parts[i].name, parts[i].size));
 		sum += parts[i].size;
+		known += parts[i].glibc ? parts[i].size : 0;
 	}
-	if (other) {
+	taking->census->info.unaccounted = all > sum ? all - sum : 0;
+	if (taking->unread.names[0]) {
 		/* Whose mapping is whose cannot be told: threads' stacks are among them. */
-		rest = rest > memory->arenas ? rest - memory->arenas : 0;
+		rest = memory->anonymous > known ? memory->anonymous - known : 0;
 		rest = least(rest, all > sum ? all - sum : 0);
-		snprintf(other_name, sizeof(other_name),
-			 "malloc: %s, not walked, and other mappings", other);
+		snprintf(other_name, sizeof(other_name), "%s%s, not walked, and other mappings",
+			 other ? "malloc: " : "", taking->unread.names);
 		try(census_add_part(taking->census, other_name, rest));
 		sum += rest;
 	}
@@ -187,6 +197,7 @@ struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
 	try(process_create(pid, &taking.process));
 	try(python_create(taking.process, &taking.python));
 	try(python_census_create(taking.python, depths[depth], &taking.found));
+	heap_unread_look(taking.python, &taking.unread);
 	/* What was read may have been of a process that took over its pid, or became another program. */
 	try(process_check(taking.process));
 	try(census_create(&taking.census));

@@ -166,6 +166,34 @@ static struct error *table_write(const struct census *census, const struct censu
 	return stream_text(output, "</tbody></table>\n");
 }
 
+/* BEFORE and TEXT on a line of its own, if there is one. */
+static struct error *line_write(const char *before, const char *text, struct output *output)
+{
+	if (!text || !*text)
+		return NULL;
+	try(stream_format(output, "<br>%s", before));
+	return text_write(text, output);
+}
+
+/* Who else allocates, and what that may come to. */
+static struct error *allocators_write(const struct census_info *info, struct output *output)
+{
+	bool absent = info->malloc_absent && *info->malloc_absent;
+	bool unread = info->allocators_unread && *info->allocators_unread;
+	char size[TEXT_NUMBER_MAX];
+
+	try(line_write("not counted: malloc's blocks: ", info->malloc_absent, output));
+	try(line_write("not counted, for their heaps are not read: blocks of ",
+		       info->allocators_unread, output));
+	try(line_write("no object is counted: they come from ", info->objects_unread, output));
+	try(line_write("perhaps not counted: blocks of allocators not known: ",
+		       info->allocators_unknown, output));
+	if ((!absent && !unread) || info->unaccounted == UINT64_MAX)
+		return NULL;
+	return stream_format(output, "<br>not accounted for: %s of anonymous memory",
+			     text_size(info->unaccounted, size));
+}
+
 static struct error *info_write(const struct census_info *info, const char *title,
 				struct output *output)
 {
@@ -192,6 +220,12 @@ static struct error *info_write(const struct census_info *info, const char *titl
 			"<br>not counted: %s of malloc's in which no blocks could be made "
 			"out",
 			text_size(info->malloc_unknown, rss)));
+	if (info->malloc_vanished)
+		try(stream_format(output,
+				  "<br>%s of malloc's were given back meanwhile: blocks in them "
+				  "may be counted",
+				  text_size(info->malloc_vanished, rss)));
+	try(allocators_write(info, output));
 	return stream_text(output, "</p>\n");
 }
 

@@ -15,6 +15,31 @@
 
 #define FILE_MAX (256u << 20) /* bytes: a million items */
 
+/* A number that may not be known. */
+static struct error *number_write(const char *key, uint64_t value, struct output *output)
+{
+	if (value == UINT64_MAX)
+		return stream_format(output, "  \"%s\": null,\n", key);
+	return stream_format(output, "  \"%s\": %" PRIu64 ",\n", key, value);
+}
+
+static struct error *unread_write(const struct census_info *info, struct output *output)
+{
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{"allocators_unread", info->allocators_unread},
+		{"objects_unread", info->objects_unread},
+		{"allocators_unknown", info->allocators_unknown},
+	};
+
+	for (size_t i = 0; i < array_size(texts); i++) {
+		try(stream_format(output, ",\n  \"%s\": ", texts[i].key));
+		try(stream_json_string(output, texts[i].value ? texts[i].value : ""));
+	}
+	return NULL;
+}
+
 static struct error *info_write(const struct census_info *info, struct output *output)
 {
 	try(stream_format(output, "  \"time_nanos\": %" PRId64 ",\n  \"pid\": %" PRId32 ",\n",
@@ -27,22 +52,20 @@ static struct error *info_write(const struct census_info *info, struct output *o
 	try(stream_json_string(output, info->container ? info->container : ""));
 	try(stream_text(output, ",\n  \"malloc_absent\": "));
 	try(stream_json_string(output, info->malloc_absent ? info->malloc_absent : ""));
+	try(unread_write(info, output));
 	try(stream_format(output, ",\n  \"python_version\": %" PRIu32 ",\n", info->python_version));
 	try(stream_format(output, "  \"rss\": %" PRIu64 ",\n  \"rss_anonymous\": %" PRIu64 ",\n",
 			  info->rss, info->rss_anonymous));
 	try(stream_format(output, "  \"heaps\": %" PRIu64 ",\n  \"arenas\": %" PRIu64 ",\n",
 			  info->heaps, info->arenas));
-	if (info->allocated_blocks == UINT64_MAX)
-		try(stream_text(output, "  \"allocated_blocks\": null,\n"));
-	else
-		try(stream_format(output, "  \"allocated_blocks\": %" PRIu64 ",\n",
-				  info->allocated_blocks));
+	try(number_write("allocated_blocks", info->allocated_blocks, output));
+	try(number_write("unaccounted", info->unaccounted, output));
 	return stream_format(output,
 			     "  \"unstable_pools\": %" PRIu64 ",\n  \"reread_pools\": %" PRIu64
 			     ",\n  \"lost_arenas\": %" PRIu64 ",\n  \"malloc_unknown\": %" PRIu64
-			     ",\n",
+			     ",\n  \"malloc_vanished\": %" PRIu64 ",\n",
 			     info->unstable_pools, info->reread_pools, info->lost_arenas,
-			     info->malloc_unknown);
+			     info->malloc_unknown, info->malloc_vanished);
 }
 
 static struct error *item_write(const struct census_item *item, struct output *output)
@@ -136,6 +159,30 @@ static struct error *string(const struct reading *reading, json_object *object, 
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "%s", reading->path);
 }
 
+/* UINT64_MAX: null, or it is not there. */
+static struct error *number_or_null(const struct reading *reading, json_object *object,
+				    const char *key, uint64_t *ret)
+{
+	json_object *value;
+
+	*ret = UINT64_MAX;
+	if (!json_object_object_get_ex(object, key, &value) || !value)
+		return NULL;
+	return number(reading, object, key, ret);
+}
+
+/* What version 1 has not. */
+static struct error *info_read_newer(const struct reading *reading, json_object *root)
+{
+	struct census_info *info = &reading->census->info;
+
+	try(string(reading, root, "allocators_unread", &info->allocators_unread));
+	try(string(reading, root, "objects_unread", &info->objects_unread));
+	try(string(reading, root, "allocators_unknown", &info->allocators_unknown));
+	try(number_or_null(reading, root, "unaccounted", &info->unaccounted));
+	return number(reading, root, "malloc_vanished", &info->malloc_vanished);
+}
+
 static struct error *info_read(const struct reading *reading, json_object *root)
 {
 	struct census_info *info = &reading->census->info;
@@ -152,7 +199,6 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		{"lost_arenas", &info->lost_arenas},
 		{"malloc_unknown", &info->malloc_unknown},
 	};
-	json_object *allocated;
 	uint64_t value;
 
 	try(number(reading, root, "time_nanos", &value));
@@ -165,9 +211,8 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 	if (value > UINT32_MAX)
 		return bad(reading, "the version is too large");
 	info->python_version = (uint32_t)value;
-	info->allocated_blocks = UINT64_MAX;
-	if (json_object_object_get_ex(root, "allocated_blocks", &allocated) && allocated)
-		try(number(reading, root, "allocated_blocks", &info->allocated_blocks));
+	try(number_or_null(reading, root, "allocated_blocks", &info->allocated_blocks));
+	info->unaccounted = UINT64_MAX;
 	for (size_t i = 0; i < array_size(numbers); i++)
 		try(number(reading, root, numbers[i].key, numbers[i].to));
 	try(string(reading, root, "command", &info->command_line));
@@ -245,9 +290,11 @@ static struct error *census_read(const struct reading *reading, json_object *roo
 	if (strcmp(schema, CENSUS_JSON_SCHEMA) != 0)
 		return bad(reading, "its \"schema\" is not \"" CENSUS_JSON_SCHEMA "\"");
 	try(number(reading, root, "version", &version));
-	if (version != CENSUS_JSON_VERSION)
+	if (version < 1 || version > CENSUS_JSON_VERSION)
 		return bad(reading, "it is of another version");
 	try(info_read(reading, root));
+	if (version > 1)
+		try(info_read_newer(reading, root));
 	try(list_read(reading, root, "memory", part_read));
 	try(list_read(reading, root, "sizes", size_read));
 	try(list_read(reading, root, "items", item_read));

@@ -8,13 +8,14 @@ struct error;
 struct output;
 
 #define CENSUS_JSON_SCHEMA  "tmbpf-census"
-#define CENSUS_JSON_VERSION 1
+#define CENSUS_JSON_VERSION 2
 
 struct error *census_json_write(const struct census *census, struct output *output);
 
 /*
  * Reads the file PATH ("-" is standard input), whose content is not trusted: what is no census,
- * of another version, or damaged is refused with what is wrong.
+ * of a newer version, or damaged is refused with what is wrong. What an older version did not
+ * tell is empty.
  */
 struct error *census_json_read(const char *path, struct census **ret);
 

@@ -34,10 +34,14 @@ enum python_allocator_kind {
 	PYTHON_ALLOCATOR_MALLOC,
 	PYTHON_ALLOCATOR_DEBUG,
 	PYTHON_ALLOCATOR_TRACEMALLOC,
-	PYTHON_ALLOCATOR_OTHER, /* of the interpreter's file (mimalloc) or of another one */
+	/*
+	 * CPython's own copy of it, in the interpreter's file: PYTHONMALLOC=mimalloc, from 3.13 on
+	 */
+	PYTHON_ALLOCATOR_MIMALLOC,
+	PYTHON_ALLOCATOR_OTHER, /* of the interpreter's file or of another one */
 };
 
-/* "pymalloc", "malloc", "debug", "tracemalloc", "other" */
+/* "pymalloc", "malloc", "debug", "tracemalloc", "mimalloc", "other" */
 const char *python_allocator_name(enum python_allocator_kind kind);
 
 /*
@@ -48,5 +52,15 @@ enum python_allocator_kind python_allocator_kind(const struct python *python,
 						 const struct python_allocator *allocator,
 						 uint64_t pymalloc, uint64_t raw,
 						 struct python_allocator *ret_inner);
+
+#define PYTHON_ALLOCATOR_SOURCE 128
+
+/*
+ * Where the functions of ALLOCATOR are, for messages: the name of a file, "code of no file". The
+ * process' maps are read for it.
+ */
+struct error *python_allocator_source(const struct python *python,
+				      const struct python_allocator *allocator,
+				      char ret[PYTHON_ALLOCATOR_SOURCE]);
 
 #endif

@@ -43,6 +43,9 @@ void census_destroy(struct census *census)
 	free(census->info.host);
 	free(census->info.container);
 	free(census->info.malloc_absent);
+	free(census->info.allocators_unread);
+	free(census->info.objects_unread);
+	free(census->info.allocators_unknown);
 	free(census);
 }
 

@@ -50,9 +50,16 @@ struct census_info {
 	uint64_t heaps, arenas;                /* of pymalloc */
 	uint64_t allocated_blocks;             /* sys.getallocatedblocks(); UINT64_MAX unknown */
 	char *malloc_absent;                   /* why there is nothing of malloc's; "" there is */
+	/* Allocators whose blocks are not counted: "mimalloc"; that of objects, if it is one; "" */
+	char *allocators_unread, *objects_unread;
+	char *allocators_unknown; /* those that may be such, or why they cannot be told; "" */
+	/* Bytes of anonymous memory where blocks that are not counted may be; UINT64_MAX unknown */
+	uint64_t unaccounted;
 	/* What could not be made out. */
 	uint64_t unstable_pools, reread_pools, lost_arenas;
 	uint64_t malloc_unknown; /* bytes of malloc's where no blocks could be made out */
+	/* Bytes that malloc gave back while it was looked at: blocks there may count, or not. */
+	uint64_t malloc_vanished;
 };
 
 struct census {

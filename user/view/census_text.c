@@ -53,6 +53,35 @@ static struct totals totals_of(const struct census *census)
 	return totals;
 }
 
+/* Who else allocates, and what that may come to. */
+static struct error *print_allocators(const struct census_info *info, FILE *file)
+{
+	bool absent = info->malloc_absent && *info->malloc_absent;
+	bool unread = info->allocators_unread && *info->allocators_unread;
+	char size[TEXT_NUMBER_MAX];
+
+	if (absent) {
+		try(print_text(file, "not counted: malloc's blocks: ", info->malloc_absent));
+		fputc('\n', file);
+	}
+	if (unread) {
+		try(print_text(file, "not counted: blocks of ", info->allocators_unread));
+		fputs(", whose heaps are not read", file);
+		if (info->objects_unread && *info->objects_unread)
+			fputs(": all objects are among them", file);
+		fputc('\n', file);
+	}
+	if (info->allocators_unknown && *info->allocators_unknown) {
+		try(print_text(file, "perhaps not counted: blocks of allocators not known: ",
+			       info->allocators_unknown));
+		fputc('\n', file);
+	}
+	if ((absent || unread) && info->unaccounted != UINT64_MAX)
+		fprintf(file, "not accounted for: %s of anonymous memory\n",
+			text_size(info->unaccounted, size));
+	return NULL;
+}
+
 static void print_unread(const struct census_info *info, FILE *file)
 {
 	char size[TEXT_NUMBER_MAX];
@@ -67,6 +96,10 @@ static void print_unread(const struct census_info *info, FILE *file)
 	if (info->malloc_unknown)
 		fprintf(file, "not counted: %s of malloc's in which no blocks could be made out\n",
 			text_size(info->malloc_unknown, size));
+	if (info->malloc_vanished)
+		fprintf(file,
+			"%s of malloc's were given back meanwhile: blocks in them may be counted\n",
+			text_size(info->malloc_vanished, size));
 }
 
 struct error *census_print_head(const struct census *census, const struct census *before,
@@ -104,11 +137,7 @@ struct error *census_print_head(const struct census *census, const struct census
 		fputc('\n', file);
 	}
 	print_unread(info, file);
-	if (info->malloc_absent && *info->malloc_absent) {
-		try(print_text(file, "not counted: malloc's blocks: ", info->malloc_absent));
-		fputc('\n', file);
-	}
-	return NULL;
+	return print_allocators(info, file);
 }
 
 struct error *census_print_memory(const struct census *census, FILE *file)

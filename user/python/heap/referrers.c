@@ -396,6 +396,24 @@ static struct error *chunk_ask(void *context, const struct glibc_chunk *chunk)
 								    : chunk->start_size));
 }
 
+/* What a walk could not look at. */
+static struct error *chunks_unread(const struct glibc *glibc, struct python_referrers *result)
+{
+	const struct glibc_totals *totals = glibc_totals(glibc);
+	uint64_t unknown = totals->unknown + totals->mapped_unknown;
+
+	if (unknown > result->malloc_unknown)
+		result->malloc_unknown = unknown;
+	if (totals->vanished > result->malloc_vanished)
+		result->malloc_vanished = totals->vanished;
+	if (!glibc_absent(glibc) || result->malloc_absent)
+		return NULL;
+	result->malloc_absent = strdup(glibc_absent(glibc));
+	return result->malloc_absent
+		       ? NULL
+		       : error_create_errno(ERROR_FAILED, ENOMEM, "the search for referrers");
+}
+
 static struct error *chunks_each(struct search *search,
 				 struct error *(*visit)(void *context,
 							const struct glibc_chunk *chunk))
@@ -406,6 +424,8 @@ static struct error *chunks_each(struct search *search,
 	try(python_glibc_create(search->python, search->excluded, search->space->arena_count,
 				&glibc));
 	error = glibc_each(glibc, visit, search);
+	if (!error)
+		error = chunks_unread(glibc, search->result);
 	glibc_destroy(glibc);
 	return error;
 }
@@ -540,6 +560,7 @@ void python_referrers_destroy(struct python_referrers *referrers)
 		free(referrers->groups[i].name);
 	}
 	free(referrers->groups);
+	free(referrers->malloc_absent);
 	python_types_destroy(referrers->types);
 	free(referrers);
 }

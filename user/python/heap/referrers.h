@@ -50,6 +50,9 @@ struct python_referrers {
 	/* Of the groups, those whose own referrers were looked for only for the first so many. */
 	uint64_t unfollowed;
 	struct python_pools_unread unread; /* of all walks together */
+	/* Of malloc's heaps, the most of any walk: bytes, as struct glibc_totals has them. */
+	uint64_t malloc_unknown, malloc_vanished;
+	char *malloc_absent; /* why nothing of malloc's was looked at; NULL it was */
 };
 
 /*

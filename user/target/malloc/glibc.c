@@ -139,13 +139,32 @@ struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk)
 	return glibc->visit(glibc->context, chunk);
 }
 
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Bytes that the process could write to and nobody else sees: malloc has no more, whatever it says.
+ */
+static uint64_t private_bytes(const struct glibc *glibc)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < glibc->map_count; i++)
+		if (glibc->maps[i].writable && !glibc->maps[i].shared)
+			sum += glibc->maps[i].end - glibc->maps[i].start;
+	return sum;
+}
+
 /* What malloc says it has for its arenas, less what was found there. */
 static void heaps_compare(struct glibc *glibc)
 {
 	struct glibc_totals *totals = &glibc->totals;
-	uint64_t system = glibc_system_bytes(glibc);
 	/* What came or went during the walk is no loss. */
-	uint64_t least = system < glibc->system ? system : glibc->system;
+	uint64_t least =
+		least_of(least_of(glibc_system_bytes(glibc), glibc->system), private_bytes(glibc));
 	uint64_t known = totals->top.bytes + totals->overhead + totals->unknown;
 	size_t i;
 
@@ -164,6 +183,7 @@ static void mapped_compare(struct glibc *glibc)
 	if (!glibc->parameters ||
 	    !glibc_peek(&glibc->small, glibc->parameters, &mapped, sizeof(mapped)))
 		return;
+	mapped = least_of(mapped, private_bytes(glibc));
 	glibc->totals.mapped_unknown = mapped > found ? mapped - found : 0;
 }
 
@@ -181,6 +201,7 @@ struct error *glibc_each(struct glibc *glibc,
 	try(glibc_lists_read(glibc));
 	try(glibc_walk_areas(glibc));
 	try(glibc_mapped_each(glibc));
+	try(glibc_areas_settle(glibc));
 	heaps_compare(glibc);
 	mapped_compare(glibc);
 	return glibc->process ? process_check(glibc->process) : NULL;

@@ -73,6 +73,11 @@ struct glibc_totals {
 	 */
 	uint64_t unknown;
 	uint64_t mapped_unknown; /* bytes that malloc says it has mapped and that were not found */
+	/*
+	 * bytes of heaps that were given back to the kernel during the walk: what was in them
+	 * counts as what it was, where the walk came by before, or not at all
+	 */
+	uint64_t vanished;
 	uint64_t arenas, heaps;
 	uint64_t caches; /* threads' caches */
 	uint64_t broken; /* times that chunks or lists did not hold together, however often read */

@@ -15,9 +15,8 @@
 #include "base/error.h"
 #include "target/malloc/glibc_internal.h"
 
-#define GLIBC_HEAP_MAX (64ULL << 20)          /* GLIBC_HEAP_MAX_SIZE */
-#define HEAPS_MAX      (1U << 17)             /* of an arena: 8 TiB */
-#define STATE_REST     (254 * 8 + 16 + 5 * 8) /* of malloc_state, from the bins on */
+#define HEAPS_MAX  (1U << 17)             /* of an arena: 8 TiB */
+#define STATE_REST (254 * 8 + 16 + 5 * 8) /* of malloc_state, from the bins on */
 
 struct heap_info {
 	uint64_t arena, prev, size;
@@ -28,26 +27,22 @@ struct error *glibc_area_add(struct glibc *glibc, const struct glibc_area *area)
 	try(array_reserve(&glibc->areas, &glibc->area_capacity, glibc->area_count, 1,
 			  sizeof(*area)));
 	glibc->areas[glibc->area_count] = *area;
-	/* A heap may grow to its limit later. */
-	glibc->areas[glibc->area_count++].spans =
-		((area->heap ? GLIBC_HEAP_MAX : area->end - area->start) >> GLIBC_MARKS_SPAN) + 1;
+	glibc->areas[glibc->area_count++].most = area->end;
 	return NULL;
 }
 
 void glibc_areas_clear(struct glibc *glibc, enum glibc_mark mark)
 {
-	size_t i;
-	uint64_t j;
+	size_t i, j;
 
 	for (i = 0; i < glibc->area_count; i++) {
 		struct glibc_area *area = &glibc->areas[i];
 
-		if (!area->marks[mark])
-			continue;
-		for (j = 0; j < area->spans; j++)
+		for (j = 0; j < area->spans[mark]; j++)
 			free(area->marks[mark][j]);
 		free(area->marks[mark]);
 		area->marks[mark] = NULL;
+		area->spans[mark] = 0;
 	}
 }
 
@@ -60,18 +55,33 @@ void glibc_areas_deinit(struct glibc *glibc)
 	glibc->area_count = 0;
 }
 
+/* Makes room for marks as far as the area goes now, SPAN among them. */
+static struct error *spans_reserve(struct glibc_area *area, enum glibc_mark mark, size_t span)
+{
+	size_t count = area->spans[mark],
+	       wanted = (glibc_area_left(area, area->start) >> GLIBC_MARKS_SPAN) + 1;
+	struct glibc_marks **marks;
+
+	if (span < count)
+		return NULL;
+	marks = reallocarray(area->marks[mark], wanted, sizeof(*marks));
+	if (!marks)
+		return error_create_errno(ERROR_FAILED, ENOMEM, "malloc's free chunks");
+	memset(marks + count, 0, (wanted - count) * sizeof(*marks));
+	area->marks[mark] = marks;
+	area->spans[mark] = wanted;
+	return NULL;
+}
+
 struct error *glibc_area_mark(struct glibc_area *area, enum glibc_mark mark, uint64_t address)
 {
 	uint64_t offset = address - area->start;
-	struct glibc_marks ***marks = &area->marks[mark], **span;
+	struct glibc_marks **span;
 
-	if (offset >> GLIBC_MARKS_SPAN >= area->spans)
+	if (address < area->start || !glibc_area_left(area, address))
 		return NULL;
-	if (!*marks)
-		*marks = calloc(area->spans, sizeof(**marks));
-	if (!*marks)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "malloc's free chunks");
-	span = &(*marks)[offset >> GLIBC_MARKS_SPAN];
+	try(spans_reserve(area, mark, offset >> GLIBC_MARKS_SPAN));
+	span = &area->marks[mark][offset >> GLIBC_MARKS_SPAN];
 	if (!*span)
 		*span = calloc(1, sizeof(**span));
 	if (!*span)
@@ -86,7 +96,7 @@ bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint
 	uint64_t offset = address - area->start;
 	const struct glibc_marks *span;
 
-	if (!area->marks[mark] || offset >> GLIBC_MARKS_SPAN >= area->spans)
+	if (address < area->start || offset >> GLIBC_MARKS_SPAN >= area->spans[mark])
 		return false;
 	span = area->marks[mark][offset >> GLIBC_MARKS_SPAN];
 	offset = (offset & ((1 << GLIBC_MARKS_SPAN) - 1)) / 16;
@@ -100,7 +110,7 @@ struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address)
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (glibc->areas[middle].end <= address)
+		if (!glibc_area_left(&glibc->areas[middle], address))
 			low = middle + 1;
 		else
 			high = middle;
@@ -110,18 +120,47 @@ struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address)
 	return &glibc->areas[low];
 }
 
-static bool is_mapped(const struct glibc *glibc, uint64_t start, uint64_t end)
+/* The maps as they are now. PRIVATE, to be freed, or those of a test. */
+struct maps {
+	struct process_map *list, *private;
+	size_t count;
+};
+
+static void maps_deinit(struct maps *maps)
 {
-	size_t i;
+	process_maps_destroy(maps->private, maps->count);
+}
 
-	for (i = 0; i < glibc->map_count && start < end; i++) {
-		const struct process_map *map = &glibc->maps[i];
+static struct error *maps_read(const struct glibc *glibc, struct maps *ret)
+{
+	*ret = (struct maps){glibc->maps, NULL, glibc->map_count};
+	if (!glibc->process)
+		return NULL;
+	try(process_maps(glibc->process, &ret->private, &ret->count));
+	ret->list = ret->private;
+	return NULL;
+}
 
-		if (map->start <= start && start < map->end && map->readable && map->writable &&
-		    !map->inode)
-			start = map->end;
+/* How far memory without a file goes on from START, END at the most; START if there is none. */
+static uint64_t mapped_end(const struct process_map *maps, size_t count, uint64_t start,
+			   uint64_t end)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (maps[middle].end <= start)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return start >= end;
+	for (; low < count && start < end && maps[low].start <= start; low++) {
+		if (!maps[low].readable || !maps[low].writable || maps[low].inode)
+			break;
+		start = maps[low].end;
+	}
+	return start < end ? start : end;
 }
 
 /* sbrk()'s memory: *RET's start and end; false if there is none. */
@@ -177,30 +216,91 @@ uint64_t glibc_arena_top(struct glibc *glibc, const struct glibc_arena *arena)
 	return top;
 }
 
-void glibc_area_refresh(struct glibc *glibc, struct glibc_area *area)
+/* Can INFO, read at HEAP, be of a heap of ARENA's whose chunks begin at FIRST? */
+static bool heap_is_sound(const struct heap_info *info, const struct glibc_arena *arena,
+			  uint64_t heap, uint64_t first)
 {
-	struct process_map *maps;
-	struct glibc_range range;
-	struct heap_info info;
-	struct error *error;
-	size_t count;
+	return info->arena == arena->state && info->size <= GLIBC_HEAP_MAX &&
+	       !(info->size % GLIBC_PAGE) && info->size > first - heap;
+}
 
-	if (area->heap) {
-		if (glibc_peek(&glibc->small, area->start, &info, sizeof(info)) &&
-		    info.arena == glibc->arenas[area->arena].state && info.size <= GLIBC_HEAP_MAX &&
-		    info.size > area->first - area->start)
-			area->end = area->start + info.size;
-	} else if (area->brk && glibc->process) {
-		error = process_maps(glibc->process, &maps, &count);
-		if (error) {
-			/* The walk's end says so if the process went. */
-			error_destroy(error);
-			return;
-		}
-		if (brk_range(glibc, maps, count, &range) && range.end > area->first)
-			area->end = range.end;
-		process_maps_destroy(maps, count);
+/* Where a heap ends by what it says itself; its start if it is no more. */
+static uint64_t heap_end(struct glibc *glibc, const struct glibc_area *area)
+{
+	struct heap_info info;
+
+	if (!glibc_peek(&glibc->small, area->start, &info, sizeof(info)) ||
+	    !heap_is_sound(&info, &glibc->arenas[area->arena], area->start, area->first))
+		return area->start;
+	return area->start + info.size;
+}
+
+/* AREA ends at END, or before that where it is no longer mapped or another one begins. */
+static void end_set(const struct glibc *glibc, struct glibc_area *area, const struct maps *maps,
+		    uint64_t end)
+{
+	struct glibc_range range;
+
+	if (area->brk)
+		end = brk_range(glibc, maps->list, maps->count, &range) &&
+				      range.start <= area->start
+			      ? range.end
+			      : area->start;
+	if (area + 1 < glibc->areas + glibc->area_count && end > area[1].start)
+		end = area[1].start;
+	end = mapped_end(maps->list, maps->count, area->start, end);
+	area->end = end > area->first ? end : area->start;
+	if (area->end > area->most)
+		area->most = area->end;
+}
+
+struct error *glibc_area_refresh(struct glibc *glibc, struct glibc_area *area)
+{
+	cleanup(maps_deinit) struct maps maps = {0};
+	uint64_t end = area->heap ? heap_end(glibc, area) : area->most;
+
+	/* What it was is mapped, or reading it will tell. */
+	if (area->heap && end <= area->end) {
+		area->end = end;
+		return NULL;
 	}
+	try(maps_read(glibc, &maps));
+	end_set(glibc, area, &maps, end);
+	return NULL;
+}
+
+struct error *glibc_areas_settle(struct glibc *glibc)
+{
+	cleanup(maps_deinit) struct maps maps = {0};
+	size_t i;
+
+	try(maps_read(glibc, &maps));
+	for (i = 0; i < glibc->area_count; i++) {
+		struct glibc_area *area = &glibc->areas[i];
+
+		end_set(glibc, area, &maps, area->heap ? heap_end(glibc, area) : area->most);
+		glibc->totals.vanished += area->most - area->end;
+	}
+	return NULL;
+}
+
+/* What the heap at ADDRESS is to be walked as; false if it is none of the arena's. */
+static bool heap_read(struct glibc *glibc, size_t index, uint64_t address, struct heap_info *ret,
+		      struct glibc_area *ret_area)
+{
+	const struct glibc_arena *arena = &glibc->arenas[index];
+	struct glibc_area area = {.start = address, .arena = index, .heap = true};
+
+	if (address % GLIBC_HEAP_MAX || !glibc_peek(&glibc->small, address, ret, sizeof(*ret)))
+		return false;
+	area.first = address + (arena->state & (GLIBC_HEAP_MAX - 1));
+	/* In the first heap the arena comes before the chunks. */
+	if (area.first == arena->state)
+		area.first = glibc_align(area.first + arena->bins + STATE_REST, 16);
+	area.end = address + ret->size;
+	*ret_area = area;
+	return heap_is_sound(ret, arena, address, area.first) &&
+	       mapped_end(glibc->maps, glibc->map_count, address, area.end) == area.end;
 }
 
 static struct error *heaps_find(struct glibc *glibc, size_t index)
@@ -217,23 +317,10 @@ static struct error *heaps_find(struct glibc *glibc, size_t index)
 		return NULL;
 	}
 	for (heap = top & ~(GLIBC_HEAP_MAX - 1); heap; heap = info.prev) {
-		struct glibc_area area = {.arena = index, .heap = true};
+		struct glibc_area area;
 
-		if (heap % GLIBC_HEAP_MAX || count++ >= HEAPS_MAX ||
-		    !glibc_peek(&glibc->small, heap, &info, sizeof(info)) ||
-		    info.arena != arena.state || info.size < info_size ||
-		    info.size > GLIBC_HEAP_MAX || info.size % GLIBC_PAGE ||
-		    glibc_turn_seen(&turn, heap) || !is_mapped(glibc, heap, heap + info.size)) {
-			glibc->totals.broken++;
-			return NULL;
-		}
-		area.start = heap;
-		area.end = heap + info.size;
-		area.first = heap + info_size;
-		/* In the first heap the arena comes before the chunks. */
-		if (area.first == arena.state)
-			area.first = glibc_align(area.first + arena.bins + STATE_REST, 16);
-		if (area.first >= area.end) {
+		if (count++ >= HEAPS_MAX || glibc_turn_seen(&turn, heap) ||
+		    !heap_read(glibc, index, heap, &info, &area)) {
 			glibc->totals.broken++;
 			return NULL;
 		}
@@ -255,7 +342,7 @@ static void overlaps_drop(struct glibc *glibc)
 	size_t i, kept = 0;
 
 	for (i = 0; i < glibc->area_count; i++) {
-		if (kept && glibc->areas[i].start < glibc->areas[kept - 1].end) {
+		if (kept && glibc_area_left(&glibc->areas[kept - 1], glibc->areas[i].start)) {
 			glibc->totals.broken++;
 			continue;
 		}

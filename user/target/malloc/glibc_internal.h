@@ -39,9 +39,10 @@ struct glibc_area {
 	size_t arena;               /* whose */
 	bool heap;                  /* a heap_info's; else sbrk()'s or what stands in for it */
 	bool brk;                   /* sbrk()'s */
-	size_t spans;               /* MiB that marks are kept for */
-	/* By MiB from START on; NULL where nothing is marked. */
+	uint64_t most;              /* the highest END that was seen */
+	/* By MiB from START on, as many as SPANS; NULL where nothing is marked. */
 	struct glibc_marks **marks[GLIBC_MARKS];
+	size_t spans[GLIBC_MARKS];
 };
 
 struct glibc_arena {
@@ -55,7 +56,8 @@ enum glibc_page { GLIBC_PAGE_ABSENT, GLIBC_PAGE_SWAPPED, GLIBC_PAGE_READ };
 
 struct glibc_window {
 	struct memory *memory;
-	int pagemap; /* of /proc/PID; -1: every page is there */
+	int pagemap;       /* of /proc/PID; -1: every page is there */
+	uint64_t capacity; /* bytes that DATA has room for */
 	uint64_t start, end;
 	bool whole; /* every page of it was read */
 	uint8_t pages[GLIBC_WINDOW_PAGES];
@@ -114,7 +116,10 @@ struct glibc {
 struct error *glibc_window_init(struct glibc_window *window, struct memory *memory, int pagemap,
 				uint64_t size);
 void glibc_window_deinit(struct glibc_window *window);
-/* What is there of START (a page's) to END, at most GLIBC_WINDOW of it. */
+/*
+ * What is there of START (a page's) to END, as much of it as there is room for: nothing where END
+ * is not behind START.
+ */
 void glibc_window_load(struct glibc_window *window, uint64_t start, uint64_t end);
 /* SIZE bytes at ADDRESS that lie in one page; NULL outside and where there is no page. */
 const void *glibc_window_at(struct glibc_window *window, uint64_t address, size_t size);
@@ -131,13 +136,22 @@ struct error *glibc_find(struct glibc *glibc);
 /* glibc_areas.c */
 struct error *glibc_areas_find(struct glibc *glibc);
 struct error *glibc_area_add(struct glibc *glibc, const struct glibc_area *area);
-/* Sets its end to where it is now. */
-void glibc_area_refresh(struct glibc *glibc, struct glibc_area *area);
+/*
+ * Sets its end to where it is now: at its start where it is no more. Fails where the process' maps
+ * cannot be read, as when it has ended.
+ */
+struct error *glibc_area_refresh(struct glibc *glibc, struct glibc_area *area);
+/*
+ * The same for all areas when they have been walked; counts what was given back since they were
+ * found.
+ */
+struct error *glibc_areas_settle(struct glibc *glibc);
 /* The address of its top; 0 where it cannot be read. */
 uint64_t glibc_arena_top(struct glibc *glibc, const struct glibc_arena *arena);
 /* The area that ADDRESS lies in, or NULL. */
 struct glibc_area *glibc_area_at(const struct glibc *glibc, uint64_t address);
 void glibc_areas_deinit(struct glibc *glibc);
+/* Nothing where ADDRESS lies past the area's end. */
 struct error *glibc_area_mark(struct glibc_area *area, enum glibc_mark mark, uint64_t address);
 bool glibc_area_marked(const struct glibc_area *area, enum glibc_mark mark, uint64_t address);
 /* Removes all marks of a kind. */
@@ -157,6 +171,7 @@ struct error *glibc_state_of(struct glibc *glibc, const struct glibc_area *area,
 /* glibc_walk.c */
 enum glibc_end {
 	GLIBC_END_MORE, /* the window's */
+	GLIBC_END_AREA, /* the area's, which lies at the walk's place or before it */
 	GLIBC_END_TOP,
 	GLIBC_END_FENCE, /* what closes a heap's memory */
 	GLIBC_END_BROKEN,
@@ -166,12 +181,19 @@ struct glibc_walk {
 	struct glibc_area *area;
 	uint64_t first;    /* chunk of the area */
 	uint64_t at;       /* the next chunk */
+	uint64_t limit;    /* no chunk from here on is asked for */
+	uint64_t asked;    /* AT when it was asked last whether the walk goes on */
 	uint64_t top;      /* of the arena */
 	size_t found;      /* in glibc->found */
 	uint64_t top_size; /* at GLIBC_END_TOP */
 };
 void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_area *area,
 		     uint64_t at);
+/*
+ * Whether there is more to walk: here alone a walk's place is held against the area's end as it is
+ * now and against its limit. A walk that has not moved since this was asked last is over, too.
+ */
+bool glibc_walk_goes_on(struct glibc_walk *walk);
 /* The chunks from AT on that the window holds. */
 enum glibc_end glibc_walk_window(struct glibc_walk *walk);
 /* Finds the threads' caches among the chunks. */
@@ -202,6 +224,16 @@ struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk);
 static inline uint64_t glibc_align(uint64_t value, uint64_t to)
 {
 	return (value + to - 1) & ~(to - 1);
+}
+
+/*
+ * Bytes from ADDRESS to the area's end as it is now, 0 where that lies before ADDRESS. No
+ * difference to an area's end is taken anywhere else: a target moves it either way from one read to
+ * the next.
+ */
+static inline uint64_t glibc_area_left(const struct glibc_area *area, uint64_t address)
+{
+	return address < area->end ? area->end - address : 0;
 }
 
 static inline bool glibc_pointer(uint64_t value)

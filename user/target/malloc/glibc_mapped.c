@@ -120,10 +120,10 @@ static uint64_t page_chunk(struct glibc *glibc, uint64_t address, uint64_t start
 
 static struct error *chunk_visit(struct glibc *glibc, struct glibc_chunk *chunk)
 {
-	uint64_t memory[2] = {0}, held = glibc->window.end - chunk->address;
+	uint64_t memory[2] = {0}, held = 0;
 
-	if (chunk->address > glibc->window.end)
-		held = 0;
+	if (chunk->address < glibc->window.end)
+		held = glibc->window.end - chunk->address;
 	chunk->start_size = held < chunk->size ? held : chunk->size;
 	chunk->start = glibc->window.data + (chunk->address - glibc->window.start);
 	if (chunk->start_size >= sizeof(memory))

@@ -43,7 +43,7 @@ static uint64_t morecore_end(struct glibc *glibc, struct glibc_area *area)
 	glibc->small.start = glibc->small.end = 0;
 	if (!glibc_walk_starts(&walk, area->first))
 		return 0;
-	while (end == GLIBC_END_MORE && walk.at < area->end) {
+	while (end == GLIBC_END_MORE && glibc_walk_goes_on(&walk)) {
 		glibc_window_load(&glibc->window, walk.at & ~(GLIBC_PAGE - 1), area->end);
 		end = glibc_walk_window(&walk);
 	}
@@ -51,7 +51,7 @@ static uint64_t morecore_end(struct glibc *glibc, struct glibc_area *area)
 		at = walk.at + walk.top_size;
 	else if (end == GLIBC_END_FENCE)
 		at = glibc_align(walk.at + FENCES, GLIBC_PAGE);
-	return at <= area->end ? at : 0;
+	return at == area->end || glibc_area_left(area, at) ? at : 0;
 }
 
 static struct error *morecore_search(struct glibc *glibc, uint64_t start, uint64_t end)

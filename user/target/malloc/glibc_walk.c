@@ -28,8 +28,29 @@ static void top_read(struct glibc_walk *walk)
 void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_area *area,
 		     uint64_t at)
 {
-	*walk = (struct glibc_walk){.glibc = glibc, .area = area, .at = at};
+	*walk = (struct glibc_walk){.glibc = glibc, .area = area, .at = at, .limit = UINT64_MAX};
 	top_read(walk);
+}
+
+bool glibc_walk_goes_on(struct glibc_walk *walk)
+{
+	uint64_t left = glibc_area_left(walk->area, walk->at);
+	bool moved = walk->at > walk->asked;
+
+	walk->asked = walk->at;
+	if (!left || walk->at >= walk->limit)
+		return false;
+	if (!moved) {
+		walk->glibc->totals.broken++;
+		walk->glibc->totals.unknown += left;
+	}
+	return moved;
+}
+
+/* Bytes between FROM and the walk's place that the area still has. */
+static uint64_t passed_since(const struct glibc_walk *walk, uint64_t from)
+{
+	return glibc_area_left(walk->area, from) - glibc_area_left(walk->area, walk->at);
 }
 
 static void window_load(struct glibc_walk *walk)
@@ -53,6 +74,15 @@ static bool header_read(struct glibc_walk *walk, uint64_t address, bool far,
 	return true;
 }
 
+/*
+ * Does a chunk of SIZE, where LEFT bytes are to the area's end, leave another one's header behind
+ * it?
+ */
+static bool chunk_fits(uint64_t size, uint64_t left)
+{
+	return size <= left && left - size >= sizeof(struct glibc_header);
+}
+
 static bool chunk_is_sound(const struct glibc_walk *walk, uint64_t size, struct glibc_header next)
 {
 	const struct glibc_arena *arena = &walk->glibc->arenas[walk->area->arena];
@@ -64,29 +94,38 @@ static bool chunk_is_sound(const struct glibc_walk *walk, uint64_t size, struct 
 	return non_main == !arena->main;
 }
 
+/* Is the chunk of SIZE at P the area's last one, which nothing follows? */
+static bool is_top(const struct glibc_walk *walk, uint64_t p, uint64_t size, uint64_t left)
+{
+	return size >= GLIBC_CHUNK_MIN && (size == left || (p == walk->top && size < left));
+}
+
 enum glibc_end glibc_walk_window(struct glibc_walk *walk)
 {
 	struct glibc *glibc = walk->glibc;
-	uint64_t p = walk->at;
+	uint64_t p = walk->at, left;
 
 	walk->found = 0;
-	for (;;) {
+	while ((left = glibc_area_left(walk->area, p))) {
 		struct glibc_header header, next;
 		uint64_t size;
 
 		walk->at = p;
+		if (p >= glibc->window.end && walk->found)
+			return GLIBC_END_MORE;
 		if (!header_read(walk, p, false, &header))
 			return GLIBC_END_BROKEN;
 		size = header.size & ~GLIBC_FLAGS;
-		if (p == walk->top || (size == walk->area->end - p && size >= GLIBC_CHUNK_MIN)) {
+		if (is_top(walk, p, size, left)) {
 			walk->top_size = size;
 			return GLIBC_END_TOP;
 		}
+		if (p == walk->top)
+			return GLIBC_END_BROKEN;
 		if (size == FENCE || !size)
 			return header.size & (GLIBC_IS_MMAPPED | GLIBC_NON_MAIN) ? GLIBC_END_BROKEN
 										 : GLIBC_END_FENCE;
-		if (size & 15 || header.size & GLIBC_IS_MMAPPED ||
-		    size + sizeof(header) > walk->area->end - p)
+		if (size & 15 || header.size & GLIBC_IS_MMAPPED || !chunk_fits(size, left))
 			return GLIBC_END_BROKEN;
 		/* A chunk that is larger than the window is the only one in it. */
 		if (p + size + sizeof(next) > glibc->window.end && walk->found)
@@ -100,41 +139,38 @@ enum glibc_end glibc_walk_window(struct glibc_walk *walk)
 			size,
 		};
 		p += size;
-		if (p >= glibc->window.end) {
-			walk->at = p;
-			return GLIBC_END_MORE;
-		}
 	}
+	walk->at = p;
+	return GLIBC_END_AREA;
 }
 
 /* The window from AT on, read again while it does not hold together. */
-static enum glibc_end window_walk(struct glibc_walk *walk)
+static struct error *window_walk(struct glibc_walk *walk, enum glibc_end *ret)
 {
 	uint64_t at = walk->at;
-	enum glibc_end end;
 	unsigned int again;
 	uint64_t top;
 
 	for (again = 0;; again++) {
 		walk->at = at;
 		window_load(walk);
-		end = glibc_walk_window(walk);
+		*ret = glibc_walk_window(walk);
 		top = walk->top;
-		if (end == GLIBC_END_TOP && walk->at == top) {
+		if (*ret == GLIBC_END_TOP && walk->at == top) {
 			/* Is that still the top? */
 			top_read(walk);
 			if (walk->top == top)
 				break;
-		} else if (end != GLIBC_END_BROKEN) {
+		} else if (*ret != GLIBC_END_BROKEN) {
 			break;
 		}
 		if (again == GLIBC_AGAIN)
 			break;
 		walk->glibc->totals.read_again += !again;
 		top_read(walk);
-		glibc_area_refresh(walk->glibc, walk->area);
+		try(glibc_area_refresh(walk->glibc, walk->area));
 	}
-	return end;
+	return NULL;
 }
 
 static struct error *chunk_visit(struct glibc_walk *walk, const struct glibc_found *found)
@@ -161,20 +197,21 @@ static struct error *chunk_visit(struct glibc_walk *walk, const struct glibc_fou
 	return glibc_emit(glibc, &chunk);
 }
 
-static bool is_start(uint64_t size, uint64_t rest)
+static bool is_start(uint64_t size, uint64_t left)
 {
 	return (size & ~GLIBC_FLAGS) >= GLIBC_CHUNK_MIN && !(size & 8) &&
-	       !(size & GLIBC_IS_MMAPPED) && (size & ~GLIBC_FLAGS) <= rest;
+	       !(size & GLIBC_IS_MMAPPED) && (size & ~GLIBC_FLAGS) <= left;
 }
 
 bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address)
 {
 	struct glibc_window *small = &walk->glibc->small;
-	uint64_t p = address, size;
+	uint64_t p = address, left;
 	size_t i;
 
-	for (i = 0; i < RESYNC_LEAST; i++) {
+	for (i = 0; i < RESYNC_LEAST && (left = glibc_area_left(walk->area, p)); i++) {
 		struct glibc_header header, next;
+		uint64_t size;
 
 		if (p == walk->top)
 			return true;
@@ -183,100 +220,119 @@ bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address)
 		size = header.size & ~GLIBC_FLAGS;
 		if (i && size == FENCE)
 			return true;
-		if (!is_start(header.size, walk->area->end - p))
+		if (!is_start(header.size, left))
 			return false;
-		if (size == walk->area->end - p)
+		if (size == left)
 			return true;
-		if (size + sizeof(next) > walk->area->end - p ||
+		if (!chunk_fits(size, left) ||
 		    !glibc_peek_again(small, p + size, &next, sizeof(next)) ||
 		    !chunk_is_sound(walk, header.size, next))
 			return false;
 		p += size;
 	}
-	return true;
+	return i == RESYNC_LEAST;
 }
 
-/* Where chunks begin again, from ADDRESS on, or the area's end. */
-static uint64_t start_find(struct glibc_walk *walk, uint64_t address)
+/*
+ * Looks for where chunks begin in the window, from the walk's place on; if nowhere, that is at the
+ * window's end.
+ */
+static bool window_search(struct glibc_walk *walk)
 {
 	struct glibc *glibc = walk->glibc;
-	uint64_t end = walk->area->end;
+
+	window_load(walk);
+	for (; walk->at < glibc->window.end; walk->at += sizeof(struct glibc_header)) {
+		const struct glibc_header *header =
+			glibc_window_at(&glibc->window, walk->at, sizeof(*header));
+
+		if (!header)
+			walk->at |= GLIBC_PAGE - sizeof(*header);
+		else if ((walk->at == walk->top ||
+			  is_start(header->size, glibc_area_left(walk->area, walk->at))) &&
+			 glibc_walk_starts(walk, walk->at))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Takes the walk to where chunks begin again, from ADDRESS on, which lies behind its place, or to
+ * the area's end. Returns how many bytes it has passed.
+ */
+static uint64_t start_find(struct glibc_walk *walk, uint64_t address)
+{
+	struct glibc_window *small = &walk->glibc->small;
+	uint64_t from = walk->at, left;
 
 	top_read(walk);
-	glibc->small.start = glibc->small.end = 0;
-	while (address + 16 <= end) {
-		const struct glibc_header *header;
-		uint64_t stop;
+	small->start = small->end = 0;
+	walk->at = address;
+	while ((left = glibc_area_left(walk->area, walk->at))) {
+		uint64_t end = walk->at + left, page = walk->at & ~(GLIBC_PAGE - 1);
+		uint64_t next = glibc_pages_next(small, page, end);
 
-		address =
-			glibc_pages_next(&glibc->small, address & ~(GLIBC_PAGE - 1), end) > address
-				? glibc_pages_next(&glibc->small, address & ~(GLIBC_PAGE - 1), end)
-				: address;
-		walk->at = address;
-		if (address >= end)
+		if (next > page)
+			walk->at = next;
+		if (next < end && window_search(walk))
 			break;
-		window_load(walk);
-		stop = glibc->window.end < end ? glibc->window.end : end;
-		for (; address + 16 <= stop; address += 16) {
-			header = glibc_window_at(&glibc->window, address, sizeof(*header));
-			if (!header) {
-				address |= GLIBC_PAGE - 16;
-				continue;
-			}
-			if ((address == walk->top || is_start(header->size, end - address)) &&
-			    glibc_walk_starts(walk, address))
-				return address;
-		}
 	}
-	return end;
+	return passed_since(walk, from);
 }
 
 /* What comes behind an area's closing chunks: sbrk() by others, then malloc's again. */
-static uint64_t fence_pass(struct glibc_walk *walk)
+static void fence_pass(struct glibc_walk *walk)
 {
-	uint64_t next = walk->area->end;
+	uint64_t *overhead = &walk->glibc->totals.overhead, from = walk->at;
 
-	if (walk->area->heap) {
-		walk->glibc->totals.overhead += next - walk->at;
-		return next;
-	}
-	/* Two of them; the rest of a page is not used. */
-	walk->glibc->totals.overhead += 2 * FENCE;
-	return start_find(walk, walk->at + 2 * FENCE);
+	/* Two of them; the rest of a page is not used, nor that of a heap. */
+	walk->at += walk->area->heap ? glibc_area_left(walk->area, from) : 2 * FENCE;
+	*overhead += passed_since(walk, from);
+	if (!walk->area->heap)
+		start_find(walk, walk->at);
+}
+
+/* A walk from AREA's first chunk on, to its end as it is now. */
+static struct error *area_begin(struct glibc_walk *walk, struct glibc *glibc,
+				struct glibc_area *area)
+{
+	try(glibc_area_refresh(glibc, area));
+	glibc_walk_init(walk, glibc, area, area->first);
+	/* What comes before in sbrk()'s memory is not malloc's. */
+	if (!area->heap)
+		start_find(walk, walk->at);
+	walk->first = walk->at;
+	return NULL;
 }
 
 static struct error *area_walk(struct glibc *glibc, struct glibc_area *area)
 {
 	struct glibc_walk walk;
-	uint64_t broken;
 	size_t i;
 
-	glibc_walk_init(&walk, glibc, area, area->first);
-	if (!area->heap)
-		walk.at = start_find(&walk, area->first);
-	/* What comes before in sbrk()'s memory is not malloc's. */
+	try(area_begin(&walk, glibc, area));
 	if (area->heap)
-		glibc->totals.overhead += walk.at - area->start;
-	while (walk.at < area->end) {
-		enum glibc_end end = window_walk(&walk);
+		glibc->totals.overhead += passed_since(&walk, area->start);
+	while (glibc_walk_goes_on(&walk)) {
+		enum glibc_end end;
 
+		try(window_walk(&walk, &end));
 		for (i = 0; i < walk.found; i++)
 			try(chunk_visit(&walk, &glibc->found[i]));
 		switch (end) {
 		case GLIBC_END_MORE:
+		case GLIBC_END_AREA:
 			break;
 		case GLIBC_END_TOP:
 			glibc->totals.top.count++;
 			glibc->totals.top.bytes += walk.top_size;
 			return NULL;
 		case GLIBC_END_FENCE:
-			walk.at = fence_pass(&walk);
+			fence_pass(&walk);
 			break;
 		case GLIBC_END_BROKEN:
 			glibc->totals.broken++;
-			broken = walk.at;
-			walk.at = start_find(&walk, broken + 16);
-			glibc->totals.unknown += walk.at - broken;
+			glibc->totals.unknown += start_find(&walk, walk.at + 16);
 			break;
 		}
 	}
@@ -292,16 +348,17 @@ struct error *glibc_walk_areas(struct glibc *glibc)
 	return NULL;
 }
 
-/* The caches among AREA's chunks, to END at least; whether there are more chunks. */
-static struct error *caches_of(struct glibc_walk *walk, uint64_t limit)
+/* The caches among the chunks from the walk's place to its limit at least. */
+static struct error *caches_of(struct glibc_walk *walk)
 {
 	struct glibc *glibc = walk->glibc;
 	const struct glibc_area *area = walk->area;
 	size_t i;
 
-	while (walk->at < limit) {
-		enum glibc_end end = window_walk(walk);
+	while (glibc_walk_goes_on(walk)) {
+		enum glibc_end end;
 
+		try(window_walk(walk, &end));
 		for (i = 0; i < walk->found; i++) {
 			const struct glibc_found *found = &glibc->found[i];
 			uint64_t address = glibc->window.start + found->offset + 16;
@@ -312,8 +369,8 @@ static struct error *caches_of(struct glibc_walk *walk, uint64_t limit)
 		}
 		if (end == GLIBC_END_TOP || (end == GLIBC_END_FENCE && area->heap))
 			break;
-		if (end != GLIBC_END_MORE)
-			walk->at = start_find(walk, walk->at + 16);
+		if (end == GLIBC_END_FENCE || end == GLIBC_END_BROKEN)
+			start_find(walk, walk->at + 16);
 	}
 	return NULL;
 }
@@ -327,14 +384,10 @@ struct error *glibc_walk_caches(struct glibc *glibc)
 	/* Mostly they are an arena's first chunks; all has to be seen only if some are missing. */
 	for (pass = 0; pass < 2 && (!pass || glibc->cache_count < glibc->threads); pass++) {
 		for (i = 0; i < glibc->area_count; i++) {
-			struct glibc_area *area = &glibc->areas[i];
-
-			glibc_walk_init(&walk, glibc, area, area->first);
-			if (!area->heap)
-				walk.at = start_find(&walk, area->first);
-			walk.first = walk.at;
-			try(caches_of(&walk, !pass && area->end - walk.at > EARLY ? walk.at + EARLY
-										  : area->end));
+			try(area_begin(&walk, glibc, &glibc->areas[i]));
+			if (!pass)
+				walk.limit = walk.at + EARLY;
+			try(caches_of(&walk));
 			if (glibc->cache_count >= glibc->threads && pass)
 				break;
 		}

@@ -16,6 +16,7 @@ struct error *glibc_window_init(struct glibc_window *window, struct memory *memo
 	window->memory = memory;
 	window->pagemap = pagemap;
 	window->start = window->end = 0;
+	window->capacity = size < GLIBC_WINDOW ? size : GLIBC_WINDOW;
 	window->data = malloc(size);
 	if (!window->data)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
@@ -37,16 +38,23 @@ static bool read_quietly(struct memory *memory, uint64_t address, void *ret, siz
 	return !error;
 }
 
-/* What the COUNT pages (at most PAGEMAP_BATCH) from START on are. */
-static void pages_look(const struct glibc_window *window, uint64_t start, size_t count,
-		       uint8_t *ret)
+/*
+ * What the pages from START to END are, the first ROOM of them, and no more than PAGEMAP_BATCH.
+ * Returns how many: none where END is not behind START.
+ */
+static size_t pages_look(const struct glibc_window *window, uint64_t start, uint64_t end,
+			 size_t room, uint8_t *ret)
 {
-	uint64_t entries[PAGEMAP_BATCH];
-	size_t i, got;
+	uint64_t entries[PAGEMAP_BATCH], size = end > start ? end - start : 0;
+	size_t i, got, count = size / GLIBC_PAGE + !!(size % GLIBC_PAGE);
 
+	if (count > room)
+		count = room;
+	if (count > PAGEMAP_BATCH)
+		count = PAGEMAP_BATCH;
 	if (window->pagemap < 0) {
 		memset(ret, GLIBC_PAGE_READ, count);
-		return;
+		return count;
 	}
 	got = pagemap_read(window->pagemap, start, count, entries);
 	for (i = 0; i < count; i++) {
@@ -58,19 +66,18 @@ static void pages_look(const struct glibc_window *window, uint64_t start, size_t
 		else if (entries[i] & PAGEMAP_SWAPPED)
 			ret[i] = GLIBC_PAGE_SWAPPED;
 	}
+	return count;
 }
 
 void glibc_window_load(struct glibc_window *window, uint64_t start, uint64_t end)
 {
-	size_t i, run, count;
+	size_t i, run,
+		count = pages_look(window, start, end, window->capacity / GLIBC_PAGE,
+				   window->pages);
 
-	if (end > start + GLIBC_WINDOW)
-		end = start + GLIBC_WINDOW;
-	count = (end - start + GLIBC_PAGE - 1) / GLIBC_PAGE;
 	window->start = start;
 	window->end = start + count * GLIBC_PAGE;
 	window->whole = true;
-	pages_look(window, start, count, window->pages);
 	for (i = 0; i < count; i += run) {
 		uint8_t page = window->pages[i], *data = window->data + i * GLIBC_PAGE;
 
@@ -135,11 +142,8 @@ uint64_t glibc_pages_next(struct glibc_window *small, uint64_t start, uint64_t e
 	uint8_t pages[PAGEMAP_BATCH];
 
 	while (start < end) {
-		size_t i, count = (end - start + GLIBC_PAGE - 1) / GLIBC_PAGE;
+		size_t i, count = pages_look(small, start, end, PAGEMAP_BATCH, pages);
 
-		if (count > PAGEMAP_BATCH)
-			count = PAGEMAP_BATCH;
-		pages_look(small, start, count, pages);
 		for (i = 0; i < count; i++)
 			if (pages[i] != GLIBC_PAGE_ABSENT)
 				return start + i * GLIBC_PAGE;

@@ -285,18 +285,7 @@ static struct error *hooks_add(struct sites *sites, const struct python *python,
 
 	if (sites->hooks == SITES_PLAIN)
 		return NULL;
-	/*
-	 * From 3.15 on tracemalloc's own memory comes through its hooks too, and cannot be told
-	 * from a caller's.
-	 */
-	if (sites->hooks & SITES_TRACEMALLOC && python->version >= 0x030f0000)
-		return error_advise(
-			error_create(
-				ERROR_FAILED,
-				"process %d runs tracemalloc, which from 3.15 on cannot be told "
-				"from what it traces",
-				python->process->pid),
-			"Stop tracemalloc in the process, or take its own snapshots.");
+	try(sites_hooks_check(sites, python));
 	for (int i = 0; i < 3; i += 2) {
 		const uint64_t words[3] = {tables[i].malloc, tables[i].calloc, tables[i].realloc};
 

@@ -31,6 +31,12 @@ struct error *sites_create(const struct python *python, const struct plan *plan,
 void sites_destroy(struct sites *sites);
 
 /*
+ * What sites_create() would refuse the process for as it is now, by what its allocator tables name.
+ * Nothing is kept.
+ */
+struct error *sites_check(const struct python *python, const struct plan *plan);
+
+/*
  * Two addresses in the process: of the raw table's malloc word, and of the raw domain's own malloc.
  */
 void sites_raw_table(const struct sites *sites, __u64 *ret_word, __u64 *ret_malloc);

@@ -2,10 +2,41 @@
 /* Which allocators stand in the tables of the process, and which hooks before them. */
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "python/allocators.h"
 #include "trace/attach/sites_internal.h"
 
 /* Hooks that may stand one before another: tracemalloc's, debug's, and two others. */
 #define HOOKS_DEPTH 4
+
+/*
+ * Whose functions are in TABLE, and that nothing is traced therefore. OWN: as table_follow() has
+ * it.
+ */
+static struct error *table_refuse(const struct python *python, const struct python_allocator *table,
+				  const uint64_t own[2])
+{
+	enum python_allocator_kind kind = PYTHON_ALLOCATOR_OTHER;
+	struct python_allocator inner = *table;
+
+	for (int i = 0; i <= HOOKS_DEPTH; i++) {
+		kind = python_allocator_kind(python, &inner, own[0], own[1], &inner);
+		if (kind != PYTHON_ALLOCATOR_DEBUG && kind != PYTHON_ALLOCATOR_TRACEMALLOC)
+			break;
+	}
+	if (kind == PYTHON_ALLOCATOR_MIMALLOC)
+		return error_advise(
+			error_create(ERROR_FAILED,
+				     "process %d allocates its objects by mimalloc, which tmbpf "
+				     "does not trace",
+				     python->process->pid),
+			"Start it without PYTHONMALLOC=mimalloc: pymalloc and malloc are traced.");
+	return error_advise(
+		error_create(
+			ERROR_FAILED,
+			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
+			python->process->pid, (unsigned long long)table->malloc),
+		"What a hook does to sizes and addresses is not known, so nothing is traced.");
+}
 
 static struct error *read_inner(const struct python *python, uint64_t context, uint32_t skip,
 				uint64_t ret[5])
@@ -56,12 +87,7 @@ static struct error *table_follow(const struct python *python, const struct pyth
 		}
 		error_destroy(error);
 	}
-	return error_advise(
-		error_create(ERROR_FAILED,
-			     "process %d uses an allocator hook that tmbpf does not know "
-			     "(malloc at 0x%llx)",
-			     python->process->pid, (unsigned long long)table->malloc),
-		"What a hook does to sizes and addresses is not known, so nothing is traced.");
+	return table_refuse(python, table, own);
 }
 
 struct error *sites_hooks_find(struct sites *sites, const struct python *python,
@@ -87,4 +113,25 @@ struct error *sites_hooks_find(struct sites *sites, const struct python *python,
 	try(table_follow(python, &tables[2], own, HOOKS_DEPTH, &sites->hooks, &function));
 	sites->pymalloc = function == own[0];
 	return NULL;
+}
+
+/* There tracemalloc's own memory comes through its hooks too, and is not told from a caller's. */
+struct error *sites_hooks_check(const struct sites *sites, const struct python *python)
+{
+	if (!(sites->hooks & SITES_TRACEMALLOC) || python->version < 0x030f0000)
+		return NULL;
+	return error_advise(error_create(ERROR_FAILED,
+					 "process %d runs tracemalloc, which from 3.15 on cannot "
+					 "be told from what it traces",
+					 python->process->pid),
+			    "Stop tracemalloc in the process, or take its own snapshots.");
+}
+
+struct error *sites_check(const struct python *python, const struct plan *plan)
+{
+	struct sites sites = {.hooks = SITES_PLAIN};
+	struct python_allocator tables[3];
+
+	try(sites_hooks_find(&sites, python, plan, tables));
+	return sites_hooks_check(&sites, python);
 }

@@ -49,4 +49,7 @@ struct sites {
 struct error *sites_hooks_find(struct sites *sites, const struct python *python,
 			       const struct plan *plan, struct python_allocator tables[3]);
 
+/* Fails where hooks of this interpreter cannot be told from what they trace. */
+struct error *sites_hooks_check(const struct sites *sites, const struct python *python);
+
 #endif
