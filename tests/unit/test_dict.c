@@ -297,7 +297,9 @@ static void test_pools(void **state)
 	}
 }
 
-/* Whatever is read after the first read of a dict's keys, they are what they were then, or nothing. */
+/*
+ * Whatever is read after the first read of a dict's keys, they are what they were then, or nothing.
+ */
 static void test_changing(void **state)
 {
 	(void)state;

@@ -222,7 +222,10 @@ static void test_heap_state(void **state)
 	assert_int_equal(world.python.heap.interp_obmalloc, PYTHON_NO_OFFSET);
 }
 
-/* Arenas are of a size that there is, one pool less where they are not aligned; others are no arenas. */
+/*
+ * Arenas are of a size that there is, one pool less where they are not aligned; others are no
+ * arenas.
+ */
 static void test_heap_sizes(void **state)
 {
 	static const struct {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Variables of the environment. */
 #include "base/environment.h"
 
 #include <stdlib.h>

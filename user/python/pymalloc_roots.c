@@ -255,7 +255,10 @@ static struct error *obmalloc_find(struct python *python, const struct layout_en
 	return NULL;
 }
 
-/* Whether an arena of POOLS pools has a size that there is, RET_BITS or more: one less where it is not aligned to them. */
+/*
+ * Whether an arena of POOLS pools has a size that there is, RET_BITS or more. An arena that is not
+ * aligned to its pools has one less.
+ */
 static bool arena_bits_find(uint32_t pools, uint32_t pool_size, uint32_t *ret_bits)
 {
 	for (uint32_t bits = *ret_bits; bits <= ARENA_BITS; bits++) {

@@ -83,8 +83,9 @@ struct error *python_thread_find(struct python *python);
 /* pymalloc_roots.c: heap. Roots that are not found stay 0; no error for that. */
 struct error *python_heap_find(struct python *python);
 /*
- * heap.c: where the words of SEGMENT lie in the process (RET_SIZE bytes, at least one word), if it is one of
- * variables; false for others, and for one that is larger than a CPython's ever was.
+ * pymalloc_roots.c: where the words of SEGMENT lie in the process (RET_SIZE bytes, at least one
+ * word), if it is one of variables. False for other segments, and for one that is larger than a
+ * CPython's ever was.
  */
 bool python_segment_words(const struct python *python, const struct image_segment *segment,
 			  uint64_t *ret_start, uint64_t *ret_size);

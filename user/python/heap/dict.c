@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads the keys and values of dicts, whole or not at all. */
 #include "python/heap/dict.h"
 
 #include <errno.h>
@@ -11,10 +12,9 @@
 #include "python/python.h"
 #include "python/heap/space.h"
 
-#define ADDRESS_MAX (1ULL << 47)
-#define OB_TYPE     8
-#define DICT_BYTES                                                                                 \
-	64 /* more than a PyDictObject's fields that are read, and a head of keys, take */
+#define ADDRESS_MAX   (1ULL << 47)
+#define OB_TYPE       8
+#define DICT_BYTES    64  /* more than the fields that are read of a dict, or of its keys' head */
 #define LOG2_SIZE_MAX 40  /* slots of a hash table: more than any memory holds */
 #define SMALL_MAX     512 /* bytes: SMALL_REQUEST_THRESHOLD of Objects/obmalloc.c */
 
@@ -40,13 +40,19 @@ static uint64_t word_at(const uint8_t *data, uint32_t offset)
 	return word;
 }
 
-/* How many bits of a hash table's size its indices' bytes are more: DK_IXSIZE() of Objects/dictobject.c. */
+/*
+ * The logarithm of the bytes of an index in a hash table of 2^LOG2_SIZE slots: DK_IXSIZE() of
+ * Objects/dictobject.c.
+ */
 static unsigned int index_shift(unsigned int log2_size)
 {
 	return log2_size < 8 ? 0 : log2_size < 16 ? 1 : log2_size < 32 ? 2 : 3;
 }
 
-/* The logarithms of the hash table's size and of its indices' bytes; the kind of entries. False: the head says none. */
+/*
+ * The logarithms of the hash table's size and of its indices' bytes, and the kind of entries. False
+ * if the head says none that can be.
+ */
 static bool head_parse(const struct python_layout *layout, const uint8_t *head,
 		       unsigned int *ret_size, unsigned int *ret_bytes, unsigned int *ret_kind)
 {
@@ -71,7 +77,7 @@ static bool head_parse(const struct python_layout *layout, const uint8_t *head,
 	return true;
 }
 
-/* Could a block of SIZE bytes lie at ADDRESS? What is in an arena is a block of one of its pools. */
+/* Could a block of SIZE bytes lie at ADDRESS? In an arena it is a block of one of its pools. */
 static bool block_fits(const struct python *python, const struct python_space *space,
 		       uint64_t address, uint64_t size)
 {

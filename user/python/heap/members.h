@@ -43,7 +43,7 @@ static inline uint32_t python_granules_per_arena(const struct python_space *spac
 	return 1u << (space->arena_bits - space->granule_bits);
 }
 
-/* Marks the granules from START to END, as far as they are in arenas. */
+/* Marks the granules from START to END, as far as they are in the arena that START is in. */
 struct error *python_granules_mark(const struct python_space *space, struct python_marks *marks,
 				   uint64_t start, uint64_t end);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds types by address, checks them, and tells what object a block holds. */
 #include "python/heap/types.h"
 
 #include <errno.h>
@@ -46,8 +47,9 @@ struct python_types {
 	const struct python *python;
 	uint64_t type_type, unicode_type, dict_type; /* PyType_Type, PyUnicode_Type, PyDict_Type */
 	const struct python_space *space;
-	bool unqualified;            /* see python_types_unqualified() */
-	struct known recent[RECENT]; /* by hash of the address: what was asked for last */
+	bool unqualified; /* see python_types_unqualified() */
+	/* What was asked for last, by bits of the address: a cache. A collision costs a look-up. */
+	struct known recent[RECENT];
 	struct python_type *list;
 	size_t count, capacity;
 	struct known *known;
@@ -346,7 +348,8 @@ static struct error *type_look(struct python_types *types, uint64_t address, uin
 	return known_add(types, address, *ret);
 }
 
-struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret)
+/* The type at ADDRESS, PYTHON_NO_TYPE if there is none. Fails when the process has gone. */
+static struct error *types_find(struct python_types *types, uint64_t address, uint32_t *ret)
 {
 	struct known *recent = &types->recent[(address >> 4 ^ address >> 16) & (RECENT - 1)];
 
@@ -413,7 +416,7 @@ struct error *python_types_object(struct python_types *types, const uint8_t *blo
 
 		if (offset + 16 > size)
 			return NULL;
-		try(python_types_find(types, word_at(block, offset + 8), &type));
+		try(types_find(types, word_at(block, offset + 8), &type));
 		if (type == PYTHON_NO_TYPE || types->list[type].presize != presize ||
 		    !object_fits(types, &types->list[type], block + offset, size - offset))
 			continue;

@@ -26,7 +26,8 @@ struct python_type {
 	uint32_t itemsize;  /* bytes; 0: all instances are of one size */
 	uint64_t flags;     /* tp_flags */
 	bool is_str;
-	bool made; /* while the program runs (Py_TPFLAGS_HEAPTYPE): it may be called what another one is */
+	/* Made while the program runs (Py_TPFLAGS_HEAPTYPE): its name may be another one's too. */
+	bool made;
 	bool has_inline_values; /* 3.13 on: an instance's attributes follow it */
 };
 
@@ -36,8 +37,8 @@ struct python_types;
 struct error *python_types_create(const struct python *python, const struct python_space *space,
 				  struct python_types **ret);
 /*
- * From now on types that class statements made are called what tp_name says, without their module: all else takes ten
- * times as long to read.
+ * From now on types that class statements made are called what tp_name says, without their module.
+ * To read the module takes ten times as long.
  */
 void python_types_unqualified(struct python_types *types);
 /* From now on SPACE is: the arenas that there are by now. */
@@ -47,9 +48,6 @@ void python_types_destroy(struct python_types *types);
 
 size_t python_types_count(const struct python_types *types);
 const struct python_type *python_types_get(const struct python_types *types, uint32_t type);
-
-/* The type at ADDRESS, PYTHON_NO_TYPE if there is none. Fails when the process has gone. */
-struct error *python_types_find(struct python_types *types, uint64_t address, uint32_t *ret);
 
 /*
  * The value of the key NAME in the dict at the address DICT, if both are str; NULL where there is

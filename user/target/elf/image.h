@@ -83,7 +83,10 @@ void image_destroy(struct image *image);
 const struct image_section *image_section(const struct image *image, const char *name);
 /* The section that holds ADDRESS, or NULL. */
 const struct image_section *image_section_at(const struct image *image, uint64_t address);
-/* Whether a process that maps IMAGE may write to what SECTION holds: a variable, not what is only relocated. */
+/*
+ * Whether a process that maps IMAGE may write to what SECTION holds: variables, not words that are
+ * only relocated.
+ */
 bool image_section_variable(const struct image *image, const struct image_section *section);
 /* A global one before a local one of that name. */
 const struct image_symbol *image_symbol(const struct image *image, const char *name);
