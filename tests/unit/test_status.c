@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command/status.h"
+#include "view/status_text.h"
 
 /* The lines that grow of STATUS, at most LIMIT. */
 static char *growth(json_object *status, size_t limit)

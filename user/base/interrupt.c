@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/interrupt.h"
+#include "base/interrupt.h"
 
 #include <errno.h>
 #include <poll.h>

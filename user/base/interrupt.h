@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Waiting that Ctrl-C, SIGTERM or a terminal that goes away ends in order. */
-#ifndef TMBPF_COMMAND_INTERRUPT_H
-#define TMBPF_COMMAND_INTERRUPT_H
+#ifndef TMBPF_BASE_INTERRUPT_H
+#define TMBPF_BASE_INTERRUPT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "format/json.h"
+/* Trees of JSON: how they are built and printed. */
+#include "base/json.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "snapshot/snapshot.h"
 #include <errno.h>
 #include <json-c/json.h>
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 void json_init(struct json *json)
 {
@@ -18,6 +19,16 @@ void json_init(struct json *json)
 void json_deinit(struct json *json)
 {
 	json_object_put(json->root);
+}
+
+struct json json_of(struct json_object *object)
+{
+	return (struct json){.root = object, .failed = !object};
+}
+
+struct error *json_built(const struct json *json)
+{
+	return json->failed ? error_create_errno(ERROR_FAILED, ENOMEM, "JSON output") : NULL;
 }
 
 /* Hands VALUE over to TO. VALUE may be JSON's null, which json-c has as NULL, if NULL_VALUE. */
@@ -40,12 +51,11 @@ static struct json_object *json_put(struct json *json, struct json_object *to, c
 void json_text(struct json *json, struct json_object *to, const char *key, const char *text)
 {
 	struct json_object *value = NULL;
-	size_t size;
-	cleanup_free char *strict = text_strict(text, &size);
+	size_t length = text ? strlen(text) : 0;
 
-	if (strict && size <= INT_MAX)
-		value = json_object_new_string_len(strict, (int)size);
-	json_put(json, to, key, value, false);
+	if (text && length <= INT_MAX)
+		value = json_object_new_string_len(text, (int)length);
+	json_put(json, to, key, value, !text);
 }
 
 void json_number(struct json *json, struct json_object *to, const char *key, uint64_t number)
@@ -78,10 +88,7 @@ void json_null(struct json *json, struct json_object *to, const char *key)
 
 void json_text_or_null(struct json *json, struct json_object *to, const char *key, const char *text)
 {
-	if (*text)
-		json_text(json, to, key, text);
-	else
-		json_null(json, to, key);
+	json_text(json, to, key, *text ? text : NULL);
 }
 
 void json_number_or_null(struct json *json, struct json_object *to, const char *key,
@@ -91,6 +98,12 @@ void json_number_or_null(struct json *json, struct json_object *to, const char *
 		json_number(json, to, key, number);
 	else
 		json_null(json, to, key);
+}
+
+void json_share(struct json *json, struct json_object *to, const char *key,
+		struct json_object *value)
+{
+	json_put(json, to, key, json_object_get(value), true);
 }
 
 struct json_object *json_new_object(struct json *json, struct json_object *to, const char *key)
@@ -103,11 +116,42 @@ struct json_object *json_new_array(struct json *json, struct json_object *to, co
 	return json_put(json, to, key, json_object_new_array(), false);
 }
 
-#define JSON_FLAGS (JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
-
-static struct error *json_failed(void)
+/*
+ * json-c writes the bytes of a string as they are, but for what JSON has to escape. The result has
+ * U+FFFD for those that are no Unicode; a NUL as Python's UTF-8 has it (base/text.h) is escaped.
+ */
+static char *strict_copy(const char *text)
 {
-	return error_create_errno(ERROR_FAILED, ENOMEM, "JSON output");
+	/* At most three bytes stand for one. */
+	char *strict = malloc(strlen(text) * 3 + 1), *to = strict;
+
+	if (!strict)
+		return NULL;
+	while (*text) {
+		uint32_t code;
+
+		text += text_decode(text, &code);
+		if (code & TEXT_INVALID || (code >= 0xd800 && code < 0xe000))
+			code = 0xfffd;
+		if (code == 0)
+			to = stpcpy(to, "\\u0000");
+		else
+			to += text_encode(code, to);
+	}
+	*to = '\0';
+	return strict;
+}
+
+/* The tree as text, by json-c's FLAGS; malloc'd. */
+static struct error *json_string(const struct json *json, int flags, char **ret)
+{
+	const char *text = NULL;
+
+	if (!json->failed)
+		text = json_object_to_json_string_ext(json->root,
+						      flags | JSON_C_TO_STRING_NOSLASHESCAPE);
+	*ret = text ? strict_copy(text) : NULL;
+	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "JSON output");
 }
 
 static struct error *json_written(int result)
@@ -115,113 +159,42 @@ static struct error *json_written(int result)
 	return result < 0 ? error_create_errno(ERROR_FAILED, errno, "cannot write JSON") : NULL;
 }
 
-struct error *json_print(struct json *json, FILE *file)
+struct error *json_line(const struct json *json, char **ret)
 {
-	const char *text = NULL;
+	return json_string(json, JSON_C_TO_STRING_PLAIN, ret);
+}
 
-	if (!json->failed)
-		text = json_object_to_json_string_ext(json->root,
-						      JSON_FLAGS | JSON_C_TO_STRING_PRETTY);
-	if (!text)
-		return json_failed();
+const char *json_pack(struct json_object *object)
+{
+	return json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+}
+
+struct error *json_print(const struct json *json, FILE *file)
+{
+	cleanup_free char *text = NULL;
+
+	try(json_string(json, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_PRETTY, &text));
 	return json_written(fprintf(file, "%s\n", text));
 }
 
-struct error *json_print_open(struct json *json, const char *key, FILE *file)
+struct error *json_print_open(const struct json *json, const char *key, FILE *file)
 {
-	const char *text = NULL;
-	size_t length;
+	cleanup_free char *text = NULL;
 
-	if (!json->failed)
-		text = json_object_to_json_string_length(
-			json->root, JSON_FLAGS | JSON_C_TO_STRING_PRETTY, &length);
-	if (!text)
-		return json_failed();
+	try(json_string(json, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_PRETTY, &text));
 	/* Without the "\n}" that ends the object. */
-	length -= 2;
-	return json_written(fprintf(file, "%.*s,\n  \"%s\":[", (int)length, text, key));
+	return json_written(fprintf(file, "%.*s,\n  \"%s\":[", (int)strlen(text) - 2, text, key));
 }
 
-struct error *json_print_element(struct json *json, bool first, FILE *file)
+struct error *json_print_element(const struct json *json, bool first, FILE *file)
 {
-	const char *text = NULL;
+	cleanup_free char *text = NULL;
 
-	if (!json->failed)
-		text = json_object_to_json_string_ext(json->root, JSON_FLAGS);
-	if (!text)
-		return json_failed();
+	try(json_string(json, JSON_C_TO_STRING_SPACED, &text));
 	return json_written(fprintf(file, "%s\n    %s", first ? "" : ",", text));
 }
 
 struct error *json_print_close(FILE *file)
 {
 	return json_written(fputs("\n  ]\n}\n", file));
-}
-
-static uint64_t not_negative(int64_t number)
-{
-	return number > 0 ? (uint64_t)number : 0;
-}
-
-/* Tracing may have counted nothing: it says its mode, and then 0 is known. */
-static void json_counted(struct json *json, struct json_object *to, const char *key,
-			 uint64_t number, const struct snapshot_info *info)
-{
-	if (*info->mode)
-		json_number(json, to, key, number);
-	else
-		json_number_or_null(json, to, key, number);
-}
-
-static void json_losses(struct json *json, struct json_object *to, const struct snapshot_info *info)
-{
-	struct json_object *losses;
-
-	if (!snapshot_info_tells_losses(info)) {
-		json_null(json, to, "losses");
-		return;
-	}
-	losses = json_new_array(json, to, "losses");
-	for (size_t i = 0; i < info->loss_count; i++) {
-		struct json_object *loss = json_new_object(json, losses, NULL);
-
-		json_text(json, loss, "name", info->losses[i].name);
-		json_text(json, loss, "text", info->losses[i].text);
-		json_number(json, loss, "count", info->losses[i].count);
-	}
-}
-
-void json_snapshot_info(struct json *json, struct json_object *to, const struct snapshot_info *info)
-{
-	char version[32];
-
-	json_number_or_null(json, to, "time_nanos", not_negative(info->time_nanos));
-	json_number_or_null(json, to, "duration_nanos", not_negative(info->duration_nanos));
-	json_number_or_null(json, to, "pid", not_negative(info->pid));
-	json_number_or_null(json, to, "start_time", info->start_time);
-	json_text_or_null(json, to, "boot_id", info->boot_id);
-	json_number_or_null(json, to, "mount_namespace", info->mount_namespace);
-	json_text_or_null(json, to, "command_line", info->command_line);
-	json_text_or_null(json, to, "executable", info->executable);
-	json_text_or_null(json, to, "host", info->host);
-	json_text_or_null(json, to, "container", info->container);
-	json_text_or_null(json, to, "container_name", info->container_name);
-	json_text_or_null(json, to, "image", info->image);
-	json_text_or_null(json, to, "cgroup", info->cgroup);
-	snapshot_python_version(info->python_version, version, sizeof(version));
-	json_text_or_null(json, to, "python_version", version);
-	json_text_or_null(json, to, "mode", info->mode);
-	json_number_or_null(json, to, "traceback_limit", info->traceback_limit);
-	json_counted(json, to, "current", info->current, info);
-	if (info->peak_unmeasured)
-		json_null(json, to, "peak");
-	else
-		json_counted(json, to, "peak", info->peak, info);
-	json_number_or_null(json, to, "rss", info->rss);
-	if (info->coverage < 0)
-		json_null(json, to, "coverage");
-	else
-		json_real(json, to, "coverage", info->coverage);
-	json_text_or_null(json, to, "coverage_basis", info->coverage_basis);
-	json_losses(json, to, info);
 }

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "command/group_commands.h"
-#include "command/target.h"
+#include "daemon/client.h"
 #include "trace/session/control.h"
 
 enum { OPTION_PEAK = 256 };

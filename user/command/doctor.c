@@ -11,7 +11,7 @@
 #include "sandbox/privileges.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "format/json.h"
+#include "base/json.h"
 #include "probe/plan.h"
 #include "python/allocators.h"
 #include "python/python.h"

@@ -12,8 +12,8 @@
 #include "base/text.h"
 #include "daemon/archive.h"
 #include "daemon/group/group_serve.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 
 static struct error *no_memory(void)
 {

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "command/group_target.h"
+#include "daemon/group/group_target.h"
 #include "trace/tracer/tracer.h"
 
 struct error;

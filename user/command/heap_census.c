@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/heap_take.h"
+#include "command/heap_census.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Takes a census of a process: what user/python finds, as the model has it. */
-#ifndef TMBPF_COMMAND_HEAP_TAKE_H
-#define TMBPF_COMMAND_HEAP_TAKE_H
+#ifndef TMBPF_COMMAND_HEAP_CENSUS_H
+#define TMBPF_COMMAND_HEAP_CENSUS_H
 
 #include <sys/types.h>
 

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "sandbox/privileges.h"
 #include "base/text.h"
-#include "format/json.h"
+#include "base/json.h"
 #include "python/heap/census.h"
 #include "python/python.h"
 #include "python/heap/referrers.h"

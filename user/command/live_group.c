@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/group_live.h"
+#include "command/live_group.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "command/group_commands.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 #include "view/table.h"
 
 /* A line of a process. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The live view of a group: the lines of all its processes in one table. */
-#ifndef TMBPF_COMMAND_GROUP_LIVE_H
-#define TMBPF_COMMAND_GROUP_LIVE_H
+#ifndef TMBPF_COMMAND_LIVE_GROUP_H
+#define TMBPF_COMMAND_LIVE_GROUP_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

@@ -19,10 +19,10 @@
 #include "command/command.h"
 #include "daemon/archive.h"
 #include "command/group_commands.h"
-#include "command/interrupt.h"
+#include "base/interrupt.h"
 #include "daemon/serve.h"
 #include "command/options/session_options.h"
-#include "command/target.h"
+#include "daemon/client.h"
 #include "trace/session/control.h"
 
 enum { OPTION_FOR = 256 };

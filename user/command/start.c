@@ -8,8 +8,8 @@
 #include "command/group_commands.h"
 #include "daemon/serve.h"
 #include "command/options/session_options.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 #include "snapshot/snapshot.h"
 #include "trace/session/control.h"
 

@@ -8,8 +8,8 @@
 #include "command/command.h"
 #include "command/group_commands.h"
 #include "daemon/archive.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 #include "trace/session/control.h"
 
 enum { OPTION_JSON = 256 };

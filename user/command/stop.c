@@ -6,7 +6,7 @@
 #include "command/command.h"
 #include "command/group_commands.h"
 #include "daemon/archive.h"
-#include "command/target.h"
+#include "daemon/client.h"
 #include "trace/session/control.h"
 
 static const struct argp_child children[] = {{&group_target_argp, 0, NULL, 0}, {0}};

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "command/target.h"
+#include "daemon/client.h"
 #include "snapshot/snapshot.h"
 #include "trace/session/control.h"
 #include "view/place.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the commands share that ask the session of one process: -p PID, and the question. */
-#ifndef TMBPF_COMMAND_TARGET_H
-#define TMBPF_COMMAND_TARGET_H
+#ifndef TMBPF_DAEMON_CLIENT_H
+#define TMBPF_DAEMON_CLIENT_H
 
 #include <argp.h>
 #include <json-c/json.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "daemon/record.h"
-#include "daemon/record_estimate.h"
+#include "daemon/reports.h"
+#include "daemon/reports_estimate.h"
 #include "daemon/silence.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A session's state as a snapshot (the model) and as a status object. */
-#ifndef TMBPF_DAEMON_RECORD_H
-#define TMBPF_DAEMON_RECORD_H
+#ifndef TMBPF_DAEMON_REPORTS_H
+#define TMBPF_DAEMON_REPORTS_H
 
 #include <json-c/json.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "daemon/record_estimate.h"
+#include "daemon/reports_estimate.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a session that traces in sampling windows has estimated, as snapshots and as status. */
-#ifndef TMBPF_DAEMON_RECORD_ESTIMATE_H
-#define TMBPF_DAEMON_RECORD_ESTIMATE_H
+#ifndef TMBPF_DAEMON_REPORTS_ESTIMATE_H
+#define TMBPF_DAEMON_REPORTS_ESTIMATE_H
 
 #include <json-c/json.h>
 

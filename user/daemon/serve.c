@@ -17,7 +17,7 @@
 #include "base/output.h"
 #include "sandbox/privileges.h"
 #include "daemon/archive.h"
-#include "daemon/record.h"
+#include "daemon/reports.h"
 #include "daemon/top.h"
 #include "format/pprof.h"
 #include "trace/session/control.h"

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "command/status.h"
+#include "view/status_text.h"
 #include "trace/tracer/heap_check.h"
 
 /*

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/comparable.h"
+#include "snapshot/cautions.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What makes the numbers of snapshots hard to compare. */
-#ifndef TMBPF_COMMAND_COMPARABLE_H
-#define TMBPF_COMMAND_COMPARABLE_H
+#ifndef TMBPF_SNAPSHOT_CAUTIONS_H
+#define TMBPF_SNAPSHOT_CAUTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "command/group_commands.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 
 /* Deeper than that nothing is indented any more; what the watcher said may be a loop. */
 #define DEPTH_MAX 16

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "command/status.h"
+#include "view/status_text.h"
 #include "trace/estimate/estimate.h"
 #include "view/table.h"
 

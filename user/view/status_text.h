@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A status object (record_status()) for people. */
-#ifndef TMBPF_COMMAND_STATUS_H
-#define TMBPF_COMMAND_STATUS_H
+#ifndef TMBPF_VIEW_STATUS_TEXT_H
+#define TMBPF_VIEW_STATUS_TEXT_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

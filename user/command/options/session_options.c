@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
-#include "command/status.h"
+#include "view/status_text.h"
 #include "snapshot/snapshot.h"
 
 enum {

@@ -4,7 +4,7 @@
 #define TMBPF_DAEMON_GROUP_GROUP_INTERNAL_H
 
 #include "daemon/group/group_members.h"
-#include "command/group_target.h"
+#include "daemon/group/group_target.h"
 #include "trace/tracer/follow.h"
 #include "trace/tracer/tracer.h"
 

@@ -19,7 +19,7 @@
 #include "daemon/archive.h"
 #include "daemon/group/group_internal.h"
 #include "daemon/serve.h"
-#include "command/target.h"
+#include "daemon/client.h"
 
 /* How long a tracer that attaches is waited for when all are to be stopped. */
 #define STARTING_WAIT_MS 60000

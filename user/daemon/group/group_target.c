@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/group_target.h"
+#include "daemon/group/group_target.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,8 +13,8 @@
 #include "base/output.h"
 #include "sandbox/privileges.h"
 #include "command/command.h"
-#include "command/status.h"
-#include "command/target.h"
+#include "view/status_text.h"
+#include "daemon/client.h"
 #include "target/process/process.h"
 
 enum { OPTION_FOLLOW = 768, OPTION_CONTAINER, OPTION_CGROUP };

@@ -3,8 +3,8 @@
  * What a command is asked to do something with: one process, or a group of them: a container's, a
  * control group's, a process and those that it starts.
  */
-#ifndef TMBPF_COMMAND_GROUP_TARGET_H
-#define TMBPF_COMMAND_GROUP_TARGET_H
+#ifndef TMBPF_DAEMON_GROUP_GROUP_TARGET_H
+#define TMBPF_DAEMON_GROUP_GROUP_TARGET_H
 
 #include <argp.h>
 #include <json-c/json.h>
