@@ -333,20 +333,6 @@ static void test_nothing_held(void **state)
 	statistics_destroy(statistics);
 }
 
-static void test_names(void **state)
-{
-	enum group_by group_by;
-
-	(void)state;
-	for (group_by = GROUP_BY_LINENO; group_by <= GROUP_BY_TRACEBACK; group_by++) {
-		enum group_by parsed;
-
-		assert_true(group_by_parse(group_by_name(group_by), &parsed));
-		assert_int_equal(parsed, group_by);
-	}
-	assert_false(group_by_parse("line", &group_by));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,7 +343,6 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_nothing_held),
-		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_several_functions),
 		cmocka_unit_test(test_cumulative_sums_are_bounded),
 	};

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-int interrupts_take(void)
+int interrupts_catch(void)
 {
 	sigset_t set;
 

@@ -11,7 +11,7 @@
  * called after a session was started: its process keeps the signals as it has them. Negative: there
  * are no descriptors left; then waiting is not interrupted.
  */
-int interrupts_take(void);
+int interrupts_catch(void);
 
 /* Waits so many seconds; true if it was interrupted, or if OTHER (a descriptor, or -1) could be read before. */
 bool interrupts_wait(int interrupts, int other, uint64_t seconds);

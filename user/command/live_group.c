@@ -1,55 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The live view of a group: each process is asked, and their lines are shown in one table. */
 #include "command/live_group.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "base/text.h"
-#include "command/group_commands.h"
-#include "view/status_text.h"
 #include "daemon/client.h"
+#include "daemon/group/group_client.h"
+#include "view/group_text.h"
+#include "view/status_text.h"
 #include "view/table.h"
 
 /* A line of a process. */
 struct line {
 	pid_t pid;
 	double sort;
-	json_object *object; /* of "sites" or "growth" */
+	struct json_object *object; /* of "lines" or "growth" */
 };
 
 /* All that was answered. */
 struct answers {
-	json_object *list; /* a reply for each process */
-	struct line *sites, *growth;
-	size_t site_count, site_capacity, growth_count, growth_capacity;
+	struct json json;
+	struct json_object *list; /* a reply for each process; it owns what lines refer to */
+	struct line *lines, *growth;
+	size_t line_count, line_capacity, growth_count, growth_capacity;
 };
 
 static void answers_deinit(struct answers *answers)
 {
-	json_object_put(answers->list);
-	free(answers->sites);
+	json_deinit(&answers->json);
+	free(answers->lines);
 	free(answers->growth);
 }
 
-static struct error *lines_add(json_object *reply, const char *key, const char *sort,
+/* Adds the rows that are REPLY's KEY to *LINES; they will be sorted by their member SORT. */
+static struct error *lines_add(struct json_object *reply, const char *key, const char *sort,
 			       struct line **lines, size_t *count, size_t *capacity)
 {
-	json_object *rows;
+	struct json_object *rows = json_get_array(reply, key);
 
-	if (!json_object_object_get_ex(reply, key, &rows) ||
-	    !json_object_is_type(rows, json_type_array))
-		return NULL;
-	for (size_t i = 0; i < json_object_array_length(rows); i++) {
-		json_object *row = json_object_array_get_idx(rows, i);
+	for (size_t i = 0; i < json_length(rows); i++) {
+		struct json_object *row = json_at(rows, i);
 
 		try(array_reserve(lines, capacity, *count, 1, sizeof(**lines)));
 		(*lines)[(*count)++] = (struct line){
-			.pid = status_number(reply, "pid"),
-			.sort = status_real(row, sort, 0),
+			.pid = (pid_t)json_get_number(reply, "pid"),
+			.sort = json_get_real(row, sort, 0),
 			.object = row,
 		};
 	}
@@ -65,37 +69,47 @@ static int line_compare(const void *a, const void *b)
 	return left->pid < right->pid ? -1 : left->pid > right->pid;
 }
 
-/* Asks each process that is traced. */
-static struct error *answers_fetch(json_object *status, uint64_t limit, struct answers *answers)
+/* Takes in what PROCESS answers; nothing if it has ended meanwhile. */
+static struct error *answer_fetch(struct json_object *process, uint64_t limit,
+				  struct answers *answers)
 {
-	json_object *processes = NULL;
+	cleanup(json_cleanup) struct json_object *reply = NULL;
+	struct json request;
+	struct error *error;
 
-	answers->list = json_object_new_array();
-	json_object_object_get_ex(status, "processes", &processes);
-	for (size_t i = 0; processes && i < json_object_array_length(processes); i++) {
-		json_object *process = json_object_array_get_idx(processes, i), *reply = NULL;
-		json_object *request;
-		struct error *error;
+	json_init(&request);
+	json_number(&request, request.root, "limit", 4 * limit);
+	error = client_request((pid_t)json_get_number(process, "pid"), "top", &request, &reply,
+			       NULL, NULL);
+	if (error && error_kind(error) != ERROR_NOTHING)
+		return error;
+	error_destroy(error);
+	if (!reply)
+		return NULL;
+	json_share(&answers->json, answers->list, NULL, reply);
+	try(json_built(&answers->json));
+	try(lines_add(reply, "lines", "size", &answers->lines, &answers->line_count,
+		      &answers->line_capacity));
+	return lines_add(reply, "growth", "size", &answers->growth, &answers->growth_count,
+			 &answers->growth_capacity);
+}
 
-		if (strcmp(status_text(process, "state"), "traced") != 0)
-			continue;
-		request = json_object_new_object();
-		json_object_object_add(request, "limit", json_object_new_uint64(4 * limit));
-		error = target_request(status_number(process, "pid"), "top", request, &reply, NULL,
-				       NULL);
-		if (error && error_kind(error) != ERROR_NOTHING)
-			return error;
-		error_destroy(error); /* it has ended meanwhile */
-		if (!reply)
-			continue;
-		json_object_array_add(answers->list, reply);
-		try(lines_add(reply, "sites", "size", &answers->sites, &answers->site_count,
-			      &answers->site_capacity));
-		try(lines_add(reply, "growth", "size", &answers->growth, &answers->growth_count,
-			      &answers->growth_capacity));
+/* Asks each process that is traced. */
+static struct error *answers_fetch(struct json_object *status, uint64_t limit,
+				   struct answers *answers)
+{
+	struct json_object *processes = json_get_array(status, "processes");
+
+	json_init(&answers->json);
+	answers->list = json_new_array(&answers->json, answers->json.root, "answers");
+	for (size_t i = 0; i < json_length(processes); i++) {
+		struct json_object *process = json_at(processes, i);
+
+		if (!strcmp(json_get_text(process, "state"), "traced"))
+			try(answer_fetch(process, limit, answers));
 	}
-	if (answers->site_count)
-		qsort(answers->sites, answers->site_count, sizeof(struct line), line_compare);
+	if (answers->line_count)
+		qsort(answers->lines, answers->line_count, sizeof(struct line), line_compare);
 	if (answers->growth_count)
 		qsort(answers->growth, answers->growth_count, sizeof(struct line), line_compare);
 	return NULL;
@@ -106,8 +120,8 @@ static char *line_key(const struct line *line)
 {
 	char *key;
 
-	return asprintf(&key, "%d %s", line->pid, status_text(line->object, "place")) < 0 ? NULL
-											  : key;
+	return asprintf(&key, "%d %s", line->pid, json_get_text(line->object, "place")) < 0 ? NULL
+											    : key;
 }
 
 static uint64_t size_before(const struct group_view *view, const struct line *line)
@@ -116,26 +130,29 @@ static uint64_t size_before(const struct group_view *view, const struct line *li
 
 	if (!view->before)
 		return STATUS_NO_LAST;
-	return key ? status_number(view->before, key) : 0;
+	return key ? json_get_number(view->before, key) : 0;
 }
 
-static void before_set(struct group_view *view, const struct answers *answers)
+static struct error *before_set(struct group_view *view, const struct answers *answers)
 {
-	json_object_put(view->before);
-	view->before = json_object_new_object();
-	for (size_t i = 0; i < answers->site_count; i++) {
-		const struct line *line = &answers->sites[i];
+	struct json before;
+
+	json_init(&before);
+	for (size_t i = 0; i < answers->line_count; i++) {
+		const struct line *line = &answers->lines[i];
 		cleanup_free char *key = line_key(line);
 
 		if (key)
-			json_object_object_add(
-				view->before, key,
-				json_object_new_uint64(status_number(line->object, "size")));
+			json_number(&before, before.root, key,
+				    json_get_number(line->object, "size"));
 	}
+	json_cleanup(&view->before);
+	view->before = before.root;
+	return json_built(&before);
 }
 
 /* Shares are of what all hold together, CURRENT. */
-static struct error *sites_print(const struct group_view *view, const struct answers *answers,
+static struct error *lines_print(const struct group_view *view, const struct answers *answers,
 				 uint64_t current, FILE *out)
 {
 	static const struct table_column columns[] = {
@@ -145,16 +162,16 @@ static struct error *sites_print(const struct group_view *view, const struct ans
 	cleanup(table_cleanup) struct table *table = NULL;
 
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < answers->site_count && i < view->limit; i++) {
-		const struct line *line = &answers->sites[i];
+	for (size_t i = 0; i < answers->line_count && i < view->limit; i++) {
+		const struct line *line = &answers->lines[i];
 		char pid[16];
 
 		snprintf(pid, sizeof(pid), "%d", line->pid);
-		try(status_site_row(line->object, current, size_before(view, line), pid, table));
+		try(status_line_row(line->object, current, size_before(view, line), pid, table));
 	}
 	table_print(table, out, terminal_has_colour(out));
-	if (answers->site_count > view->limit)
-		fprintf(out, "and %zu more lines\n", (size_t)(answers->site_count - view->limit));
+	if (answers->line_count > view->limit)
+		fprintf(out, "and %" PRIu64 " more lines\n", answers->line_count - view->limit);
 	return NULL;
 }
 
@@ -189,100 +206,87 @@ static struct error *growth_print(const struct group_view *view, const struct an
 	else
 		fprintf(out, "no line is known to grow\n");
 	if (more)
-		fprintf(out, "and %llu more lines\n", (unsigned long long)more);
+		fprintf(out, "and %" PRIu64 " more lines\n", more);
 	return NULL;
 }
 
+/* What the processes come to together. */
 struct sums {
 	uint64_t current, blocks, rss, losses;
-	double share, budget,
-		coverage; /* the most, the same of all, the least; coverage 2: not known */
+	double share;    /* the most */
+	double budget;   /* the same of all */
+	double coverage; /* the least; 2: not known */
 	bool estimates;
 };
 
-static uint64_t losses_sum(json_object *losses)
+static void sums_add(struct sums *sums, struct json_object *reply)
 {
-	struct json_object_iterator at = json_object_iter_begin(losses);
-	struct json_object_iterator end = json_object_iter_end(losses);
-	uint64_t sum = 0;
+	double coverage = json_get_real(reply, "coverage", -1);
+	struct json_object *cost = json_get_object(reply, "cost");
 
-	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-		sum += json_object_get_uint64(json_object_iter_peek_value(&at));
-	return sum;
-}
-
-static void sums_add(struct sums *sums, json_object *reply)
-{
-	double coverage = status_real(reply, "coverage", -1);
-	json_object *losses, *cost;
-
-	sums->current += status_number(reply, "current");
-	sums->blocks += status_number(reply, "blocks");
-	sums->rss += status_number(reply, "rss");
+	sums->current += json_get_number(reply, "current");
+	sums->blocks += json_get_number(reply, "blocks");
+	sums->rss += json_get_number(reply, "rss");
+	sums->losses += json_sum(json_get_object(reply, "losses"));
 	if (coverage >= 0 && coverage < sums->coverage)
 		sums->coverage = coverage;
-	if (json_object_object_get_ex(reply, "losses", &losses))
-		sums->losses += losses_sum(losses);
-	if (!json_object_object_get_ex(reply, "cost", &cost))
+	if (!cost)
 		return;
 	sums->estimates = true;
-	sums->budget = status_real(cost, "budget", 0);
-	if (status_real(cost, "share", 0) > sums->share)
-		sums->share = status_real(cost, "share", 0);
+	sums->budget = json_get_real(cost, "budget", 0);
+	if (json_get_real(cost, "share", 0) > sums->share)
+		sums->share = json_get_real(cost, "share", 0);
 }
 
-static void head_print(json_object *status, const struct answers *answers, const struct sums *sums,
-		       FILE *out)
+static void head_print(struct json_object *status, const struct answers *answers,
+		       const struct sums *sums, FILE *out)
 {
-	cleanup_free char *title = text_display(status_text(status, "title"));
+	cleanup_free char *title = text_display(json_get_text(status, "title"));
 	char current[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX];
-	json_object *counts = NULL;
+	struct json_object *counts = json_get_object(status, "counts");
 
-	json_object_object_get_ex(status, "counts", &counts);
-	fprintf(out, "%s: %zu traced, %llu ended, %llu no CPython, %llu failed; %.0f s\n",
-		title ? title : "", json_object_array_length(answers->list),
-		(unsigned long long)status_number(counts, "ended") +
-			status_number(counts, "forgotten"),
-		(unsigned long long)status_number(counts, "other"),
-		(unsigned long long)status_number(counts, "failed"),
-		status_real(status, "seconds", 0));
-	fprintf(out, "current %s in %llu blocks, rss %s together\n",
-		text_size(sums->current, current), (unsigned long long)sums->blocks,
-		text_size(sums->rss, rss));
+	fprintf(out,
+		"%s: %zu traced, %" PRIu64 " ended, %" PRIu64 " no CPython, %" PRIu64
+		" failed; %.0f s\n",
+		title ? title : "", json_length(answers->list),
+		json_get_number(counts, "ended") + json_get_number(counts, "forgotten"),
+		json_get_number(counts, "other"), json_get_number(counts, "failed"),
+		json_get_real(status, "seconds", 0));
+	fprintf(out, "current %s in %" PRIu64 " blocks, rss %s together\n",
+		text_size(sums->current, current), sums->blocks, text_size(sums->rss, rss));
 	if (sums->estimates)
 		fprintf(out, "cost      at most %.2f %% of a process's time, budget %.0f %%\n",
 			100 * sums->share, 100 * sums->budget);
 	if (sums->coverage <= 1)
 		fprintf(out, "coverage  %.2f %% where it is least\n", 100 * sums->coverage);
 	if (sums->losses)
-		fprintf(out, "losses    %llu; `tmbpf status -p PID` tells which\n",
-			(unsigned long long)sums->losses);
+		fprintf(out, "losses    %" PRIu64 "; `tmbpf status -p PID` tells which\n",
+			sums->losses);
 	group_status_print_losses(status, out);
 }
 
 struct error *group_view_print(struct group_view *view, FILE *out)
 {
-	cleanup(json_cleanup) json_object *status = NULL;
+	cleanup(json_cleanup) struct json_object *status = NULL;
 	cleanup(answers_deinit) struct answers answers = {0};
 	struct sums sums = {.coverage = 2};
 
 	try(group_status_fetch(view->name, &status));
-	if (!strcmp(status_text(status, "state"), "ended"))
+	if (!strcmp(json_get_text(status, "state"), "ended"))
 		return error_create(ERROR_NOTHING, "%s: all processes have ended",
-				    status_text(status, "title"));
+				    json_get_text(status, "title"));
 	try(answers_fetch(status, view->limit, &answers));
-	for (size_t i = 0; i < json_object_array_length(answers.list); i++)
-		sums_add(&sums, json_object_array_get_idx(answers.list, i));
+	for (size_t i = 0; i < json_length(answers.list); i++)
+		sums_add(&sums, json_at(answers.list, i));
 	if (view->terminal)
 		fputs("\033[H\033[J", out);
 	head_print(status, &answers, &sums, out);
-	if (answers.site_count)
-		try(sites_print(view, &answers, sums.current, out));
+	if (answers.line_count)
+		try(lines_print(view, &answers, sums.current, out));
 	if (sums.estimates)
 		try(growth_print(view, &answers, out));
 	if (!view->terminal)
 		fputc('\n', out);
 	fflush(out);
-	before_set(view, &answers);
-	return NULL;
+	return before_set(view, &answers);
 }

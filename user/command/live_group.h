@@ -3,18 +3,18 @@
 #ifndef TMBPF_COMMAND_LIVE_GROUP_H
 #define TMBPF_COMMAND_LIVE_GROUP_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 struct error;
+struct json_object;
 
 struct group_view {
-	const char *name;    /* the group's */
-	uint64_t limit;      /* lines */
-	bool terminal;       /* it is cleared before each view */
-	json_object *before; /* the sizes of last time, by pid and place; NULL at first */
+	const char *name;           /* the group's */
+	uint64_t limit;             /* lines */
+	bool terminal;              /* it is cleared before each view */
+	struct json_object *before; /* the last look's sizes, by pid and place; NULL at first */
 };
 
 /* Looks and prints. ERROR_NOTHING if the group has ended. */

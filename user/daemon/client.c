@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How the session of a process is asked; or what it left is read, where it has ended. */
 #include "daemon/client.h"
 
 #include <errno.h>
@@ -8,50 +9,31 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "command/command.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "daemon/archive.h"
 #include "format/pprof.h"
 #include "trace/session/control.h"
 
-static const struct argp_option options[] = {
-	{"pid", 'p', "PID", 0, "The process", 0},
-	{0},
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
+struct error *client_request(pid_t pid, const char *command, struct json *arguments,
+			     struct json_object **ret, void **ret_payload, size_t *ret_size)
 {
-	struct target_options *given = state->input;
+	cleanup(json_deinit) struct json request;
 
-	if (key != 'p')
-		return ARGP_ERR_UNKNOWN;
-	given->pid = value;
-	return 0;
+	if (arguments)
+		request = *arguments;
+	else
+		json_init(&request);
+	json_text(&request, request.root, "command", command);
+	try(json_built(&request));
+	return control_request(pid, request.root, ret, ret_payload, ret_size);
 }
 
-const struct argp target_argp = {.options = options, .parser = parse_option};
-
-struct error *target_pid(const struct target_options *given, pid_t *ret)
+struct error *client_request_alive(pid_t pid, const char *command, struct json *arguments,
+				   struct json_object **ret, void **ret_payload, size_t *ret_size)
 {
-	if (!given->pid)
-		return error_create(ERROR_USAGE, "-p PID is missing");
-	return option_pid("-p", given->pid, ret);
-}
-
-struct error *target_request(pid_t pid, const char *command, json_object *arguments,
-			     json_object **ret, void **ret_payload, size_t *ret_size)
-{
-	cleanup(json_cleanup) json_object *request = arguments ? arguments
-							       : json_object_new_object();
-
-	json_object_object_add(request, "command", json_object_new_string(command));
-	return control_request(pid, request, ret, ret_payload, ret_size);
-}
-
-struct error *target_request_alive(pid_t pid, const char *command, json_object *arguments,
-				   json_object **ret, void **ret_payload, size_t *ret_size)
-{
-	struct error *error = target_request(pid, command, arguments, ret, ret_payload, ret_size);
-	cleanup(json_cleanup) json_object *last = NULL;
+	struct error *error = client_request(pid, command, arguments, ret, ret_payload, ret_size);
+	cleanup(json_cleanup) struct json_object *last = NULL;
 	struct error *ended;
 
 	if (!error || error_kind(error) != ERROR_NOTHING)
@@ -64,17 +46,26 @@ struct error *target_request_alive(pid_t pid, const char *command, json_object *
 	error_destroy(error);
 	return error_advise(
 		error_create(ERROR_NOTHING, "process %d has ended, and its session with it", pid),
-		"`tmbpf status -p %d` and `tmbpf snapshot -p %d -o FILE` still tell what it held last.",
+		"`tmbpf status -p %d` and `tmbpf snapshot -p %d -o FILE` still tell what it held "
+		"last.",
 		pid, pid);
 }
 
-struct error *target_status(pid_t pid, json_object **ret)
+struct error *client_stop(pid_t pid)
 {
-	json_object *request = json_object_new_object();
-	struct error *error, *ended;
+	cleanup(json_cleanup) struct json_object *reply = NULL;
 
-	json_object_object_add(request, "growth", json_object_new_boolean(true));
-	error = target_request(pid, "status", request, ret, NULL, NULL);
+	return client_request(pid, "stop", NULL, &reply, NULL, NULL);
+}
+
+struct error *client_status(pid_t pid, struct json_object **ret)
+{
+	struct error *error, *ended;
+	struct json arguments;
+
+	json_init(&arguments);
+	json_flag(&arguments, arguments.root, "growth", true);
+	error = client_request(pid, "status", &arguments, ret, NULL, NULL);
 	if (!error || error_kind(error) != ERROR_NOTHING)
 		return error;
 	ended = ended_status(pid, ret);
@@ -86,10 +77,10 @@ struct error *target_status(pid_t pid, json_object **ret)
 	return error;
 }
 
-struct error *target_snapshot_bytes(pid_t pid, void **ret, size_t *ret_size)
+struct error *client_snapshot_bytes(pid_t pid, void **ret, size_t *ret_size)
 {
-	cleanup(json_cleanup) json_object *reply = NULL;
-	struct error *error = target_request(pid, "snapshot", NULL, &reply, ret, ret_size);
+	cleanup(json_cleanup) struct json_object *reply = NULL;
+	struct error *error = client_request(pid, "snapshot", NULL, &reply, ret, ret_size);
 	struct error *ended;
 
 	if (!error || error_kind(error) != ERROR_NOTHING)
@@ -103,7 +94,7 @@ struct error *target_snapshot_bytes(pid_t pid, void **ret, size_t *ret_size)
 	return error;
 }
 
-struct error *target_snapshot(const void *payload, size_t size, struct snapshot **ret)
+struct error *client_snapshot(const void *payload, size_t size, struct snapshot **ret)
 {
 	cleanup_fd int fd = memfd_create("snapshot", MFD_CLOEXEC);
 	char path[40];

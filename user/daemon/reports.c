@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What a session says of itself: its status, and what it has traced as a snapshot. */
 #include "daemon/reports.h"
-#include "daemon/reports_estimate.h"
-#include "daemon/silence.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,10 +10,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "sandbox/confine.h"
 #include "base/error.h"
-#include "sandbox/privileges.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "daemon/reports_estimate.h"
+#include "daemon/silence.h"
+#include "sandbox/confine.h"
+#include "sandbox/privileges.h"
 #include "snapshot/tables.h"
 #include "target/process/namespace.h"
 
@@ -36,17 +38,12 @@ static const char *const event_names[] = {
 #undef EVENT_NAME
 };
 
+/* The share of allocations that probes see, and how it is known. */
 struct coverage {
 	double share; /* negative: not known */
 	char basis[200];
 };
 
-/*
- * pymalloc refills a size class by one function that is never inlined apart from its callers, about once in 200
- * allocations. Each probed allocation that finds its class empty announces such a refill; one that comes
- * unannounced was made by an allocation that no probe saw. So the share of announced refills samples the share of
- * allocations seen.
- */
 static uint32_t guard_count(const struct plan *plan)
 {
 	uint32_t count = 0;
@@ -56,6 +53,12 @@ static uint32_t guard_count(const struct plan *plan)
 	return count;
 }
 
+/*
+ * pymalloc refills a size class about once in 200 allocations, by one function, which is inlined
+ * nowhere. A probed allocation that finds its class empty announces a refill. A refill that nothing
+ * announced was made by an allocation that no probe saw. So the share of announced refills is a
+ * sample of the share of allocations that are seen.
+ */
 static void coverage_measure(const struct session *session, const struct tracer_counters *counters,
 			     struct coverage *ret)
 {
@@ -72,10 +75,10 @@ static void coverage_measure(const struct session *session, const struct tracer_
 			(unsigned long long)(refills - missed), (unsigned long long)refills);
 	} else if (plan->audit.refill_callers) {
 		ret->share = (double)plan->audit.refill_attributed / plan->audit.refill_callers;
-		snprintf(
-			ret->basis, sizeof(ret->basis),
-			"%u of %u callers of the refill function are in code that is probed (no refill yet)",
-			plan->audit.refill_attributed, plan->audit.refill_callers);
+		snprintf(ret->basis, sizeof(ret->basis),
+			 "%u of %u callers of the refill function are in code that is probed "
+			 "(no refill yet)",
+			 plan->audit.refill_attributed, plan->audit.refill_callers);
 	} else if (!guard_count(plan) && plan->audit.entries[0][SITE_MALLOC] &&
 		   plan->audit.entries[0][SITE_CALLOC] && plan->audit.entries[0][SITE_REALLOC]) {
 		/* The API calls through the table; only a guard could stand for such a call. */
@@ -162,7 +165,10 @@ static const char *mode_name(const struct session *session)
 	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
 }
 
-/* What is held is known of the moment of the last walk; of a target that is gone that may be a while ago. */
+/*
+ * What is held is known of the moment of the last walk. Of a target that is gone that may be a while
+ * ago.
+ */
 static void info_lazy(const struct session *session, struct snapshot_info *info)
 {
 	const struct session_walk *walk = &session->walk;
@@ -227,7 +233,7 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	return losses_add(&counters, &symbols, info);
 }
 
-struct error *record_snapshot(struct session *session, bool rested, struct snapshot **ret)
+struct error *reports_snapshot(struct session *session, bool rested, struct snapshot **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
@@ -235,7 +241,7 @@ struct error *record_snapshot(struct session *session, bool rested, struct snaps
 	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
 	if (session->options.births_limit)
-		try(record_estimate(session, row_add, builder));
+		try(reports_estimate(session, row_add, builder));
 	else
 		try(session_each(session, row_add, builder));
 	try(snapshot_builder_finish(take(builder), ret));
@@ -244,24 +250,14 @@ struct error *record_snapshot(struct session *session, bool rested, struct snaps
 	return NULL;
 }
 
-struct error *record_block(struct session *session, uint32_t stack, uint64_t size,
-			   struct snapshot **ret)
+struct error *reports_block(struct session *session, uint32_t stack, uint64_t size,
+			    struct snapshot **ret)
 {
 	cleanup(snapshot_builder_cleanup) struct snapshot_builder *builder = NULL;
 
 	try(snapshot_builder_create(NULL, &builder));
 	try(symbols_stack(session->symbols, stack, size, row_add, builder));
 	return snapshot_builder_finish(take(builder), ret);
-}
-
-static void add_number(json_object *to, const char *key, uint64_t value)
-{
-	json_object_object_add(to, key, json_object_new_uint64(value));
-}
-
-static void add_text(json_object *to, const char *key, const char *value)
-{
-	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
 }
 
 static uint64_t tracer_rss(void)
@@ -275,71 +271,88 @@ static uint64_t tracer_rss(void)
 }
 
 /* What the tracer may do, and what it was refused. */
-static void status_privileges(json_object *losses, json_object *reply)
+static void status_privileges(struct json *json)
 {
 	cleanup_free char *capabilities = privileges_text();
-	json_object *privileges = json_object_new_object();
+	struct json_object *privileges = json_new_object(json, json->root, "privileges");
 	const char *refused;
 	uint64_t calls = confine_refused(&refused);
 
-	add_text(privileges, "capabilities", capabilities);
-	add_text(privileges, "refused_system_call", calls ? refused : NULL);
-	json_object_object_add(reply, "privileges", privileges);
-	if (calls)
-		add_number(losses, "refused_system_calls", calls);
+	json_text(json, privileges, "capabilities", capabilities);
+	json_text(json, privileges, "refused_system_call", calls ? refused : NULL);
 }
 
-static void status_counters(const struct session *session, json_object *reply)
+/* What was not seen, by cause: causes that lost nothing are left out. */
+static void status_losses(const struct session *session, const struct tracer_counters *counters,
+			  const struct symbols_counters *symbols, struct json *json)
 {
-	json_object *losses = json_object_new_object(), *events = json_object_new_object();
-	json_object *memory = json_object_new_object();
+	struct json_object *losses = json_new_object(json, json->root, "losses");
+	const char *refused;
+	uint64_t calls = confine_refused(&refused);
+
+	if (calls)
+		json_number(json, losses, "refused_system_calls", calls);
+	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
+		if (counters->losses[i])
+			json_number(json, losses, loss_names[i], counters->losses[i]);
+	if (never_walked(session))
+		json_number(json, losses, "pools_never_read", 1);
+	if (symbols->unresolved_frames)
+		json_number(json, losses, "unresolved_frames", symbols->unresolved_frames);
+	if (symbols->shortened_strings)
+		json_number(json, losses, "shortened_strings", symbols->shortened_strings);
+	if (symbols->dropped_tracebacks)
+		json_number(json, losses, "dropped_tracebacks", symbols->dropped_tracebacks);
+}
+
+static void status_coverage(const struct session *session, const struct tracer_counters *counters,
+			    struct json *json)
+{
+	struct coverage coverage;
+
+	coverage_measure(session, counters, &coverage);
+	if (coverage.share < 0)
+		json_null(json, json->root, "coverage");
+	else
+		json_real(json, json->root, "coverage", coverage.share);
+	json_text(json, json->root, "coverage_basis", coverage.basis);
+}
+
+static void status_counters(const struct session *session, struct json *json)
+{
+	struct json_object *reply = json->root, *events, *memory;
 	struct tracer_counters counters;
 	struct symbols_counters symbols;
-	struct coverage coverage;
 
 	tracer_counters(session->tracer, &counters);
 	symbols_counters(session->symbols, &symbols);
-	coverage_measure(session, &counters, &coverage);
-	status_privileges(losses, reply);
+	status_privileges(json);
 	if (!session_is_lazy(session)) {
-		add_number(reply, "current", counters.current);
-		add_number(reply, "peak", counters.peak);
+		json_number(json, reply, "current", counters.current);
+		json_number(json, reply, "peak", counters.peak);
 	}
-	json_object_object_add(reply, "coverage",
-			       coverage.share < 0 ? NULL : json_object_new_double(coverage.share));
-	add_text(reply, "coverage_basis", coverage.basis);
-	for (size_t i = 0; i < TMBPF_LOSS_COUNT; i++)
-		if (counters.losses[i])
-			add_number(losses, loss_names[i], counters.losses[i]);
-	if (never_walked(session))
-		add_number(losses, "pools_never_read", 1);
-	if (symbols.unresolved_frames)
-		add_number(losses, "unresolved_frames", symbols.unresolved_frames);
-	if (symbols.shortened_strings)
-		add_number(losses, "shortened_strings", symbols.shortened_strings);
-	if (symbols.dropped_tracebacks)
-		add_number(losses, "dropped_tracebacks", symbols.dropped_tracebacks);
-	json_object_object_add(reply, "losses", losses);
+	status_coverage(session, &counters, json);
+	status_losses(session, &counters, &symbols, json);
+	events = json_new_object(json, reply, "events");
 	for (size_t i = 0; i < TMBPF_EVENT_COUNT; i++)
-		add_number(events, event_names[i], counters.events[i]);
-	json_object_object_add(reply, "events", events);
+		json_number(json, events, event_names[i], counters.events[i]);
 	if (session_is_lazy(session))
-		json_object_object_add(reply, "unknown_frees", NULL);
+		json_null(json, reply, "unknown_frees");
 	else
-		add_number(reply, "unknown_frees", counters.unknown_frees);
-	add_number(reply, "sites", counters.sites);
-	add_number(reply, "tracebacks", symbols.tracebacks);
-	add_number(reply, "stacks", symbols.stacks);
-	add_number(reply, "stack_limit", session->options.stack_limit);
+		json_number(json, reply, "unknown_frees", counters.unknown_frees);
+	json_number(json, reply, "sites", counters.sites);
+	json_number(json, reply, "tracebacks", symbols.tracebacks);
+	json_number(json, reply, "stacks", symbols.stacks);
+	json_number(json, reply, "stack_limit", session->options.stack_limit);
 	if (!session->options.births_limit)
-		add_number(reply, "large_limit", session->options.large_limit);
-	add_number(reply, "recycled_stacks", symbols.recycled);
-	add_number(reply, "code_objects", symbols.codes);
-	add_number(memory, "tracer_rss", tracer_rss());
-	add_number(memory, "maps", counters.map_bytes);
-	json_object_object_add(reply, "memory", memory);
-	add_number(reply, "bpf_run_ns", counters.run_ns);
-	add_number(reply, "bpf_run_count", counters.run_count);
+		json_number(json, reply, "large_limit", session->options.large_limit);
+	json_number(json, reply, "recycled_stacks", symbols.recycled);
+	json_number(json, reply, "code_objects", symbols.codes);
+	memory = json_new_object(json, reply, "memory");
+	json_number(json, memory, "tracer_rss", tracer_rss());
+	json_number(json, memory, "maps", counters.map_bytes);
+	json_number(json, reply, "bpf_run_ns", counters.run_ns);
+	json_number(json, reply, "bpf_run_count", counters.run_count);
 }
 
 static struct error *totals_add(void *context, const struct symbols_row *row)
@@ -353,25 +366,30 @@ static struct error *totals_add(void *context, const struct symbols_row *row)
 	return NULL;
 }
 
-/* Where frees are not probed: what the last walk over the pools found, and how long ago that was. */
-static void status_walk(const struct session *session, json_object *reply)
+/* When something was measured, and how long that took; monotonic nanoseconds. */
+static void status_moment(struct json *json, struct json_object *to, uint64_t at, uint64_t took)
+{
+	json_real(json, to, "age", clock_since(CLOCK_MONOTONIC, at));
+	json_real(json, to, "seconds", took / 1e9);
+}
+
+/* Where frees are not probed: what the last walk over the pools found, and how long ago it was. */
+static void status_walk(const struct session *session, struct json *json)
 {
 	const struct session_walk *walk = &session->walk;
-	json_object *found = NULL;
+	struct json_object *found;
 
-	add_number(reply, "current", walk->size);
-	json_object_object_add(reply, "peak", NULL);
-	add_number(reply, "blocks", walk->count);
-	add_number(reply, "frees", walk->allocated - walk->count);
-	if (walk->at) {
-		found = json_object_new_object();
-		json_object_object_add(
-			found, "age",
-			json_object_new_double(clock_since(CLOCK_MONOTONIC, walk->at)));
-		json_object_object_add(found, "seconds", json_object_new_double(walk->took / 1e9));
-		add_number(found, "unstable_pools", walk->unstable);
+	json_number(json, json->root, "current", walk->size);
+	json_null(json, json->root, "peak");
+	json_number(json, json->root, "blocks", walk->count);
+	json_number(json, json->root, "frees", walk->allocated - walk->count);
+	if (!walk->at) {
+		json_null(json, json->root, "walk");
+		return;
 	}
-	json_object_object_add(reply, "walk", found);
+	found = json_new_object(json, json->root, "walk");
+	status_moment(json, found, walk->at, walk->took);
+	json_number(json, found, "unstable_pools", walk->unstable);
 }
 
 static char *growth_basis(const struct session_growth *grown, double share)
@@ -391,130 +409,152 @@ static char *growth_basis(const struct session_growth *grown, double share)
 	return length < 0 ? NULL : text;
 }
 
-static void sum_describe(json_object *reply, const char *key, const struct fork_counts_sum *sum)
+static void status_sum(struct json *json, struct json_object *to, const char *key,
+		       const struct fork_counts_sum *sum)
 {
-	json_object *object = json_object_new_object();
+	struct json_object *object = json_new_object(json, to, key);
 
-	add_number(object, "count", sum->count);
-	add_number(object, "size", sum->size);
-	json_object_object_add(reply, key, object);
+	json_number(json, object, "count", sum->count);
+	json_number(json, object, "size", sum->size);
 }
 
 /* What the parent's session knew of a forked process's blocks. */
-static void status_inherited(const struct session *session, json_object *reply)
+static void status_inherited(const struct session *session, struct json *json)
 {
 	const struct fork_counts *counts = &session->inherited;
-	json_object *inherited = NULL;
+	struct json_object *inherited;
 
-	if (session->heir) {
-		inherited = json_object_new_object();
-		add_number(inherited, "parent", session->parent);
-		add_number(inherited, "count", counts->taken.count);
-		add_number(inherited, "size", counts->taken.size);
-		sum_describe(inherited, "changed", &counts->changed);
-		sum_describe(inherited, "gone", &counts->gone);
-		sum_describe(inherited, "unread", &counts->unread);
-		add_number(inherited, "parent_events", counts->parent_events);
+	if (!session->heir) {
+		json_null(json, json->root, "inherited");
+		return;
 	}
-	json_object_object_add(reply, "inherited", inherited);
+	inherited = json_new_object(json, json->root, "inherited");
+	json_number(json, inherited, "parent", session->parent);
+	json_number(json, inherited, "count", counts->taken.count);
+	json_number(json, inherited, "size", counts->taken.size);
+	status_sum(json, inherited, "changed", &counts->changed);
+	status_sum(json, inherited, "gone", &counts->gone);
+	status_sum(json, inherited, "unread", &counts->unread);
+	json_number(json, inherited, "parent_events", counts->parent_events);
 }
 
 /* What was there when tracing began, of which no traceback is known. */
-static void status_before(const struct session *session, json_object *reply)
+static void status_before(const struct session *session, struct json *json)
 {
-	json_object *before = NULL;
+	const struct heap_check_counts *counts;
+	struct json_object *before;
 
-	if (session->heap_check) {
-		const struct heap_check_counts *counts = growth_before(session->heap_check);
-
-		before = json_object_new_object();
-		add_number(before, "count", counts->before_count);
-		add_number(before, "size", counts->before_size);
-		json_object_object_add(before, "inherited",
-				       json_object_new_boolean(session->inherits));
+	if (!session->heap_check) {
+		json_null(json, json->root, "before");
+		return;
 	}
-	json_object_object_add(reply, "before", before);
+	counts = growth_before(session->heap_check);
+	before = json_new_object(json, json->root, "before");
+	json_number(json, before, "count", counts->before_count);
+	json_number(json, before, "size", counts->before_size);
+	json_flag(json, before, "inherited", session->inherits);
+}
+
+static void status_growth_census(const struct session_growth *grown, struct json *json)
+{
+	struct json_object *found;
+
+	if (!grown->at) {
+		json_null(json, json->root, "growth_census");
+		return;
+	}
+	found = json_new_object(json, json->root, "growth_census");
+	json_number(json, found, "count", grown->counts.count);
+	json_number(json, found, "size", grown->counts.size);
+	json_number(json, found, "traced_count", grown->counts.traced_count);
+	json_number(json, found, "traced_size", grown->counts.traced_size);
+	json_number(json, found, "unstable_pools", grown->counts.unstable);
+	status_moment(json, found, grown->at, grown->took);
 }
 
 /* What of the heap's growth is traced, where everything should be. */
-static void status_growth(const struct session *session, json_object *reply)
+static void status_growth(const struct session *session, struct json *json)
 {
 	const struct session_growth *grown = &session->grown;
 	double share = grown->at ? growth_share(&grown->counts) : -1;
 	cleanup_free char *basis = growth_basis(grown, share);
-	json_object *found = NULL;
 
 	if (session->options.births_limit)
 		return;
-	json_object_object_add(reply, "growth_coverage",
-			       share < 0 ? NULL : json_object_new_double(share));
-	add_text(reply, "growth_coverage_basis", basis);
-	if (grown->at) {
-		found = json_object_new_object();
-		add_number(found, "count", grown->counts.count);
-		add_number(found, "size", grown->counts.size);
-		add_number(found, "traced_count", grown->counts.traced_count);
-		add_number(found, "traced_size", grown->counts.traced_size);
-		add_number(found, "unstable_pools", grown->counts.unstable);
-		json_object_object_add(
-			found, "age",
-			json_object_new_double(clock_since(CLOCK_MONOTONIC, grown->at)));
-		json_object_object_add(found, "seconds", json_object_new_double(grown->took / 1e9));
-	}
-	json_object_object_add(reply, "growth_census", found);
-	status_before(session, reply);
-	status_inherited(session, reply);
+	if (share < 0)
+		json_null(json, json->root, "growth_coverage");
+	else
+		json_real(json, json->root, "growth_coverage", share);
+	json_text(json, json->root, "growth_coverage_basis", basis);
+	status_growth_census(grown, json);
+	status_before(session, json);
+	status_inherited(session, json);
 }
 
-struct error *record_status(struct session *session, json_object *reply)
+/* Which process it is, and where it runs. */
+static void status_process(const struct session *session, struct json *json)
 {
 	static const char *const states[] = {"running", "stopped", "exited", "exec"};
-	struct snapshot_totals totals = {0};
+	struct json_object *reply = json->root;
+
+	json_number(json, reply, "pid", session->process->pid);
+	json_text(json, reply, "state", states[session->state]);
+	json_text(json, reply, "container", session->container.id);
+	json_text(json, reply, "container_name", session->container.name);
+	json_text(json, reply, "image", session->container.image);
+	json_text(json, reply, "cgroup", session->cgroup);
+	if (session->group) {
+		json_text(json, reply, "group", session->group);
+		json_number(json, reply, "parent", session->parent);
+	}
+	json_text(json, reply, "command_line", session->process->command_line);
+	json_text(json, reply, "executable", session->process->executable);
+}
+
+/* How it is traced, and since when. */
+static void status_tracing(const struct session *session, struct json *json)
+{
+	struct json_object *reply = json->root;
 	char text[32];
 	struct tm utc;
 
-	try(session_walk(session, true));
-	try(symbols_each(session->symbols, totals_add, &totals));
-	add_number(reply, "pid", session->process->pid);
-	add_text(reply, "state", states[session->state]);
-	add_text(reply, "container", session->container.id);
-	add_text(reply, "container_name", session->container.name);
-	add_text(reply, "image", session->container.image);
-	add_text(reply, "cgroup", session->cgroup);
-	if (session->group) {
-		add_text(reply, "group", session->group);
-		add_number(reply, "parent", session->parent);
-	}
-	add_text(reply, "command_line", session->process->command_line);
-	add_text(reply, "executable", session->process->executable);
 	python_version_text(tracer_python(session->tracer)->version, text);
-	add_text(reply, "python", text);
-	add_text(reply, "mode", mode_name(session));
+	json_text(json, reply, "python", text);
+	json_text(json, reply, "mode", mode_name(session));
 	gmtime_r(&session->since.tv_sec, &utc);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	add_text(reply, "since", text);
-	json_object_object_add(
-		reply, "seconds",
-		json_object_new_double(clock_since(CLOCK_MONOTONIC, session->since_monotonic)));
-	add_number(reply, "nframe", session->options.nframe);
+	json_text(json, reply, "since", text);
+	json_real(json, reply, "seconds", clock_since(CLOCK_MONOTONIC, session->since_monotonic));
+	json_number(json, reply, "nframe", session->options.nframe);
+}
+
+struct error *reports_status(struct session *session, struct json_object *reply)
+{
+	struct snapshot_totals totals = {0};
+	struct json json = json_of(reply);
+
+	try(session_walk(session, true));
+	try(symbols_each(session->symbols, totals_add, &totals));
+	status_process(session, &json);
+	status_tracing(session, &json);
 	if (session_is_lazy(session)) {
-		status_walk(session, reply);
+		status_walk(session, &json);
 	} else {
-		add_number(reply, "blocks", totals.count);
-		add_number(reply, "frees", totals.total_count - totals.count);
+		json_number(&json, reply, "blocks", totals.count);
+		json_number(&json, reply, "frees", totals.total_count - totals.count);
 	}
-	add_number(reply, "allocations", totals.total_count);
-	add_number(reply, "allocated_bytes", totals.total_size);
-	add_number(reply, "rss", session->last_rss);
-	add_number(reply, "rss_at_start", session->rss_at_start);
-	add_number(reply, "tracer_pid", getpid());
-	status_counters(session, reply);
-	status_growth(session, reply);
+	json_number(&json, reply, "allocations", totals.total_count);
+	json_number(&json, reply, "allocated_bytes", totals.total_size);
+	json_number(&json, reply, "rss", session->last_rss);
+	json_number(&json, reply, "rss_at_start", session->rss_at_start);
+	json_number(&json, reply, "tracer_pid", getpid());
+	status_counters(session, &json);
+	status_growth(session, &json);
 	if (session->options.births_limit)
-		try(record_estimate_status(session, reply));
+		try(reports_estimate_status(session, &json));
 	if (session->warning)
-		add_text(reply, "warning", session->warning);
+		json_text(&json, reply, "warning", session->warning);
 	else if (silence_warning(reply))
-		add_text(reply, "warning", silence_warning(reply));
-	return NULL;
+		json_text(&json, reply, "warning", silence_warning(reply));
+	return json_built(&json);
 }

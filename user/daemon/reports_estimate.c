@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What the sampling windows of a session have estimated. */
 #include "daemon/reports_estimate.h"
 
 #include <math.h>
@@ -6,16 +7,12 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
+#include "view/status_text.h"
 
-static void add_number(json_object *to, const char *key, uint64_t value)
-{
-	json_object_object_add(to, key, json_object_new_uint64(value));
-}
-
-static void add_text(json_object *to, const char *key, const char *value)
-{
-	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
-}
+/* A view may not see what estimates are made by. */
+_Static_assert(STATUS_WINDOWS_LEAST == ESTIMATE_WINDOWS_LEAST, "windows that tell of growth");
 
 static uint64_t rounded(double value)
 {
@@ -24,7 +21,7 @@ static uint64_t rounded(double value)
 	return value < 0x1p63 ? (uint64_t)llround(value) : 1ull << 63;
 }
 
-struct error *record_estimate(struct session *session, symbols_visitor add, void *context)
+struct error *reports_estimate(struct session *session, symbols_visitor add, void *context)
 {
 	const struct estimate *estimate;
 
@@ -47,138 +44,146 @@ struct error *record_estimate(struct session *session, symbols_visitor add, void
 	return NULL;
 }
 
-static void add_double(json_object *to, const char *key, double value)
-{
-	json_object_object_add(to, key, json_object_new_double(value));
-}
+/* A row of "growth" that is being built. */
+struct growth_row {
+	struct json *json;
+	struct json_object *object;
+};
 
 /* The place of a row's most recent frame, and the function. */
 static struct error *place_add(void *context, const struct symbols_row *row)
 {
-	json_object *item = context;
+	const struct growth_row *building = context;
 	const struct symbols_frame *frame = &row->frames[0];
 
-	add_text(item, "filename", frame->filename);
-	add_number(item, "lineno", frame->lineno);
-	add_text(item, "function", frame->name);
+	json_text(building->json, building->object, "filename", frame->filename);
+	json_number(building->json, building->object, "lineno", frame->lineno);
+	json_text(building->json, building->object, "function", frame->name);
 	return NULL;
 }
 
-/* Lines that are not known to grow are sent as far as these are of the first so many. */
-#define GROWTH_ROWS 40
-
-static struct error *status_growth(struct session *session, json_object *reply)
+static struct error *growth_row_add(const struct session *session, const struct estimate_row *row,
+				    struct json *json, struct json_object *rows)
 {
 	const struct symbols_row none = {0};
+	struct json_object *object = json_new_object(json, rows, NULL);
+	struct growth_row building = {json, object};
+
+	json_flag(json, object, "grows", row->grows);
+	json_real(json, object, "size", row->size_growth.value);
+	json_real(json, object, "size_error", row->size_growth.error);
+	json_real(json, object, "count", row->count_growth.value);
+	json_real(json, object, "count_error", row->count_growth.error);
+	json_real(json, object, "held", row->size.value);
+	json_real(json, object, "held_error", row->size.error);
+	json_real(json, object, "held_count", row->count.value);
+	json_real(json, object, "held_count_error", row->count.error);
+	json_number(json, object, "windows", row->windows);
+	return sampler_visit(session->sampler, row->traceback, &none, place_add, &building);
+}
+
+/* Lines that are not known to grow are sent as far as they are among the first so many. */
+#define GROWTH_ROWS 40
+
+static struct error *status_growth(struct session *session, struct json *json)
+{
 	const struct estimate *estimate;
-	json_object *rows = json_object_new_array();
+	struct json_object *rows = json_new_array(json, json->root, "growth");
 	double held = 0, blocks = 0;
 
-	json_object_object_add(reply, "growth", rows);
 	try(sampler_estimate(session->sampler, SAMPLER_BY_LINE, false, &estimate));
 	for (size_t i = 0; i < estimate->count; i++) {
 		held += estimate->rows[i].size.value;
 		blocks += estimate->rows[i].count.value;
 	}
-	add_number(reply, "current", rounded(held));
-	add_number(reply, "blocks", rounded(blocks));
-	for (size_t i = 0; i < estimate->count; i++) {
-		const struct estimate_row *row = &estimate->rows[i];
-		json_object *item;
-
-		if (i >= GROWTH_ROWS && !row->grows)
-			continue;
-		item = json_object_new_object();
-		json_object_array_add(rows, item);
-		json_object_object_add(item, "grows", json_object_new_boolean(row->grows));
-		add_double(item, "size", row->size_growth.value);
-		add_double(item, "size_error", row->size_growth.error);
-		add_double(item, "count", row->count_growth.value);
-		add_double(item, "count_error", row->count_growth.error);
-		add_double(item, "held", row->size.value);
-		add_double(item, "held_error", row->size.error);
-		add_double(item, "held_count", row->count.value);
-		add_double(item, "held_count_error", row->count.error);
-		add_number(item, "windows", row->windows);
-		try(sampler_visit(session->sampler, row->traceback, &none, place_add, item));
-	}
-	add_double(reply, "growth_seconds", sampler_seconds(session->sampler));
-	add_double(reply, "growth_attributed", estimate->attributed);
-	add_double(reply, "growth_missing", estimate->missing);
-	add_double(reply, "growth_unseen", estimate->unseen);
-	add_double(reply, "slowdown", estimate->slowdown);
+	json_number(json, json->root, "current", rounded(held));
+	json_number(json, json->root, "blocks", rounded(blocks));
+	for (size_t i = 0; i < estimate->count; i++)
+		if (i < GROWTH_ROWS || estimate->rows[i].grows)
+			try(growth_row_add(session, &estimate->rows[i], json, rows));
+	json_real(json, json->root, "growth_seconds", sampler_seconds(session->sampler));
+	json_real(json, json->root, "growth_attributed", estimate->attributed);
+	json_real(json, json->root, "growth_missing", estimate->missing);
+	json_real(json, json->root, "growth_unseen", estimate->unseen);
+	json_real(json, json->root, "slowdown", estimate->slowdown);
 	return NULL;
 }
 
 /* What is sampled beside windows, or why it is not. */
-static void status_samples(json_object *reply, const struct sampler_counters *counters)
+static void status_samples(struct json *json, const struct sampler_counters *counters)
 {
-	json_object *samples = json_object_new_object();
+	struct json_object *samples = json_new_object(json, json->root, "samples");
 
-	json_object_object_add(reply, "samples", samples);
-	add_text(samples, "failed", counters->samples_failed);
-	add_number(samples, "faults", counters->samples.faults);
-	add_number(samples, "faults_period", counters->samples.period);
-	add_number(samples, "fault_hits", counters->samples.fault_hits);
-	add_number(samples, "pages", counters->samples.pages);
-	add_number(samples, "switches", counters->samples.switches);
-	json_object_object_add(samples, "faults_sampled",
-			       json_object_new_boolean(counters->samples.faults_open));
-	json_object_object_add(samples, "large_seen",
-			       json_object_new_boolean(counters->samples.large_open));
-	add_text(samples, "malloc_other", counters->malloc_other);
-	add_number(samples, "large_hits", counters->samples.large_hits);
-	add_number(samples, "births", counters->samples.births);
-	add_number(samples, "blocks", counters->samples.blocks);
+	json_text(json, samples, "failed", counters->samples_failed);
+	json_number(json, samples, "faults", counters->samples.faults);
+	json_number(json, samples, "faults_period", counters->samples.period);
+	json_number(json, samples, "fault_hits", counters->samples.fault_hits);
+	json_number(json, samples, "pages", counters->samples.pages);
+	json_number(json, samples, "switches", counters->samples.switches);
+	json_flag(json, samples, "faults_sampled", counters->samples.faults_open);
+	json_flag(json, samples, "large_seen", counters->samples.large_open);
+	json_text(json, samples, "malloc_other", counters->malloc_other);
+	json_number(json, samples, "large_hits", counters->samples.large_hits);
+	json_number(json, samples, "births", counters->samples.births);
+	json_number(json, samples, "blocks", counters->samples.blocks);
 }
 
-struct error *record_estimate_status(struct session *session, json_object *reply)
+/* What tracing takes of the target's time and of the tracer's, and what it may take. */
+static void status_cost(const struct session *session, struct json *json)
 {
-	const struct governor *governor;
+	const struct governor *governor = sampler_governor(session->sampler);
+	struct json_object *cost = json_new_object(json, json->root, "cost");
+
+	json_real(json, cost, "budget", governor->budget);
+	json_real(json, cost, "share", sampler_share(session->sampler));
+	json_text(json, cost, "confidence", governor_confidence(governor));
+	json_flag(json, cost, "stopped", governor->stopped);
+	json_real(json, cost, "trap_ns", governor->trap * 1e9);
+	json_number(json, cost, "hits", governor->total.hits);
+	json_real(json, cost, "traps", governor->total.traps);
+	json_real(json, cost, "programs", governor->total.programs);
+	json_real(json, cost, "attach", governor->total.attach);
+	json_real(json, cost, "tracer", governor->total.tracer);
+	json_real(json, cost, "interval", governor->interval);
+	json_real(json, cost, "window", governor->window);
+}
+
+static void status_windows(const struct sampler_counters *counters, struct json *json)
+{
+	struct json_object *losses = json_get_object(json->root, "losses");
+
+	json_number(json, json->root, "windows", counters->windows);
+	json_number(json, json->root, "full_windows", counters->full_windows);
+	json_number(json, json->root, "births", counters->births);
+	json_number(json, json->root, "tracked", counters->tracked);
+	json_number(json, json->root, "survivors", counters->survivors);
+	json_real(json, json->root, "open_seconds", (double)counters->seconds_open_ns / 1e9);
+	json_real(json, json->root, "census_bytes", counters->bytes);
+	json_real(json, json->root, "census_growth", counters->growth);
+	json_real(json, json->root, "census_age", counters->age);
+	if (losses && counters->samples.unsettled)
+		json_number(json, losses, "unsettled_samples", counters->samples.unsettled);
+	if (losses && counters->untold)
+		json_number(json, losses, "untold_types", counters->untold);
+	json_number(json, json->root, "unstable_pools", counters->unread.unstable);
+}
+
+struct error *reports_estimate_status(struct session *session, struct json *json)
+{
 	/* What only those know who see every allocation and free. */
 	static const char *const unknown[] = {"peak", "allocations", "allocated_bytes", "frees",
 					      "unknown_frees"};
 	struct sampler_counters counters;
-	json_object *cost, *losses;
 
 	for (size_t i = 0; i < array_size(unknown); i++)
-		json_object_object_add(reply, unknown[i], NULL);
+		json_null(json, json->root, unknown[i]);
 	if (!session->sampler)
 		return NULL;
 	/* With it comes a census. */
-	try(status_growth(session, reply));
-	governor = sampler_governor(session->sampler);
-	cost = json_object_new_object();
+	try(status_growth(session, json));
 	sampler_counters(session->sampler, &counters);
-	json_object_object_add(reply, "cost", cost);
-	add_double(cost, "budget", governor->budget);
-	add_double(cost, "share", sampler_share(session->sampler));
-	add_text(cost, "confidence", governor_confidence(governor));
-	json_object_object_add(cost, "stopped", json_object_new_boolean(governor->stopped));
-	add_double(cost, "trap_ns", governor->trap * 1e9);
-	add_number(cost, "hits", governor->total.hits);
-	add_double(cost, "traps", governor->total.traps);
-	add_double(cost, "programs", governor->total.programs);
-	add_double(cost, "attach", governor->total.attach);
-	add_double(cost, "tracer", governor->total.tracer);
-	add_double(cost, "interval", governor->interval);
-	add_double(cost, "window", governor->window);
-	add_number(reply, "windows", counters.windows);
-	add_number(reply, "full_windows", counters.full_windows);
-	add_number(reply, "births", counters.births);
-	add_number(reply, "tracked", counters.tracked);
-	add_number(reply, "survivors", counters.survivors);
-	add_double(reply, "open_seconds", (double)counters.seconds_open_ns / 1e9);
-	add_double(reply, "census_bytes", counters.bytes);
-	add_double(reply, "census_growth", counters.growth);
-	add_double(reply, "census_age", counters.age);
-	if (json_object_object_get_ex(reply, "losses", &losses)) {
-		if (counters.samples.unsettled)
-			add_number(losses, "unsettled_samples", counters.samples.unsettled);
-		if (counters.untold)
-			add_number(losses, "untold_types", counters.untold);
-	}
-	add_number(reply, "unstable_pools", counters.unread.unstable);
-	status_samples(reply, &counters);
+	status_cost(session, json);
+	status_windows(&counters, json);
+	status_samples(json, &counters);
 	return NULL;
 }

@@ -160,7 +160,7 @@ static struct error *tables_write(struct page *page)
 		struct statistics_options options = {.group_by = groups[i]};
 
 		try(stream_format(page->output, "%s\"%s\":{\"rows\":[", i > 0 ? ",\n" : "",
-				  group_by_name(groups[i])));
+				  group_by_names[groups[i]]));
 		if (page->base)
 			try(comparison_write(page, &options));
 		else

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/json_read.h"
+
 struct error;
 
 /*
@@ -62,11 +64,5 @@ char *control_group_path(const char *name, const char *kind);
 /* The names for which there is a file of KIND, in order; "sock": those that answer. control_names_destroy() frees them. */
 struct error *control_groups(const char *kind, char ***ret, size_t *ret_count);
 void control_names_destroy(char **names, size_t count);
-
-static inline void json_cleanup(json_object **object)
-{
-	if (*object)
-		json_object_put(*object);
-}
 
 #endif
