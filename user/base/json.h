@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * JSON as every room builds and prints it, by json-c: a tree is made, then printed. (What is read is
- * read by base/json_read.h; what is too large for a tree is written by format/stream.h.)
+ * JSON as every room builds and prints it, by json-c: a tree is made, then printed.
+ * base/json_read.h reads trees; format/stream.h writes what is too large for one.
  *
  * Building needs no checks: struct json remembers that memory ran out, and json_built() or what
  * prints the tree tells it. A text may hold anything (base/text.h), and stays in the tree as it is.
@@ -34,8 +34,8 @@ struct json json_of(struct json_object *object);
 struct error *json_built(const struct json *json);
 
 /*
- * Members of the object TO, or elements of it if it is an array (KEY is NULL then). NULL is accepted
- * as TO, and counts as memory that ran out.
+ * Members of the object TO, or elements of it if it is an array (KEY is NULL then). NULL is
+ * accepted as TO, and counts as memory that ran out.
  */
 /* NULL becomes null. */
 void json_text(struct json *json, struct json_object *to, const char *key, const char *text);

@@ -30,7 +30,10 @@ bool json_read_real(struct json_object *object, const char *key, double *ret);
 /* One with a NUL in it ends there. */
 bool json_read_text(struct json_object *object, const char *key, const char **ret);
 
-/* The same, with what stands for one that is absent, null or of another type: 0, WITHOUT, "", false. */
+/*
+ * The same, with what stands for one that is absent, null or of another type: 0, WITHOUT, "" or
+ * false.
+ */
 uint64_t json_get_number(struct json_object *object, const char *key);
 double json_get_real(struct json_object *object, const char *key, double without);
 const char *json_get_text(struct json_object *object, const char *key);

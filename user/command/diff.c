@@ -50,7 +50,8 @@ static const struct argp_option options[] = {
 	{"growth", OPTION_GROWTH, NULL, 0,
 	 "Show only what grew; of estimates, by more than twice the error", 1},
 	{"by-process", OPTION_BY_PROCESS, NULL, 0,
-	 "The files are of processes that do the same, workers say: set them side by side, what they differ in most first",
+	 "The files are of processes that do the same, workers say: set them side by side, what "
+	 "they differ in most first",
 	 1},
 	{"fail-over", OPTION_FAIL_OVER, "SIZE", 0,
 	 "End with status 1, and name what grew most, if all that the filters leave grew by more "

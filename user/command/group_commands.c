@@ -69,8 +69,8 @@ struct error *group_command_start(const struct group_wanted *wanted,
 }
 
 /*
- * Sessions whose watcher is gone are stopped one by one. Of a group that ended long ago only what it
- * left is touched: its pids may be others' by now.
+ * Sessions whose watcher is gone are stopped one by one. Of a group that ended long ago only what
+ * it left is touched: its pids may be others' by now.
  */
 static void members_stop(const char *name, struct json_object *status)
 {

@@ -57,7 +57,8 @@ static const struct argp_option options[] = {
 	{"format", OPTION_FORMAT, "FORMAT", 0, "text (default), json or html: the whole of it", 0},
 	{"json", OPTION_JSON, NULL, 0, "The same as --format json", 0},
 	{"limit", 'n', "N", 0,
-	 "Show the first N groups (default 25, 0 for all); with --referrers of each the first N kinds (default 5)",
+	 "Show the first N groups (default 25, 0 for all); with --referrers of each the first N "
+	 "kinds (default 5)",
 	 0},
 	{"referrers", OPTION_REFERRERS, "TYPE|ADDRESS", 0,
 	 "Show who refers to the objects of a type, or to the object at 0x..., and who to these",

@@ -77,8 +77,8 @@ static void word_print(const char *text, FILE *file)
 }
 
 /*
- * How to run what was given with more privileges, for ALL processes or for one's own; malloc'd, NULL
- * without memory.
+ * How to run what was given with more privileges, for ALL processes or for one's own; malloc'd,
+ * NULL without memory.
  */
 static char *remedy_text(bool all)
 {

@@ -370,7 +370,10 @@ static struct error *run_run(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	launch_destroy(launch);
-	/* The command and what it was learned from have all that we had: they were started before. */
+	/*
+	 * The command, and what it was learned from, have all that we had: they were started
+	 * before.
+	 */
 	if (!error)
 		error = serve_attached(session, arguments.path != NULL);
 	if (!error)

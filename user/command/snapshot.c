@@ -86,8 +86,8 @@ static const char doc[] =
 	"\n" COMMAND_EXIT_STATUSES;
 
 /*
- * Waits so long, or until it is interrupted, or until the process PID (0: there is none to wait for)
- * has ended. Then what was traced so far is written, and the session ends.
+ * Waits so long, or until it is interrupted, or until the process PID (0: there is none to wait
+ * for) has ended. Then what was traced so far is written, and the session ends.
  */
 static void duration_wait(uint64_t seconds, pid_t pid)
 {
@@ -161,7 +161,10 @@ static struct error *folder_make(const char *folder)
 		       : NULL;
 }
 
-/* The last of a process that has ended: that of the group NAME, not of who has had its pid since. */
+/*
+ * The last snapshot of a process that has ended: that of the group NAME, not of who has had its pid
+ * since.
+ */
 static struct error *ended_bytes(const char *name, pid_t pid, void **ret, size_t *ret_size)
 {
 	if (!ended_is_of(pid, name))
@@ -170,8 +173,8 @@ static struct error *ended_bytes(const char *name, pid_t pid, void **ret, size_t
 }
 
 /*
- * Writes FOLDER/PID.pb.gz; *RET is true if there was anything to write. ENDED: the group NAME, if its
- * process PID has ended; else NULL.
+ * Writes FOLDER/PID.pb.gz; *RET is true if there was anything to write. ENDED: the group's name, if
+ * its process PID has ended; else NULL.
  */
 static struct error *member_store(const char *folder, pid_t pid, const char *ended, bool *ret)
 {

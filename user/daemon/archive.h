@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What sessions leave that ended because their target did: the last status and the last snapshot, as
- * files beside the control sockets. The newest ENDED_MAX are kept.
+ * What sessions leave that ended because their target did: the last status and the last snapshot,
+ * as files beside the control sockets. The newest ENDED_MAX are kept.
  */
 #ifndef TMBPF_DAEMON_ARCHIVE_H
 #define TMBPF_DAEMON_ARCHIVE_H

@@ -3,6 +3,7 @@
 #include "daemon/reports.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,10 @@ static void coverage_measure(const struct session *session, const struct tracer_
 	ret->share = -1;
 	if (refills) {
 		ret->share = missed < refills ? (double)(refills - missed) / refills : 0;
-		snprintf(
-			ret->basis, sizeof(ret->basis),
-			"%llu of %llu refills of a size class were announced by a probed allocation",
-			(unsigned long long)(refills - missed), (unsigned long long)refills);
+		snprintf(ret->basis, sizeof(ret->basis),
+			 "%" PRIu64 " of %" PRIu64
+			 " refills of a size class were announced by a probed allocation",
+			 refills - missed, refills);
 	} else if (plan->audit.refill_callers) {
 		ret->share = (double)plan->audit.refill_attributed / plan->audit.refill_callers;
 		snprintf(ret->basis, sizeof(ret->basis),
@@ -87,9 +88,9 @@ static void coverage_measure(const struct session *session, const struct tracer_
 			 "the allocator is inlined nowhere: every call enters a function that is "
 			 "probed");
 	} else {
-		snprintf(
-			ret->basis, sizeof(ret->basis),
-			"not measured: this interpreter has no refill function of its own to count");
+		snprintf(ret->basis, sizeof(ret->basis), "%s",
+			 "not measured: this interpreter has no refill function of its own to "
+			 "count");
 	}
 }
 
@@ -166,8 +167,8 @@ static const char *mode_name(const struct session *session)
 }
 
 /*
- * What is held is known of the moment of the last walk. Of a target that is gone that may be a while
- * ago.
+ * What is held is known of the moment of the last walk. Of a target that is gone that may be a
+ * while ago.
  */
 static void info_lazy(const struct session *session, struct snapshot_info *info)
 {

@@ -20,7 +20,7 @@ const char *silence_warning(struct json_object *status)
 
 	if (!events || json_sum(events))
 		return NULL;
-	/* What is traced without a hit a fork has from its parent's session. */
+	/* What a fork has from its parent's session is traced without a hit. */
 	if (census)
 		growth = json_get_real(census, "size", 0) - json_get_real(census, "traced_size", 0);
 	if (cost) {

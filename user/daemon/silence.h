@@ -6,8 +6,8 @@
 struct json_object;
 
 /*
- * A warning, if STATUS (reports_status()) says that no probe was ever hit though the heap grew: then
- * the probes are in a file that the process does not run. NULL: there is nothing to warn of.
+ * A warning, if STATUS (reports_status()) says that no probe was ever hit though the heap grew:
+ * then the probes are in a file that the process does not run. NULL: there is nothing to warn of.
  */
 const char *silence_warning(struct json_object *status);
 

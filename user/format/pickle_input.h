@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The bytes of a pickle, from the first to the last and once, through a window: the file may be
+ * The bytes of a pickle, from the first to the last and once, through a buffer: the file may be
  * larger than memory, a pipe, or shrink while it is read.
  */
 #ifndef TMBPF_FORMAT_PICKLE_INPUT_H

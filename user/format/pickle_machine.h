@@ -85,8 +85,9 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 
 /*
  * Most of a file are frames, of four opcodes each: LONG_BINGET of a file name, BININT, TUPLE2,
- * MEMOIZE, or the shorter ones of these. Where they come next, and nothing is unusual about them,
- * gives what was memoized, the number, and how many bytes they take; else 0, and nothing is done.
+ * MEMOIZE, or the shorter ones of these. If they come next, and nothing is unusual about them:
+ * gives what was memoized and the number; how many bytes they take is returned. Else 0 is returned,
+ * and nothing is done.
  */
 size_t machine_peek_frame(const struct machine *machine, struct memo *ret_memo,
 			  uint32_t *ret_number);

@@ -49,7 +49,9 @@ struct function {
 	struct frame frame; /* without the line */
 };
 
-/* The frames of location I end where those of I + 1 begin: an inlined function before its caller. */
+/*
+ * Location I's frames end where those of I + 1 begin; an inlined function comes before its caller.
+ */
 struct location {
 	uint64_t id;
 	uint32_t first;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A pickle is a program for a stack machine. This one knows the few operations that a Snapshot
- * needs and the few kinds of values that it has, and it makes nothing but these: what any other
- * pickle would do is refused before it is done. Values are a number or an index; there is no
- * tree of objects.
+ * Reads what tracemalloc.Snapshot.dump() writes. A pickle is a program for a stack machine. The
+ * operations here are the few that a Snapshot needs, on the few kinds of values that it has, and
+ * they make nothing but these: what any other pickle would do is refused before it is done. Values
+ * are a number or an index; there is no tree of objects.
  */
 #include "base/array.h"
 #include "base/cleanup.h"

@@ -172,7 +172,10 @@ static struct error *order_find(const struct finding *finding)
 	return NULL;
 }
 
-/* Of one process, two that count from different moments: what was held by then is in none of the later one. */
+/*
+ * Two snapshots of one process may count from different moments: then what was held by the later
+ * moment is in the earlier one alone.
+ */
 static struct error *began_find(const struct finding *finding)
 {
 	for (size_t i = 1; i < finding->count; i++) {

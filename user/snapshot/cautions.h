@@ -20,8 +20,8 @@ struct cautions { /* all zero: none */
 };
 
 /*
- * What differs among the COUNT SNAPSHOTS, and what one of them did not see. What a snapshot does not tell is not held
- * against it. FILES name them. IN_ORDER: the oldest should be the first.
+ * What differs among the COUNT SNAPSHOTS, and what one of them did not see. What a snapshot does
+ * not tell is not held against it. FILES name them. IN_ORDER: the oldest should be the first.
  */
 struct error *cautions_find(const char *const *files, const struct snapshot *const *snapshots,
 			    size_t count, bool in_order, struct cautions *ret);

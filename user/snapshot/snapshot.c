@@ -70,7 +70,10 @@ static bool totals_add(struct snapshot_totals *totals, const struct trace *trace
 	       sum_add(&totals->total_size, trace->total_size);
 }
 
-/* Of a sum, as if its terms' errors were independent of each other: calibrated to one total, they make up for each other. */
+/*
+ * The error of a sum: its terms' errors are taken to be independent of each other. (They are
+ * calibrated to one total, so that they make up for each other.)
+ */
 static uint64_t errors_add(uint64_t left, uint64_t right)
 {
 	double error = hypot((double)left, (double)right);

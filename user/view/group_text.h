@@ -8,7 +8,9 @@
 struct error;
 struct json_object;
 
-/* As a tree; the sessions' own are in the "session" of each of the "processes", where there is one. */
+/*
+ * As a tree. The sessions' own are in the "session" of each of the "processes", where there is one.
+ */
 struct error *group_status_print(struct json_object *status, FILE *out);
 /* Losses of the group as a whole, a line each. */
 void group_status_print_losses(struct json_object *status, FILE *out);

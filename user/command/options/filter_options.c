@@ -96,7 +96,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 const struct argp filter_argp = {.options = options, .parser = parse_option};
 
-/* The digits behind the last MARK in the LENGTH bytes of TEXT; NULL if not only digits follow it. */
+/*
+ * The digits behind the last MARK in the LENGTH bytes of TEXT; NULL if not only digits follow it.
+ */
 static const char *suffix_find(const char *text, size_t length, char mark)
 {
 	const char *at = memrchr(text, mark, length);

@@ -18,8 +18,8 @@
 struct error;
 
 /*
- * Parses ARGV by ARGP with INPUT as its state's input. --help, --usage and --version end the program
- * with 0; so does wrong usage that argp itself sees, with 2.
+ * Parses ARGV by ARGP with INPUT as its state's input. --help, --usage and --version end the
+ * program with 0. Wrong usage that argp itself sees ends it with 2.
  */
 struct error *options_parse(const struct argp *argp, int argc, char **argv, void *input);
 /* The same, but what follows the first word that is no option is left alone: another command's. */

@@ -21,7 +21,7 @@ enum {
 	OPTION_OVERHEAD
 };
 
-/* Births listed of one window: about as many as a process can have in 50 ms. */
+/* Allocations listed of one window: about as many as a process can have in 50 ms. */
 #define BIRTHS_LIMIT 65536
 /* Stacks of one window. */
 #define SAMPLER_STACKS 16384

@@ -27,8 +27,8 @@ bool session_options_given(const struct session_options *given);
 
 /*
  * A session that is there goes on as it was begun. Fails (ERROR_USAGE) if what was given asks for
- * another one than the session whose answer STATUS is. The message calls it WHAT ("process 12"), and
- * says that `tmbpf stop STOP` ends it.
+ * another one than the session whose answer STATUS is. The message calls it WHAT ("process 12"),
+ * and says that `tmbpf stop STOP` ends it.
  */
 struct error *session_options_match(const struct session_options *given, const char *what,
 				    const char *stop, struct json_object *status);

@@ -8,8 +8,8 @@ struct group_wanted;
 struct json_object;
 
 /*
- * The name of the group that is traced, or was until all its processes ended, and that WANTED means;
- * malloc'd. ERROR_NOTHING if there is none.
+ * The name of the group that WANTED means; malloc'd. It is traced, or was until all its processes
+ * ended. ERROR_NOTHING if there is none.
  */
 struct error *group_find(const struct group_wanted *wanted, char **ret);
 

@@ -47,8 +47,8 @@ int group_watch(struct group *group);
 /* Takes in all that has been told of, and of a tree whom the kernel has in it. */
 void group_catch_up(struct group *group);
 /*
- * Whether each process that was there at the beginning has been looked at, and no tracer attaches to
- * one of them.
+ * Whether each process that was there at the beginning has been looked at, and no tracer attaches
+ * to one of them.
  */
 bool group_settled(const struct group *group);
 /* Takes in what the tracer of MEMBER reported. */

@@ -26,7 +26,7 @@ struct member {
 	pid_t pid, parent; /* parent 0: not known */
 	uint64_t started;  /* clock ticks since boot; 0 not known */
 	/*
-	 * Monotonic nanoseconds: it began before UNTIL, and what happened to its pid before SINCE may
+	 * Monotonic nanoseconds: it began before UNTIL. What happened to its pid before SINCE may
 	 * have happened to another process.
 	 */
 	uint64_t since, until;

@@ -332,7 +332,7 @@ static void group_loop(struct group *group, int report, int signals)
 	error_destroy(error);
 }
 
-/* The last status, for who asks later; what cannot be kept is lost, as nobody is there to be told. */
+/* Keeps the last status, for who asks later. If it cannot be kept, nobody is there to be told. */
 static void status_leave(const struct group *group)
 {
 	cleanup(json_deinit) struct json last;

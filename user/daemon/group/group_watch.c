@@ -46,8 +46,8 @@ static void member_renew(struct member *member, uint64_t delay)
 }
 
 /*
- * The new member; NULL if it is known, or there is no memory. SINCE: it began no later, or was looked
- * for from then on.
+ * The new member; NULL if it is known, or there is no memory. SINCE: it began no later, or was
+ * looked for from then on.
  */
 static struct member *member_found(struct group *group, pid_t pid, pid_t parent, uint64_t since,
 				   uint64_t delay)
@@ -83,8 +83,8 @@ static void member_exited(struct group *group, struct member *member)
 }
 
 /*
- * ERROR says that MEMBER cannot be looked at, and is freed. If MEMBER has ended, its end was not told.
- * No other process has its pid yet, and who has it next is not followed for that.
+ * ERROR says that MEMBER cannot be looked at, and is freed. If MEMBER has ended, its end was not
+ * told. No other process has its pid yet, and who has it next is not followed for that.
  */
 static void member_vanished(struct group *group, struct member *member, struct error *error)
 {
