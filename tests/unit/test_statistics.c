@@ -6,73 +6,73 @@
 #include "snapshot/statistics.h"
 #include "snapshot/tables.h"
 
+/* The results are those of Python's fnmatch.fnmatchcase(text, pattern). */
+static const struct {
+	const char *pattern, *text;
+	bool matches;
+} patterns[] = {
+	{"", "", true},
+	{"", "a", false},
+	{"*", "", true},
+	{"*", "/a/.b", true},
+	{"a*c", "abcbc", true},
+	{"a*c", "abcb", false},
+	{"*a*b*", "xxaxxbxx", true},
+	{"*a*b*", "xxbxxaxx", false},
+	{"a**b", "ab", true},
+	{"?", "", false},
+	{"?", "\xe5\x87\xbd", true},
+	{"??", "\xe5\x87\xbd", false},
+	{"[abc]", "b", true},
+	{"[!abc]", "b", false},
+	{"[!abc]", "d", true},
+	{"[]]", "]", true},
+	{"[!]]", "]", false},
+	{"[!]]", "x", true},
+	{"[^a]", "^", true},
+	{"[^a]", "b", false},
+	{"[a-c]", "b", true},
+	{"[c-a]", "b", false},
+	{"[c-a]", "-", false},
+	{"[!c-a]", "b", true},
+	{"[a-]", "-", true},
+	{"[-a]", "-", true},
+	{"[a-c-e]", "-", true},
+	{"[a-c-e]", "d", false},
+	{"[a-c-e]", "e", true},
+	{"[--a]", "A", true},
+	{"[z-a-c]", "c", true},
+	{"[z-a-c]", "b", false},
+	{"[z-a!b]", "a", true},
+	{"[z-a!b]", "b", false},
+	{"[z-a!]", "b", true},
+	{"[bz-a!]", "b", true},
+	{"[!z-a!]", "!", false},
+	{"[\xc3\xa0-\xc3\xbc]", "\xc3\xb6", true},
+	{"[", "[", true},
+	{"[abc", "[abc", true},
+	{"[!", "[!", true},
+	{"[]", "[]", true},
+	{"[!]", "[!]", true},
+	{"[]", "]", false},
+	{"a\\*", "a\\b", true},
+	{"a\\*", "a*", false},
+	{"[\\]", "\\", true},
+	{"[[:alpha:]]", "a]", true},
+	{"[[:alpha:]]", "a", false},
+	{"*.py", "/x/.hidden.py", true},
+	{"*.py", "/x/y.pyc", false},
+	{"*[!p]", "xp", false},
+	{"*[!p]", "px", true},
+	{"a\nb", "a\nb", true},
+};
+
 static void test_pattern(void **state)
 {
-	/* The results are those of Python's fnmatch.fnmatchcase(text, pattern). */
-	static const struct {
-		const char *pattern, *text;
-		bool matches;
-	} cases[] = {
-		{"", "", true},
-		{"", "a", false},
-		{"*", "", true},
-		{"*", "/a/.b", true},
-		{"a*c", "abcbc", true},
-		{"a*c", "abcb", false},
-		{"*a*b*", "xxaxxbxx", true},
-		{"*a*b*", "xxbxxaxx", false},
-		{"a**b", "ab", true},
-		{"?", "", false},
-		{"?", "\xe5\x87\xbd", true},
-		{"??", "\xe5\x87\xbd", false},
-		{"[abc]", "b", true},
-		{"[!abc]", "b", false},
-		{"[!abc]", "d", true},
-		{"[]]", "]", true},
-		{"[!]]", "]", false},
-		{"[!]]", "x", true},
-		{"[^a]", "^", true},
-		{"[^a]", "b", false},
-		{"[a-c]", "b", true},
-		{"[c-a]", "b", false},
-		{"[c-a]", "-", false},
-		{"[!c-a]", "b", true},
-		{"[a-]", "-", true},
-		{"[-a]", "-", true},
-		{"[a-c-e]", "-", true},
-		{"[a-c-e]", "d", false},
-		{"[a-c-e]", "e", true},
-		{"[--a]", "A", true},
-		{"[z-a-c]", "c", true},
-		{"[z-a-c]", "b", false},
-		{"[z-a!b]", "a", true},
-		{"[z-a!b]", "b", false},
-		{"[z-a!]", "b", true},
-		{"[bz-a!]", "b", true},
-		{"[!z-a!]", "!", false},
-		{"[\xc3\xa0-\xc3\xbc]", "\xc3\xb6", true},
-		{"[", "[", true},
-		{"[abc", "[abc", true},
-		{"[!", "[!", true},
-		{"[]", "[]", true},
-		{"[!]", "[!]", true},
-		{"[]", "]", false},
-		{"a\\*", "a\\b", true},
-		{"a\\*", "a*", false},
-		{"[\\]", "\\", true},
-		{"[[:alpha:]]", "a]", true},
-		{"[[:alpha:]]", "a", false},
-		{"*.py", "/x/.hidden.py", true},
-		{"*.py", "/x/y.pyc", false},
-		{"*[!p]", "xp", false},
-		{"*[!p]", "px", true},
-		{"a\nb", "a\nb", true},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < array_size(cases); i++) {
-		if (pattern_match(cases[i].pattern, cases[i].text) != cases[i].matches)
-			fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
+	for (size_t i = 0; i < array_size(patterns); i++) {
+		if (pattern_match(patterns[i].pattern, patterns[i].text) != patterns[i].matches)
+			fail_msg("\"%s\" and \"%s\"", patterns[i].pattern, patterns[i].text);
 	}
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Waiting that signals end in order. */
 #include "base/interrupt.h"
 
 #include <errno.h>

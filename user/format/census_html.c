@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A census as a page. */
 #include "format/census_html.h"
 
 #include <errno.h>

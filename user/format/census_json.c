@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A census as JSON, written and read. */
 #include "format/census_json.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Stacks merged into a bounded tree. */
 #include "format/flame.h"
 #include "base/array.h"
 #include "base/cleanup.h"

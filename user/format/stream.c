@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Text and JSON written as it comes. */
 #include "format/stream.h"
 #include "base/cleanup.h"
 #include "base/error.h"

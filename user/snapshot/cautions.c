@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What makes the numbers of snapshots hard to compare. */
 #include "snapshot/cautions.h"
 #include "base/array.h"
 #include "base/cleanup.h"

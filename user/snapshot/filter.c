@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* tracemalloc's filters. */
 #include "snapshot/filter.h"
 #include "base/error.h"
 #include "base/text.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Groups of traces: how they are found, and in which order they come. */
 #include "snapshot/grouping.h"
 #include "base/array.h"
 #include "base/cleanup.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The model: how a snapshot is built, and what it says about itself. */
 #include "snapshot/snapshot.h"
 #include "base/array.h"
 #include "base/cleanup.h"

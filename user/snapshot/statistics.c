@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The groups of one snapshot, the largest first. */
 #include "snapshot/statistics.h"
 #include "base/array.h"
 #include "base/cleanup.h"
