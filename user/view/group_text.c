@@ -106,15 +106,14 @@ void group_status_print_losses(struct json_object *status, FILE *out)
 		 "system calls that the filter refused to who watches the group"},
 	};
 	struct json_object *losses = json_get_object(status, "losses");
+	const char *warning = json_get_text(status, "warning");
 
-	if (!losses)
-		return;
 	for (size_t i = 0; i < array_size(texts); i++)
 		if (json_get_number(losses, texts[i].name))
 			fprintf(out, "  loss      %s: %" PRIu64 " %s\n", texts[i].name,
 				json_get_number(losses, texts[i].name), texts[i].text);
-	if (*json_get_text(status, "warning"))
-		fprintf(out, "  warning   %s\n", json_get_text(status, "warning"));
+	if (*warning)
+		fprintf(out, "  warning   %s\n", warning);
 }
 
 struct error *group_status_print(struct json_object *status, FILE *out)

@@ -12,7 +12,7 @@ struct json_object;
  * As a tree. The sessions' own are in the "session" of each of the "processes", where there is one.
  */
 struct error *group_status_print(struct json_object *status, FILE *out);
-/* Losses of the group as a whole, a line each. */
+/* Losses of the group as a whole, and what its watching is warned of, a line each. */
 void group_status_print_losses(struct json_object *status, FILE *out);
 
 #endif
