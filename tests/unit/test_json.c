@@ -180,6 +180,29 @@ static void test_read_others(void **state)
 	}
 }
 
+static void test_parse_any(void **state)
+{
+	static const char text[] = "[\"a\", 1, -5]";
+	cleanup(json_cleanup) struct json_object *array = json_parse_any(text, strlen(text));
+	cleanup(json_cleanup) struct json_object *object = json_parse("{\"a\": -5}");
+	char deep[200];
+	int64_t number;
+
+	(void)state;
+	assert_int_equal(json_length(array), 3);
+	assert_string_equal(json_text_at(array, 0), "a");
+	assert_string_equal(json_text_at(array, 1), "");
+	assert_string_equal(json_text_at(array, 3), "");
+	assert_true(json_read_signed(object, "a", &number));
+	assert_int_equal(number, -5);
+	assert_false(json_read_signed(object, "b", &number));
+	assert_null(json_parse_any(text, strlen(text) - 1));
+	assert_null(json_parse_any("", 0));
+	memset(deep, '[', 100);
+	memset(deep + 100, ']', 100);
+	assert_null(json_parse_any(deep, sizeof(deep)));
+}
+
 /* What is no object at all has no members. */
 static void test_read_no_object(void **state)
 {
@@ -200,10 +223,10 @@ static void test_read_no_object(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_build),          cmocka_unit_test(test_text),
-		cmocka_unit_test(test_failed),         cmocka_unit_test(test_print),
-		cmocka_unit_test(test_read),           cmocka_unit_test(test_read_others),
-		cmocka_unit_test(test_read_no_object),
+		cmocka_unit_test(test_build),     cmocka_unit_test(test_text),
+		cmocka_unit_test(test_failed),    cmocka_unit_test(test_print),
+		cmocka_unit_test(test_read),      cmocka_unit_test(test_read_others),
+		cmocka_unit_test(test_parse_any), cmocka_unit_test(test_read_no_object),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

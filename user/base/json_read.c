@@ -2,6 +2,9 @@
 /* Trees of JSON: how they are read without trust in what is in them. */
 #include "base/json_read.h"
 #include <json-c/json.h>
+#include <limits.h>
+
+#define LEVELS_MOST 64
 
 struct json_object *json_parse(const char *text)
 {
@@ -13,9 +16,24 @@ struct json_object *json_parse(const char *text)
 	return NULL;
 }
 
+struct json_object *json_parse_any(const char *text, size_t size)
+{
+	struct json_tokener *tokener = json_tokener_new_ex(LEVELS_MOST);
+	struct json_object *value = NULL;
+
+	if (tokener && size <= INT_MAX)
+		value = json_tokener_parse_ex(tokener, text, (int)size);
+	if (tokener && json_tokener_get_error(tokener) != json_tokener_success)
+		json_cleanup(&value);
+	if (tokener)
+		json_tokener_free(tokener);
+	return value;
+}
+
 void json_cleanup(struct json_object **object)
 {
 	json_object_put(*object);
+	*object = NULL;
 }
 
 /* The member KEY of OBJECT if it is of TYPE; or NULL. */
@@ -43,6 +61,15 @@ bool json_read_number(struct json_object *object, const char *key, uint64_t *ret
 	struct json_object *value = member(object, key, json_type_int);
 
 	return value && number_of(value, ret);
+}
+
+bool json_read_signed(struct json_object *object, const char *key, int64_t *ret)
+{
+	struct json_object *value = member(object, key, json_type_int);
+
+	if (value)
+		*ret = json_object_get_int64(value);
+	return value;
 }
 
 bool json_read_real(struct json_object *object, const char *key, double *ret)
@@ -121,6 +148,13 @@ size_t json_length(struct json_object *array)
 struct json_object *json_at(struct json_object *array, size_t index)
 {
 	return index < json_length(array) ? json_object_array_get_idx(array, index) : NULL;
+}
+
+const char *json_text_at(struct json_object *array, size_t index)
+{
+	struct json_object *value = json_at(array, index);
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
 uint64_t json_sum(struct json_object *object)

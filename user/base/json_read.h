@@ -16,6 +16,9 @@ struct json_object;
 /* The object that TEXT is, json_object_put()'s to free; NULL if it is none. */
 struct json_object *json_parse(const char *text);
 
+/* Whatever the SIZE bytes of TEXT are, an array, say, at most 64 levels deep; NULL if it is no JSON. */
+struct json_object *json_parse_any(const char *text, size_t size);
+
 /* For cleanup(). */
 void json_cleanup(struct json_object **object);
 
@@ -25,6 +28,8 @@ void json_cleanup(struct json_object **object);
  */
 /* Whole, not negative. (json-c has UINT64_MAX for what is larger.) */
 bool json_read_number(struct json_object *object, const char *key, uint64_t *ret);
+/* Whole. (json-c has INT64_MAX for what is larger.) */
+bool json_read_signed(struct json_object *object, const char *key, int64_t *ret);
 /* Any number. */
 bool json_read_real(struct json_object *object, const char *key, double *ret);
 /* One with a NUL in it ends there. */
@@ -49,6 +54,8 @@ bool json_has_null(struct json_object *object, const char *key);
 /* How many elements ARRAY has (0 if it is none), and the one at INDEX (NULL if there is none). */
 size_t json_length(struct json_object *array);
 struct json_object *json_at(struct json_object *array, size_t index);
+/* The text at INDEX; "" if there is none. */
+const char *json_text_at(struct json_object *array, size_t index);
 
 /* The sum of the members of OBJECT that json_read_number() takes. */
 uint64_t json_sum(struct json_object *object);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_read.h"
 #include "format/stream.h"
 #include "snapshot/census.h"
 
@@ -98,46 +99,41 @@ static struct error *bad(const struct reading *reading, const char *what)
 	return error_create(ERROR_FAILED, "%s is no census: %s", reading->path, what);
 }
 
-static struct error *member(const struct reading *reading, json_object *object, const char *key,
-			    json_type type, json_object **ret)
+static struct error *missing(const struct reading *reading, const char *key)
 {
 	char text[96];
 
-	if (json_object_is_type(object, json_type_object) &&
-	    json_object_object_get_ex(object, key, ret) && json_object_is_type(*ret, type))
-		return NULL;
 	snprintf(text, sizeof(text), "\"%s\" is missing, or of another kind", key);
 	return bad(reading, text);
 }
 
-static struct error *number(const struct reading *reading, json_object *object, const char *key,
-			    uint64_t *ret)
+static struct error *number(const struct reading *reading, struct json_object *object,
+			    const char *key, uint64_t *ret)
 {
-	json_object *value;
 	int64_t found;
 
-	try(member(reading, object, key, json_type_int, &value));
-	errno = 0;
-	found = json_object_get_int64(value);
-	/* json-c gives what is too large as the greatest, and says nothing. */
-	if (errno || found < 0 || found == INT64_MAX)
+	if (!json_read_signed(object, key, &found))
+		return missing(reading, key);
+	/* The greatest stands for what is larger. */
+	if (found < 0 || found == INT64_MAX)
 		return bad(reading, "a number is negative, or too large");
 	*ret = (uint64_t)found;
 	return NULL;
 }
 
 /* A copy of a string; one with a NUL in it ends there. */
-static struct error *string(const struct reading *reading, json_object *object, const char *key,
-			    char **ret)
+static struct error *string(const struct reading *reading, struct json_object *object,
+			    const char *key, char **ret)
 {
-	json_object *value;
+	const char *text;
 
-	try(member(reading, object, key, json_type_string, &value));
-	*ret = strdup(json_object_get_string(value));
+	if (!json_read_text(object, key, &text))
+		return missing(reading, key);
+	*ret = strdup(text);
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "%s", reading->path);
 }
 
-static struct error *info_read(const struct reading *reading, json_object *root)
+static struct error *info_read(const struct reading *reading, struct json_object *root)
 {
 	struct census_info *info = &reading->census->info;
 	const struct {
@@ -153,7 +149,6 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		{"lost_arenas", &info->lost_arenas},
 		{"malloc_unknown", &info->malloc_unknown},
 	};
-	json_object *allocated;
 	uint64_t value;
 
 	try(number(reading, root, "time_nanos", &value));
@@ -167,7 +162,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 		return bad(reading, "the version is too large");
 	info->python_version = (uint32_t)value;
 	info->allocated_blocks = UINT64_MAX;
-	if (json_object_object_get_ex(root, "allocated_blocks", &allocated) && allocated)
+	if (json_has(root, "allocated_blocks") && !json_has_null(root, "allocated_blocks"))
 		try(number(reading, root, "allocated_blocks", &info->allocated_blocks));
 	for (size_t i = 0; i < array_size(numbers); i++)
 		try(number(reading, root, numbers[i].key, numbers[i].to));
@@ -177,7 +172,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 	return string(reading, root, "container", &info->container);
 }
 
-static struct error *item_read(const struct reading *reading, json_object *object)
+static struct error *item_read(const struct reading *reading, struct json_object *object)
 {
 	cleanup_free char *kind = NULL, *type = NULL, *part = NULL;
 	struct census_item item = {.kind = CENSUS_KINDS};
@@ -197,7 +192,7 @@ static struct error *item_read(const struct reading *reading, json_object *objec
 	return census_add_item(reading->census, &item);
 }
 
-static struct error *size_read(const struct reading *reading, json_object *object)
+static struct error *size_read(const struct reading *reading, struct json_object *object)
 {
 	struct census_size size;
 	cleanup_free char *allocator = NULL;
@@ -213,7 +208,7 @@ static struct error *size_read(const struct reading *reading, json_object *objec
 	return census_add_size(reading->census, &size);
 }
 
-static struct error *part_read(const struct reading *reading, json_object *object)
+static struct error *part_read(const struct reading *reading, struct json_object *object)
 {
 	cleanup_free char *name = NULL;
 	uint64_t size;
@@ -223,19 +218,20 @@ static struct error *part_read(const struct reading *reading, json_object *objec
 	return census_add_part(reading->census, name, size);
 }
 
-static struct error *list_read(const struct reading *reading, json_object *root, const char *key,
-			       struct error *(*read)(const struct reading *reading,
-						     json_object *object))
+static struct error *
+list_read(const struct reading *reading, struct json_object *root, const char *key,
+	  struct error *(*read)(const struct reading *reading, struct json_object *object))
 {
-	json_object *list;
+	struct json_object *list = json_get_array(root, key);
 
-	try(member(reading, root, key, json_type_array, &list));
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		try(read(reading, json_object_array_get_idx(list, i)));
+	if (!list)
+		return missing(reading, key);
+	for (size_t i = 0; i < json_length(list); i++)
+		try(read(reading, json_at(list, i)));
 	return NULL;
 }
 
-static struct error *census_read(const struct reading *reading, json_object *root)
+static struct error *census_read(const struct reading *reading, struct json_object *root)
 {
 	cleanup_free char *schema = NULL;
 	uint64_t version;
@@ -300,7 +296,7 @@ struct error *census_json_read(const char *path, struct census **ret)
 	cleanup_free char *text = NULL;
 	enum json_tokener_error status;
 	struct reading reading;
-	json_object *root;
+	struct json_object *root;
 	struct error *error;
 	size_t size;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The objects of a pickled Snapshot: an instance of Snapshot and one of _Traces, with the attributes
- * that they have. Each is made once, and nothing else is.
+ * The objects of a pickled Snapshot: an instance of Snapshot and one of _Traces, with the
+ * attributes that they have. Each is made once, and nothing else is.
  */
 #include "base/cleanup.h"
 #include "base/error.h"
