@@ -186,12 +186,33 @@ struct foreign {
 	int64_t values[3], comments[1];
 };
 
-static void foreign_init(struct foreign *foreign)
+/* The strings, and what they are called by in the messages below. */
+static void foreign_init_strings(struct foreign *foreign)
 {
 	static const char *const strings[] = {"",       "inuse_space",   "bytes", "other",
 					      "count",  "inuse_objects", "f",     "/f.c",
 					      "domain", "a comment",     "label", "value"};
 
+	for (size_t i = 0; i < array_size(strings); i++)
+		foreign->strings[i] =
+			(ProtobufCBinaryData){strlen(strings[i]), (uint8_t *)strings[i]};
+	foreign->profile.n_string_table = array_size(strings);
+	foreign->profile.string_table = foreign->strings;
+	foreign->types[0].type = 1;
+	foreign->types[0].unit = 2;
+	foreign->types[1].type = 3;
+	foreign->types[1].unit = 4;
+	foreign->types[2].type = 5;
+	foreign->types[2].unit = 4;
+	foreign->function.name = 6;
+	foreign->function.filename = 7;
+	foreign->label.key = 8;
+	foreign->label.num = 4;
+}
+
+/* The messages, each with nothing in it yet but numbers. */
+static void foreign_init_parts(struct foreign *foreign)
+{
 	*foreign = (struct foreign){
 		.profile = TMBPF__PROFILE__INIT,
 		.sample = TMBPF__SAMPLE__INIT,
@@ -201,9 +222,6 @@ static void foreign_init(struct foreign *foreign)
 		.values = {640, 1, 10},
 		.comments = {9},
 	};
-	for (size_t i = 0; i < array_size(strings); i++)
-		foreign->strings[i] =
-			(ProtobufCBinaryData){strlen(strings[i]), (uint8_t *)strings[i]};
 	for (size_t i = 0; i < 3; i++) {
 		tmbpf__value_type__init(&foreign->types[i]);
 		foreign->type_pointers[i] = &foreign->types[i];
@@ -217,21 +235,17 @@ static void foreign_init(struct foreign *foreign)
 		foreign->location_pointers[i] = &foreign->locations[i];
 		foreign->locations[i].id = foreign->location_ids[i];
 	}
-	foreign->types[0].type = 1;
-	foreign->types[0].unit = 2;
-	foreign->types[1].type = 3;
-	foreign->types[1].unit = 4;
-	foreign->types[2].type = 5;
-	foreign->types[2].unit = 4;
+	foreign->function.id = 9;
+}
+
+static void foreign_init(struct foreign *foreign)
+{
+	foreign_init_parts(foreign);
+	foreign_init_strings(foreign);
 	foreign->locations[0].n_line = 2;
 	foreign->locations[0].line = foreign->line_pointers;
 	foreign->locations[1].n_line = 1;
 	foreign->locations[1].line = foreign->line_pointers + 2;
-	foreign->function.id = 9;
-	foreign->function.name = 6;
-	foreign->function.filename = 7;
-	foreign->label.key = 8;
-	foreign->label.num = 4;
 	foreign->labels[0] = &foreign->label;
 	foreign->sample.n_location_id = 2;
 	foreign->sample.location_id = foreign->location_ids;
@@ -249,8 +263,6 @@ static void foreign_init(struct foreign *foreign)
 	foreign->profile.location = foreign->location_pointers;
 	foreign->profile.n_function = 1;
 	foreign->profile.function = foreign->functions;
-	foreign->profile.n_string_table = array_size(strings);
-	foreign->profile.string_table = foreign->strings;
 	foreign->profile.n_comment = 1;
 	foreign->profile.comment = foreign->comments;
 }

@@ -6,73 +6,73 @@
 #include "snapshot/statistics.h"
 #include "snapshot/tables.h"
 
+/* The results are those of Python's fnmatch.fnmatchcase(text, pattern). */
+static const struct {
+	const char *pattern, *text;
+	bool matches;
+} patterns[] = {
+	{"", "", true},
+	{"", "a", false},
+	{"*", "", true},
+	{"*", "/a/.b", true},
+	{"a*c", "abcbc", true},
+	{"a*c", "abcb", false},
+	{"*a*b*", "xxaxxbxx", true},
+	{"*a*b*", "xxbxxaxx", false},
+	{"a**b", "ab", true},
+	{"?", "", false},
+	{"?", "\xe5\x87\xbd", true},
+	{"??", "\xe5\x87\xbd", false},
+	{"[abc]", "b", true},
+	{"[!abc]", "b", false},
+	{"[!abc]", "d", true},
+	{"[]]", "]", true},
+	{"[!]]", "]", false},
+	{"[!]]", "x", true},
+	{"[^a]", "^", true},
+	{"[^a]", "b", false},
+	{"[a-c]", "b", true},
+	{"[c-a]", "b", false},
+	{"[c-a]", "-", false},
+	{"[!c-a]", "b", true},
+	{"[a-]", "-", true},
+	{"[-a]", "-", true},
+	{"[a-c-e]", "-", true},
+	{"[a-c-e]", "d", false},
+	{"[a-c-e]", "e", true},
+	{"[--a]", "A", true},
+	{"[z-a-c]", "c", true},
+	{"[z-a-c]", "b", false},
+	{"[z-a!b]", "a", true},
+	{"[z-a!b]", "b", false},
+	{"[z-a!]", "b", true},
+	{"[bz-a!]", "b", true},
+	{"[!z-a!]", "!", false},
+	{"[\xc3\xa0-\xc3\xbc]", "\xc3\xb6", true},
+	{"[", "[", true},
+	{"[abc", "[abc", true},
+	{"[!", "[!", true},
+	{"[]", "[]", true},
+	{"[!]", "[!]", true},
+	{"[]", "]", false},
+	{"a\\*", "a\\b", true},
+	{"a\\*", "a*", false},
+	{"[\\]", "\\", true},
+	{"[[:alpha:]]", "a]", true},
+	{"[[:alpha:]]", "a", false},
+	{"*.py", "/x/.hidden.py", true},
+	{"*.py", "/x/y.pyc", false},
+	{"*[!p]", "xp", false},
+	{"*[!p]", "px", true},
+	{"a\nb", "a\nb", true},
+};
+
 static void test_pattern(void **state)
 {
-	/* The results are those of Python's fnmatch.fnmatchcase(text, pattern). */
-	static const struct {
-		const char *pattern, *text;
-		bool matches;
-	} cases[] = {
-		{"", "", true},
-		{"", "a", false},
-		{"*", "", true},
-		{"*", "/a/.b", true},
-		{"a*c", "abcbc", true},
-		{"a*c", "abcb", false},
-		{"*a*b*", "xxaxxbxx", true},
-		{"*a*b*", "xxbxxaxx", false},
-		{"a**b", "ab", true},
-		{"?", "", false},
-		{"?", "\xe5\x87\xbd", true},
-		{"??", "\xe5\x87\xbd", false},
-		{"[abc]", "b", true},
-		{"[!abc]", "b", false},
-		{"[!abc]", "d", true},
-		{"[]]", "]", true},
-		{"[!]]", "]", false},
-		{"[!]]", "x", true},
-		{"[^a]", "^", true},
-		{"[^a]", "b", false},
-		{"[a-c]", "b", true},
-		{"[c-a]", "b", false},
-		{"[c-a]", "-", false},
-		{"[!c-a]", "b", true},
-		{"[a-]", "-", true},
-		{"[-a]", "-", true},
-		{"[a-c-e]", "-", true},
-		{"[a-c-e]", "d", false},
-		{"[a-c-e]", "e", true},
-		{"[--a]", "A", true},
-		{"[z-a-c]", "c", true},
-		{"[z-a-c]", "b", false},
-		{"[z-a!b]", "a", true},
-		{"[z-a!b]", "b", false},
-		{"[z-a!]", "b", true},
-		{"[bz-a!]", "b", true},
-		{"[!z-a!]", "!", false},
-		{"[\xc3\xa0-\xc3\xbc]", "\xc3\xb6", true},
-		{"[", "[", true},
-		{"[abc", "[abc", true},
-		{"[!", "[!", true},
-		{"[]", "[]", true},
-		{"[!]", "[!]", true},
-		{"[]", "]", false},
-		{"a\\*", "a\\b", true},
-		{"a\\*", "a*", false},
-		{"[\\]", "\\", true},
-		{"[[:alpha:]]", "a]", true},
-		{"[[:alpha:]]", "a", false},
-		{"*.py", "/x/.hidden.py", true},
-		{"*.py", "/x/y.pyc", false},
-		{"*[!p]", "xp", false},
-		{"*[!p]", "px", true},
-		{"a\nb", "a\nb", true},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < array_size(cases); i++) {
-		if (pattern_match(cases[i].pattern, cases[i].text) != cases[i].matches)
-			fail_msg("\"%s\" and \"%s\"", cases[i].pattern, cases[i].text);
+	for (size_t i = 0; i < array_size(patterns); i++) {
+		if (pattern_match(patterns[i].pattern, patterns[i].text) != patterns[i].matches)
+			fail_msg("\"%s\" and \"%s\"", patterns[i].pattern, patterns[i].text);
 	}
 }
 
@@ -333,20 +333,6 @@ static void test_nothing_held(void **state)
 	statistics_destroy(statistics);
 }
 
-static void test_names(void **state)
-{
-	enum group_by group_by;
-
-	(void)state;
-	for (group_by = GROUP_BY_LINENO; group_by <= GROUP_BY_TRACEBACK; group_by++) {
-		enum group_by parsed;
-
-		assert_true(group_by_parse(group_by_name(group_by), &parsed));
-		assert_int_equal(parsed, group_by);
-	}
-	assert_false(group_by_parse("line", &group_by));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,7 +343,6 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_nothing_held),
-		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_several_functions),
 		cmocka_unit_test(test_cumulative_sums_are_bounded),
 	};

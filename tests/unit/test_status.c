@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command/status.h"
+#include "view/group_text.h"
+#include "view/status_text.h"
 
 /* The lines that grow of STATUS, at most LIMIT. */
 static char *growth(json_object *status, size_t limit)
@@ -90,13 +91,29 @@ static void test_growth_none_in_time(void **state)
 	free(text);
 }
 
+/* The sessions of a group whose watcher was killed know of no losses, but there is a warning. */
+static void test_group_warning(void **state)
+{
+	json_object *status = json_tokener_parse("{\"warning\": \"nobody watches\"}");
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	(void)state;
+	assert_non_null(file);
+	group_status_print_losses(status, file);
+	assert_int_equal(fclose(file), 0);
+	assert_string_equal(text, "  warning   nobody watches\n");
+	json_object_put(status);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heap_check),
-		cmocka_unit_test(test_growth_among_others),
-		cmocka_unit_test(test_growth_none),
-		cmocka_unit_test(test_growth_none_in_time),
+		cmocka_unit_test(test_heap_check),    cmocka_unit_test(test_growth_among_others),
+		cmocka_unit_test(test_growth_none),   cmocka_unit_test(test_growth_none_in_time),
+		cmocka_unit_test(test_group_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* Tables, reports and JSON, as they are printed. */
 #include "support.h"
 #include "base/cleanup.h"
-#include "format/json.h"
+#include "base/json.h"
 #include "format/json_groups.h"
 #include "snapshot/comparison.h"
 #include "snapshot/statistics.h"

@@ -7,10 +7,6 @@
 #ifndef TMBPF_COMMAND_COMMAND_H
 #define TMBPF_COMMAND_COMMAND_H
 
-#include <argp.h>
-#include <stdint.h>
-#include <sys/types.h>
-
 struct error;
 
 /* What main() checks before it runs a command. */
@@ -49,26 +45,5 @@ extern const struct command command_heap;
 #define COMMAND_EXIT_STATUSES                                                                      \
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 nothing to report on (no session, no "    \
 	"such process)."
-
-/*
- * Parses a command's arguments by argp with INPUT as its state's input. --help, --usage and
- * --version end the program with 0; so does wrong usage that argp itself sees, with 2. An option's
- * value is best kept as text in INPUT and looked at afterwards, by the functions below.
- */
-struct error *command_parse(const struct argp *argp, int argc, char **argv, void *input);
-
-/* The same, but what follows the first word that is no option is left alone: another command's. */
-struct error *command_parse_in_order(const struct argp *argp, int argc, char **argv, void *input);
-
-/*
- * The number that TEXT is, from LEAST to MOST; anything else is a usage error that names WHAT
- * ("--limit"). Decimal.
- */
-struct error *option_number(const char *what, const char *text, uint64_t least, uint64_t most,
-			    uint64_t *ret);
-/* The bytes that TEXT is: a number, and maybe K or KiB, M or MiB, G or GiB behind it. */
-struct error *option_size(const char *what, const char *text, uint64_t *ret);
-/* The same for a process id. */
-struct error *option_pid(const char *what, const char *text, pid_t *ret);
 
 #endif

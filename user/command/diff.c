@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf diff`: what changed between snapshot files. */
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/json.h"
 #include "command/command.h"
-#include "command/comparable.h"
 #include "command/options/files.h"
 #include "command/options/filter_options.h"
 #include "command/options/grouping_options.h"
+#include "command/options/options.h"
 #include "command/sources.h"
 #include "format/format.h"
-#include "format/json.h"
 #include "format/json_groups.h"
+#include "format/json_info.h"
+#include "snapshot/cautions.h"
 #include "snapshot/comparison.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
@@ -30,7 +33,7 @@ struct arguments {
 	const char *fail_over;
 	bool growth, by_process;
 	uint64_t budget; /* of --fail-over, bytes */
-	struct group_options group;
+	struct grouping_options grouping;
 	struct filter_options filter;
 };
 
@@ -47,17 +50,18 @@ static const struct argp_option options[] = {
 	{"growth", OPTION_GROWTH, NULL, 0,
 	 "Show only what grew; of estimates, by more than twice the error", 1},
 	{"by-process", OPTION_BY_PROCESS, NULL, 0,
-	 "The files are of processes that do the same, workers say: set them side by side, what they differ in most first",
+	 "The files are of processes that do the same, workers say: set them side by side, what "
+	 "they differ in most first",
 	 1},
 	{"fail-over", OPTION_FAIL_OVER, "SIZE", 0,
-	 "End with status 1, and name what grew most, if all that the filters leave grew by more than "
-	 "SIZE: bytes, or a number with KiB, MiB or GiB",
+	 "End with status 1, and name what grew most, if all that the filters leave grew by more "
+	 "than SIZE: bytes, or a number with KiB, MiB or GiB",
 	 1},
 	{0},
 };
 
 static const struct argp_child children[] = {
-	{&group_argp, 0, NULL, 0},
+	{&grouping_argp, 0, NULL, 0},
 	{&filter_argp, 0, NULL, 0},
 	{0},
 };
@@ -83,7 +87,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &arguments->group;
+		state->child_inputs[0] = &arguments->grouping;
 		state->child_inputs[1] = &arguments->filter;
 		return 0;
 	case OPTION_GROWTH:
@@ -117,9 +121,9 @@ static struct error *arguments_check(struct arguments *arguments)
 {
 	size_t from_stdin = 0;
 
-	try(group_options_check(&arguments->group));
+	try(grouping_options_check(&arguments->grouping));
 	try(filter_options_check(&arguments->filter));
-	if (arguments->group.format_kind == GROUP_FORMAT_PYTHON && arguments->files.count > 2)
+	if (arguments->grouping.format_kind == GROUPING_PYTHON && arguments->files.count > 2)
 		return error_create(ERROR_USAGE, "--format python takes two snapshots: tracemalloc "
 						 "compares no more");
 	for (size_t i = 0; i < arguments->files.count; i++)
@@ -129,11 +133,9 @@ static struct error *arguments_check(struct arguments *arguments)
 	if (arguments->by_process && (arguments->growth || arguments->fail_over))
 		return error_create(ERROR_USAGE, "--by-process compares processes: there is no "
 						 "growth from one to the next");
-	if (arguments->by_process && arguments->group.format_kind == GROUP_FORMAT_PYTHON)
+	if (arguments->by_process && arguments->grouping.format_kind == GROUPING_PYTHON)
 		return error_create(ERROR_USAGE, "--format python knows no processes");
-	if (arguments->fail_over)
-		try(option_size("--fail-over", arguments->fail_over, &arguments->budget));
-	return NULL;
+	return option_size("--fail-over", arguments->fail_over, &arguments->budget);
 }
 
 static void inputs_deinit(struct inputs *inputs)
@@ -212,7 +214,7 @@ static struct error *text_print(const struct arguments *arguments, const struct 
 		return NULL;
 	}
 	try(difference_print_groups(compared, inputs->tables, comparison,
-				    arguments->group.limit_count, &lines, stdout));
+				    arguments->grouping.limit_count, &lines, stdout));
 	sources_warn(sources);
 	return NULL;
 }
@@ -239,7 +241,7 @@ static struct error *json_text_print(const struct arguments *arguments, const st
 	json_flag(&json, json.root, "growth", arguments->growth);
 	json_flag(&json, json.root, "by_process", arguments->by_process);
 	return json_print_differences(&json, inputs->tables, comparison,
-				      arguments->group.limit_count, stdout);
+				      arguments->grouping.limit_count, stdout);
 }
 
 /* The warnings go where the results do not: Python's lines are to be read by programs. */
@@ -251,19 +253,19 @@ static struct error *python_print(const struct arguments *arguments, const struc
 
 		fprintf(stderr, "tmbpf: warning: %s\n", shown ? shown : "");
 	}
-	return python_print_differences(inputs->tables, comparison, arguments->group.limit_count,
+	return python_print_differences(inputs->tables, comparison, arguments->grouping.limit_count,
 					stdout);
 }
 
 static struct error *print(const struct arguments *arguments, const struct inputs *inputs,
 			   const struct comparison *comparison)
 {
-	switch (arguments->group.format_kind) {
-	case GROUP_FORMAT_JSON:
+	switch (arguments->grouping.format_kind) {
+	case GROUPING_JSON:
 		return json_text_print(arguments, inputs, comparison);
-	case GROUP_FORMAT_PYTHON:
+	case GROUPING_PYTHON:
 		return python_print(arguments, inputs, comparison);
-	case GROUP_FORMAT_TEXT:
+	case GROUPING_TEXT:
 		break;
 	}
 	return text_print(arguments, inputs, comparison);
@@ -298,10 +300,10 @@ static struct error *diff_run(int argc, char **argv)
 	cleanup(inputs_deinit) struct inputs inputs = {0};
 	cleanup(comparison_cleanup) struct comparison *comparison = NULL;
 
-	try(command_parse(&argp, argc, argv, &arguments));
+	try(options_parse(&argp, argc, argv, &arguments));
 	try(arguments_check(&arguments));
 	try(inputs_read(&arguments, &inputs));
-	try(comparison_create(inputs.chosen, inputs.count, &arguments.group.statistics,
+	try(comparison_create(inputs.chosen, inputs.count, &arguments.grouping.statistics,
 			      &comparison));
 	if (arguments.by_process)
 		comparison_set_side_by_side(comparison);

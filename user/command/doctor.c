@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf doctor`: what this kernel, these privileges and an interpreter allow. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -8,13 +9,14 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "sandbox/privileges.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "format/json.h"
+#include "command/options/options.h"
 #include "probe/plan.h"
 #include "python/allocators.h"
 #include "python/python.h"
+#include "sandbox/privileges.h"
 #include "target/process/process.h"
 #include "trace/attach/kernel.h"
 #include "trace/attach/sites.h"
@@ -60,8 +62,7 @@ static const char doc[] =
 	"Says what this kernel and these privileges allow, and what tmbpf finds in a process: the "
 	"interpreter, how its layout was established, where its threads and its heap are, which "
 	"allocators it uses, and the instructions to probe. What is missing, or refused, is said "
-	"with the reason. Changes nothing in the process.\v"
-	"Examples:\n"
+	"with the reason. Changes nothing in the process.\vExamples:\n"
 	"  tmbpf doctor\n"
 	"  tmbpf doctor -p 1234\n"
 	"  tmbpf doctor -p 1234 --sites | less\n"
@@ -136,7 +137,7 @@ static void allocators_find(struct findings *findings)
 /* As far as it goes: what was found before an error stays in RET. */
 static struct error *findings_collect(const struct arguments *arguments, struct findings *ret)
 {
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (uname(&ret->kernel))
 		memset(&ret->kernel, 0, sizeof(ret->kernel));
@@ -504,7 +505,7 @@ static struct error *doctor_run(int argc, char **argv)
 	struct arguments arguments = {0};
 	struct error *error, *printing;
 
-	try(command_parse(&argp, argc, argv, &arguments));
+	try(options_parse(&argp, argc, argv, &arguments));
 	if (arguments.sites && !arguments.pid)
 		return error_create(ERROR_USAGE, "--sites needs a process: -p PID");
 	if (arguments.sites && arguments.json)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf export`: a snapshot file in another format. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "command/command.h"
 #include "command/options/filter_options.h"
+#include "command/options/options.h"
 #include "format/format.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
@@ -49,15 +51,15 @@ static const struct argp_child children[] = {
 };
 
 static const char doc[] =
-	"Writes a snapshot file, or what filters leave of it, in another format. FILE is what `tmbpf "
-	"snapshot` wrote, or what a program dumped itself with tracemalloc's "
+	"Writes a snapshot file, or what filters leave of it, in another format. FILE is what "
+	"`tmbpf snapshot` wrote, or what a program dumped itself with tracemalloc's "
 	"Snapshot.dump(); - is standard input.\v" FILTER_HELP "\n"
 	"Examples:\n"
 	"  tmbpf export new.snap --format html --diff-base old.snap -o leak.html\n"
 	"  tmbpf export app.snap --format tracemalloc -o app.pickle\n"
 	"  python3 -c 'import tracemalloc; "
-	"print(*tracemalloc.Snapshot.load(\"app.pickle\").statistics(\"lineno\")["
-	":10], sep=\"\\n\")'\n"
+	"print(*tracemalloc.Snapshot.load(\"app.pickle\").statistics(\"lineno\")[:10], "
+	"sep=\"\\n\")'\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -97,36 +99,17 @@ static void arguments_deinit(struct arguments *arguments)
 	filter_options_deinit(&arguments->filter);
 }
 
-/* "3.11" to 0x030b0000. */
-static struct error *python_parse(const char *text, uint32_t *ret)
-{
-	uint64_t minor;
-
-	if (strncmp(text, "3.", 2) != 0)
-		return error_create(ERROR_USAGE,
-				    "--python takes a version such as 3.11, not \"%s\"", text);
-	try(option_number("--python 3.N", text + 2, 6, 99, &minor));
-	*ret = 0x03000000 | (uint32_t)minor << 16;
-	return NULL;
-}
-
-/* The names of the formats that can be written, "a, b or c"; of those that show differences. */
-static void names_join(bool differences, char *buffer, size_t size)
+/* The names of the formats that can be written; or of those of them that show differences. */
+static const char *names_text(bool differences, char *buffer, size_t size)
 {
 	const char *names[16];
-	size_t count = 0, used = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < format_count && count < array_size(names); i++) {
 		if (formats[i].write && (!differences || formats[i].differences))
 			names[count++] = formats[i].name;
 	}
-	*buffer = '\0';
-	for (size_t i = 0; i < count && used < size; i++)
-		used += (size_t)snprintf(buffer + used, size - used, "%s%s",
-					 i == 0           ? ""
-					 : i + 1 == count ? " or "
-							  : ", ",
-					 names[i]);
+	return option_names(names, count, buffer, size);
 }
 
 static struct error *format_choose(const struct arguments *arguments, const struct format **ret)
@@ -134,16 +117,15 @@ static struct error *format_choose(const struct arguments *arguments, const stru
 	const struct format *format = arguments->format ? format_find(arguments->format) : NULL;
 	char names[200];
 
-	names_join(false, names, sizeof(names));
 	if (!arguments->format)
-		return error_create(ERROR_USAGE, "--format is missing: %s", names);
+		return error_create(ERROR_USAGE, "--format is missing: %s",
+				    names_text(false, names, sizeof(names)));
 	if (!format || !format->write)
-		return error_create(ERROR_USAGE, "--format takes %s, not \"%s\"", names,
-				    arguments->format);
-	names_join(true, names, sizeof(names));
+		return error_create(ERROR_USAGE, "--format takes %s, not \"%s\"",
+				    names_text(false, names, sizeof(names)), arguments->format);
 	if (arguments->base && !format->differences)
 		return error_create(ERROR_USAGE, "--diff-base goes with --format %s, not with %s",
-				    names, format->name);
+				    names_text(true, names, sizeof(names)), format->name);
 	if (arguments->python && strcmp(format->name, "tracemalloc") != 0)
 		return error_create(ERROR_USAGE,
 				    "--python goes with --format tracemalloc, not with %s",
@@ -193,11 +175,10 @@ static struct error *export_run(int argc, char **argv)
 	struct format_options format_options = {0};
 	const struct format *format = NULL;
 
-	try(command_parse(&argp, argc, argv, &arguments));
+	try(options_parse(&argp, argc, argv, &arguments));
 	try(format_choose(&arguments, &format));
 	try(filter_options_check(&arguments.filter));
-	if (arguments.python)
-		try(python_parse(arguments.python, &format_options.python_version));
+	try(option_python("--python", arguments.python, &format_options.python_version));
 	try(tables_create(&tables));
 	if (arguments.base)
 		try(snapshot_choose(&arguments, arguments.base, tables, &base));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf heap`: what the memory of a process is made of. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,17 +7,16 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "sandbox/privileges.h"
 #include "command/command.h"
+#include "command/heap_census.h"
 #include "command/heap_referrers.h"
-#include "command/heap_take.h"
 #include "command/heap_unread.h"
-#include "command/target.h"
+#include "command/options/options.h"
+#include "command/options/target_options.h"
 #include "format/census_html.h"
 #include "format/census_json.h"
+#include "sandbox/privileges.h"
 #include "snapshot/census.h"
-#include "target/process/process.h"
-#include "python/python.h"
 #include "view/census_text.h"
 
 #define DEFAULT_LIMIT     25
@@ -48,7 +48,7 @@ struct request {
 	enum heap_format format;
 };
 
-static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&process_argp, 0, NULL, 0}, {0}};
 
 static const struct argp_option options[] = {
 	{"by", OPTION_BY, "KEY", 0,
@@ -58,7 +58,8 @@ static const struct argp_option options[] = {
 	{"format", OPTION_FORMAT, "FORMAT", 0, "text (default), json or html: the whole of it", 0},
 	{"json", OPTION_JSON, NULL, 0, "The same as --format json", 0},
 	{"limit", 'n', "N", 0,
-	 "Show the first N groups (default 25, 0 for all); with --referrers of each the first N kinds (default 5)",
+	 "Show the first N groups (default 25, 0 for all); with --referrers of each the first N "
+	 "kinds (default 5)",
 	 0},
 	{"referrers", OPTION_REFERRERS, "TYPE|ADDRESS", 0,
 	 "Show who refers to the objects of a type, or to the object at 0x..., and who to these",
@@ -105,12 +106,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Shows what a process' memory is made of, by reading it: nothing is traced, and the process is left alone. Each "
-	"live block is counted, whenever it was allocated.\v"
-	"Without --by, blocks that are objects come under their type; others under the type of the object that leads to "
-	"them, and what of it they are (\"dict: keys\"). By owner, these count with their objects. By type they are one "
-	"row, \"(no object)\", and nobody looks for their owners, which takes less than half the time; by size only "
-	"the pools' headers are read. An object that nothing refers to waits on a free list, or is dead.\n"
+	"Shows what a process' memory is made of, by reading it: nothing is traced, and the "
+	"process is left alone. Each live block is counted, whenever it was allocated.\vWithout "
+	"--by, blocks that are objects come under their type; others under the type of the object "
+	"that leads to them, and what of it they are (\"dict: keys\"). By owner, these count with "
+	"their objects. By type they are one row, \"(no object)\", and nobody looks for their "
+	"owners, which takes less than half the time; by size only the pools' headers are read. An "
+	"object that nothing refers to waits on a free list, or is dead.\n"
 	"\n"
 	"Heaps of pymalloc and of glibc's malloc are read. What comes from another allocator is not counted, and the "
 	"report says so. Where objects do (PYTHONMALLOC=mimalloc) the status is 1.\n"
@@ -122,49 +124,35 @@ static const char doc[] =
 	"  tmbpf heap -p 1234 --referrers app.Session\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
+/* As --by calls what rows are of; without it, CENSUS_BY_PART. */
+static const char *const by_names[] = {"type", "owner", "size"};
+static const enum census_by by_values[] = {CENSUS_BY_TYPE, CENSUS_BY_OWNER, CENSUS_BY_SIZE};
+
 static struct error *by_parse(const char *text, enum census_by *ret)
 {
-	static const struct {
-		const char *name;
-		enum census_by by;
-	} names[] = {
-		{"type", CENSUS_BY_TYPE}, {"owner", CENSUS_BY_OWNER}, {"size", CENSUS_BY_SIZE}};
+	size_t choice = array_size(by_names);
 
-	*ret = CENSUS_BY_PART;
-	if (!text)
-		return NULL;
-	for (size_t i = 0; i < array_size(names); i++) {
-		if (strcmp(names[i].name, text) == 0) {
-			*ret = names[i].by;
-			return NULL;
-		}
-	}
-	return error_create(ERROR_USAGE, "--by takes type, owner or size, not \"%s\"", text);
+	try(option_choice("--by", text, by_names, array_size(by_names), &choice));
+	*ret = text ? by_values[choice] : CENSUS_BY_PART;
+	return NULL;
 }
 
 static struct error *format_parse(const struct arguments *arguments, enum heap_format *ret)
 {
 	static const char *const names[] = {"text", "json", "html"};
+	size_t format = arguments->json ? HEAP_JSON : HEAP_TEXT;
 
-	*ret = arguments->json ? HEAP_JSON : HEAP_TEXT;
-	for (size_t i = 0; arguments->format && i < array_size(names); i++) {
-		if (strcmp(names[i], arguments->format) != 0)
-			continue;
-		if (arguments->json && i != HEAP_JSON)
-			return error_create(ERROR_USAGE,
-					    "--json and --format %s do not go together", names[i]);
-		*ret = (enum heap_format)i;
-		return NULL;
-	}
-	if (arguments->format)
-		return error_create(ERROR_USAGE, "--format takes text, json or html, not \"%s\"",
-				    arguments->format);
+	try(option_choice("--format", arguments->format, names, array_size(names), &format));
+	if (arguments->json && format != HEAP_JSON)
+		return error_create(ERROR_USAGE, "--json and --format %s do not go together",
+				    names[format]);
+	*ret = (enum heap_format)format;
 	return NULL;
 }
 
 static struct error *request_parse(const struct arguments *arguments, struct request *ret)
 {
-	try(target_pid(&arguments->target, &ret->pid));
+	try(target_options_pid(&arguments->target, &ret->pid));
 	try(by_parse(arguments->by, &ret->by));
 	try(format_parse(arguments, &ret->format));
 	if (ret->format != HEAP_TEXT && (arguments->limit || arguments->by))
@@ -176,11 +164,7 @@ static struct error *request_parse(const struct arguments *arguments, struct req
 	if (arguments->output && ret->format == HEAP_TEXT)
 		return error_create(ERROR_USAGE, "-o goes with --format json or html");
 	ret->limit = DEFAULT_LIMIT;
-	if (arguments->limit)
-		try(option_number("--limit", arguments->limit, 0, UINT32_MAX, &ret->limit));
-	if (!ret->limit)
-		ret->limit = SIZE_MAX;
-	return NULL;
+	return option_limit("--limit", arguments->limit, SIZE_MAX, &ret->limit);
 }
 
 static struct error *file_write(const struct census *census, const struct census *before,
@@ -217,7 +201,7 @@ static struct error *referrers_run(const struct arguments *arguments)
 	};
 	enum heap_format format;
 
-	try(target_pid(&arguments->target, &asked.pid));
+	try(target_options_pid(&arguments->target, &asked.pid));
 	if (arguments->by || arguments->compare || arguments->output)
 		return error_create(ERROR_USAGE,
 				    "--by, --compare and -o do not go with --referrers");
@@ -225,12 +209,8 @@ static struct error *referrers_run(const struct arguments *arguments)
 	if (format == HEAP_HTML)
 		return error_create(ERROR_USAGE, "--referrers has no HTML");
 	asked.json = format == HEAP_JSON;
-	if (arguments->levels)
-		try(option_number("--levels", arguments->levels, 1, 8, &asked.levels));
-	if (arguments->limit)
-		try(option_number("--limit", arguments->limit, 0, UINT32_MAX, &asked.limit));
-	if (!asked.limit)
-		asked.limit = UINT64_MAX;
+	try(option_number("--levels", arguments->levels, 1, 8, &asked.levels));
+	try(option_limit("--limit", arguments->limit, UINT64_MAX, &asked.limit));
 	return heap_referrers_print(&asked);
 }
 
@@ -251,7 +231,7 @@ static struct error *heap_run(int argc, char **argv)
 	struct arguments arguments = {0};
 	struct request request = {0};
 
-	try(command_parse(&argp, argc, argv, &arguments));
+	try(options_parse(&argp, argc, argv, &arguments));
 	if (arguments.referrers)
 		return referrers_run(&arguments);
 	if (arguments.levels)
@@ -260,7 +240,7 @@ static struct error *heap_run(int argc, char **argv)
 	if (arguments.compare)
 		try(census_json_read(arguments.compare, &before));
 	try(privileges_keep(PRIVILEGES_READ, true));
-	try(heap_take(request.pid, depth_needed(&request), &census));
+	try(heap_census_create(request.pid, depth_needed(&request), &census));
 	try(privileges_end());
 	if (request.format == HEAP_TEXT)
 		try(text_print(census, before, &request));

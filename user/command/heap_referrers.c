@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf heap --referrers`: who refers to an object, and who to these. */
 #include "command/heap_referrers.h"
 
 #include <errno.h>
@@ -9,13 +10,14 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "sandbox/privileges.h"
+#include "base/json.h"
 #include "base/text.h"
+#include "command/options/options.h"
 #include "command/heap_unread.h"
-#include "format/json.h"
 #include "python/heap/census.h"
-#include "python/python.h"
 #include "python/heap/referrers.h"
+#include "python/python.h"
+#include "sandbox/privileges.h"
 #include "target/process/process.h"
 
 /* What is looked at, and the order in which it is shown. */
@@ -247,14 +249,9 @@ static struct error *find(const struct heap_referrers *asked, struct printing *p
 {
 	const char *type = asked->of;
 	uint64_t address = 0;
-	char *end;
 
 	if (!strncmp(asked->of, "0x", 2) || !strncmp(asked->of, "0X", 2)) {
-		errno = 0;
-		address = strtoull(asked->of, &end, 16);
-		if (errno || *end || !asked->of[2])
-			return error_create(ERROR_USAGE, "--referrers: \"%s\" is no address",
-					    asked->of);
+		try(option_address("--referrers", asked->of, &address));
 		type = NULL;
 	}
 	try(privileges_keep(PRIVILEGES_READ, true));

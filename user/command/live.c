@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf -p PID`: watches a process, or a group, until it is interrupted. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,22 +11,27 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/group_commands.h"
-#include "command/group_live.h"
-#include "command/interrupt.h"
-#include "daemon/serve.h"
+#include "command/live_group.h"
+#include "command/options/options.h"
 #include "command/options/session_options.h"
-#include "command/status.h"
-#include "command/target.h"
-#include "trace/session/control.h"
+#include "command/options/target_options.h"
+#include "daemon/client.h"
+#include "daemon/group/group_client.h"
+#include "daemon/group/group_target.h"
+#include "daemon/serve.h"
+#include "view/status_text.h"
 #include "view/table.h"
 
 enum { OPTION_COUNT = 256 };
 
 struct arguments {
-	struct group_target_options target;
+	struct target_options target;
 	struct session_options session;
 	const char *interval, *limit, *count;
 };
@@ -33,12 +40,13 @@ struct live {
 	pid_t pid;
 	uint64_t interval, limit, count;
 	bool terminal, started;
-	json_object *before; /* the previous answer, for what changed */
-	char *group;         /* its name; NULL: one process */
+	struct json_object *before; /* the previous answer, for what changed */
+	struct group_wanted wanted; /* where a group is */
+	char *group;                /* its name; NULL: one process */
 };
 
 static const struct argp_child children[] = {
-	{&group_target_argp, 0, NULL, 0},
+	{&target_argp, 0, NULL, 0},
 	{&session_argp, 0, NULL, 0},
 	{0},
 };
@@ -73,11 +81,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Watches a process: the lines that grow (with --exact, those that hold most of what was allocated since tracing "
-	"began), totals, and what is not seen. "
-	"Uses the process's session if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal "
-	"it prints plain lines. Of a group it shows the lines of all its processes together, with the pid of each.\v" GROUP_TARGET_HELP
-	"\n"
+	"Watches a process: the lines that grow (with --exact, those that hold most of what was "
+	"allocated since tracing began), totals, and what is not seen. Uses the process's session "
+	"if there is one, else starts one and ends it at the end (Ctrl-C). Not on a terminal it "
+	"prints plain lines. Of a group it shows the lines of all its processes together, with the "
+	"pid of each.\v" TARGET_HELP "\n"
 	"\n"
 	"Examples: a process; a server and its workers; a container:\n"
 	"  tmbpf -p 1234\n"
@@ -91,96 +99,89 @@ static struct error *arguments_check(const struct arguments *arguments, struct l
 	live->limit = 20;
 	live->count = UINT64_MAX;
 	live->terminal = isatty(STDOUT_FILENO);
-	try(group_target_options_check(&arguments->target));
-	if (!group_target_many(&arguments->target))
-		try(option_pid("-p", arguments->target.pid, &live->pid));
-	if (arguments->interval)
-		try(option_number("--interval", arguments->interval, 1, 3600, &live->interval));
-	if (arguments->limit)
-		try(option_number("--limit", arguments->limit, 1, 10000, &live->limit));
-	if (arguments->count)
-		try(option_number("--count", arguments->count, 1, UINT32_MAX, &live->count));
-	return NULL;
-}
-
-/* The lines that hold most, of an exact session's reply; NULL in any other's. */
-static json_object *lines_of(json_object *reply)
-{
-	json_object *lines;
-
-	return json_object_object_get_ex(reply, "lines", &lines) &&
-			       json_object_is_type(lines, json_type_array)
-		       ? lines
-		       : NULL;
+	try(target_options_check(&arguments->target));
+	if (target_options_many(&arguments->target))
+		try(target_options_group(&arguments->target, &live->wanted));
+	else
+		try(target_options_pid(&arguments->target, &live->pid));
+	try(option_number("--interval", arguments->interval, 1, 3600, &live->interval));
+	try(option_number("--limit", arguments->limit, 1, 10000, &live->limit));
+	return option_number("--count", arguments->count, 1, UINT32_MAX, &live->count);
 }
 
 /* What the line at PLACE held when we looked last. */
 static uint64_t size_before(const struct live *live, const char *place)
 {
-	json_object *lines = live->before ? lines_of(live->before) : NULL;
+	struct json_object *lines = json_get_array(live->before, "lines");
 
 	if (!lines)
 		return STATUS_NO_LAST;
-	for (size_t i = 0; i < json_object_array_length(lines); i++) {
-		json_object *line = json_object_array_get_idx(lines, i);
+	for (size_t i = 0; i < json_length(lines); i++) {
+		struct json_object *line = json_at(lines, i);
 
-		if (!strcmp(status_text(line, "place"), place))
-			return status_number(line, "size");
+		if (!strcmp(json_get_text(line, "place"), place))
+			return json_get_number(line, "size");
 	}
 	return 0;
 }
 
-static struct error *lines_print(const struct live *live, json_object *reply, FILE *out)
+/* The lines that hold most. */
+static struct error *lines_print(const struct live *live, struct json_object *reply, FILE *out)
 {
 	static const struct table_column columns[] = {
 		{"held", true},       {"blocks", true}, {"share", true},
 		{"since last", true}, {"line", false},
 	};
 	cleanup(table_cleanup) struct table *table = NULL;
-	uint64_t current = status_number(reply, "current"),
-		 count = status_number(reply, "line_count");
-	json_object *lines = lines_of(reply);
+	uint64_t current = json_get_number(reply, "current");
+	uint64_t count = json_get_number(reply, "line_count");
+	struct json_object *lines = json_get_array(reply, "lines");
 
 	try(table_create(columns, array_size(columns), &table));
-	for (size_t i = 0; i < json_object_array_length(lines) && i < live->limit; i++) {
-		json_object *line = json_object_array_get_idx(lines, i);
+	for (size_t i = 0; i < json_length(lines) && i < live->limit; i++) {
+		struct json_object *line = json_at(lines, i);
 
-		try(status_line_row(line, current, size_before(live, status_text(line, "place")),
+		try(status_line_row(line, current, size_before(live, json_get_text(line, "place")),
 				    NULL, table));
 	}
 	table_print(table, out, terminal_has_colour(out));
 	if (count > live->limit)
-		fprintf(out, "and %llu more lines\n", (unsigned long long)(count - live->limit));
+		fprintf(out, "and %" PRIu64 " more lines\n", count - live->limit);
 	return NULL;
 }
 
-static struct error *view_print(const struct live *live, json_object *reply, FILE *out)
+/* What the process holds, and how it is traced. */
+static void head_print(const struct live *live, struct json_object *reply, FILE *out)
 {
-	cleanup_free char *command = text_display(status_text(reply, "command_line"));
-	uint64_t nframe = status_number(reply, "nframe");
-	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX], rss[TEXT_NUMBER_MAX],
-		growth[TEXT_NUMBER_MAX];
+	cleanup_free char *command = text_display(json_get_text(reply, "command_line"));
+	uint64_t nframe = json_get_number(reply, "nframe"), rss = json_get_number(reply, "rss");
+	char current[TEXT_NUMBER_MAX], peak[TEXT_NUMBER_MAX];
+	char resident[TEXT_NUMBER_MAX], growth[TEXT_NUMBER_MAX];
 
+	fprintf(out, "%d %s: python %s, %s, %" PRIu64 " frame%s, %" PRIu64 " s\n", live->pid,
+		command ? command : "", json_get_text(reply, "python"),
+		json_get_text(reply, "mode"), nframe, nframe == 1 ? "" : "s",
+		(uint64_t)json_get_real(reply, "seconds", 0));
+	fprintf(out, "current %s in %" PRIu64 " blocks, peak %s, rss %s (%s since start)\n",
+		text_size(json_get_number(reply, "current"), current),
+		json_get_number(reply, "blocks"), status_size(reply, "peak", peak),
+		text_size(rss, resident),
+		text_size_diff((int64_t)(rss - json_get_number(reply, "rss_at_start")), growth));
+}
+
+static struct error *view_print(const struct live *live, struct json_object *reply, FILE *out)
+{
 	if (live->terminal)
 		fputs("\033[H\033[J", out);
-	fprintf(out, "%d %s: python %s, %s, %llu frame%s, %llu s\n", live->pid,
-		command ? command : "", status_text(reply, "python"), status_text(reply, "mode"),
-		(unsigned long long)nframe, nframe == 1 ? "" : "s",
-		(unsigned long long)status_number(reply, "seconds"));
-	fprintf(out, "current %s in %llu blocks, peak %s, rss %s (%s since start)\n",
-		text_size(status_number(reply, "current"), current),
-		(unsigned long long)status_number(reply, "blocks"),
-		status_size(reply, "peak", peak), text_size(status_number(reply, "rss"), rss),
-		text_size_diff((int64_t)(status_number(reply, "rss") -
-					 status_number(reply, "rss_at_start")),
-			       growth));
-	if (json_object_object_get_ex(reply, "cost", NULL)) {
+	head_print(live, reply, out);
+	if (json_has(reply, "cost")) {
 		status_print_cost(reply, out);
 		status_print_losses(reply, out);
 		try(status_print_growth(reply, live->limit, out));
 	} else {
 		status_print_losses(reply, out);
-		if (lines_of(reply))
+		/* A session that estimates has none before its first window. */
+		if (json_has(reply, "lines"))
 			try(lines_print(live, reply, out));
 	}
 	if (!live->terminal)
@@ -189,28 +190,36 @@ static struct error *view_print(const struct live *live, json_object *reply, FIL
 	return NULL;
 }
 
+/* The session of the process has gone since the last look. */
+static void end_print(const struct live *live)
+{
+	if (!kill(live->pid, 0) || errno == EPERM)
+		printf("the session of process %d was ended\n", live->pid);
+	else
+		printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
+		       live->pid, live->pid);
+}
+
 static struct error *view_loop(struct live *live, int interrupts)
 {
 	for (uint64_t i = 0; i < live->count; i++) {
-		json_object *request = json_object_new_object(), *reply = NULL;
+		struct json_object *reply = NULL;
+		struct json request;
 		struct error *error;
 
 		if (interrupts_wait(interrupts, -1, live->interval))
 			return NULL;
-		json_object_object_add(request, "limit", json_object_new_uint64(4 * live->limit));
-		error = target_request(live->pid, "top", request, &reply, NULL, NULL);
+		json_init(&request);
+		json_number(&request, request.root, "limit", 4 * live->limit);
+		error = client_request(live->pid, "top", &request, &reply, NULL, NULL);
 		if (error && i && error_kind(error) == ERROR_NOTHING) {
 			error_destroy(error);
-			if (!kill(live->pid, 0) || errno == EPERM)
-				printf("the session of process %d was ended\n", live->pid);
-			else
-				printf("process %d has ended; `tmbpf status -p %d` shows its last totals\n",
-				       live->pid, live->pid);
+			end_print(live);
 			return NULL;
 		}
 		try(error);
 		error = view_print(live, reply, stdout);
-		json_object_put(live->before);
+		json_cleanup(&live->before);
 		live->before = reply;
 		try(error);
 		if (ferror(stdout))
@@ -230,7 +239,7 @@ static struct error *group_loop(struct live *live, int interrupts)
 			break;
 		error = group_view_print(&view, stdout);
 	}
-	json_object_put(view.before);
+	json_cleanup(&view.before);
 	if (error && error_kind(error) == ERROR_NOTHING) {
 		cleanup_free char *shown = text_display(error_message(error));
 
@@ -244,8 +253,8 @@ static struct error *group_loop(struct live *live, int interrupts)
 /* Starts a session if there is none; one that is there has to be what was asked for. */
 static struct error *session_have(struct live *live, const struct arguments *arguments)
 {
-	cleanup(json_cleanup) json_object *status = NULL;
-	struct error *error = target_request(live->pid, "status", NULL, &status, NULL, NULL);
+	cleanup(json_cleanup) struct json_object *status = NULL;
+	struct error *error = client_request(live->pid, "status", NULL, &status, NULL, NULL);
 	struct tracer_options tracing;
 	char what[32], stop[32];
 
@@ -264,54 +273,44 @@ static struct error *session_have(struct live *live, const struct arguments *arg
 }
 
 /* All sessions of a group have the same options; of one that has none yet nobody can tell. */
-static struct error *group_match(const struct arguments *arguments, json_object *status)
+static struct error *group_match(const struct arguments *arguments, struct json_object *status)
 {
-	const struct group_target_options *target = &arguments->target;
-	cleanup(json_cleanup) json_object *session = NULL;
+	cleanup(json_cleanup) struct json_object *session = NULL;
 	cleanup_free char *stop = NULL;
-	json_object *processes = NULL;
+	struct json_object *processes = json_get_array(status, "processes");
 	struct tracer_options tracing;
 
-	json_object_object_get_ex(status, "processes", &processes);
-	for (size_t i = 0; processes && !session && i < json_object_array_length(processes); i++) {
-		json_object *process = json_object_array_get_idx(processes, i);
+	for (size_t i = 0; !session && i < json_length(processes); i++) {
+		struct json_object *process = json_at(processes, i);
 		struct error *error;
 
-		if (strcmp(status_text(process, "state"), "traced") != 0)
+		if (strcmp(json_get_text(process, "state"), "traced") != 0)
 			continue;
-		error = target_request(status_number(process, "pid"), "status", NULL, &session,
-				       NULL, NULL);
+		error = client_request((pid_t)json_get_number(process, "pid"), "status", NULL,
+				       &session, NULL, NULL);
 		if (error && error_kind(error) != ERROR_NOTHING)
 			return error;
 		error_destroy(error); /* it has ended meanwhile */
 	}
 	if (!session)
 		return session_options_check(&arguments->session, &tracing);
-	if (asprintf(&stop, "%s %s%s",
-		     target->follow      ? "-p"
-		     : target->container ? "--container"
-					 : "--cgroup",
-		     target->follow      ? target->pid
-		     : target->container ? target->container
-					 : target->cgroup,
-		     target->follow ? " --follow" : "") < 0) {
-		stop = NULL;
+	stop = target_options_text(&arguments->target);
+	if (!stop)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a group of processes");
-	}
-	return session_options_match(&arguments->session, status_text(status, "title"), stop,
+	return session_options_match(&arguments->session, json_get_text(status, "title"), stop,
 				     session);
 }
 
 /* The same for a group. */
 static struct error *group_have(struct live *live, const struct arguments *arguments)
 {
-	struct error *error = group_find(&arguments->target, &live->group);
-	cleanup(json_cleanup) json_object *status = NULL;
+	struct error *error = group_find(&live->wanted, &live->group);
+	cleanup(json_cleanup) struct json_object *status = NULL;
 	struct tracer_options tracing;
 
 	if (!error)
 		error = group_status_fetch(live->group, &status);
-	if (!error && strcmp(status_text(status, "state"), "ended") != 0)
+	if (!error && strcmp(json_get_text(status, "state"), "ended") != 0)
 		return group_match(arguments, status);
 	if (error && error_kind(error) != ERROR_NOTHING)
 		return error;
@@ -319,18 +318,12 @@ static struct error *group_have(struct live *live, const struct arguments *argum
 	free(take(live->group));
 	try(session_options_check(&arguments->session, &tracing));
 	live->started = true;
-	return group_command_start(&arguments->target, &tracing, stderr, &live->group);
+	return group_command_start(&live->wanted, &tracing, stderr, &live->group);
 }
 
 static void started_stop(const struct live *live)
 {
-	json_object *reply = NULL;
-
-	if (live->group)
-		error_destroy(group_request_stop(live->group));
-	else
-		error_destroy(target_request(live->pid, "stop", NULL, &reply, NULL, NULL));
-	json_object_put(reply);
+	error_destroy(live->group ? group_request_stop(live->group) : client_stop(live->pid));
 }
 
 static struct error *live_run(int argc, char **argv)
@@ -342,9 +335,9 @@ static struct error *live_run(int argc, char **argv)
 	struct error *error;
 	cleanup_fd int interrupts = -1;
 
-	try(command_parse(&argp, argc, argv, &arguments));
+	try(options_parse(&argp, argc, argv, &arguments));
 	try(arguments_check(&arguments, &live));
-	if (group_target_many(&arguments.target))
+	if (target_options_many(&arguments.target))
 		error = group_have(&live, &arguments);
 	else
 		error = session_have(&live, &arguments);
@@ -354,11 +347,11 @@ static struct error *live_run(int argc, char **argv)
 	}
 	/* When who reads this has gone, what it began has to end as well. */
 	signal(SIGPIPE, SIG_IGN);
-	interrupts = interrupts_take();
+	interrupts = interrupts_catch();
 	error = live.group ? group_loop(&live, interrupts) : view_loop(&live, interrupts);
 	if (live.started)
 		started_stop(&live);
-	json_object_put(live.before);
+	json_cleanup(&live.before);
 	free(live.group);
 	return error;
 }

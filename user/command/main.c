@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The program: which command runs, whether it may, and how it ends. */
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "command/command.h"
+#include "sandbox/privileges.h"
 #include "trace/session/run_folder.h"
 #include <errno.h>
 #include <limits.h>
@@ -37,7 +38,8 @@ static const char usage_head[] =
 
 static const char usage_tail[] =
 	"\n"
-	"`tmbpf COMMAND --help` explains a command, with an example; `tmbpf -p PID --help` the options of watching.\n"
+	"`tmbpf COMMAND --help` explains a command, with an example; `tmbpf -p PID --help` the "
+	"options of watching.\n"
 	"--version tells the version.\n"
 	"\n" COMMAND_EXIT_STATUSES "\n";
 
@@ -74,7 +76,10 @@ static void word_print(const char *text, FILE *file)
 	fputc('\'', file);
 }
 
-/* How to run what was given with more privileges, for ALL processes or for one's own; malloc'd, NULL without memory. */
+/*
+ * How to run what was given with more privileges, for ALL processes or for one's own; malloc'd,
+ * NULL without memory.
+ */
 static char *remedy_text(bool all)
 {
 	const char *capabilities = all ? PRIVILEGES_ALL_TEXT : PRIVILEGES_LOAD_TEXT;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf run`: runs a command and traces it from its first allocation on. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +14,23 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "base/output.h"
-#include "sandbox/privileges.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "daemon/record.h"
-#include "daemon/record_estimate.h"
-#include "daemon/serve.h"
+#include "command/options/options.h"
 #include "command/options/session_options.h"
-#include "command/status.h"
+#include "daemon/reports.h"
+#include "daemon/reports_estimate.h"
+#include "daemon/serve.h"
 #include "format/format.h"
 #include "python/reference_process.h"
+#include "sandbox/privileges.h"
 #include "snapshot/snapshot.h"
-#include "trace/session/control.h"
-#include "trace/tracer/launch.h"
 #include "trace/session/session.h"
+#include "trace/tracer/launch.h"
+#include "view/status_text.h"
 
 /* How long a reference process may take to start, in steps of ten milliseconds. */
 #define REFERENCE_STEPS 500
@@ -69,16 +73,18 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Runs a command and traces the first CPython that it becomes, from its first allocation on. While it runs, the "
-	"other commands reach it by its pid (`tmbpf status`). The exit status is the command's own; 1, 2 or 3 with a "
-	"message if tmbpf itself fails, or the command was never a CPython; 128 and the signal's number if it was ended by one.\v"
-	"At the end Python has freed most of what the command held: for a leak, take a snapshot while it runs. A Python "
-	"that a shell starts as a child is not followed: use `exec` there.\n"
+	"Runs a command and traces the first CPython that it becomes, from its first allocation "
+	"on. While it runs, the other commands reach it by its pid (`tmbpf status`). The exit "
+	"status is the command's own; 1, 2 or 3 with a message if tmbpf itself fails, or the "
+	"command was never a CPython; 128 and the signal's number if it was ended by one.\vAt the "
+	"end Python has freed most of what the command held: for a leak, take a snapshot while it "
+	"runs. A Python that a shell starts as a child is not followed: use `exec` there.\n"
 	"\n"
-	"How the interpreter is laid out is learned from another process of it, started for a moment beside the command, "
-	"and checked once the command's own is up. So it has to be a program called python* (no uwsgi, no program with a "
-	"CPython in it), without PYTHONMALLOC and PYTHONDEVMODE, which change its allocators while it starts: start others "
-	"by themselves, and attach with `tmbpf start -p PID`.\n"
+	"How the interpreter is laid out is learned from another process of it, started for a "
+	"moment beside the command, and checked once the command's own is up. So it has to be a "
+	"program called python* (no uwsgi, no program with a CPython in it), without PYTHONMALLOC "
+	"and PYTHONDEVMODE, which change its allocators while it starts: start others by "
+	"themselves, and attach with `tmbpf start -p PID`.\n"
 	"\n"
 	"Example:\n"
 	"  tmbpf run --exact -o app.snap -- python3 app.py --port 8000\n";
@@ -106,7 +112,8 @@ static struct error *environment_check(pid_t pid)
 				error_create(ERROR_FAILED,
 					     "%s changes the allocators while the command starts",
 					     entry),
-				"Start the command by itself and attach with `tmbpf start -p PID --exact`.");
+				"Start the command by itself and attach with `tmbpf start -p PID "
+				"--exact`.");
 	}
 	return NULL;
 }
@@ -261,29 +268,32 @@ static void lazy_summary_print(const struct session *session)
 
 	if (session->walk.at)
 		fprintf(stderr,
-			"tmbpf: process %d held %s %.1f s before its end, when its pools were read last\n",
+			"tmbpf: process %d held %s %.1f s before its end, when its pools were read "
+			"last\n",
 			session->pid, text_size(session->walk.size, current),
 			clock_since(CLOCK_MONOTONIC, session->walk.at));
 	else
 		fprintf(stderr,
-			"tmbpf: process %d ended before its pools were read: what it held is not known\n",
+			"tmbpf: process %d ended before its pools were read: what it held is not "
+			"known\n",
 			session->pid);
 }
 
 /* What sampling windows saw; the last window was some time before the end. */
 static struct error *estimate_print(struct session *session)
 {
-	cleanup(json_cleanup) json_object *status = json_object_new_object();
+	cleanup(json_deinit) struct json status;
 
-	if (!status)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot estimate");
+	json_init(&status);
 	if (session->sampler)
-		try(record_estimate_status(session, status));
+		try(reports_estimate_status(session, &status));
+	try(json_built(&status));
 	fprintf(stderr,
-		"tmbpf: process %d was seen in %llu windows, its heap last %.1f s before its end; --exact sees all of it\n",
-		session->pid, (unsigned long long)status_number(status, "windows"),
-		status_real(status, "census_age", 0));
-	return status_print_growth(status, 10, stderr);
+		"tmbpf: process %d was seen in %" PRIu64 " windows, its heap last %.1f s before "
+		"its end; --exact sees all of it\n",
+		session->pid, json_get_number(status.root, "windows"),
+		json_get_real(status.root, "census_age", 0));
+	return status_print_growth(status.root, 10, stderr);
 }
 
 static struct error *summary_print(struct session *session)
@@ -312,7 +322,7 @@ static struct error *run_end(struct session *session, const char *path)
 	try(summary_print(session));
 	if (!path)
 		return NULL;
-	try(record_snapshot(session, false, &snapshot));
+	try(reports_snapshot(session, false, &snapshot));
 	try(privileges_end());
 	return snapshot_file_write(snapshot, path);
 }
@@ -344,7 +354,7 @@ static struct error *run_run(int argc, char **argv)
 	struct error *error;
 	pid_t pid;
 
-	try(command_parse_in_order(&argp, argc, argv, &arguments));
+	try(options_parse_in_order(&argp, argc, argv, &arguments));
 	try(session_options_check(&arguments.session, &tracing));
 	if (arguments.path && output_path_is_stdout(arguments.path))
 		return error_create(ERROR_USAGE,
@@ -360,7 +370,10 @@ static struct error *run_run(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	launch_destroy(launch);
-	/* The command and what it was learned from have all that we had: they were started before. */
+	/*
+	 * The command, and what it was learned from, have all that we had: they were started
+	 * before.
+	 */
 	if (!error)
 		error = serve_attached(session, arguments.path != NULL);
 	if (!error)

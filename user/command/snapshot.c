@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "snapshot/snapshot.h"
-
-#include <ctype.h>
+/* `tmbpf snapshot`: writes what was traced to a file, or of a group to a folder. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,35 +13,40 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/json_read.h"
 #include "base/output.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "daemon/archive.h"
 #include "command/group_commands.h"
-#include "command/interrupt.h"
-#include "daemon/serve.h"
+#include "command/options/options.h"
 #include "command/options/session_options.h"
-#include "command/target.h"
-#include "trace/session/control.h"
+#include "command/options/target_options.h"
+#include "daemon/archive.h"
+#include "daemon/client.h"
+#include "daemon/group/group_client.h"
+#include "daemon/group/group_target.h"
+#include "daemon/serve.h"
 
 enum { OPTION_FOR = 256 };
 
 struct arguments {
-	struct group_target_options target;
+	struct target_options target;
 	struct session_options session;
 	const char *path, *duration;
 };
 
 static const struct argp_child children[] = {
-	{&group_target_argp, 0, NULL, 0},
+	{&target_argp, 0, NULL, 0},
 	{&session_argp, 0, NULL, 0},
 	{0},
 };
 
 static const struct argp_option options[] = {
 	{"output", 'o', "FILE", 0,
-	 "Where to: written aside, then put in place, so that an older FILE is lost only to a whole one; - is standard output. Of a "
-	 "group it is a folder, made if missing, for a file of each process, PID.pb.gz",
+	 "Where to: written aside, then put in place, so that an older FILE is lost only to a "
+	 "whole one; - is standard output. Of a group it is a folder, made if missing, for a file "
+	 "of each process, PID.pb.gz",
 	 0},
 	{"for", OPTION_FOR, "TIME", 0,
 	 "Start a session (there must be none), wait, take the snapshot, stop: 30s, 5m, 1h", 0},
@@ -69,9 +73,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Writes what the session of a process has traced to a file: a gzipped pprof profile, which `tmbpf stats`, `diff`, "
-	"`export` and `go tool pprof` read. With --for a session begins, and the file has what was allocated from then on. A session that ended with its process has left its last snapshot; of those the "
-	"last 32 are kept.\v" GROUP_TARGET_HELP "\n"
+	"Writes what the session of a process has traced to a file: a gzipped pprof profile, which "
+	"`tmbpf stats`, `diff`, `export` and `go tool pprof` read. With --for a session begins, "
+	"and the file has what was allocated from then on. A session that ended with its process "
+	"has left its last snapshot; of those the last 32 are kept.\v" TARGET_HELP "\n"
 	"\n"
 	"Examples:\n"
 	"  tmbpf snapshot -p 1234 -o app.snap\n"
@@ -80,42 +85,13 @@ static const char doc[] =
 	"  tmbpf stats web/*.pb.gz\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
-/* "30", "30s", "5m", "1h" in seconds. */
-static struct error *duration_parse(const char *text, uint64_t *ret)
-{
-	static const char units[] = "smh";
-	static const uint64_t seconds[] = {1, 60, 3600};
-	cleanup_free char *digits = strdup(text);
-	size_t length = strlen(text);
-	const char *unit = length ? strchr(units, text[length - 1]) : NULL;
-	uint64_t factor = 1, number;
-	struct error *error;
-
-	if (!digits)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "--for");
-	if (unit) {
-		factor = seconds[unit - units];
-		digits[length - 1] = 0;
-	}
-	error = option_number("--for", digits, 1, 86400 * 7 / factor, &number);
-	if (error) {
-		error_destroy(error);
-		return error_create(
-			ERROR_USAGE,
-			"--for takes a time of 1s to 7 days, such as 30s, 5m or 1h, not \"%s\"",
-			text);
-	}
-	*ret = number * factor;
-	return NULL;
-}
-
 /*
- * Interrupted, or when the process PID (0: there is none to wait for) has ended, the time is over: what was traced so far is
- * written, and the session ends.
+ * Waits so long, or until it is interrupted, or until the process PID (0: there is none to wait
+ * for) has ended. Then what was traced so far is written, and the session ends.
  */
-static void wait_for(uint64_t seconds, pid_t pid)
+static void duration_wait(uint64_t seconds, pid_t pid)
 {
-	cleanup_fd int interrupts = interrupts_take();
+	cleanup_fd int interrupts = interrupts_catch();
 	cleanup_fd int process = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	bool gone = pid && process < 0 && errno == ESRCH;
 	uint64_t began = clock_now(CLOCK_MONOTONIC);
@@ -128,7 +104,8 @@ static void wait_for(uint64_t seconds, pid_t pid)
 			(int)pid, (double)clock_since(CLOCK_MONOTONIC, began) / NSEC_PER_SEC);
 }
 
-static struct error *snapshot_store(const char *path, const void *data, size_t size)
+/* Writes a snapshot's bytes, and says so where they do not go to standard output. */
+static struct error *bytes_store(const char *path, const void *data, size_t size)
 {
 	cleanup(output_cleanup) struct output *output = NULL;
 	char text[TEXT_NUMBER_MAX];
@@ -141,30 +118,30 @@ static struct error *snapshot_store(const char *path, const void *data, size_t s
 	return NULL;
 }
 
-static struct error *snapshot_take(const char *path, pid_t pid)
+static struct error *process_store(const char *path, pid_t pid)
 {
 	cleanup_free void *data = NULL;
 	size_t size;
 
-	try(target_snapshot_bytes(pid, &data, &size));
-	return snapshot_store(path, data, size);
+	try(client_snapshot_bytes(pid, &data, &size));
+	return bytes_store(path, data, size);
 }
 
-static struct error *snapshot_for(const struct arguments *arguments, pid_t pid)
+/* Starts a session, waits, and ends it. */
+static struct error *process_for(const struct arguments *arguments, pid_t pid)
 {
-	cleanup(json_cleanup) json_object *reply = NULL;
 	struct tracer_options tracing;
 	struct error *error, *stopped;
-	uint64_t seconds;
+	uint64_t seconds = 0;
 
-	try(duration_parse(arguments->duration, &seconds));
+	try(option_duration("--for", arguments->duration, &seconds));
 	try(session_options_check(&arguments->session, &tracing));
 	/* Whether it can be written is not to be found out when the time is over. */
 	try(output_check(arguments->path));
 	try(serve_start(pid, &tracing));
-	wait_for(seconds, pid);
-	error = snapshot_take(arguments->path, pid);
-	stopped = target_request(pid, "stop", NULL, &reply, NULL, NULL);
+	duration_wait(seconds, pid);
+	error = process_store(arguments->path, pid);
+	stopped = client_stop(pid);
 	/* A target that ended meanwhile has ended the session as well. */
 	if (error || (stopped && error_kind(stopped) == ERROR_NOTHING)) {
 		error_destroy(stopped);
@@ -173,21 +150,95 @@ static struct error *snapshot_for(const struct arguments *arguments, pid_t pid)
 	return error ? error : stopped;
 }
 
+/* Makes FOLDER where it is not there; fails if nothing can be written into it. */
+static struct error *folder_make(const char *folder)
+{
+	if (mkdir(folder, 0777) && errno != EEXIST)
+		return error_create_errno(ERROR_FAILED, errno, "cannot make the folder %s", folder);
+	return access(folder, W_OK | X_OK)
+		       ? error_create_errno(ERROR_FAILED, errno, "cannot write into the folder %s",
+					    folder)
+		       : NULL;
+}
+
+/*
+ * The last snapshot of a process that has ended: that of the group NAME, not of who has had its pid
+ * since.
+ */
+static struct error *ended_bytes(const char *name, pid_t pid, void **ret, size_t *ret_size)
+{
+	if (!ended_is_of(pid, name))
+		return error_create(ERROR_NOTHING, "process %d is not traced", pid);
+	return ended_snapshot(pid, ret, ret_size);
+}
+
+/*
+ * Writes FOLDER/PID.pb.gz; *RET is true if there was anything to write. ENDED: the group's name, if
+ * its process PID has ended; else NULL.
+ */
+static struct error *member_store(const char *folder, pid_t pid, const char *ended, bool *ret)
+{
+	cleanup_free char *path = NULL;
+	cleanup_free void *data = NULL;
+	struct error *error;
+	size_t size;
+
+	error = ended ? ended_bytes(ended, pid, &data, &size)
+		      : client_snapshot_bytes(pid, &data, &size);
+	if (error && error_kind(error) == ERROR_NOTHING) {
+		fprintf(stderr, "tmbpf: no snapshot of process %d: its session is gone\n", pid);
+		error_destroy(error);
+		return NULL;
+	}
+	try(error);
+	if (asprintf(&path, "%s/%d.pb.gz", folder, pid) < 0) {
+		path = NULL;
+		return error_create_errno(ERROR_FAILED, ENOMEM, "a group of processes");
+	}
+	*ret = true;
+	return bytes_store(path, data, size);
+}
+
+/* A file for each process of the group NAME, in FOLDER, which is made if it is missing. */
+static struct error *group_store(const char *name, const char *folder)
+{
+	cleanup(json_cleanup) struct json_object *status = NULL;
+	struct json_object *processes;
+	size_t written = 0;
+
+	try(group_status_fetch(name, &status));
+	try(folder_make(folder));
+	processes = json_get_array(status, "processes");
+	for (size_t i = 0; i < json_length(processes); i++) {
+		struct json_object *process = json_at(processes, i);
+		bool ended = !strcmp(json_get_text(process, "state"), "ended"), done = false;
+
+		if (!ended && strcmp(json_get_text(process, "state"), "traced") != 0)
+			continue;
+		try(member_store(folder, (pid_t)json_get_number(process, "pid"),
+				 ended ? name : NULL, &done));
+		written += done;
+	}
+	if (!written)
+		return error_create(ERROR_NOTHING, "the group %s has no session", name);
+	return NULL;
+}
+
 /* The same of a group, to a folder. */
-static struct error *group_for(const struct arguments *arguments)
+static struct error *group_for(const struct arguments *arguments, const struct group_wanted *wanted)
 {
 	cleanup_free char *name = NULL;
 	struct tracer_options tracing;
 	struct error *error, *stopped;
-	uint64_t seconds;
+	uint64_t seconds = 0;
 
-	try(duration_parse(arguments->duration, &seconds));
+	try(option_duration("--for", arguments->duration, &seconds));
 	try(session_options_check(&arguments->session, &tracing));
-	try(group_command_folder(arguments->path));
-	try(group_command_start(&arguments->target, &tracing, stdout, &name));
+	try(folder_make(arguments->path));
+	try(group_command_start(wanted, &tracing, stdout, &name));
 	fflush(stdout);
-	wait_for(seconds, 0);
-	error = group_command_snapshot(name, arguments->path);
+	duration_wait(seconds, 0);
+	error = group_store(name, arguments->path);
 	stopped = group_command_stop(name);
 	if (!error)
 		return stopped;
@@ -198,14 +249,16 @@ static struct error *group_for(const struct arguments *arguments)
 static struct error *group_run(const struct arguments *arguments)
 {
 	cleanup_free char *name = NULL;
+	struct group_wanted wanted;
 
 	if (output_path_is_stdout(arguments->path))
 		return error_create(ERROR_USAGE,
 				    "-o is a folder here: each process has a file of its own");
+	try(target_options_group(&arguments->target, &wanted));
 	if (arguments->duration)
-		return group_for(arguments);
-	try(group_find(&arguments->target, &name));
-	return group_command_snapshot(name, arguments->path);
+		return group_for(arguments, &wanted);
+	try(group_find(&wanted, &name));
+	return group_store(name, arguments->path);
 }
 
 static struct error *snapshot_run(int argc, char **argv)
@@ -213,25 +266,25 @@ static struct error *snapshot_run(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options, .parser = parse_option, .doc = doc, .children = children};
 	struct arguments arguments = {0};
-	pid_t pid;
+	pid_t pid = 0;
 
-	try(command_parse(&argp, argc, argv, &arguments));
-	try(group_target_options_check(&arguments.target));
+	try(options_parse(&argp, argc, argv, &arguments));
+	try(target_options_check(&arguments.target));
 	if (!arguments.path)
 		return error_create(ERROR_USAGE, "-o FILE is missing");
 	if (!arguments.duration && session_options_given(&arguments.session))
 		return error_create(ERROR_USAGE,
 				    "how to trace is a matter of a session that begins: add --for, "
 				    "or leave it to `tmbpf start`");
-	if (group_target_many(&arguments.target))
+	if (target_options_many(&arguments.target))
 		return group_run(&arguments);
-	try(option_pid("-p", arguments.target.pid, &pid));
+	try(target_options_pid(&arguments.target, &pid));
 	if (output_path_is_stdout(arguments.path) && isatty(STDOUT_FILENO))
 		return error_create(ERROR_USAGE, "standard output is a terminal, and a snapshot is "
 						 "not for reading: name a file with -o");
 	if (arguments.duration)
-		return snapshot_for(&arguments, pid);
-	return snapshot_take(arguments.path, pid);
+		return process_for(&arguments, pid);
+	return process_store(arguments.path, pid);
 }
 
 const struct command command_snapshot = {

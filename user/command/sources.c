@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The source lines of snapshots, for the views. */
 #include "command/sources.h"
 #include "base/cleanup.h"
 #include "base/clock.h"

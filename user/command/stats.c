@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf stats`: where the memory of a snapshot file was allocated. */
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -6,6 +7,7 @@
 #include "command/options/files.h"
 #include "command/options/filter_options.h"
 #include "command/options/grouping_options.h"
+#include "command/options/options.h"
 #include "command/sources.h"
 #include "format/format.h"
 #include "format/json_groups.h"
@@ -20,12 +22,12 @@
 
 struct arguments {
 	struct files files;
-	struct group_options group;
+	struct grouping_options grouping;
 	struct filter_options filter;
 };
 
 static const struct argp_child children[] = {
-	{&group_argp, 0, NULL, 0},
+	{&grouping_argp, 0, NULL, 0},
 	{&filter_argp, 0, NULL, 0},
 	{0},
 };
@@ -34,10 +36,12 @@ static const char doc[] =
 	"Shows where the memory of a snapshot file was allocated, the largest groups first, as "
 	"tracemalloc's Snapshot.statistics() does; before that what the snapshot is of, and what "
 	"tracing did not see. FILE is what `tmbpf snapshot` wrote, or what a program dumped itself "
-	"with tracemalloc's Snapshot.dump(); - is standard input. A source line is shown where its file "
-	"can be read and has not changed since. Several files, of workers say, are summed up: each traceback with what all hold "
-	"there; `tmbpf diff --by-process` sets them side by side.\v" FILTER_HELP "\n"
-	"Examples: the ten lines of a package that hold most; who called json; all workers together:\n"
+	"with tracemalloc's Snapshot.dump(); - is standard input. A source line is shown where its "
+	"file can be read and has not changed since. Several files, of workers say, are summed up: "
+	"each traceback with what all hold there; `tmbpf diff --by-process` sets them side by "
+	"side.\v" FILTER_HELP "\n"
+	"Examples: the ten lines of a package that hold most; who called json; all workers "
+	"together:\n"
 	"  tmbpf stats app.snap --include '*/site-packages/requests/*' --limit 10\n"
 	"  tmbpf stats app.snap --include-all-frames '*/json/*' --group-by traceback\n"
 	"  tmbpf stats web/*.pb.gz\n"
@@ -49,7 +53,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &arguments->group;
+		state->child_inputs[0] = &arguments->grouping;
 		state->child_inputs[1] = &arguments->filter;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -122,7 +126,7 @@ static struct error *report_print(const struct arguments *arguments, const struc
 		processes_print(inputs);
 	try(report_print_head(inputs->whole, statistics, filter_options_any(&arguments->filter),
 			      stdout));
-	try(report_print_groups(inputs->whole, statistics, arguments->group.limit_count, &lines,
+	try(report_print_groups(inputs->whole, statistics, arguments->grouping.limit_count, &lines,
 				stdout));
 	sources_warn(sources);
 	return NULL;
@@ -142,21 +146,21 @@ static struct error *stats_run(int argc, char **argv)
 	const struct snapshot *chosen;
 	cleanup(statistics_cleanup) struct statistics *statistics = NULL;
 
-	try(command_parse(&argp, argc, argv, &arguments));
-	try(group_options_check(&arguments.group));
+	try(options_parse(&argp, argc, argv, &arguments));
+	try(grouping_options_check(&arguments.grouping));
 	try(filter_options_check(&arguments.filter));
 	try(inputs_read(&arguments, &inputs));
 	try(filter_options_apply(&arguments.filter, inputs.whole, &filtered));
 	chosen = filtered ? filtered : inputs.whole;
-	try(statistics_create(chosen, &arguments.group.statistics, &statistics));
-	switch (arguments.group.format_kind) {
-	case GROUP_FORMAT_JSON:
-		return json_print_statistics(chosen, statistics, arguments.group.limit_count,
+	try(statistics_create(chosen, &arguments.grouping.statistics, &statistics));
+	switch (arguments.grouping.format_kind) {
+	case GROUPING_JSON:
+		return json_print_statistics(chosen, statistics, arguments.grouping.limit_count,
 					     stdout);
-	case GROUP_FORMAT_PYTHON:
+	case GROUPING_PYTHON:
 		return python_print_statistics(chosen->tables, statistics,
-					       arguments.group.limit_count, stdout);
-	case GROUP_FORMAT_TEXT:
+					       arguments.grouping.limit_count, stdout);
+	case GROUPING_TEXT:
 		break;
 	}
 	return report_print(&arguments, &inputs, statistics);

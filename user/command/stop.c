@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf stop`: ends the tracing of a process, or of a group. */
 #include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "command/command.h"
 #include "command/group_commands.h"
+#include "command/options/options.h"
+#include "command/options/target_options.h"
 #include "daemon/archive.h"
-#include "command/target.h"
-#include "trace/session/control.h"
+#include "daemon/client.h"
+#include "daemon/group/group_client.h"
+#include "daemon/group/group_target.h"
 
-static const struct argp_child children[] = {{&group_target_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -21,8 +25,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Ends the tracing of a process, or of all of a group: its probes are gone when this returns. What was traced is "
-	"forgotten; take a snapshot before.\v" GROUP_TARGET_HELP "\n"
+	"Ends the tracing of a process, or of all of a group: its probes are gone when this "
+	"returns. What was traced is forgotten; take a snapshot before.\v" TARGET_HELP "\n"
 	"\n"
 	"Examples:\n"
 	"  tmbpf stop -p 1234\n"
@@ -32,20 +36,21 @@ static const char doc[] =
 static struct error *stop_run(int argc, char **argv)
 {
 	static const struct argp argp = {.parser = parse_option, .doc = doc, .children = children};
-	cleanup(json_cleanup) json_object *reply = NULL;
-	struct group_target_options given = {0};
+	struct target_options given = {0};
 	cleanup_free char *group = NULL;
+	struct group_wanted wanted;
 	struct error *error;
-	pid_t pid;
+	pid_t pid = 0;
 
-	try(command_parse(&argp, argc, argv, &given));
-	try(group_target_options_check(&given));
-	if (group_target_many(&given)) {
-		try(group_find(&given, &group));
+	try(options_parse(&argp, argc, argv, &given));
+	try(target_options_check(&given));
+	if (target_options_many(&given)) {
+		try(target_options_group(&given, &wanted));
+		try(group_find(&wanted, &group));
 		return group_command_stop(group);
 	}
-	try(option_pid("-p", given.pid, &pid));
-	error = target_request(pid, "stop", NULL, &reply, NULL, NULL);
+	try(target_options_pid(&given, &pid));
+	error = client_stop(pid);
 	if (error && error_kind(error) == ERROR_NOTHING && ended_forget(pid)) {
 		error_destroy(error);
 		printf("process %d is gone, and its last totals are forgotten\n", pid);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* `tmbpf where`: what allocated the block at an address. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,10 +8,13 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "command/command.h"
-#include "command/target.h"
+#include "command/options/options.h"
+#include "command/options/target_options.h"
+#include "daemon/client.h"
 #include "snapshot/snapshot.h"
-#include "trace/session/control.h"
 #include "view/place.h"
 
 struct arguments {
@@ -18,7 +22,7 @@ struct arguments {
 	const char *address;
 };
 
-static const struct argp_child children[] = {{&target_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&process_argp, 0, NULL, 0}, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -41,25 +45,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const char doc[] =
-	"Shows the traceback that allocated the block at ADDRESS, oldest call first, as tracemalloc's "
-	"get_object_traceback(). An object's block starts at its id(), or 16 or 32 bytes before it where the garbage "
-	"collector has a header: these are tried as well. Of sessions with --exact: estimates know no single block.\v"
-	"Example:\n"
+	"Shows the traceback that allocated the block at ADDRESS, oldest call first, as "
+	"tracemalloc's get_object_traceback(). An object's block starts at its id(), or 16 or 32 "
+	"bytes before it where the garbage collector has a header: these are tried as well. Of "
+	"sessions with --exact: estimates know no single block.\vExample:\n"
 	"  tmbpf where -p 1234 0x7f2a3c5e9d10\n"
 	"\n" COMMAND_EXIT_STATUSES;
-
-static struct error *address_parse(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(text, &end, 0);
-	if (errno || end == text || *end || *text == '-')
-		return error_create(ERROR_USAGE,
-				    "ADDRESS must be a number such as 0x7f2a3c5e9d10, not \"%s\"",
-				    text);
-	return NULL;
-}
 
 static struct error *block_print(const struct snapshot *snapshot)
 {
@@ -78,24 +69,24 @@ static struct error *where_run(int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse_option, .args_doc = "ADDRESS", .doc = doc, .children = children};
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
-	cleanup(json_cleanup) json_object *reply = NULL;
+	cleanup(json_cleanup) struct json_object *reply = NULL;
 	cleanup_free void *payload = NULL;
 	struct arguments arguments = {0};
 	struct error *error = NULL;
-	uint64_t address;
+	uint64_t address = 0;
+	pid_t pid = 0;
 	size_t size;
-	pid_t pid;
 
-	try(command_parse(&argp, argc, argv, &arguments));
-	try(target_pid(&arguments.target, &pid));
-	try(address_parse(arguments.address, &address));
+	try(options_parse(&argp, argc, argv, &arguments));
+	try(target_options_pid(&arguments.target, &pid));
+	try(option_address("ADDRESS", arguments.address, &address));
 	for (uint64_t before = 0; before <= 32 && !payload; before += 16) {
-		json_object *request = json_object_new_object();
+		struct json request;
 		struct error *one;
 
-		json_object_object_add(request, "address",
-				       json_object_new_uint64(address - before));
-		one = target_request_alive(pid, "where", request, &reply, &payload, &size);
+		json_init(&request);
+		json_number(&request, request.root, "address", address - before);
+		one = client_request_alive(pid, "where", &request, &reply, &payload, &size);
 		if (!error)
 			error = one;
 		else
@@ -106,7 +97,7 @@ static struct error *where_run(int argc, char **argv)
 	if (!payload)
 		return error;
 	error_destroy(error);
-	try(target_snapshot(payload, size, &snapshot));
+	try(client_snapshot(payload, size, &snapshot));
 	if (!snapshot->trace_count)
 		return error_create(ERROR_FAILED, "the session sent no traceback");
 	return block_print(snapshot);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What sessions leave that ended because their target did. */
 #include "daemon/archive.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "base/output.h"
 #include "trace/session/control.h"
 #include "trace/session/run_folder.h"
@@ -82,9 +85,9 @@ struct error *ended_sessions(pid_t **ret, size_t *ret_count)
 	return control_files("status", ret, ret_count);
 }
 
-struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, size_t size)
+struct error *ended_store(pid_t pid, struct json_object *status, const void *snapshot, size_t size)
 {
-	const char *text = json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_pack(status);
 	pid_t oldest;
 
 	if (!text)
@@ -99,18 +102,16 @@ struct error *ended_store(pid_t pid, json_object *status, const void *snapshot, 
 	return NULL;
 }
 
-struct error *ended_status(pid_t pid, json_object **ret)
+struct error *ended_status(pid_t pid, struct json_object **ret)
 {
 	cleanup_free void *data = NULL;
-	json_object *status;
+	struct json_object *status;
 	size_t size;
 
 	try(file_read(pid, "status", &data, &size));
-	status = json_tokener_parse(data);
-	if (!json_object_is_type(status, json_type_object)) {
-		json_object_put(status);
+	status = json_parse(data);
+	if (!status)
 		return error_create(ERROR_FAILED, "what process %d's session left is damaged", pid);
-	}
 	*ret = status;
 	return NULL;
 }
@@ -135,14 +136,11 @@ bool ended_forget(pid_t pid)
 
 bool ended_is_of(pid_t pid, const char *group)
 {
-	json_object *status = NULL, *name = NULL;
-	bool same;
+	cleanup(json_cleanup) struct json_object *status = NULL;
+	const char *name;
 
 	error_destroy(ended_status(pid, &status));
-	same = status && json_object_object_get_ex(status, "group", &name) && name &&
-	       !strcmp(json_object_get_string(name), group);
-	json_object_put(status);
-	return same;
+	return json_read_text(status, "group", &name) && !strcmp(name, group);
 }
 
 void ended_forget_of(pid_t pid, const char *group)

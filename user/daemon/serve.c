@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The tracer process: how it is started, and what it answers. */
 #include "daemon/serve.h"
 
 #include <errno.h>
@@ -14,28 +15,15 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "base/output.h"
-#include "sandbox/privileges.h"
 #include "daemon/archive.h"
-#include "daemon/record.h"
+#include "daemon/reports.h"
 #include "daemon/top.h"
 #include "format/pprof.h"
-#include "trace/session/control.h"
+#include "sandbox/privileges.h"
 #include "trace/session/session.h"
-
-static bool request_flag(json_object *request, const char *key)
-{
-	json_object *value;
-
-	return json_object_object_get_ex(request, key, &value) && json_object_get_boolean(value);
-}
-
-static uint64_t request_number(json_object *request, const char *key)
-{
-	json_object *value;
-
-	return json_object_object_get_ex(request, key, &value) ? json_object_get_uint64(value) : 0;
-}
 
 /* The snapshot's file as bytes. */
 static struct error *snapshot_pack(const struct snapshot *snapshot, void **ret, size_t *ret_size)
@@ -60,29 +48,29 @@ static struct error *snapshot_pack(const struct snapshot *snapshot, void **ret, 
 	return NULL;
 }
 
-static struct error *serve_status(struct session *session, json_object *request, json_object *reply,
-				  void **ret, size_t *ret_size)
+static struct error *serve_status(struct session *session, struct json_object *request,
+				  struct json_object *reply, void **ret, size_t *ret_size)
 {
 	(void)ret;
 	(void)ret_size;
-	if (request_flag(request, "growth"))
+	if (json_get_flag(request, "growth"))
 		session_heap_check(session, true);
-	return record_status(session, reply);
+	return reports_status(session, reply);
 }
 
-static struct error *serve_snapshot(struct session *session, json_object *request,
-				    json_object *reply, void **ret, size_t *ret_size)
+static struct error *serve_snapshot(struct session *session, struct json_object *request,
+				    struct json_object *reply, void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 
 	(void)request;
 	(void)reply;
-	try(record_snapshot(session, false, &snapshot));
+	try(reports_snapshot(session, false, &snapshot));
 	return snapshot_pack(snapshot, ret, ret_size);
 }
 
-static struct error *serve_where(struct session *session, json_object *request, json_object *reply,
-				 void **ret, size_t *ret_size)
+static struct error *serve_where(struct session *session, struct json_object *request,
+				 struct json_object *reply, void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	uint32_t stack;
@@ -94,51 +82,51 @@ static struct error *serve_where(struct session *session, json_object *request, 
 			error_create(ERROR_NOTHING,
 				     "this session only samples: it does not know each block"),
 			"`tmbpf start --exact` traces every one.");
-	try(session_walk_block(session, request_number(request, "address")));
-	try(tracer_block(session->tracer, request_number(request, "address"), &stack, &size));
-	try(record_block(session, stack, size, &snapshot));
+	try(session_walk_block(session, json_get_number(request, "address")));
+	try(tracer_block(session->tracer, json_get_number(request, "address"), &stack, &size));
+	try(reports_block(session, stack, size, &snapshot));
 	return snapshot_pack(snapshot, ret, ret_size);
 }
 
-static struct error *serve_top(struct session *session, json_object *request, json_object *reply,
-			       void **ret, size_t *ret_size)
+static struct error *serve_top(struct session *session, struct json_object *request,
+			       struct json_object *reply, void **ret, size_t *ret_size)
 {
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 
 	(void)ret;
 	(void)ret_size;
 	session_heap_check(session, false);
-	try(record_status(session, reply));
+	try(reports_status(session, reply));
 	if (session->options.births_limit)
 		return NULL; /* its growth says more */
-	try(record_snapshot(session, true, &snapshot));
-	return top_fill(snapshot, request_number(request, "limit"), reply);
+	try(reports_snapshot(session, true, &snapshot));
+	return top_fill(snapshot, json_get_number(request, "limit"), reply);
 }
 
-static struct error *serve_clear(struct session *session, json_object *request, json_object *reply,
-				 void **ret, size_t *ret_size)
+static struct error *serve_clear(struct session *session, struct json_object *request,
+				 struct json_object *reply, void **ret, size_t *ret_size)
 {
 	(void)reply;
 	(void)ret;
 	(void)ret_size;
-	if (request_flag(request, "peak") && session->options.births_limit)
+	if (json_get_flag(request, "peak") && session->options.births_limit)
 		return error_advise(error_create(ERROR_FAILED,
 						 "this session measures no peak: it estimates"),
 				    "Start one with --exact.");
-	if (request_flag(request, "peak") && session_is_lazy(session))
+	if (json_get_flag(request, "peak") && session_is_lazy(session))
 		return error_advise(
 			error_create(ERROR_FAILED,
 				     "this session measures no peak: it probes no frees"),
 			"Start one without --lazy-free.");
-	if (request_flag(request, "peak")) {
+	if (json_get_flag(request, "peak")) {
 		tracer_reset_peak(session->tracer);
 		return NULL;
 	}
 	return session_clear(session);
 }
 
-static struct error *serve_stop(struct session *session, json_object *request, json_object *reply,
-				void **ret, size_t *ret_size)
+static struct error *serve_stop(struct session *session, struct json_object *request,
+				struct json_object *reply, void **ret, size_t *ret_size)
 {
 	(void)request;
 	(void)reply;
@@ -181,15 +169,16 @@ static const struct session_request requests[] = {
 /* The session ended by itself: its last totals are kept for whoever asks later. */
 static struct error *serve_end(struct session *session)
 {
-	cleanup(json_cleanup) json_object *status = json_object_new_object();
+	cleanup(json_deinit) struct json status;
 	cleanup(snapshot_cleanup) struct snapshot *snapshot = NULL;
 	cleanup_free void *data = NULL;
 	size_t size;
 
-	try(record_status(session, status));
-	try(record_snapshot(session, false, &snapshot));
+	json_init(&status);
+	try(reports_status(session, status.root));
+	try(reports_snapshot(session, false, &snapshot));
 	try(snapshot_pack(snapshot, &data, &size));
-	return ended_store(session->process->pid, status, data, size);
+	return ended_store(session->process->pid, status.root, data, size);
 }
 
 struct error *serve_session(struct session *session, int signals)

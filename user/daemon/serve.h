@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The tracer process: started in the background, it holds a session and answers what is asked of it. */
+/*
+ * The tracer process. It is started in the background, holds a session, and answers what is asked
+ * of it.
+ */
 #ifndef TMBPF_DAEMON_SERVE_H
 #define TMBPF_DAEMON_SERVE_H
 
@@ -11,15 +14,15 @@
 struct error;
 
 /*
- * Forks the tracer of PID and returns when its probes are on, or with the error why they are not. The tracer is no child
- * to wait for: it has a session of its own, and none of our files.
+ * Forks the tracer of PID. Returns when its probes are on, or with the error why they are not. The
+ * tracer is no child to wait for: it has a session of its own, and none of our files.
  */
 struct error *serve_start(pid_t pid, const struct tracer_options *options);
 
 /* The most that a tracer reports. */
 #define SERVE_REPORT_MAX 8192
 
-/* What one of a group reports at its end, where it came to that. */
+/* What a tracer that belongs to a group reports at its end, where it came to that. */
 enum {
 	SERVE_STOPPED = 's', /* the process runs on */
 	SERVE_ENDED = 'e',   /* the process has ended */
@@ -27,7 +30,7 @@ enum {
 	SERVE_EXECED = 'x',  /* the process is another program now */
 };
 
-/* Of a session that belongs to a group, a process of its own that starts and watches it. */
+/* What makes a session one of a group, which a process of its own starts and watches. */
 struct serve_member {
 	struct session_origin origin;
 	/* To be called in the tracer: frees what the group has open; may be NULL. */
@@ -36,8 +39,9 @@ struct serve_member {
 };
 
 /*
- * The same without waiting. From RET, to be closed, comes what serve_error() understands: "0" when all probes are on,
- * or why they are not; with MEMBER later SERVE_... when the session has ended as it should. End of file: the tracer is gone.
+ * The same without waiting. RET, to be closed, gives what serve_error() understands: "0" when all
+ * probes are on, or why they are not; with MEMBER later one of SERVE_... when the session has ended
+ * as it should. End of file: the tracer is gone.
  */
 struct error *serve_begin(pid_t pid, const struct tracer_options *options,
 			  const struct serve_member *member, int *ret);
@@ -45,9 +49,10 @@ struct error *serve_begin(pid_t pid, const struct tracer_options *options,
 struct error *serve_error(const char *text, size_t size);
 
 /*
- * For other processes of that kind: RUN is called in one with the descriptor to report to, all others but the first
- * three closed, and before that PREPARE (may be NULL). What is reported comes from RET; serve_wait() waits for it, and
- * closes it. serve_detach() gives up the terminal and the folder.
+ * For other processes of that kind. RUN is called in one, with the descriptor to report to; all
+ * others but the first three are closed. PREPARE (may be NULL) is called before that. RET gives
+ * what is reported; serve_wait() waits for it, and closes RET. serve_detach() gives up the terminal
+ * and the folder.
  */
 struct error *serve_fork(void (*prepare)(void *context), void (*run)(int report, void *context),
 			 void *context, int *ret);
@@ -57,10 +62,15 @@ void serve_detach(void);
 /* A descriptor for SIGTERM and SIGINT, which are blocked. */
 int serve_signals(void);
 
-/* SESSION is begun: gives up what only its beginning needed; see privileges_keep(). */
+/*
+ * SESSION is begun: gives up the privileges that only its beginning needed; see privileges_keep().
+ */
 struct error *serve_attached(const struct session *session, bool writes);
 
-/* Answers what is asked of SESSION until it ends; if its process did that, the last totals are kept. See session_serve(). */
+/*
+ * Answers what is asked of SESSION until it ends. If its process has ended, the last totals are
+ * kept. See session_serve().
+ */
 struct error *serve_session(struct session *session, int signals);
 
 #endif

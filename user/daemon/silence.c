@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Probes that nobody comes to. */
 #include "daemon/silence.h"
 
-#include <stdbool.h>
-
-#include "command/status.h"
+#include "base/json_read.h"
 #include "trace/tracer/heap_check.h"
 
 /*
@@ -12,37 +11,26 @@
  */
 #define WINDOWS_LEAST 5
 
-static bool events_none(json_object *status)
+const char *silence_warning(struct json_object *status)
 {
-	json_object *events;
-
-	if (!json_object_object_get_ex(status, "events", &events))
-		return false;
-	json_object_object_foreach(events, name, count)
-	{
-		(void)name;
-		if (json_object_get_uint64(count))
-			return false;
-	}
-	return true;
-}
-
-const char *silence_warning(json_object *status)
-{
-	json_object *census, *cost;
+	struct json_object *events = json_get_object(status, "events");
+	struct json_object *census = json_get_object(status, "growth_census");
+	struct json_object *cost = json_get_object(status, "cost");
 	double growth = 0;
 
-	if (!events_none(status))
+	if (!events || json_sum(events))
 		return NULL;
-	/* What is traced without a hit a fork has from its parent's session. */
-	if (json_object_object_get_ex(status, "growth_census", &census) && census)
-		growth = status_real(census, "size", 0) - status_real(census, "traced_size", 0);
-	if (json_object_object_get_ex(status, "cost", &cost)) {
-		if (status_number(cost, "hits") || status_number(status, "windows") < WINDOWS_LEAST)
+	/* What a fork has from its parent's session is traced without a hit. */
+	if (census)
+		growth = json_get_real(census, "size", 0) - json_get_real(census, "traced_size", 0);
+	if (cost) {
+		if (json_get_number(cost, "hits") ||
+		    json_get_number(status, "windows") < WINDOWS_LEAST)
 			return NULL;
-		growth = status_real(status, "census_growth", 0);
+		growth = json_get_real(status, "census_growth", 0);
 	}
 	if (growth < HEAP_CHECK_LEAST)
 		return NULL;
-	return "no probe was hit though the heap grew: they are in a file that the process does not run";
+	return "no probe was hit though the heap grew: they are in a file that the process does "
+	       "not run";
 }

@@ -3,12 +3,12 @@
 #ifndef TMBPF_DAEMON_SILENCE_H
 #define TMBPF_DAEMON_SILENCE_H
 
-#include <json-c/json.h>
+struct json_object;
 
 /*
- * A warning, if by STATUS (record_status()) no probe was ever hit though the heap grew: then they
- * are in a file that the process does not run. NULL: there is nothing to warn of.
+ * A warning, if STATUS (reports_status()) says that no probe was ever hit though the heap grew:
+ * then the probes are in a file that the process does not run. NULL: there is nothing to warn of.
  */
-const char *silence_warning(json_object *status);
+const char *silence_warning(struct json_object *status);
 
 #endif

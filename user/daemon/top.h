@@ -3,16 +3,16 @@
 #ifndef TMBPF_DAEMON_TOP_H
 #define TMBPF_DAEMON_TOP_H
 
-#include <json-c/json.h>
 #include <stdint.h>
 
 struct error;
+struct json_object;
 struct snapshot;
 
 /*
- * Adds "lines" (an array of at most LIMIT objects: place, size, count, allocations) and "line_count"
- * to REPLY.
+ * Adds to REPLY "lines", an array of at most LIMIT objects (place, size, count, allocations), and
+ * "line_count", how many there are.
  */
-struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, json_object *reply);
+struct error *top_fill(const struct snapshot *snapshot, uint64_t limit, struct json_object *reply);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A census as a page. */
 #include "format/census_html.h"
 
 #include <errno.h>
@@ -32,7 +33,9 @@ static const char head[] =
 	"input{font:inherit;width:20rem}\n"
 	"</style>\n";
 
-/* Each table's titles sort its rows, numbers the largest first; the field shows those that match. */
+/*
+ * Each table's titles sort its rows, numbers the largest first. The field shows those that match.
+ */
 static const char tail[] =
 	"<script>\n"
 	"'use strict';\n"
@@ -45,8 +48,10 @@ static const char tail[] =
 	"      const order = (a, b) => value(a) === undefined\n"
 	"        ? b.cells[column].textContent.localeCompare(a.cells[column].textContent)\n"
 	"        : Number(value(b)) - Number(value(a));\n"
-	"      const rows = Array.from(body.rows).sort((a, b) => down ? order(a, b) : order(b, a));\n"
-	"      for (const other of table.querySelectorAll('th')) other.removeAttribute('aria-sort');\n"
+	"      const rows = Array.from(body.rows);\n"
+	"      rows.sort((a, b) => down ? order(a, b) : order(b, a));\n"
+	"      for (const other of table.querySelectorAll('th'))\n"
+	"        other.removeAttribute('aria-sort');\n"
 	"      title.setAttribute('aria-sort', down ? 'descending' : 'ascending');\n"
 	"      body.append(...rows);\n"
 	"    });\n"
@@ -54,8 +59,10 @@ static const char tail[] =
 	"}\n"
 	"document.querySelector('input').addEventListener('input', event => {\n"
 	"  const text = event.target.value.toLowerCase();\n"
-	"  for (const row of document.querySelectorAll('table.sortable tbody tr'))\n"
-	"    row.hidden = !row.cells[row.cells.length - 1].textContent.toLowerCase().includes(text);\n"
+	"  for (const row of document.querySelectorAll('table.sortable tbody tr')) {\n"
+	"    const last = row.cells[row.cells.length - 1];\n"
+	"    row.hidden = !last.textContent.toLowerCase().includes(text);\n"
+	"  }\n"
 	"});\n"
 	"</script>\n</html>\n";
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A census as JSON, written and read. */
 #include "format/census_json.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_read.h"
 #include "format/stream.h"
 #include "snapshot/census.h"
 
@@ -120,59 +122,52 @@ static struct error *bad(const struct reading *reading, const char *what)
 	return error_create(ERROR_FAILED, "%s is no census: %s", reading->path, what);
 }
 
-static struct error *member(const struct reading *reading, json_object *object, const char *key,
-			    json_type type, json_object **ret)
+static struct error *missing(const struct reading *reading, const char *key)
 {
 	char text[96];
 
-	if (json_object_is_type(object, json_type_object) &&
-	    json_object_object_get_ex(object, key, ret) && json_object_is_type(*ret, type))
-		return NULL;
 	snprintf(text, sizeof(text), "\"%s\" is missing, or of another kind", key);
 	return bad(reading, text);
 }
 
-static struct error *number(const struct reading *reading, json_object *object, const char *key,
-			    uint64_t *ret)
+static struct error *number(const struct reading *reading, struct json_object *object,
+			    const char *key, uint64_t *ret)
 {
-	json_object *value;
 	int64_t found;
 
-	try(member(reading, object, key, json_type_int, &value));
-	errno = 0;
-	found = json_object_get_int64(value);
-	/* json-c gives what is too large as the greatest, and says nothing. */
-	if (errno || found < 0 || found == INT64_MAX)
+	if (!json_read_signed(object, key, &found))
+		return missing(reading, key);
+	/* The greatest stands for what is larger. */
+	if (found < 0 || found == INT64_MAX)
 		return bad(reading, "a number is negative, or too large");
 	*ret = (uint64_t)found;
 	return NULL;
 }
 
 /* A copy of a string; one with a NUL in it ends there. */
-static struct error *string(const struct reading *reading, json_object *object, const char *key,
-			    char **ret)
+static struct error *string(const struct reading *reading, struct json_object *object,
+			    const char *key, char **ret)
 {
-	json_object *value;
+	const char *text;
 
-	try(member(reading, object, key, json_type_string, &value));
-	*ret = strdup(json_object_get_string(value));
+	if (!json_read_text(object, key, &text))
+		return missing(reading, key);
+	*ret = strdup(text);
 	return *ret ? NULL : error_create_errno(ERROR_FAILED, ENOMEM, "%s", reading->path);
 }
 
 /* UINT64_MAX: null, or it is not there. */
-static struct error *number_or_null(const struct reading *reading, json_object *object,
+static struct error *number_or_null(const struct reading *reading, struct json_object *object,
 				    const char *key, uint64_t *ret)
 {
-	json_object *value;
-
 	*ret = UINT64_MAX;
-	if (!json_object_object_get_ex(object, key, &value) || !value)
+	if (!json_has(object, key) || json_has_null(object, key))
 		return NULL;
 	return number(reading, object, key, ret);
 }
 
 /* What version 1 has not. */
-static struct error *info_read_newer(const struct reading *reading, json_object *root)
+static struct error *info_read_newer(const struct reading *reading, struct json_object *root)
 {
 	struct census_info *info = &reading->census->info;
 
@@ -183,7 +178,7 @@ static struct error *info_read_newer(const struct reading *reading, json_object 
 	return number(reading, root, "malloc_vanished", &info->malloc_vanished);
 }
 
-static struct error *info_read(const struct reading *reading, json_object *root)
+static struct error *info_read(const struct reading *reading, struct json_object *root)
 {
 	struct census_info *info = &reading->census->info;
 	const struct {
@@ -221,7 +216,7 @@ static struct error *info_read(const struct reading *reading, json_object *root)
 	return string(reading, root, "container", &info->container);
 }
 
-static struct error *item_read(const struct reading *reading, json_object *object)
+static struct error *item_read(const struct reading *reading, struct json_object *object)
 {
 	cleanup_free char *kind = NULL, *type = NULL, *part = NULL;
 	struct census_item item = {.kind = CENSUS_KINDS};
@@ -241,7 +236,7 @@ static struct error *item_read(const struct reading *reading, json_object *objec
 	return census_add_item(reading->census, &item);
 }
 
-static struct error *size_read(const struct reading *reading, json_object *object)
+static struct error *size_read(const struct reading *reading, struct json_object *object)
 {
 	struct census_size size;
 	cleanup_free char *allocator = NULL;
@@ -257,7 +252,7 @@ static struct error *size_read(const struct reading *reading, json_object *objec
 	return census_add_size(reading->census, &size);
 }
 
-static struct error *part_read(const struct reading *reading, json_object *object)
+static struct error *part_read(const struct reading *reading, struct json_object *object)
 {
 	cleanup_free char *name = NULL;
 	uint64_t size;
@@ -267,19 +262,20 @@ static struct error *part_read(const struct reading *reading, json_object *objec
 	return census_add_part(reading->census, name, size);
 }
 
-static struct error *list_read(const struct reading *reading, json_object *root, const char *key,
-			       struct error *(*read)(const struct reading *reading,
-						     json_object *object))
+static struct error *
+list_read(const struct reading *reading, struct json_object *root, const char *key,
+	  struct error *(*read)(const struct reading *reading, struct json_object *object))
 {
-	json_object *list;
+	struct json_object *list = json_get_array(root, key);
 
-	try(member(reading, root, key, json_type_array, &list));
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		try(read(reading, json_object_array_get_idx(list, i)));
+	if (!list)
+		return missing(reading, key);
+	for (size_t i = 0; i < json_length(list); i++)
+		try(read(reading, json_at(list, i)));
 	return NULL;
 }
 
-static struct error *census_read(const struct reading *reading, json_object *root)
+static struct error *census_read(const struct reading *reading, struct json_object *root)
 {
 	cleanup_free char *schema = NULL;
 	uint64_t version;
@@ -346,7 +342,7 @@ struct error *census_json_read(const char *path, struct census **ret)
 	cleanup_free char *text = NULL;
 	enum json_tokener_error status;
 	struct reading reading;
-	json_object *root;
+	struct json_object *root;
 	struct error *error;
 	size_t size;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Stacks merged into a bounded tree. */
 #include "format/flame.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -9,9 +10,10 @@
 #include <stdlib.h>
 
 /*
- * The stacks are sorted, so that a node is a range of them: those that begin alike. From the root
- * on the largest range is taken, made a node, and split into its children's, until there are enough
- * nodes. So what is looked at is bounded by what is kept, and not by all stacks' frames.
+ * The stacks are sorted, so that a node is a range of them: those that begin alike. The largest
+ * range is taken, made a node, and split into its children's ranges, beginning with the root's,
+ * until there are enough nodes. So what is looked at is bounded by what is kept, and not by all
+ * stacks' frames.
  */
 
 #define NO_NODE UINT32_MAX

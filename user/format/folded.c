@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A line for each stack, as flame graph tools read it. */
 #include "format/folded.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The formats there are, and which one a file is of. */
 #include "format/format.h"
 #include "base/cleanup.h"
 #include "base/error.h"

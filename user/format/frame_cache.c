@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which frame a file's name and line are, remembered while a large pickle is read. */
 #include "format/frame_cache.h"
 #include "base/cleanup.h"
 #include "base/error.h"

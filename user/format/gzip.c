@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Gzip, by zlib. */
 #include "format/gzip.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -10,7 +11,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-/* deflateInit2() and inflateInit2(): the largest window, with gzip's header and check sum. */
+/* windowBits of deflateInit2() and inflateInit2(): the most, with gzip's header and check sum. */
 #define GZIP_WINDOW (15 + 16)
 #define PIECE       65536
 

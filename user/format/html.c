@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A page that shows a snapshot. */
 #include "format/html.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -14,13 +15,16 @@
 #include "snapshot/tables.h"
 #include <inttypes.h>
 
-/* The page before its data and after it: user/format/html/page.S. Without a page their sizes are 0. */
+/*
+ * The page before its data and after it, from user/format/html/page.S. Where the page was left out
+ * of the build, their sizes are 0.
+ */
 extern const char html_head[], html_tail[];
 extern const uint64_t html_head_size, html_tail_size;
 
 /*
  * What page.js reads. Frames and strings are referred to by number and come last, when it is known
- * which are used. Nodes and rows are arrays, for there are many:
+ * which are used. Nodes and rows are arrays, as there are many:
  *
  *	node [kind, parent, frame or number of smaller ones, size, count, old size, old count]
  *	row  [frame, 1 if it is of several functions, size, count, old size, old count]
@@ -160,7 +164,7 @@ static struct error *tables_write(struct page *page)
 		struct statistics_options options = {.group_by = groups[i]};
 
 		try(stream_format(page->output, "%s\"%s\":{\"rows\":[", i > 0 ? ",\n" : "",
-				  group_by_name(groups[i])));
+				  group_by_names[groups[i]]));
 		if (page->base)
 			try(comparison_write(page, &options));
 		else

@@ -4,7 +4,7 @@
  * and lets a browser run no script but its own (a Content-Security-Policy with hashes): names come
  * from a hostile target, and are data all the way.
  *
- * The page is made when tmbpf is built, by user/format/html/build; a build without it cannot write
+ * The page is made when tmbpf is built, by user/format/html/build. A build without it cannot write
  * this format, and says so.
  */
 #ifndef TMBPF_FORMAT_HTML_H

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Statistics and differences as JSON. */
 #include "format/json_groups.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "format/json.h"
+#include "base/json.h"
+#include "format/json_info.h"
 #include "snapshot/comparison.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/statistics.h"
@@ -87,7 +89,7 @@ struct error *json_print_statistics(const struct snapshot *snapshot,
 	json_text(&json, json.root, "schema", JSON_STATISTICS_SCHEMA);
 	json_number(&json, json.root, "version", JSON_STATISTICS_VERSION);
 	json_snapshot_info(&json, json_new_object(&json, json.root, "snapshot"), &snapshot->info);
-	json_text(&json, json.root, "group_by", group_by_name(statistics->group_by));
+	json_text(&json, json.root, "group_by", group_by_names[statistics->group_by]);
 	json_flag(&json, json.root, "cumulative", statistics->cumulative);
 	json_number(&json, json.root, "size", statistics->trace_size);
 	json_number(&json, json.root, "count", statistics->trace_count);
@@ -152,7 +154,7 @@ struct error *json_print_differences(struct json *json, const struct tables *tab
 	const struct comparison_value *totals = comparison->totals;
 	const struct comparison_value *last = &totals[comparison->snapshot_count - 1];
 
-	json_text(json, json->root, "group_by", group_by_name(comparison->group_by));
+	json_text(json, json->root, "group_by", group_by_names[comparison->group_by]);
 	json_flag(json, json->root, "cumulative", comparison->cumulative);
 	json_values(json, json->root, "totals", totals, comparison->snapshot_count);
 	json_signed(json, json->root, "size_diff", (int64_t)last->size - (int64_t)totals->size);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A whole snapshot as JSON. */
 #include "format/json_traces.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Numbers for what is used of a table, in the order of use. */
 #include "format/numbering.h"
 #include "base/error.h"
 #include <errno.h>

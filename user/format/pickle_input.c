@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The bytes of a pickle, through a buffer. */
 #include "format/pickle_input.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The window holds this much, or the longest piece that was asked for and as much again. */
-#define WINDOW ((size_t)64 << 10)
+/* The buffer holds so much, or the longest piece that was asked for and as much again. */
+#define BUFFER ((size_t)64 << 10)
 
 struct error *pickle_input_init(struct pickle_input *input, const char *path)
 {
@@ -35,7 +36,7 @@ void pickle_input_deinit(struct pickle_input *input)
 	*input = (struct pickle_input){0};
 }
 
-/* Reads once, to where there is room behind what the window holds. */
+/* Reads once, to where there is room behind what the buffer holds. */
 static struct error *input_read(struct pickle_input *input)
 {
 	ssize_t got;
@@ -61,8 +62,8 @@ static struct error *input_fill(struct pickle_input *input, size_t size)
 	input->base += input->used;
 	input->used = 0;
 	input->size = left;
-	if (input->capacity < size + WINDOW / 2)
-		try(array_reserve(&input->data, &input->capacity, 0, size + WINDOW, 1));
+	if (input->capacity < size + BUFFER / 2)
+		try(array_reserve(&input->data, &input->capacity, 0, size + BUFFER, 1));
 	while (input->size < size && !input->ended)
 		try(input_read(input));
 	return NULL;

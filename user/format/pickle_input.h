@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The bytes of a pickle, from the first to the last and once, through a window: the file may be
+ * The bytes of a pickle, from the first to the last and once, through a buffer: the file may be
  * larger than memory, a pipe, or shrink while it is read.
  */
 #ifndef TMBPF_FORMAT_PICKLE_INPUT_H
@@ -16,7 +16,7 @@ struct pickle_input {
 	const char *path;
 	int fd;
 	bool ended;
-	uint8_t *data;     /* the window; it begins at byte BASE of the file */
+	uint8_t *data;     /* the buffer; it begins at byte BASE of the file */
 	size_t used, size; /* taken from it, and what it holds */
 	size_t capacity;
 	uint64_t base;
@@ -27,7 +27,7 @@ struct error *pickle_input_init(struct pickle_input *input, const char *path);
 /* Also one that was not initialised, but is all zero. */
 void pickle_input_deinit(struct pickle_input *input);
 
-/* Gets SIZE bytes into the window, or fails where the file ends before. */
+/* Gets SIZE bytes into the buffer, or fails where the file ends before. */
 struct error *pickle_input_fill(struct pickle_input *input, size_t size);
 
 /* Where the next byte stands in the file. */
@@ -37,7 +37,7 @@ static inline uint64_t pickle_input_offset(const struct pickle_input *input)
 }
 
 /* The next SIZE bytes: the input's, until the next call. */
-static inline struct error *pickle_input_take(struct pickle_input *input, size_t size,
+static inline struct error *pickle_input_next(struct pickle_input *input, size_t size,
 					      const uint8_t **ret)
 {
 	if (input->size - input->used < size) {

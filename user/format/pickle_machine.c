@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The stack machine that a pickle is a program for. */
 #include "format/pickle_machine.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -128,7 +129,7 @@ struct error *machine_read_protocol(struct machine *machine)
 {
 	const uint8_t *bytes;
 
-	try(pickle_input_take(&machine->input, 2, &bytes));
+	try(pickle_input_next(&machine->input, 2, &bytes));
 	if (bytes[0] != OP_PROTO)
 		return machine_refuse(machine, "it is no pickle");
 	if (bytes[1] != 4 && bytes[1] != 5)
@@ -140,13 +141,13 @@ struct error *machine_read_protocol(struct machine *machine)
 }
 
 /* Two's complement, of as many bytes as the first one says. */
-struct error *machine_take_long(struct machine *machine, uint64_t *ret)
+struct error *machine_read_long(struct machine *machine, uint64_t *ret)
 {
 	const uint8_t *bytes;
 	uint64_t size;
 
-	try(machine_take_number(machine, 1, &size));
-	try(pickle_input_take(&machine->input, size, &bytes));
+	try(machine_read_number(machine, 1, &size));
+	try(pickle_input_next(&machine->input, size, &bytes));
 	if (size > 0 && bytes[size - 1] & 0x80)
 		return machine_refuse(machine, "a negative number");
 	for (size_t i = 8; i < size; i++) {
@@ -175,17 +176,17 @@ static size_t utf8_size(const uint8_t *bytes, size_t size)
 	return code >= least[more] && code <= 0x10ffff ? more + 1 : 0;
 }
 
-struct error *machine_take_text(struct machine *machine, size_t length_size, const char **ret,
+struct error *machine_read_text(struct machine *machine, size_t length_size, const char **ret,
 				size_t *ret_size)
 {
 	const uint8_t *bytes;
 	uint64_t size;
 
-	try(machine_take_number(machine, length_size, &size));
+	try(machine_read_number(machine, length_size, &size));
 	if (size > MACHINE_TEXT_MAX)
 		return machine_refuse(machine, "a string of %" PRIu64 " bytes, of at most %" PRIu64,
 				      size, MACHINE_TEXT_MAX);
-	try(pickle_input_take(&machine->input, size, &bytes));
+	try(pickle_input_next(&machine->input, size, &bytes));
 	for (size_t i = 0, step; i < size; i += step) {
 		step = utf8_size(&bytes[i], size - i);
 		if (step == 0)
@@ -243,7 +244,7 @@ struct error *machine_frame(struct machine *machine)
 
 	if (machine->frame_end != 0)
 		return machine_refuse(machine, "a frame within a frame");
-	try(machine_take_number(machine, 8, &size));
+	try(machine_read_number(machine, 8, &size));
 	if (__builtin_add_overflow(pickle_input_offset(&machine->input), size, &machine->frame_end))
 		return machine_refuse(machine, "a frame of %" PRIu64 " bytes", size);
 	return NULL;

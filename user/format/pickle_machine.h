@@ -68,9 +68,9 @@ struct error *machine_refuse_opcode(const struct machine *machine, uint8_t opcod
 /* The head of the file: protocol 4 or 5. */
 struct error *machine_read_protocol(struct machine *machine);
 /* LONG1's number; it has to be positive and of 64 bits. */
-struct error *machine_take_long(struct machine *machine, uint64_t *ret);
+struct error *machine_read_long(struct machine *machine, uint64_t *ret);
 /* A string, the size of whose length is given, in UTF-8 that may have surrogates; the machine's. */
-struct error *machine_take_text(struct machine *machine, size_t length_size, const char **ret,
+struct error *machine_read_text(struct machine *machine, size_t length_size, const char **ret,
 				size_t *ret_size);
 
 /* MARK and FRAME. */
@@ -85,8 +85,9 @@ struct error *machine_top(const struct machine *machine, uint32_t kind, const ch
 
 /*
  * Most of a file are frames, of four opcodes each: LONG_BINGET of a file name, BININT, TUPLE2,
- * MEMOIZE, or the shorter ones of these. Where they come next, and nothing is unusual about them,
- * gives what was memoized, the number, and how many bytes they take; else 0, and nothing is done.
+ * MEMOIZE, or the shorter ones of these. If they come next, and nothing is unusual about them:
+ * gives what was memoized and the number; how many bytes they take is returned. Else 0 is returned,
+ * and nothing is done.
  */
 size_t machine_peek_frame(const struct machine *machine, struct memo *ret_memo,
 			  uint32_t *ret_number);
@@ -108,7 +109,7 @@ static inline struct error *machine_next(struct machine *machine, uint8_t *ret)
 	const uint8_t *opcode;
 
 	machine->offset = pickle_input_offset(&machine->input);
-	try(pickle_input_take(&machine->input, 1, &opcode));
+	try(pickle_input_next(&machine->input, 1, &opcode));
 	*ret = *opcode;
 	return NULL;
 }
@@ -137,11 +138,11 @@ static inline uint64_t machine_number(const uint8_t *bytes, size_t size)
 }
 
 /* The same of the bytes behind the opcode. */
-static inline struct error *machine_take_number(struct machine *machine, size_t size, uint64_t *ret)
+static inline struct error *machine_read_number(struct machine *machine, size_t size, uint64_t *ret)
 {
 	const uint8_t *bytes;
 
-	try(pickle_input_take(&machine->input, size, &bytes));
+	try(pickle_input_next(&machine->input, size, &bytes));
 	*ret = machine_number(bytes, size);
 	return NULL;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What a snapshot says about itself, as comments of a profile. */
 #include "format/pprof_info.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads a snapshot file, a gzipped pprof profile. */
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -49,7 +50,9 @@ struct function {
 	struct frame frame; /* without the line */
 };
 
-/* The frames of location I end where those of I + 1 begin: an inlined function before its caller. */
+/*
+ * Location I's frames end where those of I + 1 begin; an inlined function comes before its caller.
+ */
 struct location {
 	uint64_t id;
 	uint32_t first;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Writes a snapshot file, a gzipped pprof profile. */
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"

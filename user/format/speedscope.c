@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* speedscope's own format. */
 #include "format/speedscope.h"
 #include "base/cleanup.h"
 #include "base/error.h"

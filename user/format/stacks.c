@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What each traceback holds, over all domains. */
 #include "format/stacks.h"
 #include "base/error.h"
 #include "snapshot/snapshot.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Text and JSON written as it comes. */
 #include "format/stream.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/output.h"
 #include "base/text.h"
-#include "format/json.h"
-#include <errno.h>
-#include <json-c/json.h>
+#include "format/json_info.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -67,15 +67,13 @@ struct error *stream_json_string(struct output *output, const char *text)
 struct error *stream_json_info(struct output *output, const struct snapshot_info *info)
 {
 	cleanup(json_deinit) struct json json;
-	const char *text = NULL;
+	cleanup_free char *line = NULL;
+	const char *text;
 
 	json_init(&json);
 	json_snapshot_info(&json, json.root, info);
-	if (!json.failed)
-		text = json_object_to_json_string_ext(
-			json.root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!text)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "JSON output");
+	try(json_line(&json, &line));
+	text = line;
 	/* '<' stands inside strings alone, where its escape means the same. */
 	for (;;) {
 		size_t length = strcspn(text, "<");

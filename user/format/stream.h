@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Text and JSON written as it comes, for what is too large to be built as a tree first (json.h). */
+/*
+ * Text and JSON written as it comes, for what is too large to be built as a tree first
+ * (base/json.h): a snapshot's traces and a census' items, of which there may be millions. Strings
+ * are ASCII, so that the same bytes stand in a file and inside HTML.
+ */
 #ifndef TMBPF_FORMAT_STREAM_H
 #define TMBPF_FORMAT_STREAM_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A pickle is a program for a stack machine. This one knows the few operations that a Snapshot
- * needs and the few kinds of values that it has, and it makes nothing but these: what any other
- * pickle would do is refused before it is done. Values are a number or an index; there is no
- * tree of objects.
+ * Reads what tracemalloc.Snapshot.dump() writes. A pickle is a program for a stack machine. The
+ * operations here are the few that a Snapshot needs, on the few kinds of values that it has, and
+ * they make nothing but these: what any other pickle would do is refused before it is done. Values
+ * are a number or an index; there is no tree of objects.
  */
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -12,41 +12,11 @@
 #include "format/pickle.h"
 #include "format/pickle_machine.h"
 #include "format/tracemalloc.h"
+#include "format/tracemalloc_internal.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/tables.h"
 #include <inttypes.h>
 #include <string.h>
-
-enum kind {
-	VALUE_NUMBER,
-	VALUE_TEXT,      /* index of a string of the tables */
-	VALUE_WORD,      /* enum word: a string that a pickle needs for itself */
-	VALUE_FRAME,     /* index of a frame of the tables */
-	VALUE_TRACEBACK, /* index into tracebacks */
-	VALUE_TRACE,     /* index into traces */
-	VALUE_NOTHING,   /* () */
-	VALUE_CLASS,     /* enum class_name */
-	VALUE_OBJECT,    /* an instance of it, the only one */
-	VALUE_LIST,      /* of the traces, the only one */
-	VALUE_DICT,      /* of attributes, index into attributes */
-};
-
-_Static_assert(VALUE_DICT < MACHINE_KINDS, "a memo's kind");
-
-enum class_name {
-	CLASS_SNAPSHOT,
-	CLASS_TRACES,
-	CLASS_COUNT,
-};
-
-enum word {
-	WORD_TRACEMALLOC,
-	WORD_SNAPSHOT,
-	WORD_TRACES_CLASS,
-	WORD_TRACES,
-	WORD_TRACES_LIST,
-	WORD_TRACEBACK_LIMIT,
-};
 
 static const char *const words[] = {
 	[WORD_TRACEMALLOC] = "tracemalloc", [WORD_SNAPSHOT] = "Snapshot",
@@ -54,54 +24,8 @@ static const char *const words[] = {
 	[WORD_TRACES_LIST] = "_traces",     [WORD_TRACEBACK_LIMIT] = "traceback_limit",
 };
 
-/* The attributes that an instance has: bits of 1 << word. */
-static const unsigned int class_attributes[CLASS_COUNT] = {
-	[CLASS_SNAPSHOT] = 1u << WORD_TRACES | 1u << WORD_TRACEBACK_LIMIT,
-	[CLASS_TRACES] = 1u << WORD_TRACES_LIST,
-};
-
 /* With fewer memos a table of frames is not worth its memory. */
 #define FRAME_CACHE_MEMOS ((size_t)4096)
-
-/* A tuple of frames. How many there were is said by the traces. */
-struct frames {
-	uint32_t first, nframe;
-	uint32_t total_nframe, traceback; /* what was last said, and the tables' index for it */
-};
-
-/* A tuple of a trace, which is one block. */
-struct block {
-	uint64_t size;
-	uint32_t domain, traceback;
-};
-
-struct reader {
-	struct machine machine;
-	struct snapshot_builder *builder;
-	struct tables *tables;          /* the builder's */
-	size_t string_most, frame_most; /* that these may have in the end */
-
-	struct frame_cache cache;
-	uint32_t *frames; /* of all tuples of frames: indexes of the tables */
-	size_t frame_count, frame_capacity;
-	struct frames *tracebacks;
-	size_t traceback_count, traceback_capacity;
-	struct block *blocks;
-	size_t block_count, block_capacity;
-	size_t width; /* of the tuples of traces: 3, or 4 with total_nframe; 0: none seen */
-
-	/* Equal blocks that follow one another are one trace. */
-	struct block run;
-	uint64_t run_count;
-	size_t trace_count;
-
-	bool has_object[CLASS_COUNT], built[CLASS_COUNT];
-	bool has_list;
-	unsigned int attributes[CLASS_COUNT]; /* of each dict, in the order in which they came */
-	size_t dict_count;
-	uint64_t traceback_limit;
-	bool stopped;
-};
 
 static void reader_deinit(struct reader *reader)
 {
@@ -121,18 +45,12 @@ static struct error *locate(const struct reader *reader, struct error *error)
 	return error_prefix(error, "at byte %" PRIu64, reader->machine.offset);
 }
 
-static struct error *push(struct reader *reader, enum kind kind, size_t index)
-{
-	return machine_push(&reader->machine,
-			    (struct value){.kind = kind, .index = (uint32_t)index});
-}
-
 static struct error *op_get(struct reader *reader, size_t size)
 {
 	uint64_t index;
 	struct memo memo;
 
-	try(machine_take_number(&reader->machine, size, &index));
+	try(machine_read_number(&reader->machine, size, &index));
 	try(machine_recall(&reader->machine, index, &memo));
 	switch (memo.kind) {
 	case VALUE_TEXT:
@@ -158,7 +76,7 @@ static struct error *op_number(struct reader *reader, size_t size)
 {
 	uint64_t number;
 
-	try(machine_take_number(&reader->machine, size, &number));
+	try(machine_read_number(&reader->machine, size, &number));
 	/* Four bytes are signed. */
 	if (size == 4 && number > INT32_MAX)
 		return machine_refuse(&reader->machine, "a negative number");
@@ -169,7 +87,7 @@ static struct error *op_long(struct reader *reader)
 {
 	uint64_t number;
 
-	try(machine_take_long(&reader->machine, &number));
+	try(machine_read_long(&reader->machine, &number));
 	return push_number(reader, number);
 }
 
@@ -197,7 +115,7 @@ static struct error *op_text(struct reader *reader, size_t length_size)
 	size_t size;
 	uint32_t index;
 
-	try(machine_take_text(&reader->machine, length_size, &text, &size));
+	try(machine_read_text(&reader->machine, length_size, &text, &size));
 	for (size_t i = 0; i < array_size(words); i++) {
 		if (size == strlen(words[i]) && memcmp(text, words[i], size) == 0)
 			return push(reader, VALUE_WORD, i);
@@ -433,130 +351,6 @@ static struct error *op_list(struct reader *reader)
 		return machine_refuse(&reader->machine, "a second list");
 	reader->has_list = true;
 	return push(reader, VALUE_LIST, 0);
-}
-
-/* The two objects and their attributes. */
-
-static struct error *op_class(struct reader *reader)
-{
-	const struct value *values;
-
-	try(machine_pop(&reader->machine, 2, &values));
-	if (values[0].kind == VALUE_WORD && values[0].index == WORD_TRACEMALLOC &&
-	    values[1].kind == VALUE_WORD) {
-		if (values[1].index == WORD_SNAPSHOT)
-			return push(reader, VALUE_CLASS, CLASS_SNAPSHOT);
-		if (values[1].index == WORD_TRACES_CLASS)
-			return push(reader, VALUE_CLASS, CLASS_TRACES);
-	}
-	return machine_refuse(&reader->machine,
-			      "something else than tracemalloc's Snapshot and _Traces is asked "
-			      "for");
-}
-
-static struct error *op_object(struct reader *reader)
-{
-	const struct value *values;
-	uint32_t class_name;
-
-	try(machine_pop(&reader->machine, 2, &values));
-	if (values[0].kind != VALUE_CLASS || values[1].kind != VALUE_NOTHING)
-		return machine_refuse(&reader->machine,
-				      "an object of no class, or made with arguments");
-	class_name = values[0].index;
-	if (reader->has_object[class_name])
-		return machine_refuse(&reader->machine, "a second object of the same class");
-	reader->has_object[class_name] = true;
-	return push(reader, VALUE_OBJECT, class_name);
-}
-
-static struct error *op_dict(struct reader *reader)
-{
-	if (reader->dict_count == CLASS_COUNT)
-		return machine_refuse(&reader->machine, "a third dict");
-	return push(reader, VALUE_DICT, reader->dict_count++);
-}
-
-/* Whether VALUE is what the attribute WORD holds. */
-static bool attribute_fits(const struct reader *reader, uint32_t word, const struct value *value)
-{
-	switch (word) {
-	case WORD_TRACES:
-		return value->kind == VALUE_OBJECT && value->index == CLASS_TRACES &&
-		       reader->built[CLASS_TRACES];
-	case WORD_TRACES_LIST:
-		return value->kind == VALUE_LIST;
-	case WORD_TRACEBACK_LIMIT:
-		return value->kind == VALUE_NUMBER && value->number <= UINT32_MAX;
-	default:
-		return false;
-	}
-}
-
-/* Sets attributes of the dict that is the last value: COUNT names and values by turns. */
-static struct error *set_attributes(struct reader *reader, const struct value *values, size_t count)
-{
-	const struct value *dict;
-
-	try(machine_top(&reader->machine, VALUE_DICT, "a dict", &dict));
-	if (count % 2 != 0)
-		return machine_refuse(&reader->machine, "an attribute without a value");
-	for (size_t i = 0; i < count; i += 2) {
-		if (values[i].kind != VALUE_WORD ||
-		    !attribute_fits(reader, values[i].index, &values[i + 1]))
-			return machine_refuse(&reader->machine,
-					      "an attribute that no Snapshot has");
-		if (reader->attributes[dict->index] & 1u << values[i].index)
-			return machine_refuse(&reader->machine, "an attribute is there twice");
-		reader->attributes[dict->index] |= 1u << values[i].index;
-		if (values[i].index == WORD_TRACEBACK_LIMIT)
-			reader->traceback_limit = values[i + 1].number;
-	}
-	return NULL;
-}
-
-static struct error *op_item(struct reader *reader)
-{
-	const struct value *values;
-
-	try(machine_pop(&reader->machine, 2, &values));
-	return set_attributes(reader, values, 2);
-}
-
-static struct error *op_items(struct reader *reader)
-{
-	const struct value *values;
-	size_t count;
-
-	try(machine_pop_mark(&reader->machine, &values, &count));
-	return set_attributes(reader, values, count);
-}
-
-static struct error *op_build(struct reader *reader)
-{
-	const struct value *dict, *object;
-
-	try(machine_pop(&reader->machine, 1, &dict));
-	try(machine_top(&reader->machine, VALUE_OBJECT, "an object", &object));
-	if (dict->kind != VALUE_DICT ||
-	    reader->attributes[dict->index] != class_attributes[object->index])
-		return machine_refuse(&reader->machine,
-				      "an object with other attributes than its class has");
-	reader->built[object->index] = true;
-	return NULL;
-}
-
-static struct error *op_stop(struct reader *reader)
-{
-	const struct machine *machine = &reader->machine;
-
-	if (machine->mark_count != 0 || machine->stack_count != 1 ||
-	    machine->stack[0].kind != VALUE_OBJECT || machine->stack[0].index != CLASS_SNAPSHOT ||
-	    !reader->built[CLASS_SNAPSHOT])
-		return machine_refuse(&reader->machine,
-				      "it ends with something else than a Snapshot");
-	reader->stopped = true;
-	return NULL;
 }
 
 /* The pickle. */

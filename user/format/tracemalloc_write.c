@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Writes a pickle that tracemalloc.Snapshot.load() reads. */
 #include "format/tracemalloc.h"
 #include "base/cleanup.h"
 #include "base/error.h"

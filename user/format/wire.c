@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The fields of an encoded protobuf message. */
 #include "format/wire.h"
 #include "base/cleanup.h"
 #include "base/error.h"

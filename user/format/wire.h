@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Walks the top-level fields of an encoded protobuf message, so that each element of a large one
- * can be unpacked alone. The encoding: protobuf.dev, "Encoding".
+ * can be unpacked alone. The encoding is that of protobuf.dev, "Encoding".
  */
 #ifndef TMBPF_FORMAT_WIRE_H
 #define TMBPF_FORMAT_WIRE_H

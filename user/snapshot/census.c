@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What a process' memory is made of: how a census is built. */
 #include "snapshot/census.h"
 
 #include <errno.h>

@@ -116,8 +116,9 @@ struct census_rows {
 };
 
 /*
- * Groups of CENSUS, compared with BEFORE if that is not NULL. The largest first; in a comparison
- * those that changed most (by size, then count), as tracemalloc's compare_to() has them.
+ * Groups of CENSUS, compared with BEFORE if that is not NULL. The largest comes first; in a
+ * comparison the one that changed most, by size, then by count, as tracemalloc's compare_to() has
+ * them.
  */
 struct error *census_group(const struct census *census, const struct census *before,
 			   enum census_by by, struct census_rows **ret);

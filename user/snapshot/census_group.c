@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The rows of a census by type, owner, part or size, and what changed since another one. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

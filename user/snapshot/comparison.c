@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What changed from one snapshot to the next ones. */
 #include "snapshot/comparison.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -60,7 +61,8 @@ static struct error *comparing_add(void *context, uint32_t group, const struct t
 	return NULL;
 }
 
-static struct error *comparing_take(struct comparing *comparing, const struct snapshot *snapshot)
+static struct error *comparing_snapshot(struct comparing *comparing,
+					const struct snapshot *snapshot)
 {
 	struct comparison_value *total = &comparing->comparison->totals[comparing->snapshot];
 
@@ -242,7 +244,7 @@ struct error *comparison_create(const struct snapshot *const *snapshots, size_t 
 	comparing.comparison->snapshot_count = count;
 	for (size_t i = 0; i < count; i++) {
 		comparing.snapshot = i;
-		try(comparing_take(&comparing, snapshots[i]));
+		try(comparing_snapshot(&comparing, snapshots[i]));
 	}
 	try(comparing_finish(&comparing));
 	*ret = take(comparing.comparison);

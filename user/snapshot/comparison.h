@@ -29,7 +29,8 @@ struct difference {
 	/* The last one's less the first one's. Sizes do not exceed INT64_MAX (snapshot.h). */
 	int64_t size_diff, count_diff;
 	double size_error; /* of size_diff, where estimates were compared; else 0 */
-	bool noise; /* of estimates: within twice the error, so that nothing is known to differ; ranked last */
+	/* Of estimates: within twice the error, so that nothing is known to differ; ranked last. */
+	bool noise;
 	size_t values; /* index into values: one for each snapshot, oldest first */
 };
 
@@ -38,9 +39,10 @@ struct comparison {
 	bool cumulative;
 	size_t snapshot_count;
 	/*
-	 * With two snapshots in the order of compare_to(): by |size_diff|, size, |count_diff|, count
-	 * and place, descending, size and count those of the last snapshot. With more, those that
-	 * grow in each step come first, each part in that order. What does not differ is among them.
+	 * Two snapshots are in the order of compare_to(): by |size_diff|, size, |count_diff|, count
+	 * and place, descending, where size and count are those of the last snapshot. Of more
+	 * snapshots those that grow in each step come first, and each part is in that order. What
+	 * does not differ is among them.
 	 */
 	struct difference *items;
 	size_t count;
@@ -50,14 +52,14 @@ struct comparison {
 };
 
 /*
- * SNAPSHOTS are COUNT, two at least, the oldest first, on the same tables. Fails too where they
- * are not, or where a cumulative sum exceeds INT64_MAX.
+ * SNAPSHOTS are COUNT, two at least, the oldest first, on the same tables. Fails where they are
+ * not, and where a cumulative sum exceeds INT64_MAX.
  */
 struct error *comparison_create(const struct snapshot *const *snapshots, size_t count,
 				const struct statistics_options *options, struct comparison **ret);
 /*
- * Takes the snapshots for those of processes side by side, in no order of time: differences are those of the largest to the
- * smallest, nothing grows, and what differs most comes first.
+ * Takes the snapshots for those of processes side by side, in no order of time. Then differences
+ * are those of the largest to the smallest, nothing grows, and what differs most comes first.
  */
 void comparison_set_side_by_side(struct comparison *comparison);
 /* NULL is accepted. */

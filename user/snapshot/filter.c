@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* tracemalloc's filters. */
 #include "snapshot/filter.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -36,8 +37,8 @@ static const char *set_element(const char *set, const char *end, uint32_t *ret_l
 
 /*
  * The content of the set from SET to END without the '!' that negates it. From Python 3.10 on
- * fnmatch.translate() cuts out ranges that run backwards before it looks for that '!', which may
- * so be behind them as well. (Older ones raise an error at such ranges.)
+ * fnmatch.translate() cuts out ranges that run backwards before it looks for the '!', which so may
+ * be behind them as well. (Older ones raise an error at such ranges.)
  */
 static const char *set_content(const char *set, const char *end, bool *ret_negated)
 {

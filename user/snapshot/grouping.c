@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Groups of traces: how they are found, and in which order they come. */
 #include "snapshot/grouping.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -203,8 +204,8 @@ static int compare_places(const struct grouping *grouping, const struct group *l
 }
 
 /*
- * What places are compared by first, so that most comparisons look at no frame: the ranks of the
- * two oldest ones. 0 where all of a file's frames are one group.
+ * The ranks of the two oldest frames. Places are compared by them first, so that most comparisons
+ * look at no frame. 0 where all of a file's frames are one group.
  */
 static uint64_t place_begin(const struct grouping *grouping, const struct group *group)
 {

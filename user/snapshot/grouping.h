@@ -48,10 +48,10 @@ struct error *grouping_each(struct grouping *grouping, const struct trace *trace
 			    void *context);
 
 /*
- * Sorting: descending by the keys, where these are equal by TIE (positive: LEFT is the larger;
- * NULL for none), then by place. Places compare as Python's: file names by code points, then
- * lines; tracebacks by their oldest frame first (Traceback.__lt__ since 3.7); functions by file,
- * name and line. There are no two equal places in one grouping.
+ * Sorting: descending by the keys. Where these are equal, by TIE (positive: LEFT is the larger;
+ * NULL for none), then by place. Places compare as Python's: file names by code points, then lines;
+ * tracebacks by their oldest frame first (Traceback.__lt__ since 3.7); functions by file, name and
+ * line. No two places in one grouping are equal.
  */
 struct group_order {
 	uint64_t keys[2];

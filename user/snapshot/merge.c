@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Several snapshots as one. */
 #include "snapshot/merge.h"
 
 #include <errno.h>

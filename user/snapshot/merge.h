@@ -10,9 +10,9 @@ struct snapshot;
 
 /*
  * Sums the traces of COUNT SNAPSHOTS, on the same tables, by domain and traceback, and what they
- * held and lost. What is the same in all is kept of what they tell of themselves, the rest is not
- * known in RET; the peak is not measured, as the peaks had their moments; coverage is the least.
- * Fails where the sums exceed INT64_MAX.
+ * held and lost. Of what they tell of themselves, RET tells what is the same in all; the rest is
+ * not known. The coverage is the least. The peak is not measured, as each had its own moment. Fails
+ * where the sums exceed INT64_MAX.
  */
 struct error *snapshot_merge(const struct snapshot *const *snapshots, size_t count,
 			     struct snapshot **ret);

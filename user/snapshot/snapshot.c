@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The model: how a snapshot is built, and what it says about itself. */
 #include "snapshot/snapshot.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -70,7 +71,10 @@ static bool totals_add(struct snapshot_totals *totals, const struct trace *trace
 	       sum_add(&totals->total_size, trace->total_size);
 }
 
-/* Of a sum, as if its terms' errors were independent of each other: calibrated to one total, they make up for each other. */
+/*
+ * The error of a sum: its terms' errors are taken to be independent of each other. (They are
+ * calibrated to one total, so that they make up for each other.)
+ */
 static uint64_t errors_add(uint64_t left, uint64_t right)
 {
 	double error = hypot((double)left, (double)right);

@@ -45,8 +45,8 @@ struct snapshot_info {
 	char *container_name, *image;                       /* of that container; "" unknown */
 	char *cgroup; /* the process's control group, "/" the root; "" unknown */
 	/*
-	 * Which process PID was, and what its paths mean: /proc/PID/stat's starttime, in ticks since
-	 * boot; the kernel's boot_id; the inode of /proc/PID/ns/mnt. 0 and "" unknown.
+	 * Which process PID was, and what its paths mean: /proc/PID/stat's starttime, in ticks
+	 * since boot; the kernel's boot_id; the inode of /proc/PID/ns/mnt. 0 and "" are unknown.
 	 */
 	uint64_t start_time;
 	char *boot_id;
@@ -54,8 +54,8 @@ struct snapshot_info {
 	uint32_t python_version;  /* hexversion */
 	char *mode;               /* SNAPSHOT_MODE_*, "" unknown */
 	uint32_t traceback_limit; /* nframe */
-	uint64_t
-		period; /* of an estimate: how many blocks one that was seen stands for; 0: each was seen */
+	/* Of an estimate: how many blocks one that was seen stands for; 0: each was seen. */
+	uint64_t period;
 	uint64_t current, peak; /* bytes */
 	bool peak_unmeasured;   /* the mode does not tell; peak is 0 */
 	uint64_t rss;           /* bytes, 0 unknown */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The groups of one snapshot, the largest first. */
 #include "snapshot/statistics.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -8,28 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const group_by_names[] = {
+const char *const group_by_names[GROUP_BY_COUNT] = {
 	[GROUP_BY_LINENO] = "lineno",
 	[GROUP_BY_FILENAME] = "filename",
 	[GROUP_BY_FUNCTION] = "function",
 	[GROUP_BY_TRACEBACK] = "traceback",
 };
-
-bool group_by_parse(const char *name, enum group_by *ret)
-{
-	for (size_t i = 0; i < array_size(group_by_names); i++) {
-		if (strcmp(group_by_names[i], name) == 0) {
-			*ret = (enum group_by)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-const char *group_by_name(enum group_by group_by)
-{
-	return group_by_names[group_by];
-}
 
 void statistics_destroy(struct statistics *statistics)
 {

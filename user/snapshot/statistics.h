@@ -20,6 +20,11 @@ enum group_by {
 	GROUP_BY_TRACEBACK,
 };
 
+#define GROUP_BY_COUNT (GROUP_BY_TRACEBACK + 1)
+
+/* As tracemalloc calls them: "lineno". */
+extern const char *const group_by_names[GROUP_BY_COUNT];
+
 struct statistics_options {
 	enum group_by group_by;
 	/*
@@ -62,9 +67,5 @@ static inline void statistics_cleanup(struct statistics **statistics)
 {
 	statistics_destroy(*statistics);
 }
-
-/* "lineno", "filename", "function", "traceback"; false if NAME is none of these. */
-bool group_by_parse(const char *name, enum group_by *ret);
-const char *group_by_name(enum group_by group_by);
 
 #endif

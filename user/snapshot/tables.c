@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Strings, frames and tracebacks, each kept once. */
 #include "snapshot/tables.h"
 #include "base/array.h"
 #include "base/cleanup.h"

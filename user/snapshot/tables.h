@@ -16,9 +16,8 @@
 struct error;
 
 struct frame {
-	uint32_t
-		filename; /* string index; "<unknown>", as tracemalloc has it, where there is none */
-	uint32_t name;    /* string index: the function (co_qualname, else co_name); 0 unknown */
+	uint32_t filename; /* string index; "<unknown>", as tracemalloc has it, if there is none */
+	uint32_t name;     /* string index: the function (co_qualname, else co_name); 0 unknown */
 	uint32_t lineno;
 	uint32_t firstlineno; /* of the function, 0 unknown */
 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A census for people. */
 #include "view/census_text.h"
 
 #include <errno.h>

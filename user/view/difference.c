@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What differs between snapshots, for people: a table, or tracebacks. */
 #include "view/difference.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -27,9 +27,9 @@ struct error *difference_print_head(const struct compared *compared,
 				    const struct comparison *comparison, bool selected, FILE *file);
 
 /*
- * The first LIMIT groups that differ, and what was left out; with two snapshots their differences,
- * with more, or side by side, the size in each of COMPARED. The source line of a place is that of the last snapshot which holds
- * something there; LINES may be NULL.
+ * The first LIMIT groups that differ, and what was left out. Of two snapshots their differences are
+ * shown; of more, or side by side, the size in each of COMPARED. The source line of a place is that
+ * of the last snapshot which holds something there; LINES may be NULL.
  */
 struct error *difference_print_groups(const struct compared *compared, const struct tables *tables,
 				      const struct comparison *comparison, size_t limit,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What is compared, for people: a row for each snapshot, and what they hold. */
 #include "view/difference.h"
 #include "base/cleanup.h"
 #include "base/error.h"

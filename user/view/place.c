@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The places that groups stand for, in words. */
 #include "view/place.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Statistics and differences as Python prints them. */
 #include "view/python_text.h"
 #include "base/cleanup.h"
 #include "base/error.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Statistics as Python prints them: each line is str() of a Statistic or a StatisticDiff of CPython's
- * Lib/tracemalloc.py (3.7 to 3.15), in UTF-8 with "backslashreplace" for what that cannot express.
- * As there, a traceback stands for its oldest frame.
+ * Statistics as Python prints them: each line is str() of a Statistic or a StatisticDiff of
+ * CPython's Lib/tracemalloc.py (3.7 to 3.15), in UTF-8 with "backslashreplace" for what that cannot
+ * express. As there, a traceback stands for its oldest frame.
  */
 #ifndef TMBPF_VIEW_PYTHON_TEXT_H
 #define TMBPF_VIEW_PYTHON_TEXT_H

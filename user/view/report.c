@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What a snapshot holds, for people: its head, and its groups. */
 #include "view/report.h"
 #include "base/cleanup.h"
 #include "base/error.h"

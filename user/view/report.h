@@ -17,7 +17,7 @@ struct statistics;
 
 /*
  * What was looked at, in a few lines: the process, what it holds, and, unasked, what was not seen:
- * coverage and losses. SNAPSHOT is the whole one; SELECTED: STATISTICS are of a part of it, which
+ * coverage and losses. SNAPSHOT is the whole one. SELECTED: STATISTICS are of a part of it, which
  * gets a line.
  */
 struct error *report_print_head(const struct snapshot *snapshot,

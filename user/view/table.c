@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Tables whose columns line up on a terminal. */
 #include "view/table.h"
 #include "base/array.h"
 #include "base/cleanup.h"

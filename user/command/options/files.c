@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The files that a command was given. */
 #include "command/options/files.h"
 
 #include <errno.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The options that choose traces. */
 #include "command/options/filter_options.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "command/command.h"
+#include "command/options/options.h"
 #include "snapshot/filter.h"
 #include "snapshot/snapshot.h"
 #include <errno.h>
@@ -95,7 +96,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 const struct argp filter_argp = {.options = options, .parser = parse_option};
 
-/* The digits behind the last MARK of the LENGTH bytes of TEXT, if there are only digits; or NULL. */
+/*
+ * The digits behind the last MARK in the LENGTH bytes of TEXT; NULL if not only digits follow it.
+ */
 static const char *suffix_find(const char *text, size_t length, char mark)
 {
 	const char *at = memrchr(text, mark, length);
@@ -107,14 +110,13 @@ static const char *suffix_find(const char *text, size_t length, char mark)
 	return digits > 0 && at + 1 + digits == text + length ? at + 1 : NULL;
 }
 
-/* The number that ends the *LENGTH bytes of TEXT behind MARK, which is taken off. */
-static struct error *suffix_take(const struct meaning *meaning, const char *what, const char *text,
-				 char mark, size_t *length, uint32_t *ret, bool *ret_found)
+/* Cuts MARK and the number behind it, *RET, off the end of the *LENGTH bytes of TEXT. */
+static struct error *suffix_split(const struct meaning *meaning, const char *what, const char *text,
+				  char mark, size_t *length, uint32_t *ret, bool *ret_found)
 {
 	const char *digits = suffix_find(text, *length, mark);
 	cleanup_free char *number = NULL;
 	char name[64];
-	uint64_t value;
 
 	if (!digits)
 		return NULL;
@@ -122,9 +124,8 @@ static struct error *suffix_take(const struct meaning *meaning, const char *what
 	if (!number)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a filter");
 	snprintf(name, sizeof(name), "%s's %s", meaning->name, what);
-	try(option_number(name, number, 0, UINT32_MAX, &value));
+	try(option_count(name, number, 0, UINT32_MAX, ret));
 	*length = (size_t)(digits - 1 - text);
-	*ret = (uint32_t)value;
 	*ret_found = true;
 	return NULL;
 }
@@ -134,9 +135,10 @@ static struct error *pattern_check(const struct meaning *meaning, const char *te
 {
 	size_t length = strlen(text);
 
-	try(suffix_take(meaning, "DOMAIN", text, '@', &length, &filter->domain,
-			&filter->has_domain));
-	try(suffix_take(meaning, "LINE", text, ':', &length, &filter->lineno, &filter->has_lineno));
+	try(suffix_split(meaning, "DOMAIN", text, '@', &length, &filter->domain,
+			 &filter->has_domain));
+	try(suffix_split(meaning, "LINE", text, ':', &length, &filter->lineno,
+			 &filter->has_lineno));
 	filter->pattern = strndup(text, length);
 	if (!filter->pattern)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a filter");
@@ -145,10 +147,7 @@ static struct error *pattern_check(const struct meaning *meaning, const char *te
 
 static struct error *domain_check(const char *name, const char *text, struct filter *filter)
 {
-	uint64_t domain;
-
-	try(option_number(name, text, 0, UINT32_MAX, &domain));
-	filter->domain = (uint32_t)domain;
+	try(option_count(name, text, 0, UINT32_MAX, &filter->domain));
 	filter->has_domain = true;
 	return NULL;
 }

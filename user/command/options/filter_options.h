@@ -31,11 +31,11 @@ struct filter_options { /* as they were given; all zero: none */
 extern const struct argp filter_argp;
 
 /* What --help says of patterns, to be put below a command's own text. */
-#define FILTER_HELP                                                                                   \
-	"A PATTERN is matched with the whole file name: '*', '?', '[a-z]', '[!a-z]'; \":12\" at "     \
-	"its end asks for a line, \"@1\" for a domain (to match such an end itself, write \"[:]12\" " \
-	"or \"[@]1\"). A trace is kept if it passes one of the inclusive filters, where there are "   \
-	"any, and each of the exclusive ones.\n"
+#define FILTER_HELP                                                                                \
+	"A PATTERN is matched with the whole file name: '*', '?', '[a-z]', '[!a-z]'; "             \
+	"\":12\" at its end asks for a line, \"@1\" for a domain (to match such an end itself, "   \
+	"write \"[:]12\" or \"[@]1\"). A trace is kept if it passes one of the inclusive "         \
+	"filters, where there are any, and each of the exclusive ones.\n"
 
 /* Makes the filters of what was given; a usage error says what is wrong with it. */
 struct error *filter_options_check(struct filter_options *options);

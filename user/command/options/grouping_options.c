@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The options that say how traces are grouped and shown. */
 #include "command/options/grouping_options.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "command/command.h"
-#include <string.h>
+#include "command/options/options.h"
 
 #define DEFAULT_LIMIT 25
 
@@ -21,7 +21,7 @@ static const struct argp_option options[] = {
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
-	struct group_options *given = state->input;
+	struct grouping_options *given = state->input;
 
 	switch (key) {
 	case 'g':
@@ -40,47 +40,31 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-const struct argp group_argp = {.options = options, .parser = parse_option};
+const struct argp grouping_argp = {.options = options, .parser = parse_option};
 
-static struct error *format_check(struct group_options *given)
+static const char *const formats[] = {
+	[GROUPING_TEXT] = "text",
+	[GROUPING_PYTHON] = "python",
+	[GROUPING_JSON] = "json",
+};
+
+struct error *grouping_options_check(struct grouping_options *given)
 {
-	static const char *const names[] = {
-		[GROUP_FORMAT_TEXT] = "text",
-		[GROUP_FORMAT_PYTHON] = "python",
-		[GROUP_FORMAT_JSON] = "json",
-	};
-
-	if (!given->format)
-		return NULL;
-	for (size_t i = 0; i < array_size(names); i++) {
-		if (strcmp(names[i], given->format) == 0) {
-			given->format_kind = (enum group_format)i;
-			return NULL;
-		}
-	}
-	return error_create(ERROR_USAGE, "--format takes text, python or json, not \"%s\"",
-			    given->format);
-}
-
-struct error *group_options_check(struct group_options *given)
-{
+	size_t group_by = GROUP_BY_LINENO, format = GROUPING_TEXT;
 	uint64_t limit = DEFAULT_LIMIT;
 
-	if (given->group_by && !group_by_parse(given->group_by, &given->statistics.group_by))
-		return error_create(ERROR_USAGE,
-				    "--group-by takes lineno, filename, function or traceback, "
-				    "not \"%s\"",
-				    given->group_by);
-	if (given->cumulative && given->statistics.group_by == GROUP_BY_TRACEBACK)
+	try(option_choice("--group-by", given->group_by, group_by_names, GROUP_BY_COUNT,
+			  &group_by));
+	if (given->cumulative && group_by == GROUP_BY_TRACEBACK)
 		return error_create(ERROR_USAGE,
 				    "--cumulative does not go with --group-by traceback");
+	given->statistics.group_by = (enum group_by)group_by;
 	given->statistics.cumulative = given->cumulative;
-	if (given->limit)
-		try(option_number("--limit", given->limit, 0, UINT32_MAX, &limit));
-	given->limit_count = limit ? limit : SIZE_MAX;
-	try(format_check(given));
-	if (given->format_kind == GROUP_FORMAT_PYTHON &&
-	    given->statistics.group_by == GROUP_BY_FUNCTION)
+	try(option_limit("--limit", given->limit, SIZE_MAX, &limit));
+	given->limit_count = limit;
+	try(option_choice("--format", given->format, formats, array_size(formats), &format));
+	given->format_kind = (enum grouping_format)format;
+	if (given->format_kind == GROUPING_PYTHON && group_by == GROUP_BY_FUNCTION)
 		return error_create(ERROR_USAGE, "--format python does not go with --group-by "
 						 "function: tracemalloc does not know functions");
 	return NULL;

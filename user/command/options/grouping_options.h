@@ -10,21 +10,21 @@
 
 struct error;
 
-enum group_format { GROUP_FORMAT_TEXT, GROUP_FORMAT_PYTHON, GROUP_FORMAT_JSON };
+enum grouping_format { GROUPING_TEXT, GROUPING_PYTHON, GROUPING_JSON };
 
-struct group_options { /* as they were given; all zero: none */
+struct grouping_options { /* as they were given; all zero: none */
 	const char *group_by, *limit, *format;
 	bool cumulative;
-	/* Of group_options_check(). */
+	/* Of grouping_options_check(). */
 	struct statistics_options statistics;
 	size_t limit_count; /* SIZE_MAX: all */
-	enum group_format format_kind;
+	enum grouping_format format_kind;
 };
 
-/* To be a child of the command's parser, whose input for it is a struct group_options. */
-extern const struct argp group_argp;
+/* To be a child of the command's parser, whose input for it is a struct grouping_options. */
+extern const struct argp grouping_argp;
 
 /* A usage error says what is wrong. */
-struct error *group_options_check(struct group_options *options);
+struct error *grouping_options_check(struct grouping_options *options);
 
 #endif

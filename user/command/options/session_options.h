@@ -4,12 +4,12 @@
 #define TMBPF_COMMAND_OPTIONS_SESSION_OPTIONS_H
 
 #include <argp.h>
-#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "trace/tracer/tracer.h"
 
 struct error;
+struct json_object;
 
 struct session_options { /* as they were given */
 	const char *nframe, *max_stacks, *max_large, *overhead;
@@ -26,10 +26,11 @@ struct error *session_options_check(const struct session_options *given,
 bool session_options_given(const struct session_options *given);
 
 /*
- * A session that is there goes on as it was begun: fails (ERROR_USAGE) if what was given asks for another one than
- * STATUS, its answer, tells of. The message calls it WHAT ("process 12"), and says that `tmbpf stop STOP` ends it.
+ * A session that is there goes on as it was begun. Fails (ERROR_USAGE) if what was given asks for
+ * another one than the session whose answer STATUS is. The message calls it WHAT ("process 12"),
+ * and says that `tmbpf stop STOP` ends it.
  */
 struct error *session_options_match(const struct session_options *given, const char *what,
-				    const char *stop, json_object *status);
+				    const char *stop, struct json_object *status);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What group_serve.c and group_watch.c share: the watcher of a group. */
+/* The watcher of a group: what group.c, group_watch.c and group_serve.c share, in this order. */
 #ifndef TMBPF_DAEMON_GROUP_GROUP_INTERNAL_H
 #define TMBPF_DAEMON_GROUP_GROUP_INTERNAL_H
 
 #include "daemon/group/group_members.h"
-#include "command/group_target.h"
+#include "daemon/group/group_target.h"
 #include "trace/tracer/follow.h"
 #include "trace/tracer/tracer.h"
 
@@ -27,24 +27,31 @@ struct group {
 	bool stopped;
 };
 
+/* group.c */
+/* Keeps ERROR's message as the group's warning, and frees it; NULL is accepted. */
+void group_warn(struct group *group, struct error *error);
+/*
+ * Frees what the group (a struct group) has open; files and sessions stay as they are. Also for a
+ * process forked off.
+ */
+void group_release(void *group);
+
+/* group_watch.c */
 /* Begins to watch, and finds those that are there. */
 struct error *group_watch_begin(struct group *group);
 /*
- * Takes in what has happened, and does what is due; how many milliseconds there is time until
+ * Takes in what has happened, and does what is due. How many milliseconds there is time until
  * something else is.
  */
 int group_watch(struct group *group);
 /* Takes in all that has been told of, and of a tree whom the kernel has in it. */
 void group_catch_up(struct group *group);
-/* Whether each process that was there at the beginning has been looked at, and no tracer attaches to one of them. */
+/*
+ * Whether each process that was there at the beginning has been looked at, and no tracer attaches
+ * to one of them.
+ */
 bool group_settled(const struct group *group);
 /* Takes in what the tracer of MEMBER reported. */
 void group_report(struct group *group, struct member *member);
-
-/*
- * Frees what it has open, and leaves files and sessions as they are; also in a process forked
- * off.
- */
-void group_release(void *group);
 
 #endif

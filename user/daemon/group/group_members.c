@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The processes of a group, as its watcher knows them. */
 #include "daemon/group/group_members.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
 
 static const char *const state_names[] = {
 	[MEMBER_NEW] = "new",     [MEMBER_STARTING] = "starting", [MEMBER_TRACED] = "traced",
@@ -119,43 +121,31 @@ size_t members_in(const struct members *members, enum member_state state)
 	return count;
 }
 
-static void add_number(json_object *to, const char *key, uint64_t value)
+static void member_describe(const struct member *member, struct json *json,
+			    struct json_object *list)
 {
-	json_object_object_add(to, key, json_object_new_uint64(value));
-}
+	struct json_object *object = json_new_object(json, list, NULL);
 
-static void add_text(json_object *to, const char *key, const char *value)
-{
-	json_object_object_add(to, key, json_object_new_string(value));
-}
-
-static json_object *member_describe(const struct member *member)
-{
-	json_object *object = json_object_new_object();
-
-	add_number(object, "pid", member->pid);
-	json_object_object_add(object, "parent",
-			       member->parent ? json_object_new_int(member->parent) : NULL);
-	add_text(object, "state", state_names[member->state]);
-	add_text(object, "command_line", member->command ? member->command : "");
-	add_number(object, "programs", member->programs);
+	json_number(json, object, "pid", member->pid);
+	json_number_or_null(json, object, "parent", member->parent);
+	json_text(json, object, "state", state_names[member->state]);
+	json_text(json, object, "command_line", member->command ? member->command : "");
+	json_number(json, object, "programs", member->programs);
 	if (member->reason)
-		add_text(object, "reason", member->reason);
-	return object;
+		json_text(json, object, "reason", member->reason);
 }
 
-void members_describe(const struct members *members, json_object *reply)
+void members_describe(const struct members *members, struct json *json)
 {
-	json_object *list = json_object_new_array(), *counts = json_object_new_object();
+	struct json_object *list = json_new_array(json, json->root, "processes"), *counts;
 
 	for (size_t i = 0; i < members->count; i++)
-		json_object_array_add(list, member_describe(members->list[i]));
-	json_object_object_add(reply, "processes", list);
+		member_describe(members->list[i], json, list);
+	counts = json_new_object(json, json->root, "counts");
 	for (size_t i = 0; i < array_size(state_names); i++)
 		if (i != MEMBER_MISSED)
-			add_number(counts, state_names[i], members_in(members, i));
-	add_number(counts, "seen", members->seen);
-	add_number(counts, "sessions", members->sessions);
-	add_number(counts, "forgotten", members->forgotten);
-	json_object_object_add(reply, "counts", counts);
+			json_number(json, counts, state_names[i], members_in(members, i));
+	json_number(json, counts, "seen", members->seen);
+	json_number(json, counts, "sessions", members->sessions);
+	json_number(json, counts, "forgotten", members->forgotten);
 }

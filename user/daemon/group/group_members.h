@@ -3,13 +3,13 @@
 #ifndef TMBPF_DAEMON_GROUP_GROUP_MEMBERS_H
 #define TMBPF_DAEMON_GROUP_GROUP_MEMBERS_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct error;
+struct json;
 
 enum member_state {
 	MEMBER_NEW,      /* not looked at yet, or no CPython yet: looked at again */
@@ -26,7 +26,7 @@ struct member {
 	pid_t pid, parent; /* parent 0: not known */
 	uint64_t started;  /* clock ticks since boot; 0 not known */
 	/*
-	 * Monotonic nanoseconds: it began before UNTIL, and what happened to its pid before SINCE may
+	 * Monotonic nanoseconds: it began before UNTIL. What happened to its pid before SINCE may
 	 * have happened to another process.
 	 */
 	uint64_t since, until;
@@ -78,7 +78,7 @@ void member_set_reason(struct member *member, const char *text);
 size_t members_alive(const struct members *members);
 size_t members_in(const struct members *members, enum member_state state);
 
-/* Adds "processes", an array, and "counts", an object. */
-void members_describe(const struct members *members, json_object *reply);
+/* Adds "processes", an array, and "counts", an object, to the root of JSON. */
+void members_describe(const struct members *members, struct json *json);
 
 #endif

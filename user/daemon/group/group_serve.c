@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The watcher of a group as a process: what it answers, and when it ends. */
 #include "daemon/group/group_serve.h"
 
 #include <errno.h>
@@ -13,19 +14,25 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "sandbox/confine.h"
 #include "base/error.h"
-#include "sandbox/privileges.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "daemon/archive.h"
+#include "daemon/client.h"
 #include "daemon/group/group_internal.h"
+#include "daemon/group/group_status.h"
 #include "daemon/serve.h"
-#include "command/target.h"
+#include "sandbox/confine.h"
+#include "sandbox/privileges.h"
 
 /* How long a tracer that attaches is waited for when all are to be stopped. */
 #define STARTING_WAIT_MS 60000
 /* And one whose process has ended, until it has kept what it knew last. */
 #define ENDING_WAIT_MS 10000
-/* A control group whose folder is gone, or cannot be seen, has ended when nobody was in it for so long: services restart. */
+/*
+ * A control group whose folder is gone, or cannot be seen, has ended when nobody was in it for so
+ * long: services restart.
+ */
 #define EMPTY_NANOSECONDS (10 * NSEC_PER_SEC)
 
 struct beginning {
@@ -33,19 +40,9 @@ struct beginning {
 	const struct tracer_options *options;
 };
 
-static void add_text(json_object *to, const char *key, const char *value)
+static void losses_describe(const struct group *group, struct json *json)
 {
-	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
-}
-
-static void add_number(json_object *to, const char *key, uint64_t value)
-{
-	json_object_object_add(to, key, json_object_new_uint64(value));
-}
-
-static void losses_describe(const struct group *group, json_object *reply)
-{
-	json_object *losses = json_object_new_object();
+	struct json_object *losses = json_new_object(json, json->root, "losses");
 	uint64_t events, members;
 	const char *refused;
 
@@ -65,59 +62,59 @@ static void losses_describe(const struct group *group, json_object *reply)
 
 	for (size_t i = 0; i < array_size(counters); i++)
 		if (counters[i].count)
-			add_number(losses, counters[i].name, counters[i].count);
-	json_object_object_add(reply, "losses", losses);
+			json_number(json, losses, counters[i].name, counters[i].count);
 }
 
-static void container_describe_json(const struct group *group, json_object *reply)
+static void container_describe_json(const struct group *group, struct json *json)
 {
 	const struct container *container = &group->target.container;
-	json_object *groups = json_object_new_array(), *object = NULL;
+	struct json_object *groups = json_new_array(json, json->root, "cgroups"), *object;
 
 	for (size_t i = 0; i < container->groups.count; i++) {
-		json_object *one = json_object_new_object();
+		struct json_object *one = json_new_object(json, groups, NULL);
 
-		add_text(one, "hierarchy", container->groups.list[i].hierarchy);
-		add_text(one, "path", container->groups.list[i].path);
-		json_object_array_add(groups, one);
+		json_text(json, one, "hierarchy", container->groups.list[i].hierarchy);
+		json_text(json, one, "path", container->groups.list[i].path);
 	}
-	json_object_object_add(reply, "cgroups", groups);
-	if (group->target.kind == GROUP_CONTAINER) {
-		object = json_object_new_object();
-		add_text(object, "id", container->id);
-		add_text(object, "name", container->name);
-		add_text(object, "pod", container->pod);
-		add_text(object, "image", container->image);
-		add_text(object, "runtime", container->runtime);
+	if (group->target.kind != GROUP_CONTAINER) {
+		json_null(json, json->root, "container");
+		return;
 	}
-	json_object_object_add(reply, "container", object);
+	object = json_new_object(json, json->root, "container");
+	json_text(json, object, "id", container->id);
+	json_text(json, object, "name", container->name);
+	json_text(json, object, "pod", container->pod);
+	json_text(json, object, "image", container->image);
+	json_text(json, object, "runtime", container->runtime);
 }
 
-static void group_describe(const struct group *group, const char *state, json_object *reply)
+/* Adds to REPLY what `tmbpf status --json` has of a group. */
+static struct error *group_describe(const struct group *group, const char *state,
+				    struct json_object *reply)
 {
 	static const char *const kinds[] = {"follow", "container", "cgroup"};
+	struct json json = json_of(reply);
 	struct tm utc;
 	char text[32];
 
-	add_text(reply, "group", group->target.name);
-	add_text(reply, "kind", kinds[group->target.kind]);
-	add_text(reply, "title", group->target.title);
+	json_text(&json, reply, "group", group->target.name);
+	json_text(&json, reply, "kind", kinds[group->target.kind]);
+	json_text(&json, reply, "title", group->target.title);
 	if (group->target.kind == GROUP_FOLLOW)
-		add_number(reply, "root", group->target.root);
+		json_number(&json, reply, "root", group->target.root);
 	else
-		container_describe_json(group, reply);
-	add_text(reply, "state", state);
+		container_describe_json(group, &json);
+	json_text(&json, reply, "state", state);
 	gmtime_r(&group->since.tv_sec, &utc);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	add_text(reply, "since", text);
-	json_object_object_add(
-		reply, "seconds",
-		json_object_new_double(clock_since(CLOCK_MONOTONIC, group->since_monotonic)));
-	add_number(reply, "watcher_pid", getpid());
-	members_describe(&group->members, reply);
-	losses_describe(group, reply);
+	json_text(&json, reply, "since", text);
+	json_real(&json, reply, "seconds", clock_since(CLOCK_MONOTONIC, group->since_monotonic));
+	json_number(&json, reply, "watcher_pid", getpid());
+	members_describe(&group->members, &json);
+	losses_describe(group, &json);
 	if (group->warning)
-		add_text(reply, "warning", group->warning);
+		json_text(&json, reply, "warning", group->warning);
+	return json_built(&json);
 }
 
 /* MEMBER's session has ended by itself: what it says at last is taken in. */
@@ -135,7 +132,6 @@ static void member_await(struct group *group, struct member *member)
 /* Stops the session of MEMBER; one that attaches answers when it has done so. */
 static struct error *member_stop(struct group *group, struct member *member)
 {
-	cleanup(json_cleanup) json_object *reply = NULL;
 	struct error *error;
 
 	while (member->state == MEMBER_STARTING) {
@@ -146,7 +142,7 @@ static struct error *member_stop(struct group *group, struct member *member)
 		group_report(group, member);
 	}
 	if (member->state == MEMBER_TRACED || member->state == MEMBER_STARTING) {
-		error = target_request(member->pid, "stop", NULL, &reply, NULL, NULL);
+		error = client_stop(member->pid);
 		if (error && error_kind(error) != ERROR_NOTHING)
 			return error;
 		if (error)
@@ -191,12 +187,10 @@ static void group_end(struct group *group)
 	group->lock = group->listener = -1;
 }
 
-static struct error *request_run(struct group *group, const char *name, json_object *reply)
+static struct error *request_run(struct group *group, const char *name, struct json_object *reply)
 {
-	if (!strcmp(name, "status")) {
-		group_describe(group, "running", reply);
-		return NULL;
-	}
+	if (!strcmp(name, "status"))
+		return group_describe(group, "running", reply);
 	if (!strcmp(name, "stop")) {
 		struct error *error = group_stop(group);
 
@@ -209,20 +203,20 @@ static struct error *request_run(struct group *group, const char *name, json_obj
 
 static void listener_serve(struct group *group)
 {
-	cleanup(json_cleanup) json_object *request = NULL, *reply = json_object_new_object();
+	cleanup(json_cleanup) struct json_object *request = NULL;
+	cleanup(json_deinit) struct json reply;
 	cleanup_fd int fd = accept4(group->listener, NULL, NULL, SOCK_CLOEXEC);
-	json_object *command;
 	struct error *error;
 
+	json_init(&reply);
 	if (fd < 0)
 		return;
 	error = control_receive(fd, &request);
-	if (!error) {
-		json_object_object_get_ex(request, "command", &command);
-		error = request_run(group, command ? json_object_get_string(command) : "", reply);
-	}
+	if (!error)
+		error = request_run(group, json_get_text(request, "command"), reply.root);
 	/* If even the answer fails, the asker has gone: it knows. */
-	error_destroy(error ? control_reply_error(fd, error) : control_reply(fd, reply, NULL, 0));
+	error_destroy(error ? control_reply_error(fd, error)
+			    : control_reply(fd, reply.root, NULL, 0));
 	error_destroy(error);
 }
 
@@ -290,22 +284,6 @@ static struct error *group_wait(struct group *group, int signals, int timeout)
 	return NULL;
 }
 
-void group_release(void *context)
-{
-	struct group *group = context;
-
-	follow_destroy(group->follow);
-	group->follow = NULL;
-	members_deinit(&group->members);
-	for (size_t i = 0; i < group->folder_count; i++)
-		free(group->folders[i]);
-	free(group->folders);
-	group->folders = NULL;
-	group->folder_count = 0;
-	free(group->warning);
-	group->warning = NULL;
-}
-
 static struct error *group_begin(struct group *group)
 {
 	try(control_group_lock(group->target.name, &group->lock));
@@ -316,7 +294,10 @@ static struct error *group_begin(struct group *group)
 	return group_watch_begin(group);
 }
 
-/* Tells REPORT that all goes well. Who began the group may have been interrupted: then it was not to be. */
+/*
+ * Tells REPORT that all goes well. Who began the group may have been interrupted: then the group is
+ * not to be.
+ */
 static void begun_report(struct group *group, int report)
 {
 	if (write(report, "0", 1) == 1)
@@ -351,6 +332,19 @@ static void group_loop(struct group *group, int report, int signals)
 	error_destroy(error);
 }
 
+/* Keeps the last status, for who asks later. If it cannot be kept, nobody is there to be told. */
+static void status_leave(const struct group *group)
+{
+	cleanup(json_deinit) struct json last;
+	struct error *error;
+
+	json_init(&last);
+	error = group_describe(group, "ended", last.root);
+	if (!error)
+		error = group_status_store(group->target.name, last.root);
+	error_destroy(error);
+}
+
 static void group_run(int report, void *context)
 {
 	const struct beginning *beginning = context;
@@ -367,12 +361,8 @@ static void group_run(int report, void *context)
 		error = group_begin(&group);
 	if (!error) {
 		group_loop(&group, report, signals);
-		if (!group.stopped) {
-			cleanup(json_cleanup) json_object *last = json_object_new_object();
-
-			group_describe(&group, "ended", last);
-			error_destroy(group_status_store(group.target.name, last));
-		}
+		if (!group.stopped)
+			status_leave(&group);
 	} else {
 		serve_report(report, error);
 	}

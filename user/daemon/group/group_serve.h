@@ -7,7 +7,7 @@
 #ifndef TMBPF_DAEMON_GROUP_GROUP_SERVE_H
 #define TMBPF_DAEMON_GROUP_GROUP_SERVE_H
 
-#include "command/group_target.h"
+#include "daemon/group/group_target.h"
 #include "trace/tracer/tracer.h"
 
 struct error;

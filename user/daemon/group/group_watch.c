@@ -32,15 +32,6 @@
 #define CHECK_NANOSECONDS (2 * NSEC_PER_SEC)
 #define SCAN_NANOSECONDS  (5 * NSEC_PER_SEC)
 
-static void group_warn(struct group *group, struct error *error)
-{
-	if (!error)
-		return;
-	free(group->warning);
-	group->warning = strdup(error_message(error));
-	error_destroy(error);
-}
-
 /* MEMBER's program is to be looked at, DELAY nanoseconds from now. */
 static void member_renew(struct member *member, uint64_t delay)
 {
@@ -55,8 +46,8 @@ static void member_renew(struct member *member, uint64_t delay)
 }
 
 /*
- * The new member, or NULL: it is known, or there is no memory. SINCE: it began no later, or was looked
- * for from then on.
+ * The new member; NULL if it is known, or there is no memory. SINCE: it began no later, or was
+ * looked for from then on.
  */
 static struct member *member_found(struct group *group, pid_t pid, pid_t parent, uint64_t since,
 				   uint64_t delay)
@@ -92,8 +83,8 @@ static void member_exited(struct group *group, struct member *member)
 }
 
 /*
- * ERROR says that MEMBER cannot be looked at, and is freed. If that is because it has ended, its end was not told; no other
- * process has its pid yet, and who has it next is not followed for that.
+ * ERROR says that MEMBER cannot be looked at, and is freed. If MEMBER has ended, its end was not
+ * told. No other process has its pid yet, and who has it next is not followed for that.
  */
 static void member_vanished(struct group *group, struct member *member, struct error *error)
 {
@@ -487,8 +478,8 @@ static void members_check(struct group *group)
 }
 
 /*
- * A control group that was removed and made anew, as when a service restarts, is another one to the kernel. Whether it was:
- * then it has been scanned.
+ * A control group that was removed and made anew, as when a service restarts, is another one to the
+ * kernel. If it was, it is scanned, and the answer is true.
  */
 static bool cgroup_mend(struct group *group)
 {

@@ -10,8 +10,9 @@ const read = (path) => readFileSync(path, "utf8").trim();
 
 const lock = JSON.parse(read(`${here}/package-lock.json`)).packages;
 const names = Object.keys(lock).filter(Boolean);
-const order = ["dispatch", "ease", "format", "array", "hierarchy", "color", "interpolate", "time", "time-format", "timer",
-	"scale", "selection", "transition"].map((name) => `d3-${name}/dist/d3-${name}.min.js`);
+const order = ["dispatch", "ease", "format", "array", "hierarchy", "color", "interpolate", "time",
+	"time-format", "timer", "scale", "selection", "transition",
+].map((name) => `d3-${name}/dist/d3-${name}.min.js`);
 order.push("d3-flame-graph/dist/d3-flamegraph.umd.min.js");
 
 const bundle = order.map((file) => read(`${folder}/node_modules/${file}`)).join("\n");
@@ -35,11 +36,14 @@ const policy = [
 ].join("; ");
 
 const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const licences = names.map((name) =>
-	escape(`${name.replace("node_modules/", "")} ${lock[name].version}\n\n${read(`${folder}/${name}/LICENSE`)}\n`));
+const licences = names.map((name) => {
+	const title = `${name.replace("node_modules/", "")} ${lock[name].version}`;
+	return escape(`${title}\n\n${read(`${folder}/${name}/LICENSE`)}\n`);
+});
 
 const parts = { policy, style, script, licences: licences.join(`\n${"-".repeat(80)}\n\n`) };
-const page = read(`${here}/page.html`).replace(/@(policy|style|script|licences)@/g, (_, name) => parts[name]);
+const page = read(`${here}/page.html`)
+	.replace(/@(policy|style|script|licences)@/g, (_, name) => parts[name]);
 const [head, tail] = page.split("@data@");
 writeFileSync(`${folder}/head.html.new`, head);
 writeFileSync(`${folder}/tail.html.new`, `${tail}\n`);

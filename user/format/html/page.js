@@ -10,7 +10,13 @@ const differs = "base" in data;
 const FRAME = 0, ROOT = 1, CUT = 2, SMALLER = 3;
 const SIZE = 0, COUNT = 1, OLD = 2; // places in a node's or a row's values
 const CELL = 20; // pixels
-const state = { metric: "size", side: "larger", direction: "icicle", order: "callers", group: "lineno" };
+const state = {
+	metric: "size",
+	side: "larger",
+	direction: "icicle",
+	order: "callers",
+	group: "lineno",
+};
 
 const find = (id) => document.getElementById(id);
 
@@ -49,7 +55,8 @@ function plural(count, word) {
 	return `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 }
 
-const measure = (value, signed) => state.metric === "size" ? bytes(value, signed) : `${number(value, signed)} blocks`;
+const measure = (value, signed) =>
+	state.metric === "size" ? bytes(value, signed) : `${number(value, signed)} blocks`;
 
 // ---- frames -----------------------------------------------------------------------------------
 
@@ -86,7 +93,9 @@ function weigh(values) {
 	const metric = state.metric === "size" ? SIZE : COUNT;
 	if (!differs || state.side === "new")
 		return values[metric];
-	return state.side === "old" ? values[OLD + metric] : Math.max(values[metric], values[OLD + metric]);
+	if (state.side === "old")
+		return values[OLD + metric];
+	return Math.max(values[metric], values[OLD + metric]);
 }
 
 function node([kind, , detail, ...values]) {
@@ -98,7 +107,15 @@ function node([kind, , detail, ...values]) {
 		text = "(older frames, not kept)";
 	else if (!frame)
 		text = `(${number(detail)} smaller)`;
-	return { name: frame ? frame.label : text, text, frame, kind, sums: values, value: weigh(values), children: [] };
+	return {
+		name: frame ? frame.label : text,
+		text,
+		frame,
+		kind,
+		sums: values,
+		value: weigh(values),
+		children: [],
+	};
 }
 
 // Nodes come after their parents, so that sums are whole once they are added to the parent's.
@@ -150,7 +167,11 @@ function colour(d) {
 }
 
 function showLegend() {
-	const swatches = differs ? [["grew", rgb(RED)], ["shrank", rgb(BLUE)], ["as before", rgb(neutral())]] : [
+	const swatches = differs ? [
+		["grew", rgb(RED)],
+		["shrank", rgb(BLUE)],
+		["as before", rgb(neutral())],
+	] : [
 		["the program", originColour("own", 0.5)],
 		["installed packages", originColour("library", 0.5)],
 		["standard library", originColour("standard", 0.5)],
@@ -161,7 +182,8 @@ function showLegend() {
 		return [swatch, word];
 	}));
 	if (differs)
-		find("legend").append(" (the stronger, the larger the share of the frame that changed)");
+		find("legend").append(
+			" (the stronger, the larger the share of the frame that changed)");
 }
 
 // ---- the flame graph --------------------------------------------------------------------------
@@ -170,17 +192,21 @@ let chart, root;
 
 function describe(d) {
 	const { text, sums } = d.data;
-	const words = `${text}\n${bytes(sums[SIZE])} in ${plural(sums[COUNT], "block")}, ${percent(d.data.value, root.value)}`;
+	const words = `${text}\n${bytes(sums[SIZE])} in ${plural(sums[COUNT], "block")}, ` +
+		percent(d.data.value, root.value);
 	if (!differs)
 		return words;
 	return `${words}; before ${bytes(sums[OLD])} in ${plural(sums[OLD + COUNT], "block")}: ` +
-		`${bytes(sums[SIZE] - sums[OLD], true)}, ${number(sums[COUNT] - sums[OLD + COUNT], true)} blocks`;
+		`${bytes(sums[SIZE] - sums[OLD], true)}, ` +
+		`${number(sums[COUNT] - sums[OLD + COUNT], true)} blocks`;
 }
 
 function showFound(results) {
-	const outermost = results.filter((d) => !d.ancestors().slice(1).some((above) => above.highlight));
+	const outermost = results.filter((d) =>
+		!d.ancestors().slice(1).some((above) => above.highlight));
 	const sum = outermost.reduce((total, d) => total + d.data.value, 0);
-	find("found").textContent = `${plural(results.length, "frame")} found: ${measure(sum)}, ${percent(sum, root.value)}`;
+	find("found").textContent = `${plural(results.length, "frame")} found: ${measure(sum)}, ` +
+		percent(sum, root.value);
 }
 
 function search() {
@@ -195,15 +221,27 @@ function showFolded() {
 	const { smaller, deeper } = data[state.order];
 	const words = ["Frames narrower than a pixel are not drawn: zoom in to see them."];
 	if (smaller)
-		words.push(`The snapshot has more frames than this page keeps; ${plural(smaller, "subtree")} of the ` +
-			`smallest ${smaller === 1 ? "was" : "were"} summed, beside larger neighbours, as “(… smaller)”.`);
+		words.push("The snapshot has more frames than this page keeps; " +
+			`${plural(smaller, "subtree")} of the smallest ` +
+			`${smaller === 1 ? "was" : "were"} summed, beside larger neighbours, as ` +
+			"“(… smaller)”.");
 	if (deeper)
-		words.push(`${plural(deeper, "subtree")} lay too deep and ${deeper === 1 ? "was" : "were"} summed in the same way.`);
+		words.push(`${plural(deeper, "subtree")} lay too deep and ` +
+			`${deeper === 1 ? "was" : "were"} summed in the same way.`);
 	find("folded").textContent = words.join(" ");
+}
+
+function compareNodes(a, b) {
+	return (a.data.kind === SMALLER) - (b.data.kind === SMALLER) || b.data.value - a.data.value;
+}
+
+function matches(d, term) {
+	return d.data.kind !== ROOT && d.data.text.toLowerCase().includes(term);
 }
 
 function draw() {
 	const place = find("flame");
+	const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 	chart?.destroy();
 	root = tree();
 	place.className = state.direction;
@@ -212,13 +250,13 @@ function draw() {
 		.cellHeight(CELL)
 		.minFrameSize(1)
 		.resetHeightOnZoom(true)
-		.transitionDuration(matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 200)
+		.transitionDuration(still ? 0 : 200)
 		.inverted(state.direction === "icicle")
-		.sort((a, b) => (a.data.kind === SMALLER) - (b.data.kind === SMALLER) || b.data.value - a.data.value)
+		.sort(compareNodes)
 		.setColorMapper(colour)
 		.setLabelHandler(describe)
 		.setDetailsHandler((text) => { find("detail").textContent = text ?? ""; })
-		.setSearchMatch((d, term) => d.data.kind !== ROOT && d.data.text.toLowerCase().includes(term))
+		.setSearchMatch(matches)
 		.setSearchHandler(showFound)
 		.onClick((d) => { find("reset").disabled = !d.parent; });
 	d3.select(place).datum(root).call(chart);
@@ -231,8 +269,10 @@ function draw() {
 // ---- the table --------------------------------------------------------------------------------
 
 const PLACES = {
-	lineno: ["Line", (frame) => `${frame.file}:${frame.line}`, (frame) => frame.name, (frame) => frame.text],
-	function: ["Function", (frame) => frame.name || frame.text, (frame) => frame.name && frame.file,
+	lineno: ["Line", (frame) => `${frame.file}:${frame.line}`, (frame) => frame.name,
+		(frame) => frame.text],
+	function: ["Function", (frame) => frame.name || frame.text,
+		(frame) => frame.name && frame.file,
 		(frame) => frame.name ? `${frame.name} (${frame.file}:` : frame.text],
 	filename: ["File", (frame) => frame.file, () => "", (frame) => `${frame.file}:`],
 };
@@ -260,8 +300,9 @@ function changeCell(value, text) {
 }
 
 function shareCell(row) {
-	const cell = make("td", percent(row.values[SIZE], data.snapshot.size), "share");
-	cell.style.setProperty("--share", data.snapshot.size ? 100 * row.values[SIZE] / data.snapshot.size : 0);
+	const size = row.values[SIZE], whole = data.snapshot.size;
+	const cell = make("td", percent(size, whole), "share");
+	cell.style.setProperty("--share", whole ? 100 * size / whole : 0);
 	return cell;
 }
 
@@ -270,18 +311,23 @@ function columns() {
 	const average = ({ values }) => values[COUNT] ? values[SIZE] / values[COUNT] : 0;
 	const grown = ({ values }, what) => values[what] - values[OLD + what];
 	const list = [
-		[PLACES[state.group][0], (row) => PLACES[state.group][1](frames[row.frame]), placeCell],
+		[PLACES[state.group][0], (row) => PLACES[state.group][1](frames[row.frame]),
+			placeCell],
 		["Size", (row) => row.values[SIZE], (row) => make("td", bytes(row.values[SIZE]))],
 		["Share", (row) => row.values[SIZE], shareCell],
-		["Blocks", (row) => row.values[COUNT], (row) => make("td", number(row.values[COUNT]))],
+		["Blocks", (row) => row.values[COUNT],
+			(row) => make("td", number(row.values[COUNT]))],
 		["Average", average, (row) => make("td", bytes(average(row)))],
 	];
 	if (differs)
 		list.splice(1, 0,
-			["Change", (row) => grown(row, SIZE), (row) => changeCell(grown(row, SIZE), bytes(grown(row, SIZE), true))],
-			["Blocks' change", (row) => grown(row, COUNT),
-				(row) => changeCell(grown(row, COUNT), number(grown(row, COUNT), true))],
-			["Before", (row) => row.values[OLD], (row) => make("td", bytes(row.values[OLD]))]);
+			["Change", (row) => grown(row, SIZE),
+				(row) => changeCell(grown(row, SIZE),
+					bytes(grown(row, SIZE), true))],
+			["Blocks' change", (row) => grown(row, COUNT), (row) =>
+				changeCell(grown(row, COUNT), number(grown(row, COUNT), true))],
+			["Before", (row) => row.values[OLD],
+				(row) => make("td", bytes(row.values[OLD]))]);
 	return list;
 }
 
@@ -298,11 +344,22 @@ function headerCell([title], at) {
 	button.addEventListener("click", () => {
 		// Names begin at a, numbers with the largest; a second click turns it round.
 		const again = sorted.column === title && !sorted.given;
-		sorted = { column: title, descending: again ? !sorted.descending : at > 0, given: false };
+		sorted = {
+			column: title,
+			descending: again ? !sorted.descending : at > 0,
+			given: false,
+		};
 		showTable();
 	});
 	cell.append(button);
 	return cell;
+}
+
+function leftOutText(count, rest) {
+	const now = `${bytes(rest[SIZE])} in ${plural(rest[COUNT], "block")}`;
+	const before = differs ?
+		`, before ${bytes(rest[OLD])} in ${plural(rest[OLD + COUNT], "block")}` : "";
+	return `${plural(count, "more row")} not shown here: ${now}${before}.`;
 }
 
 function showTable() {
@@ -310,9 +367,10 @@ function showTable() {
 	const { rows, left_out: leftOut, rest } = data.tables[state.group];
 	const shown = rows.map(([frame, several, ...values]) => ({ frame, several, values }));
 	const column = list.find(([title]) => title === sorted.column);
-	// At first the order is tracemalloc's: the largest, or the largest change in either direction.
+	const sign = sorted.descending ? -1 : 1;
+	// At first the order is tracemalloc's: the largest, or the largest change either way.
 	if (!sorted.given)
-		shown.sort((a, b) => (sorted.descending ? -1 : 1) * compare(column[1](a), column[1](b)));
+		shown.sort((a, b) => sign * compare(column[1](a), column[1](b)));
 
 	const header = make("tr");
 	header.append(...list.map(headerCell));
@@ -322,12 +380,18 @@ function showTable() {
 		line.append(...list.map(([, , cell]) => cell(row)));
 		return line;
 	}));
-	find("left-out").textContent = leftOut ?
-		`${plural(leftOut, "more row")} not shown here: ${bytes(rest[SIZE])} in ${plural(rest[COUNT], "block")}` +
-			(differs ? `, before ${bytes(rest[OLD])} in ${plural(rest[OLD + COUNT], "block")}.` : ".") : "";
+	find("left-out").textContent = leftOut ? leftOutText(leftOut, rest) : "";
 }
 
 // ---- the head ---------------------------------------------------------------------------------
+
+function duration(seconds) {
+	return seconds < 100 ? seconds.toFixed(1) : number(Math.round(seconds));
+}
+
+function moment(milliseconds) {
+	return new Date(milliseconds).toISOString().slice(0, 19).replace("T", " ");
+}
 
 function about({ info }) {
 	const seconds = info.duration_nanos / 1e9;
@@ -338,8 +402,8 @@ function about({ info }) {
 		info.container && `in container ${info.container.slice(0, 12)}`,
 		info.mode,
 		info.traceback_limit > 0 && `up to ${plural(info.traceback_limit, "frame")}`,
-		seconds > 0 && `traced for ${seconds < 100 ? seconds.toFixed(1) : number(Math.round(seconds))} s`,
-		info.time_nanos > 0 && `until ${new Date(info.time_nanos / 1e6).toISOString().slice(0, 19).replace("T", " ")} UTC`,
+		seconds > 0 && `traced for ${duration(seconds)} s`,
+		info.time_nanos > 0 && `until ${moment(info.time_nanos / 1e6)} UTC`,
 	].filter(Boolean).join(" · ");
 }
 
@@ -354,13 +418,16 @@ function addTile(title, value, small, name) {
 function showTiles() {
 	const { info, size, count } = data.snapshot;
 	const losses = [["before: ", data.base?.info], ["", info]].flatMap(([when, of]) =>
-		(of?.losses ?? []).filter((loss) => loss.count > 0).map((loss) => `${when}${loss.text}: ${number(loss.count)}`));
+		(of?.losses ?? []).filter((loss) => loss.count > 0)
+			.map((loss) => `${when}${loss.text}: ${number(loss.count)}`));
 	addTile("Held", bytes(size), `in ${plural(count, "block")}`);
 	if (differs) {
 		const grown = size - data.base.size;
 		addTile("Before", bytes(data.base.size), `in ${plural(data.base.count, "block")}`);
-		addTile("Change", bytes(grown, true), `${number(count - data.base.count, true)} blocks` +
-			(data.base.size ? `, ${grown < 0 ? "" : "+"}${percent(grown, data.base.size)}` : ""),
+		const share = data.base.size ?
+			`, ${grown < 0 ? "" : "+"}${percent(grown, data.base.size)}` : "";
+		addTile("Change", bytes(grown, true),
+			`${number(count - data.base.count, true)} blocks${share}`,
 			grown > 0 ? "grew" : grown < 0 ? "shrank" : "");
 	}
 	if (info.current > 0 && info.current !== size)
@@ -371,24 +438,27 @@ function showTiles() {
 		addTile("RSS", bytes(info.rss), "of the process");
 	// A snapshot that the program dumped itself says nothing of this.
 	if (info.mode || info.coverage !== null)
-		addTile("Coverage", info.coverage === null ? "not known" : percent(info.coverage, 1),
-			[info.coverage_basis, losses.length ? "" : "nothing lost"].filter(Boolean).join("; "));
+		addTile("Coverage",
+			info.coverage === null ? "not known" : percent(info.coverage, 1),
+			[info.coverage_basis, losses.length ? "" : "nothing lost"]
+				.filter(Boolean).join("; "));
 	find("losses").replaceChildren(...losses.map((text) => make("li", text)));
 	find("losses").hidden = losses.length === 0;
 }
 
 function showHead() {
 	const { info } = data.snapshot;
-	const title = info.command_line || info.executable || (info.pid > 0 ? `process ${info.pid}` : "a snapshot");
+	const title = info.command_line || info.executable ||
+		(info.pid > 0 ? `process ${info.pid}` : "a snapshot");
 	find("command").textContent = title;
 	document.title = `${title} - tmbpf`;
 	find("about").textContent = about(data.snapshot);
 	find("version").textContent = `tmbpf ${data.version}`;
 	if (differs) {
 		const old = data.base.info;
+		const same = !old.command_line || old.command_line === info.command_line;
 		find("about-base").textContent = ["compared with",
-			!old.command_line || old.command_line === info.command_line ? "an older snapshot:" : old.command_line,
-			about(data.base)].join(" ");
+			same ? "an older snapshot:" : old.command_line, about(data.base)].join(" ");
 		find("about-base").hidden = false;
 	}
 	showTiles();
@@ -399,7 +469,8 @@ function showHead() {
 function choice(key, options, changed) {
 	find(key).append(...Object.entries(options).map(([value, text]) => {
 		const label = make("label", text), input = make("input");
-		Object.assign(input, { type: "radio", name: key, value, checked: state[key] === value });
+		Object.assign(input,
+			{ type: "radio", name: key, value, checked: state[key] === value });
 		input.addEventListener("change", () => {
 			state[key] = value;
 			changed();

@@ -3,9 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_read.h"
 #include "target/container/container_state.h"
 
 #define STATE_MAX      (32 << 20) /* podman's has all containers */
-#define STATE_DEEP     64
 #define NAME_MAX_SHOWN 512
 
 static struct error *no_memory(void)
@@ -26,34 +26,11 @@ static struct error *no_memory(void)
 	return error_create_errno(ERROR_FAILED, ENOMEM, "containers");
 }
 
-static void object_cleanup(json_object **object)
-{
-	if (*object)
-		json_object_put(*object);
-}
-
-/* What the JSON in TEXT is; NULL if it is none. */
-static json_object *text_parse(const char *text, size_t size)
-{
-	struct json_tokener *tokener = json_tokener_new_ex(STATE_DEEP);
-	json_object *object = NULL;
-
-	if (!tokener || size > INT_MAX)
-		return NULL;
-	object = json_tokener_parse_ex(tokener, text, (int)size);
-	if (json_tokener_get_error(tokener) != json_tokener_success) {
-		json_object_put(object);
-		object = NULL;
-	}
-	json_tokener_free(tokener);
-	return object;
-}
-
 /*
  * The JSON of a file; NULL where there is none that can be read: other runtimes, other
  * privileges.
  */
-static json_object *file_parse(const char *path)
+static struct json_object *file_parse(const char *path)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	cleanup_free char *text = NULL;
@@ -64,10 +41,10 @@ static json_object *file_parse(const char *path)
 		return NULL;
 	text = malloc(found.st_size + 1);
 	size = text ? read(fd, text, found.st_size) : -1;
-	return size <= 0 ? NULL : text_parse(text, size);
+	return size <= 0 ? NULL : json_parse_any(text, size);
 }
 
-__attribute__((format(printf, 1, 2))) static json_object *state_read(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static struct json_object *state_read(const char *format, ...)
 {
 	cleanup_free char *path = NULL;
 	va_list arguments;
@@ -83,24 +60,12 @@ __attribute__((format(printf, 1, 2))) static json_object *state_read(const char 
 	return file_parse(path);
 }
 
-static json_object *member(json_object *object, const char *key)
+/* A text of OBJECT that is no longer than a name may be; "" if there is none. */
+static const char *name_of(struct json_object *object, const char *key)
 {
-	json_object *value = NULL;
+	const char *text = json_get_text(object, key);
 
-	if (!json_object_is_type(object, json_type_object) ||
-	    !json_object_object_get_ex(object, key, &value))
-		return NULL;
-	return value;
-}
-
-/* A text of OBJECT, "" if there is none. */
-static const char *text_of(json_object *object)
-{
-	const char *text = json_object_is_type(object, json_type_string)
-				   ? json_object_get_string(object)
-				   : NULL;
-
-	return text && strlen(text) <= NAME_MAX_SHOWN ? text : "";
+	return strlen(text) <= NAME_MAX_SHOWN ? text : "";
 }
 
 /* Puts TEXT to *RET if there is something in it, and nothing there yet. */
@@ -115,49 +80,46 @@ static struct error *fill(char **ret, const char *text)
 
 static struct error *docker_describe(const char *root, struct container *container)
 {
-	cleanup(object_cleanup) json_object *state =
+	cleanup(json_cleanup) struct json_object *state =
 		state_read("%s/var/lib/docker/containers/%s/config.v2.json", root, container->id);
 	const char *name;
 
 	if (!state)
 		return NULL;
-	name = text_of(member(state, "Name"));
+	name = name_of(state, "Name");
 	try(fill(&container->name, *name == '/' ? name + 1 : name));
-	try(fill(&container->image, text_of(member(member(state, "Config"), "Image"))));
+	try(fill(&container->image, name_of(json_get_object(state, "Config"), "Image")));
 	return fill(&container->runtime, "docker");
 }
 
-static struct error *storage_entry(json_object *entry, struct container *container)
+static struct error *storage_entry(struct json_object *entry, struct container *container)
 {
-	json_object *names = member(entry, "names"), *text = member(entry, "metadata");
-	cleanup(object_cleanup) json_object *metadata = NULL;
+	const char *text = json_get_text(entry, "metadata");
+	const char *first = json_text_at(json_get_array(entry, "names"), 0);
+	cleanup(json_cleanup) struct json_object *metadata = json_parse_any(text, strlen(text));
+	bool pod = json_has(metadata, "pod-id") && !json_has_null(metadata, "pod-id");
 
-	if (json_object_is_type(text, json_type_string))
-		metadata =
-			text_parse(json_object_get_string(text), json_object_get_string_len(text));
-	try(fill(&container->pod, text_of(member(metadata, "pod-name"))));
+	try(fill(&container->pod, name_of(metadata, "pod-name")));
 	/* CRI-O's "names" say the place, "k8s_CONTAINER_POD_..."; the name stands apart. */
-	if (member(metadata, "pod-id"))
-		try(fill(&container->name, text_of(member(metadata, "container-name"))));
-	if (json_object_is_type(names, json_type_array) && json_object_array_length(names))
-		try(fill(&container->name, text_of(json_object_array_get_idx(names, 0))));
-	try(fill(&container->image, text_of(member(metadata, "image-name"))));
-	return fill(&container->runtime, member(metadata, "pod-id") ? "cri-o" : "podman");
+	if (pod)
+		try(fill(&container->name, name_of(metadata, "container-name")));
+	if (strlen(first) <= NAME_MAX_SHOWN)
+		try(fill(&container->name, first));
+	try(fill(&container->image, name_of(metadata, "image-name")));
+	return fill(&container->runtime, pod ? "cri-o" : "podman");
 }
 
 /* podman's and CRI-O's containers are in one file for each way to store them (DRIVER). */
 static struct error *storage_describe_by(const char *root, const char *driver,
 					 struct container *container)
 {
-	cleanup(object_cleanup) json_object *all = state_read(
+	cleanup(json_cleanup) struct json_object *all = state_read(
 		"%s/var/lib/containers/storage/%s-containers/containers.json", root, driver);
 
-	if (!json_object_is_type(all, json_type_array))
-		return NULL;
-	for (size_t i = 0; i < json_object_array_length(all); i++) {
-		json_object *entry = json_object_array_get_idx(all, i);
+	for (size_t i = 0; i < json_length(all); i++) {
+		struct json_object *entry = json_at(all, i);
 
-		if (!strcmp(text_of(member(entry, "id")), container->id))
+		if (!strcmp(name_of(entry, "id"), container->id))
 			return storage_entry(entry, container);
 	}
 	return NULL;
@@ -172,7 +134,8 @@ static struct error *storage_describe(const char *root, struct container *contai
 	return NULL;
 }
 
-static struct error *annotations_describe(json_object *annotations, struct container *container)
+static struct error *annotations_describe(struct json_object *annotations,
+					  struct container *container)
 {
 	static const struct {
 		const char *key;
@@ -187,12 +150,12 @@ static struct error *annotations_describe(json_object *annotations, struct conta
 
 	for (size_t i = 0; i < array_size(keys); i++)
 		try(fill((char **)((char *)container + keys[i].offset),
-			 text_of(member(annotations, keys[i].key))));
+			 name_of(annotations, keys[i].key)));
 	return NULL;
 }
 
 /* The bundle's config.json of a container; RET stays NULL if containerd has no such one. */
-static struct error *containerd_config(const char *root, const char *id, json_object **ret)
+static struct error *containerd_config(const char *root, const char *id, struct json_object **ret)
 {
 	cleanup_free char *path = NULL;
 	cleanup_dir DIR *folder = NULL;
@@ -213,12 +176,12 @@ static struct error *containerd_config(const char *root, const char *id, json_ob
 
 static struct error *containerd_describe(const char *root, struct container *container)
 {
-	cleanup(object_cleanup) json_object *config = NULL;
+	cleanup(json_cleanup) struct json_object *config = NULL;
 
 	try(containerd_config(root, container->id, &config));
 	if (!config)
 		return NULL;
-	try(annotations_describe(member(config, "annotations"), container));
+	try(annotations_describe(json_get_object(config, "annotations"), container));
 	return fill(&container->runtime, "containerd");
 }
 
@@ -249,23 +212,22 @@ struct error *container_describe(const char *root, struct container *container)
 
 struct error *container_runc_pid(const char *root, const char *name, pid_t *ret)
 {
-	cleanup(object_cleanup) json_object *state = NULL;
-	json_object *pid;
+	cleanup(json_cleanup) struct json_object *state = NULL;
+	uint64_t pid;
 
 	*ret = 0;
 	if (strchr(name, '/') || name[0] == '.')
 		return NULL;
 	state = state_read("%s/run/runc/%s/state.json", root, name);
-	pid = member(state, "init_process_pid");
-	if (json_object_is_type(pid, json_type_int) && json_object_get_int64(pid) > 0 &&
-	    json_object_get_int64(pid) <= INT_MAX)
-		*ret = json_object_get_int(pid);
+	pid = json_get_number(state, "init_process_pid");
+	if (pid <= INT_MAX)
+		*ret = (pid_t)pid;
 	return NULL;
 }
 
 struct error *container_is_known(const char *root, const char *name, bool *ret)
 {
-	cleanup(object_cleanup) json_object *config = NULL;
+	cleanup(json_cleanup) struct json_object *config = NULL;
 	pid_t pid;
 
 	try(container_runc_pid(root, name, &pid));

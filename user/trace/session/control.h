@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/json_read.h"
+
 struct error;
 
 /*
@@ -70,11 +72,5 @@ char *control_group_path(const char *name, const char *kind);
  */
 struct error *control_groups(const char *kind, char ***ret, size_t *ret_count);
 void control_names_destroy(char **names, size_t count);
-
-static inline void json_cleanup(json_object **object)
-{
-	if (*object)
-		json_object_put(*object);
-}
 
 #endif

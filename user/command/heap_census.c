@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/heap_take.h"
+/* The census of a process, for `tmbpf heap`. */
+#include "command/heap_census.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +19,7 @@
 #include "target/process/process.h"
 
 /* What is looked at, one after another. */
-struct taking {
+struct reading {
 	struct process *process;
 	struct python *python;
 	struct python_census *found;
@@ -26,47 +27,48 @@ struct taking {
 	struct census *census;
 };
 
-static void taking_deinit(struct taking *taking)
+static void reading_deinit(struct reading *reading)
 {
-	census_destroy(taking->census);
-	python_census_destroy(taking->found);
-	python_destroy(taking->python);
-	process_destroy(taking->process);
+	census_destroy(reading->census);
+	python_census_destroy(reading->found);
+	python_destroy(reading->python);
+	process_destroy(reading->process);
 }
 
-static struct error *info_fill(const struct taking *taking)
+static struct error *info_fill(const struct reading *reading)
 {
-	struct census_info *info = &taking->census->info;
+	struct census_info *info = &reading->census->info;
 	char host[HOST_NAME_SIZE];
 
 	host_name_read(host);
 	info->time_nanos = (int64_t)clock_now(CLOCK_REALTIME);
-	info->pid = taking->process->pid;
-	info->command_line = strdup(taking->process->command_line);
+	info->pid = reading->process->pid;
+	info->command_line = strdup(reading->process->command_line);
 	info->host = strdup(host);
-	info->container = strdup(taking->process->container);
+	info->container = strdup(reading->process->container);
 	info->malloc_absent =
-		strdup(taking->found->malloc_absent ? taking->found->malloc_absent : "");
-	info->allocators_unread = strdup(taking->unread.names);
-	info->objects_unread = strdup(taking->unread.objects);
-	info->allocators_unknown = strdup(taking->unread.unknown);
+		strdup(reading->found->malloc_absent ? reading->found->malloc_absent : "");
+	info->allocators_unread = strdup(reading->unread.names);
+	info->objects_unread = strdup(reading->unread.objects);
+	info->allocators_unknown = strdup(reading->unread.unknown);
 	info->unaccounted = UINT64_MAX;
 	if (!info->malloc_absent || !info->command_line || !info->host || !info->container ||
 	    !info->allocators_unread || !info->objects_unread || !info->allocators_unknown)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a census");
-	info->python_version = taking->python->version;
-	info->heaps = taking->found->heaps;
-	info->arenas = taking->found->arenas;
-	info->allocated_blocks = taking->found->allocated_blocks;
-	info->unstable_pools = taking->found->unread.unstable;
-	info->reread_pools = taking->found->unread.reread;
-	info->lost_arenas = taking->found->unread.arenas;
-	info->malloc_unknown = taking->found->malloc.unknown + taking->found->malloc.mapped_unknown;
-	info->malloc_vanished = taking->found->malloc.vanished;
-	return process_resident(taking->process, &info->rss, &info->rss_anonymous);
+	info->python_version = reading->python->version;
+	info->heaps = reading->found->heaps;
+	info->arenas = reading->found->arenas;
+	info->allocated_blocks = reading->found->allocated_blocks;
+	info->unstable_pools = reading->found->unread.unstable;
+	info->reread_pools = reading->found->unread.reread;
+	info->lost_arenas = reading->found->unread.arenas;
+	info->malloc_unknown =
+		reading->found->malloc.unknown + reading->found->malloc.mapped_unknown;
+	info->malloc_vanished = reading->found->malloc.vanished;
+	return process_resident(reading->process, &info->rss, &info->rss_anonymous);
 }
 
-static const char *part_name(const struct taking *taking, const struct python_census_row *row,
+static const char *part_name(const struct reading *reading, const struct python_census_row *row,
 			     char buffer[32])
 {
 	const struct python_type *type;
@@ -75,15 +77,15 @@ static const char *part_name(const struct taking *taking, const struct python_ce
 	if ((row->kind != PYTHON_CENSUS_OWNED && row->kind != PYTHON_CENSUS_INDIRECT) ||
 	    row->type == PYTHON_NO_TYPE)
 		return "";
-	type = python_types_get(taking->found->types, row->type);
-	name = python_census_field(taking->python, type, row->field);
+	type = python_types_get(reading->found->types, row->type);
+	name = python_census_field(reading->python, type, row->field);
 	if (name)
 		return name;
 	snprintf(buffer, 32, "+%" PRId32, row->field);
 	return buffer;
 }
 
-static struct error *items_add(const struct taking *taking)
+static struct error *items_add(const struct reading *reading)
 {
 	static const enum census_kind kinds[] = {
 		[PYTHON_CENSUS_OBJECT] = CENSUS_OBJECT,
@@ -93,7 +95,7 @@ static struct error *items_add(const struct taking *taking)
 		[PYTHON_CENSUS_UNOWNED] = CENSUS_UNOWNED,
 		[PYTHON_CENSUS_NATIVE] = CENSUS_NATIVE,
 	};
-	const struct python_census *found = taking->found;
+	const struct python_census *found = reading->found;
 
 	for (size_t i = 0; i < found->row_count; i++) {
 		const struct python_census_row *row = &found->rows[i];
@@ -103,32 +105,32 @@ static struct error *items_add(const struct taking *taking)
 			.type = row->type == PYTHON_NO_TYPE
 					? (char *)""
 					: python_types_get(found->types, row->type)->name,
-			.part = (char *)part_name(taking, row, buffer),
+			.part = (char *)part_name(reading, row, buffer),
 			.count = row->count,
 			.size = row->size,
 		};
 
-		try(census_add_item(taking->census, &item));
+		try(census_add_item(reading->census, &item));
 	}
 	return NULL;
 }
 
-static struct error *sizes_add(const struct taking *taking)
+static struct error *sizes_add(const struct reading *reading)
 {
-	for (size_t i = 0; i < taking->found->size_count; i++) {
-		const struct python_census_size *found = &taking->found->sizes[i];
+	for (size_t i = 0; i < reading->found->size_count; i++) {
+		const struct python_census_size *found = &reading->found->sizes[i];
 		const struct census_size size = {found->size, 0, false, found->count,
 						 found->count * found->size};
 
-		try(census_add_size(taking->census, &size));
+		try(census_add_size(reading->census, &size));
 	}
 	for (unsigned int i = 0; i < PYTHON_CENSUS_NATIVE_CLASSES; i++) {
-		const struct glibc_sum *found = &taking->found->native[i];
+		const struct glibc_sum *found = &reading->found->native[i];
 		const struct census_size size = {1ull << i, i ? 1ull << (i - 1) : 0, true,
 						 found->count, found->bytes};
 
 		if (found->count)
-			try(census_add_size(taking->census, &size));
+			try(census_add_size(reading->census, &size));
 	}
 	return NULL;
 }
@@ -139,14 +141,14 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* What the process has in memory, as far as it can be told what it is for. */
-static struct error *parts_add(const struct taking *taking)
+static struct error *parts_add(const struct reading *reading)
 {
-	const struct python_census_memory *memory = &taking->found->memory;
-	const struct glibc_totals *malloc = &taking->found->malloc;
-	const uint64_t all = taking->census->info.rss_anonymous;
-	uint64_t used = least(taking->found->size, memory->arenas);
+	const struct python_census_memory *memory = &reading->found->memory;
+	const struct glibc_totals *malloc = &reading->found->malloc;
+	const uint64_t all = reading->census->info.rss_anonymous;
+	uint64_t used = least(reading->found->size, memory->arenas);
 	uint64_t given = least(malloc->states[GLIBC_IN_USE].bytes, memory->malloc_heaps);
-	bool other = taking->found->malloc_other;
+	bool other = reading->found->malloc_other;
 	char other_name[320];
 	const struct {
 		const char *name;
@@ -167,45 +169,45 @@ static struct error *parts_add(const struct taking *taking)
 	for (size_t i = 0; i < array_size(parts); i++) {
 		if (other && parts[i].glibc)
 			continue;
-		try(census_add_part(taking->census, parts[i].name, parts[i].size));
+		try(census_add_part(reading->census, parts[i].name, parts[i].size));
 		sum += parts[i].size;
 		known += parts[i].glibc ? parts[i].size : 0;
 	}
-	taking->census->info.unaccounted = all > sum ? all - sum : 0;
-	if (taking->unread.names[0]) {
+	reading->census->info.unaccounted = all > sum ? all - sum : 0;
+	if (reading->unread.names[0]) {
 		/* Whose mapping is whose cannot be told: threads' stacks are among them. */
 		rest = memory->anonymous > known ? memory->anonymous - known : 0;
 		rest = least(rest, all > sum ? all - sum : 0);
 		snprintf(other_name, sizeof(other_name), "%s%s, not walked, and other mappings",
-			 other ? "malloc: " : "", taking->unread.names);
-		try(census_add_part(taking->census, other_name, rest));
+			 other ? "malloc: " : "", reading->unread.names);
+		try(census_add_part(reading->census, other_name, rest));
 		sum += rest;
 	}
 	/* The process goes on while it is looked at. */
-	return census_add_part(taking->census, "everything else", all > sum ? all - sum : 0);
+	return census_add_part(reading->census, "everything else", all > sum ? all - sum : 0);
 }
 
-struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret)
+struct error *heap_census_create(pid_t pid, enum heap_depth depth, struct census **ret)
 {
 	static const enum python_census_depth depths[] = {
 		[HEAP_SIZES] = PYTHON_CENSUS_SIZES,
 		[HEAP_TYPES] = PYTHON_CENSUS_TYPES,
 		[HEAP_OWNERS] = PYTHON_CENSUS_OWNERS,
 	};
-	cleanup(taking_deinit) struct taking taking = {0};
+	cleanup(reading_deinit) struct reading reading = {0};
 
-	try(process_create(pid, &taking.process));
-	try(python_create(taking.process, &taking.python));
-	try(python_census_create(taking.python, depths[depth], &taking.found));
-	heap_unread_look(taking.python, &taking.unread);
+	try(process_create(pid, &reading.process));
+	try(python_create(reading.process, &reading.python));
+	try(python_census_create(reading.python, depths[depth], &reading.found));
+	heap_unread_look(reading.python, &reading.unread);
 	/* What was read may have been of a process that took over its pid, or became another program. */
-	try(process_check(taking.process));
-	try(census_create(&taking.census));
-	try(info_fill(&taking));
-	try(items_add(&taking));
-	try(sizes_add(&taking));
-	try(parts_add(&taking));
-	try(census_finish(taking.census));
-	*ret = take(taking.census);
+	try(process_check(reading.process));
+	try(census_create(&reading.census));
+	try(info_fill(&reading));
+	try(items_add(&reading));
+	try(sizes_add(&reading));
+	try(parts_add(&reading));
+	try(census_finish(reading.census));
+	*ret = take(reading.census);
 	return NULL;
 }

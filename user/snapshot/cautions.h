@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What makes the numbers of snapshots hard to compare. */
-#ifndef TMBPF_COMMAND_COMPARABLE_H
-#define TMBPF_COMMAND_COMPARABLE_H
+#ifndef TMBPF_SNAPSHOT_CAUTIONS_H
+#define TMBPF_SNAPSHOT_CAUTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@ struct cautions { /* all zero: none */
 };
 
 /*
- * What differs among the COUNT SNAPSHOTS, and what one of them did not see. What a snapshot does not tell is not held
- * against it. FILES name them. IN_ORDER: the oldest should be the first.
+ * What differs among the COUNT SNAPSHOTS, and what one of them did not see. What a snapshot does
+ * not tell is not held against it. FILES name them. IN_ORDER: the oldest should be the first.
  */
 struct error *cautions_find(const char *const *files, const struct snapshot *const *snapshots,
 			    size_t count, bool in_order, struct cautions *ret);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/interrupt.h"
+/* Waiting that signals end in order. */
+#include "base/interrupt.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -8,7 +9,7 @@
 
 #include "base/clock.h"
 
-int interrupts_take(void)
+int interrupts_catch(void)
 {
 	sigset_t set;
 

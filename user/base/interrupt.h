@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Waiting that Ctrl-C, SIGTERM or a terminal that goes away ends in order. */
-#ifndef TMBPF_COMMAND_INTERRUPT_H
-#define TMBPF_COMMAND_INTERRUPT_H
+#ifndef TMBPF_BASE_INTERRUPT_H
+#define TMBPF_BASE_INTERRUPT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /*
- * From now on these signals are told by the descriptor that is returned, and end nothing. To be
+ * These signals end nothing from now on; the descriptor that is returned tells of them. To be
  * called after a session was started: its process keeps the signals as it has them. Negative: there
  * are no descriptors left; then waiting is not interrupted.
  */
-int interrupts_take(void);
+int interrupts_catch(void);
 
-/* Waits so many seconds; true if it was interrupted, or if OTHER (a descriptor, or -1) could be read before. */
+/*
+ * Waits so many seconds. True if it was interrupted, or if OTHER (a descriptor, or -1) could be
+ * read before.
+ */
 bool interrupts_wait(int interrupts, int other, uint64_t seconds);
 
 #endif

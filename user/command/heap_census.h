@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Takes a census of a process: what user/python finds, as the model has it. */
-#ifndef TMBPF_COMMAND_HEAP_TAKE_H
-#define TMBPF_COMMAND_HEAP_TAKE_H
+/* The census of a process: what python/heap finds, as snapshot/census.h has it. */
+#ifndef TMBPF_COMMAND_HEAP_CENSUS_H
+#define TMBPF_COMMAND_HEAP_CENSUS_H
 
 #include <sys/types.h>
 
@@ -11,6 +11,6 @@ struct error;
 enum heap_depth { HEAP_SIZES, HEAP_TYPES, HEAP_OWNERS };
 
 /* Errors as process_create(), python_create() and python_census_create() have them. */
-struct error *heap_take(pid_t pid, enum heap_depth depth, struct census **ret);
+struct error *heap_census_create(pid_t pid, enum heap_depth depth, struct census **ret);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "command/comparable.h"
+/* What makes the numbers of snapshots hard to compare. */
+#include "snapshot/cautions.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -172,7 +173,10 @@ static struct error *order_find(const struct finding *finding)
 	return NULL;
 }
 
-/* Of one process, two that count from different moments: what was held by then is in none of the later one. */
+/*
+ * Two snapshots of one process may count from different moments: then what was held by the later
+ * moment is in the earlier one alone.
+ */
 static struct error *began_find(const struct finding *finding)
 {
 	for (size_t i = 1; i < finding->count; i++) {
