@@ -20,17 +20,14 @@
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "probe/find/builder.h"
-#include "sandbox/privileges.h"
-#include "probe/plan.h"
+#include "probe/code/listing.h"
 #include "probe/code/x86.h"
+#include "probe/plan.h"
+#include "sandbox/privileges.h"
 
-#define FOLDER       "/var/cache/tmbpf"
-#define MAGIC        0x324e414c50424d54ULL /* "TMBPLAN2" */
-#define SITES_MAX    65536
-#define WARNINGS_MAX 200
-#define TEXT_MAX     512
-#define FILE_MAX     (16U << 20)
+#define FOLDER   "/var/cache/tmbpf"
+#define MAGIC    0x324e414c50424d54ULL /* "TMBPLAN2" */
+#define FILE_MAX (16U << 20)
 
 struct secret {
 	uint64_t words[4];
@@ -287,8 +284,8 @@ static struct plan *plan_unpack(const struct image *image, const struct header *
 	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));
 	size_t size = header->size, sites = header->site_count * sizeof(struct site);
 
-	if (!plan || header->site_count > SITES_MAX || header->warning_count > WARNINGS_MAX ||
-	    sites > size)
+	if (!plan || header->site_count > PLAN_SITES_MAX ||
+	    header->warning_count > PLAN_WARNINGS_MAX || sites > size)
 		return NULL;
 	plan->sites = malloc(sites ? sites : 1);
 	if (!plan->sites)

@@ -21,14 +21,6 @@ void imports_add(struct imports *imports, const struct image *image, const char 
 	}
 }
 
-void imports_add_libc(struct imports *imports, const struct image *image)
-{
-	imports_add(imports, image, "malloc", SITE_MALLOC);
-	imports_add(imports, image, "calloc", SITE_CALLOC);
-	imports_add(imports, image, "realloc", SITE_REALLOC);
-	imports_add(imports, image, "free", SITE_FREE);
-}
-
 static bool slot_find(const struct imports *imports, const struct x86_operand *operand,
 		      unsigned *ret_function)
 {

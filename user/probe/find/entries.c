@@ -4,11 +4,12 @@
  * first byte, at which the arguments can still be named. A conditional jump ends the line, and is
  * itself emulated: where it is reached its site has been found.
  */
+#include "probe/find/entries.h"
+
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
-#include "probe/find/entries.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
 
 #define LINE_MAX_INSTRUCTIONS 64
 

@@ -6,8 +6,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/operands.h"
+#include "probe/find/builder.h"
 #include "probe/find/freelist_pop.h"
 
 /* Tests, and calls of _Py_NewReference(), to look at. CPython has some 1500. */

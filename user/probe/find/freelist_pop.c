@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "probe/find/freelist_pop.h"
 
-#include "probe/find/builder.h"
 #include "probe/code/operands.h"
 #include "probe/code/paths.h"
+#include "probe/find/builder.h"
 
 /* Instructions, in front of a test and behind it, among which the object's count is set to one. */
 #define COUNT_BEFORE 10

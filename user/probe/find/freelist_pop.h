@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "probe/code/listing.h"
-#include "probe/plan.h"
+#include "probe/find/site.h"
 
 struct builder;
 

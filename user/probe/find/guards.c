@@ -4,14 +4,15 @@
  * what the slow edge puts in their registers before its indirect call, said in terms of the
  * registers at the jump.
  */
+#include "probe/find/guards.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
 
 /*
  * Instructions between a compare and its jump; on a slow edge. More were never seen than 3 and 12.

@@ -4,12 +4,14 @@
  * through their context, a PyMemAllocatorEx or a structure that begins with a word and one:
  * `call *0x8(%rbx)`. libc returns behind those calls.
  */
+#include "probe/find/hooks.h"
+
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/paths.h"
+#include "probe/find/builder.h"
 #include "probe/find/results.h"
 
 #define INSTRUCTIONS_MAX 20000

@@ -4,15 +4,17 @@
  * pymalloc goes when a size class has no pool left. Every inlined copy of pymalloc's malloc calls
  * it, so each of its callers must lie where a probe stands before it: that audits the guards.
  */
+#include "probe/find/refill.h"
+
 #include <elf.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
-#include "probe/find/entries.h"
 #include "probe/code/paths.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 #define POOL_CLASSES 32 /* size classes of 16 bytes: fewer than any version has */
 /* Instructions of pymalloc's malloc, with all its paths; of the refill function's beginning. */

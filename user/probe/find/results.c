@@ -8,16 +8,16 @@
  * instruction that only the return leads to is taken, or one that is otherwise reached only by rare
  * paths.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "probe/find/results.h"
 
-#include "base/array.h"
+#include <stdlib.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/paths.h"
-#include "probe/find/results.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 /* Instructions from a return to its site. */
 #define LINE_MAX_INSTRUCTIONS 64

@@ -8,7 +8,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/code/paths.h"
-#include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 /*
  * The exported functions that end in `return table.function(...)`, or in realloc's
