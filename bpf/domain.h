@@ -6,8 +6,11 @@
 #ifndef TMBPF_DOMAIN_H
 #define TMBPF_DOMAIN_H
 
+#include "intern.h"
+#include "kernel.h"
 #include "shadow.h"
 #include "state.h"
+#include "thread.h"
 #include "x86.h"
 
 /* The place of DOMAIN, which is not 0, in the list of those that were seen; TMBPF_DOMAINS_MAX: there is no room. */

@@ -4,6 +4,7 @@
 #define TMBPF_FORK_H
 
 #include "state.h"
+#include "tmbpf.h"
 
 /*
  * The child's memory was copied just before, and who forks holds the GIL: what the tables say of

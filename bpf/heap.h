@@ -6,28 +6,22 @@
 #ifndef TMBPF_HEAP_H
 #define TMBPF_HEAP_H
 
+#include "kernel.h"
+#include "pool.h"
+#include "read.h"
 #include "shadow.h"
 #include "state.h"
+#include "thread.h"
 
-struct pool_header {
-	__u32 count, padding;
-	__u64 freeblock, nextpool, prevpool;
-	__u32 arenaindex, szidx, nextoffset, maxnextoffset;
-};
+/* A pool of a fresh arena is on its way: its address is known only at the next event of its interpreter. */
+struct {
+	__u32 active, index;
+	__u64 usedpools, size;
+	__u32 stack;
+} refill;
 
-struct arena_object {
-	__u64 address, pool_address;
-	__u32 nfreepools, ntotalpools;
-	__u64 freepools;
-};
-
-_Static_assert(sizeof(struct pool_header) == 48, "pool header");
-
-/* Room for one that is read: on the stack there is little. No walk goes on meanwhile. */
-static __always_inline struct pool_header *pool_room(struct thread *thread)
-{
-	return (struct pool_header *)thread->window;
-}
+/* Kept only where frees are not probed. A process with one heap uses the first place. */
+struct tmbpf_handed handed[TMBPF_HANDED_MAX];
 
 struct heap { /* addresses of the current interpreter's */
 	__u64 usedpools, usable_arenas;
@@ -133,84 +127,6 @@ static __always_inline void refill_settle(struct thread *thread, const struct he
 	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(thread, slot - 16, &pool)))
 		shadow_add(pool + sizeof(struct pool_header), refill.size, refill.stack);
 	refill.active = 0;
-}
-
-/*
- * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and how far into it: by
- * its pool's header, whose words must all agree with one another and with the address.
- */
-static __always_inline bool pool_block(struct pool_header *pool, __u64 address, __u32 *ret_bytes,
-				       __u32 *ret_inside)
-{
-	__u64 start = address & ~(__u64)(cfg.pool_size - 1);
-	__u32 bytes, distance = address - start, inside;
-
-	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(pool, sizeof(*pool), start))
-		return false;
-	bytes = (pool->szidx + 1) << cfg.granule_shift;
-	if (pool->szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
-	    pool->maxnextoffset != cfg.pool_size - bytes || distance < sizeof(*pool) ||
-	    !pool->count || pool->count > cfg.pool_size / bytes)
-		return false;
-	inside = (distance - sizeof(*pool)) % bytes;
-	if (distance - inside > pool->maxnextoffset)
-		return false;
-	*ret_bytes = bytes;
-	*ret_inside = inside;
-	return true;
-}
-
-/* Whether ADDRESS is where one of pymalloc's blocks begins, and of what class. */
-static __always_inline bool pool_class(struct pool_header *pool, __u64 address, __u32 *ret_bytes)
-{
-	__u32 inside;
-
-	return pool_block(pool, address, ret_bytes, &inside) && !inside;
-}
-
-/* An entry for a code object of which nothing else is known. */
-#define ENTRY_CODE_ALONE ((TMBPF_SIZE_MAX + 1) << TMBPF_STACK_BITS | TMBPF_STACK_NONE)
-
-/*
- * A block that nobody traced has a code object: its free would tell, but where frees are not probed the next block at its
- * address has to.
- */
-static __always_inline void code_mark_untraced(__u64 address)
-{
-	struct pool_header pool;
-	__u32 *entry, bytes;
-
-	if (!pool_class(&pool, address, &bytes))
-		return;
-	entry = shadow_entry(address, true);
-	if (entry)
-		compare_exchange(entry, 0, ENTRY_CODE_ALONE);
-}
-
-__noinline int code_mark(__u64 code)
-{
-	__u64 address = code - cfg.hook_delta;
-	__u32 *entry = shadow_entry(address, false), old, coded, marked;
-	struct tmbpf_large *block;
-
-	if (entry && *entry) {
-		old = *entry;
-		coded = ENTRY_SIZE_CODED(old);
-		if (coded <= TMBPF_CODE_BASE || coded > TMBPF_SIZE_MAX)
-			return 0;
-		marked = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
-			 ENTRY_STACK(old);
-		if (compare_exchange(entry, old, marked) != old)
-			/* User space has just begun or ended to suspect it. */
-			compare_exchange(entry, old ^ TMBPF_SUSPECT, marked);
-		return 0;
-	}
-	block = bpf_map_lookup_elem(&large, &address);
-	if (block)
-		block->code = 1;
-	else if (cfg.lazy)
-		code_mark_untraced(address);
-	return 0;
 }
 
 /*

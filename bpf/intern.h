@@ -13,157 +13,13 @@
 #ifndef TMBPF_INTERN_H
 #define TMBPF_INTERN_H
 
+#include "capture.h"
+#include "code.h"
+#include "kernel.h"
+#include "mark.h"
 #include "state.h"
+#include "thread.h"
 #include "walk.h"
-
-#define ALIGN8(size) (((size) + 7) & ~7u)
-
-static __always_inline __u32 *generation_of(__u64 code)
-{
-	return &generations[(code >> 4 ^ code >> 20) & (GENERATIONS - 1)];
-}
-
-struct capture_cursor {
-	__u8 *bytes;
-	__u32 position;
-};
-
-/* Appends SIZE bytes at ADDRESS; what was captured, 0 if they cannot be read. */
-static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 address, __u64 size,
-					   __u32 most)
-{
-	__u32 length = size < most ? size : most;
-	__u32 position = cursor->position;
-
-	if (position > CAPTURE_MAX - TMBPF_TABLE_MAX || length > most || !length)
-		return 0;
-	if (!read_user(cursor->bytes + position, length, address))
-		return 0;
-	cursor->position = position + ALIGN8(length);
-	return length;
-}
-
-/* PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h). */
-static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret,
-					   __u64 object)
-{
-	__u64 length;
-	__u32 flags, kind, offset;
-
-	ret->kind = ret->length = ret->captured = 0;
-	if (!object || !read_word(object + cfg.unicode_length, &length) ||
-	    !read_user(&flags, sizeof(flags), object + cfg.unicode_state))
-		return;
-	kind = flags >> cfg.unicode_kind_shift & 7;
-	if ((kind != 1 && kind != 2 && kind != 4) || !(flags >> cfg.unicode_kind_shift & 8) ||
-	    length > 1u << 30)
-		return;
-	offset = flags >> cfg.unicode_kind_shift & 16 ? cfg.unicode_ascii_data
-						      : cfg.unicode_compact_data;
-	ret->length = length;
-	ret->captured = capture_bytes(cursor, object + offset, length * kind, TMBPF_STRING_MAX);
-	if (ret->captured || !length)
-		ret->kind = kind;
-}
-
-static __always_inline __u64 code_word(__u64 code, __u32 offset)
-{
-	__u64 word;
-
-	if (offset == NO_OFFSET || !read_word(code + offset, &word))
-		return 0;
-	return word;
-}
-
-/* Room that no other program uses, until it is let go; NULL if there is none. */
-static __always_inline struct capture *capture_take(void)
-{
-	__u32 first = bpf_get_smp_processor_id(), i;
-
-	for (i = 0; i < CAPTURES; i++) {
-		__u32 index = (first + i) & (CAPTURES - 1);
-		struct capture *capture = bpf_map_lookup_elem(&captures, &index);
-
-		if (capture && !compare_exchange(&capture->busy, 0, 1))
-			return capture;
-	}
-	return NULL;
-}
-
-static __always_inline void capture_release(struct capture *capture)
-{
-	*(volatile __u32 *)&capture->busy = 0;
-}
-
-/* Copies the code object at CODE out to user space under the new id ID. */
-__noinline int code_capture(__u64 code, __u32 id)
-{
-	struct capture *capture;
-	struct capture_cursor cursor;
-	struct tmbpf_record_code *record;
-	__u64 table, size = 0;
-	__u32 total;
-	long full;
-
-	capture = capture_take();
-	if (!capture) {
-		count_loss(TMBPF_LOSS_THREAD_STORAGE);
-		return -1;
-	}
-	record = (struct tmbpf_record_code *)capture->bytes;
-	cursor.bytes = capture->bytes;
-	cursor.position = sizeof(*record);
-	record->record.type = TMBPF_RECORD_CODE;
-	record->id = id;
-	record->address = code;
-	record->firstlineno = 0;
-	record->firsttraceable = 0;
-	read_user(&record->firstlineno, sizeof(record->firstlineno), code + cfg.code_firstlineno);
-	if (cfg.code_firsttraceable != NO_OFFSET)
-		read_user(&record->firsttraceable, sizeof(record->firsttraceable),
-			  code + cfg.code_firsttraceable);
-	capture_string(&cursor, &record->filename, code_word(code, cfg.code_filename));
-	capture_string(&cursor, &record->name, code_word(code, cfg.code_name));
-	capture_string(&cursor, &record->qualname, code_word(code, cfg.code_qualname));
-	table = code_word(code, cfg.code_linetable);
-	record->table_captured = 0;
-	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30) {
-		/* Not an empty one, of which user space could tell lines. */
-		record->table_size = ~0u;
-	} else {
-		record->table_size = size;
-		record->table_captured =
-			capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX);
-	}
-	total = cursor.position;
-	if (total > CAPTURE_MAX)
-		total = CAPTURE_MAX;
-	record->record.size = total;
-	full = bpf_ringbuf_output(&ring, record, total, ring_flags());
-	capture_release(capture);
-	if (full) {
-		count_loss(TMBPF_LOSS_RING_FULL);
-		return -1;
-	}
-	return 0;
-}
-
-/* Marks the block that holds a code object, so that its end is noticed; see heap.h. */
-int code_mark(__u64 code);
-
-/* Tells user space that the code object ID, which was at CODE, is no more. */
-static __always_inline void code_end_announce(__u64 code, __u32 id)
-{
-	struct tmbpf_record_code_end record = {
-		.record = {TMBPF_RECORD_CODE_END, sizeof(record)},
-		.address = code,
-		.id = id,
-	};
-
-	/* If the ring is full, user space misses one end, and keeps what it knows of it. */
-	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
-		add(&state.missed_code_ends, 1);
-}
 
 /* The id of the code object at CODE, 0 if it could not be announced. */
 static __always_inline __u32 code_id(__u64 code)
@@ -192,21 +48,6 @@ static __always_inline __u32 code_id(__u64 code)
 	}
 	code_mark(code);
 	return id;
-}
-
-/* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
-__noinline int code_end(__u64 code)
-{
-	__u32 *known = bpf_map_lookup_elem(&codes, &code), id;
-
-	if (!known)
-		return 0;
-	id = *known;
-	bpf_map_delete_elem(&codes, &code);
-	add(generation_of(code), 1);
-	add(&state.epoch, 1);
-	code_end_announce(code, id);
-	return 0;
 }
 
 struct generation_walk {

@@ -10,18 +10,18 @@
 #ifndef TMBPF_SAMPLE_H
 #define TMBPF_SAMPLE_H
 
+#include "capture.h"
 #include "intern.h"
+#include "kernel.h"
+#include "read.h"
 #include "state.h"
+#include "thread.h"
 #include "walk.h"
-#include "x86.h"
 
 /* So much time may have so many samples; further ones are thinned, more and more, and weigh the more for it. */
 #define SAMPLE_TICK_NS   (1ULL << 27)
 #define SAMPLE_TICK_FREE 64
 #define SAMPLE_SHIFT_MAX 10
-/* Large blocks cannot be thinned, as what is followed must be all: of more within a tick the rest is lost. */
-#define LARGE_TICK_MAX 1024
-
 /* Of bytes objects: how much of their beginning is looked at. */
 #define TABLE_LOOK 16
 
@@ -142,54 +142,6 @@ static __always_inline void fault_event(__u64 address, __u64 period)
 	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_FAULT, address, 0, period << shift))
 		count_loss(TMBPF_LOSS_FAULT);
 	add(&state.fault_ns, bpf_ktime_get_ns() - now);
-}
-
-static __always_inline void large_born(struct thread *thread, __u64 address, __u64 size,
-				       __u32 domain)
-{
-	__u64 now = bpf_ktime_get_ns();
-
-	if (now - state.large_tick > SAMPLE_TICK_NS) {
-		state.large_tick = now;
-		state.large_births = 0;
-	}
-	thread->domain = domain;
-	if (fetch_add(&state.large_births, 1) >= LARGE_TICK_MAX ||
-	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
-		count_loss(TMBPF_LOSS_LARGE);
-	thread->domain = 0;
-	add(&state.large_ns, bpf_ktime_get_ns() - now);
-}
-
-/* libc has answered the request for a large block by ADDRESS. */
-static __always_inline void large_answer(struct thread *thread, __u64 address)
-{
-	__u64 size = thread->large.size;
-
-	thread->large.returns = 0;
-	if (address)
-		large_born(thread, address, size > cfg.hook_extra ? size - cfg.hook_extra : 0, 0);
-}
-
-/* A large block of another domain: nothing need be waited for. */
-static __always_inline int large_track(struct pt_regs *regs, const struct tmbpf_site *site)
-{
-	__u64 address, size, domain;
-	struct thread *thread;
-
-	if (!value_read(regs, &site->a[0], &address) || !value_read(regs, &site->a[1], &size) ||
-	    !value_read(regs, &site->a[2], &domain)) {
-		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
-		return 0;
-	}
-	if (size < cfg.large_least)
-		return 0;
-	thread = thread_get();
-	if (thread)
-		large_born(thread, address, size, domain);
-	else
-		count_loss(TMBPF_LOSS_LARGE);
-	return 0;
 }
 
 #endif

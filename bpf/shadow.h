@@ -16,7 +16,8 @@
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H
 
-#include "intern.h"
+#include "code.h"
+#include "kernel.h"
 #include "state.h"
 
 #define SPARE_SLABS_LOW 32

@@ -8,7 +8,10 @@
 #ifndef TMBPF_WALK_H
 #define TMBPF_WALK_H
 
+#include "kernel.h"
+#include "read.h"
 #include "state.h"
+#include "thread.h"
 #include "x86.h"
 
 /* enum python_frames, enum python_thread_source */
@@ -21,7 +24,6 @@
 
 #define FRAME_SPAN         128 /* frame_size is at most this */
 #define OWNED_BY_GENERATOR 1
-#define NO_OFFSET          0xffffffff
 /*
  * How far into its code a frame may stand and still be looked at for incompleteness. The topmost one may be in a
  * prologue, with an instruction for each of its cells; further down there are only the shims that clean up after

@@ -3,7 +3,13 @@
 #ifndef TMBPF_X86_H
 #define TMBPF_X86_H
 
-#include "state.h"
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "read.h"
+#include "tmbpf.h"
 
 #define FLAG_ZF 0x40
 
