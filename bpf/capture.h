@@ -5,10 +5,11 @@
 
 #include "kernel.h"
 #include "read.h"
+#include "shared/config.h"
+#include "shared/loss.h"
+#include "shared/record.h"
 #include "state.h"
-#include "tmbpf.h"
 
-#define NO_OFFSET    0xffffffff
 #define ALIGN8(size) (((size) + 7) & ~7u)
 
 #define CAPTURE_MAX (sizeof(struct tmbpf_record_code) + 3 * TMBPF_STRING_MAX + TMBPF_TABLE_MAX)
@@ -77,7 +78,7 @@ static __always_inline __u64 code_word(__u64 code, __u32 offset)
 {
 	__u64 word;
 
-	if (offset == NO_OFFSET || !read_word(code + offset, &word))
+	if (offset == PYTHON_NO_OFFSET || !read_word(code + offset, &word))
 		return 0;
 	return word;
 }
@@ -126,7 +127,7 @@ __noinline int code_capture(__u64 code, __u32 id)
 	record->firstlineno = 0;
 	record->firsttraceable = 0;
 	read_user(&record->firstlineno, sizeof(record->firstlineno), code + cfg.code_firstlineno);
-	if (cfg.code_firsttraceable != NO_OFFSET)
+	if (cfg.code_firsttraceable != PYTHON_NO_OFFSET)
 		read_user(&record->firsttraceable, sizeof(record->firsttraceable),
 			  code + cfg.code_firsttraceable);
 	capture_string(&cursor, &record->filename, code_word(code, cfg.code_filename));

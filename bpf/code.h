@@ -4,17 +4,16 @@
 #define TMBPF_CODE_H
 
 #include "kernel.h"
+#include "shared/record.h"
+#include "shared/stack.h"
 #include "state.h"
-#include "tmbpf.h"
-
-#define GENERATIONS 65536
 
 /* By address of a code object: raised when it dies, so that what takes its address is told from it. */
-__u32 generations[GENERATIONS];
+__u32 generations[TMBPF_GENERATIONS];
 
 static __always_inline __u32 *generation_of(__u64 code)
 {
-	return &generations[(code >> 4 ^ code >> 20) & (GENERATIONS - 1)];
+	return &generations[tmbpf_generation_place(code)];
 }
 
 /* Tells user space that the code object ID, which was at CODE, is no more. */

@@ -9,7 +9,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#include "follow_record.h"
+#include "shared/follow_record.h"
 
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";

@@ -3,8 +3,9 @@
 #ifndef TMBPF_FORK_H
 #define TMBPF_FORK_H
 
+#include "shared/block.h"
+#include "shared/loss.h"
 #include "state.h"
-#include "tmbpf.h"
 
 /*
  * The child's memory was copied just before, and who forks holds the GIL: what the tables say of

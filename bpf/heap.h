@@ -10,6 +10,9 @@
 #include "pool.h"
 #include "read.h"
 #include "shadow.h"
+#include "shared/block.h"
+#include "shared/config.h"
+#include "shared/loss.h"
 #include "state.h"
 #include "thread.h"
 

@@ -6,10 +6,11 @@
 #include "kernel.h"
 #include "pool.h"
 #include "shadow.h"
+#include "shared/block.h"
 #include "state.h"
 
 /* An entry for a code object of which nothing else is known. */
-#define ENTRY_CODE_ALONE ((TMBPF_SIZE_MAX + 1) << TMBPF_STACK_BITS | TMBPF_STACK_NONE)
+#define ENTRY_CODE_ALONE ENTRY_MAKE(TMBPF_SIZE_MAX + 1, TMBPF_STACK_NONE)
 
 /*
  * A block that nobody traced has a code object: its free would tell, but where frees are not probed the next block at its
@@ -38,8 +39,7 @@ __noinline int code_mark(__u64 code)
 		coded = ENTRY_SIZE_CODED(old);
 		if (coded <= TMBPF_CODE_BASE || coded > TMBPF_SIZE_MAX)
 			return 0;
-		marked = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
-			 ENTRY_STACK(old);
+		marked = ENTRY_MAKE(coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX, ENTRY_STACK(old));
 		if (compare_exchange(entry, old, marked) != old)
 			/* User space has just begun or ended to suspect it. */
 			compare_exchange(entry, old ^ TMBPF_SUSPECT, marked);

@@ -4,6 +4,8 @@
 #define TMBPF_POOL_H
 
 #include "read.h"
+#include "shared/block.h"
+#include "shared/config.h"
 #include "state.h"
 #include "thread.h"
 

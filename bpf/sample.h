@@ -14,6 +14,8 @@
 #include "intern.h"
 #include "kernel.h"
 #include "read.h"
+#include "shared/loss.h"
+#include "shared/record.h"
 #include "state.h"
 #include "thread.h"
 #include "walk.h"

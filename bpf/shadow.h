@@ -18,9 +18,10 @@
 
 #include "code.h"
 #include "kernel.h"
+#include "shared/block.h"
+#include "shared/loss.h"
+#include "shared/record.h"
 #include "state.h"
-
-#define SPARE_SLABS_LOW 32
 
 static __always_inline void stats_add(__u32 stack, __u64 size)
 {
@@ -79,8 +80,8 @@ static __always_inline void slab_wanted(void)
 /* The place of the block at ADDRESS in the shadow; with CREATE a slab is taken for a chunk that has none. */
 static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 {
-	__u64 chunk = (address >> (TMBPF_SLAB_BITS + cfg.granule_shift)) + 1;
-	__u32 place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, slab, granule, zero = 0;
+	__u64 chunk = tmbpf_chunk_number(address, cfg.granule_shift);
+	__u32 place = tmbpf_chunk_place(chunk), slab, granule, zero = 0;
 	struct tmbpf_chunk *entry;
 	__u32 *values;
 	void *map;
@@ -102,7 +103,7 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 		    compare_exchange(&entry->chunk, 0, chunk))
 			goto full;
 		slab = fetch_add(&state.next_slab, 1);
-		if (state.ready_slabs - slab < SPARE_SLABS_LOW)
+		if (state.ready_slabs - slab < TMBPF_SLABS_SPARE / 2)
 			slab_wanted();
 		entry->slab = slab + 1;
 		break;
@@ -163,7 +164,7 @@ static __always_inline void entry_drop(__u64 address, __u32 old)
 static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, bool again)
 {
 	__u32 *entry, old;
-	__u32 new = size << TMBPF_STACK_BITS | stack;
+	__u32 new = ENTRY_MAKE(size, stack);
 
 	if (cfg.births) {
 		birth_add(address, size, stack, TMBPF_BIRTH_POOL);

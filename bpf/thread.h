@@ -7,8 +7,11 @@
 #define TMBPF_THREAD_H
 
 #include "kernel.h"
+#include "shared/block.h"
+#include "shared/loss.h"
+#include "shared/record.h"
+#include "shared/stack.h"
 #include "state.h"
-#include "tmbpf.h"
 
 #define WINDOW 1024 /* bytes of frame memory read at once */
 

@@ -10,19 +10,12 @@
 
 #include "kernel.h"
 #include "read.h"
+#include "shared/config.h"
+#include "shared/stack.h"
 #include "state.h"
 #include "thread.h"
 #include "x86.h"
 
-/* enum python_frames, enum python_thread_source */
-#define FRAMES_OBJECT     0
-#define FRAMES_CFRAME     1
-#define FRAMES_INTERNAL   2
-#define THREAD_GLOBAL     0
-#define THREAD_STATIC_TLS 1
-#define THREAD_DTV        2
-
-#define FRAME_SPAN         128 /* frame_size is at most this */
 #define OWNED_BY_GENERATOR 1
 /*
  * How far into its code a frame may stand and still be looked at for incompleteness. The topmost one may be in a
@@ -45,9 +38,9 @@ static __always_inline bool thread_state_holder(__u64 *ret)
 {
 	__u64 pointer = thread_pointer(), dtv, block;
 
-	if (cfg.thread_source == THREAD_GLOBAL)
+	if (cfg.thread_source == PYTHON_THREAD_GLOBAL)
 		return read_word(cfg.thread_address, ret);
-	if (cfg.thread_source == THREAD_STATIC_TLS)
+	if (cfg.thread_source == PYTHON_THREAD_STATIC_TLS)
 		return read_word(pointer + cfg.tls_offset, ret);
 	/* The dtv has an entry for each module; glibc's of -1 is not allocated yet (dl-dtv.h). */
 	if (!read_word(pointer + 8, &dtv) ||
@@ -72,7 +65,7 @@ static __always_inline bool thread_state_own(__u64 *ret)
 		return read_word(pointer + cfg.own_offset, ret);
 	if (!thread_state_holder(ret))
 		return false;
-	if (cfg.thread_source != THREAD_GLOBAL || !*ret)
+	if (cfg.thread_source != PYTHON_THREAD_GLOBAL || !*ret)
 		return true;
 	if (!read_word(*ret + cfg.tstate_thread_id, &owner))
 		return false;
@@ -85,7 +78,7 @@ static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
 {
 	if (!read_word(tstate + cfg.tstate_frame, ret))
 		return false;
-	if (cfg.frames == FRAMES_CFRAME && *ret)
+	if (cfg.frames == PYTHON_FRAMES_CFRAME && *ret)
 		return read_word(*ret + cfg.cframe_current, ret);
 	return true;
 }
@@ -104,7 +97,7 @@ static __always_inline __s64 window_offset(struct thread *thread)
 	 * downward, but not below the page's start. The piece may begin there, and a read that faults costs
 	 * more than several that do not.
 	 */
-	if (cfg.frames != FRAMES_OBJECT) {
+	if (cfg.frames != PYTHON_FRAMES_OBJECT) {
 		page = w->frame & ~(PAGE_BYTES - 1);
 		w->base = w->frame + cfg.frame_size - WINDOW;
 		if (w->base < page)
@@ -146,14 +139,15 @@ LOOP_STEP walk_step(__u32 index, struct thread **of)
 	if (!w->frame)
 		return 1;
 	offset = window_offset(thread);
-	if (offset < 0 || offset > WINDOW - FRAME_SPAN + (FRAME_SPAN - cfg.frame_size)) {
+	if (offset < 0 ||
+	    offset > WINDOW - TMBPF_FRAME_BYTES + (TMBPF_FRAME_BYTES - cfg.frame_size)) {
 		w->failed = 1;
 		return 1;
 	}
 	frame = thread->window + offset;
 	code = *(__u64 *)(frame + cfg.frame_code);
 	back = *(__u64 *)(frame + cfg.frame_back);
-	if (cfg.frames == FRAMES_OBJECT) {
+	if (cfg.frames == PYTHON_FRAMES_OBJECT) {
 		instruction = *(__u32 *)(frame + cfg.frame_lasti);
 	} else {
 		instruction = *(__u64 *)(frame + cfg.frame_lasti);
@@ -162,7 +156,7 @@ LOOP_STEP walk_step(__u32 index, struct thread **of)
 	(void)index;
 	w->frame = back;
 	code &= ~(__u64)cfg.code_tag_mask;
-	if (cfg.frames != FRAMES_OBJECT) {
+	if (cfg.frames != PYTHON_FRAMES_OBJECT) {
 		if (owner > cfg.frame_owner_max || !code)
 			return 0;
 		if (frame_incomplete(code, instruction, owner, !w->total))

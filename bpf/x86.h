@@ -9,7 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "read.h"
-#include "tmbpf.h"
+#include "shared/site.h"
 
 #define FLAG_ZF 0x40
 

@@ -527,7 +527,7 @@ static inline void model_start(unsigned minor, enum sites_hooks hooks)
 		memory_put_u64(pointer + FAKE_TLS, tstate);
 		memory_put_u64(tstate + cfg.tstate_thread_id, pointer);
 		memory_put_u64(tstate + cfg.tstate_interp, FAKE_INTERP);
-		if (cfg.frames == FRAMES_CFRAME)
+		if (cfg.frames == PYTHON_FRAMES_CFRAME)
 			memory_put_u64(tstate + cfg.tstate_frame, FAKE_CFRAME + 64 * i);
 	}
 	thread_switch(0);

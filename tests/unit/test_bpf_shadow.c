@@ -273,7 +273,7 @@ static void test_slab_while_ring_is_full(void **context)
 
 static __u32 chunk_place(__u64 address)
 {
-	__u64 chunk = (address >> (TMBPF_SLAB_BITS + cfg.granule_shift)) + 1;
+	__u64 chunk = tmbpf_chunk_number(address, cfg.granule_shift);
 
 	return (chunk * 0x9e3779b97f4a7c15ULL) >> 40 & cfg.chunk_mask;
 }

@@ -31,7 +31,7 @@ static void frames_make(struct fake_frame *ret, size_t count)
 	for (size_t i = 0; i < count; i++)
 		ret[i] = (struct fake_frame){.code = fake_object(fake_code_size()),
 					     .unit = (int)(FAKE_PROLOGUE + 3 * i)};
-	for (size_t i = 0; cfg.code_firsttraceable != NO_OFFSET && i < count; i++)
+	for (size_t i = 0; cfg.code_firsttraceable != PYTHON_NO_OFFSET && i < count; i++)
 		memory_put_u32(ret[i].code + cfg.code_firsttraceable, FAKE_PROLOGUE);
 }
 
@@ -290,7 +290,7 @@ static void test_cycle_ends(void **context)
 		frames[0].code = 0;
 		fake_frame_put(FAKE_FRAMES, &frames[0], FAKE_FRAMES);
 		fake_frame_set(FAKE_FRAMES);
-		if (cfg.frames != FRAMES_OBJECT)
+		if (cfg.frames != PYTHON_FRAMES_OBJECT)
 			assert_walk(frames, 0, 0);
 	}
 }
@@ -387,7 +387,7 @@ static void test_state_dtv(void **context)
 	(void)context;
 	fake_start(12, NULL);
 	memory_map(dtv, EMULATION_PAGE);
-	cfg.thread_source = THREAD_DTV;
+	cfg.thread_source = PYTHON_THREAD_DTV;
 	cfg.tls_module = 3;
 	cfg.dtv_entry = 16;
 	cfg.tls_offset = 0x48;
@@ -414,7 +414,7 @@ static void test_state_musl(void **context)
 	(void)context;
 	fake_start(12, NULL);
 	memory_map(dtv, EMULATION_PAGE);
-	cfg.thread_source = THREAD_DTV;
+	cfg.thread_source = PYTHON_THREAD_DTV;
 	cfg.tls_module = 3;
 	cfg.dtv_entry = 8;
 	cfg.tls_offset = 0x48;

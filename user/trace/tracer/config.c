@@ -8,9 +8,6 @@
 #include "base/error.h"
 #include "base/random.h"
 
-/* bpf/walk.h reads frames into a window and needs this much room after the frame's start. */
-#define FRAME_SPAN 128
-
 static void config_layout(const struct python_layout *layout, struct tmbpf_config *ret)
 {
 	ret->frames = layout->frames;
@@ -82,7 +79,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	const struct python_layout *layout = &python->layout;
 
 	memset(ret, 0, sizeof(*ret));
-	if (layout->frame.size > FRAME_SPAN || layout->frame.lasti + 8 > FRAME_SPAN)
+	if (layout->frame.size > TMBPF_FRAME_BYTES || layout->frame.lasti + 8 > TMBPF_FRAME_BYTES)
 		return error_create(ERROR_FAILED,
 				    "frames of this interpreter are too large (%u bytes)",
 				    layout->frame.size);

@@ -19,9 +19,6 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
-#define SPARE_SLABS 64
-
 static struct error *table_map(struct bpf_map *map, struct table *ret)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -368,11 +365,11 @@ struct error *tracer_grow(struct tracer *tracer)
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t used = __atomic_load_n(&state->next_slab, __ATOMIC_SEQ_CST),
 		 ready = state->ready_slabs;
-	uint64_t want = used + SPARE_SLABS + (ready ? 0 : tracer->initial_slabs);
+	uint64_t want = used + TMBPF_SLABS_SPARE + (ready ? 0 : tracer->initial_slabs);
 
 	if (want > tracer->options.slab_limit)
 		want = tracer->options.slab_limit;
-	if (ready >= used + SPARE_SLABS / 2 || want <= ready)
+	if (ready >= used + TMBPF_SLABS_SPARE / 2 || want <= ready)
 		return NULL;
 	try(tracer_slabs_add(tracer, want - ready));
 	__atomic_store_n(&state->ready_slabs, (uint32_t)want, __ATOMIC_SEQ_CST);

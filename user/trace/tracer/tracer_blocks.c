@@ -130,7 +130,7 @@ static struct error *slab_take(struct tracer *tracer, uint64_t chunk, uint32_t *
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct tmbpf_chunk *chunks = tracer->chunks.data;
 	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
+	uint32_t place = tmbpf_chunk_place(chunk);
 
 	*ret_full = false;
 	if (tracer_chunk_slab(tracer, chunk, ret))
@@ -168,8 +168,7 @@ static struct error *slab_add(struct tracer *tracer, const struct tracer_block *
 		if (full) {
 			loss_add(tracer, TMBPF_LOSS_SHADOW_FULL, 1);
 		} else if (!entries[granule]) {
-			entries[granule] = (uint32_t)list[i].size << TMBPF_STACK_BITS |
-					   list[i].stack;
+			entries[granule] = ENTRY_MAKE(list[i].size, list[i].stack);
 			block_count(tracer, &list[i]);
 		}
 	}
@@ -210,7 +209,7 @@ static struct error *pool_drop(struct tracer *tracer, const struct tracer_block 
 {
 	uint32_t shift = granule_shift(tracer), slab, *entries, *entry, expected;
 
-	if (!tracer_chunk_slab(tracer, (block->address >> (TMBPF_SLAB_BITS + shift)) + 1, &slab))
+	if (!tracer_chunk_slab(tracer, tmbpf_chunk_number(block->address, shift), &slab))
 		return NULL;
 	try(tracer_slab_map(tracer, slab, &entries));
 	entry = &entries[block->address >> shift & (TMBPF_SLAB_ENTRIES - 1)];

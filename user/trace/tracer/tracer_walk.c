@@ -40,7 +40,7 @@ static void ended_add(struct tracer *tracer, uint64_t code, uint32_t id)
 }
 
 /*
- * As code_end() of bpf/intern.h, while the programs run. They end the code object themselves if they hand out its
+ * As code_end() of bpf/code.h, while the programs run. They end the code object themselves if they hand out its
  * address, for the entry is still marked; then what is found in the table may be the next one there, and is
  * put back.
  */
@@ -49,7 +49,6 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	struct tracer *tracer = context;
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	uint64_t code = address + skeleton->rodata->cfg.hook_delta;
-	size_t generations = array_size(skeleton->bss->generations);
 	int codes = bpf_map__fd(skeleton->maps.codes);
 	uint32_t id, taken;
 
@@ -57,9 +56,8 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	    __atomic_load_n(entry, __ATOMIC_SEQ_CST) != expected)
 		return;
 	/* Before the address can be handed out unnoticed: stacks of the dead code match no more. */
-	__atomic_fetch_add(
-		&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)], 1,
-		__ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&skeleton->bss->generations[tmbpf_generation_place(code)], 1,
+			   __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&skeleton->bss->state.epoch, 1, __ATOMIC_SEQ_CST);
 	if (bpf_map_lookup_and_delete_elem(codes, &code, &taken))
 		return;
@@ -208,7 +206,7 @@ bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *re
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;
 	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
+	uint32_t place = tmbpf_chunk_place(chunk);
 
 	for (uint32_t i = 0; i < TMBPF_CHUNK_PROBES; i++) {
 		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];
