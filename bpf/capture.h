@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A code object copied out whole, names and line table, to user space. */
+/* Copies a code object out to user space: its names and its line table. */
 #ifndef TMBPF_CAPTURE_H
 #define TMBPF_CAPTURE_H
 
@@ -14,7 +14,10 @@
 
 #define CAPTURE_MAX (sizeof(struct tmbpf_record_code) + 3 * TMBPF_STRING_MAX + TMBPF_TABLE_MAX)
 
-/* A code object being copied out. Too large for a task's storage, which from Linux 7.0 on ends at 8 KiB. */
+/*
+ * A code object being copied out. Too large for a task's storage, which from Linux 7.0 on ends at
+ * 8 KiB.
+ */
 struct capture {
 	__u32 busy; /* a program uses it, and perhaps waits for its processor */
 	__u32 unused;
@@ -51,7 +54,10 @@ static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 
 	return length;
 }
 
-/* PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h). */
+/*
+ * PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1
+ * (Include/cpython/unicodeobject.h).
+ */
 static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret,
 					   __u64 object)
 {
@@ -83,8 +89,8 @@ static __always_inline __u64 code_word(__u64 code, __u32 offset)
 	return word;
 }
 
-/* Room that no other program uses, until it is let go; NULL if there is none. */
-static __always_inline struct capture *capture_take(void)
+/* Room that no other program uses, until capture_put(); NULL if there is none. */
+static __always_inline struct capture *capture_get(void)
 {
 	__u32 first = bpf_get_smp_processor_id(), i;
 
@@ -98,7 +104,7 @@ static __always_inline struct capture *capture_take(void)
 	return NULL;
 }
 
-static __always_inline void capture_release(struct capture *capture)
+static __always_inline void capture_put(struct capture *capture)
 {
 	*(volatile __u32 *)&capture->busy = 0;
 }
@@ -113,7 +119,7 @@ __noinline int code_capture(__u64 code, __u32 id)
 	__u32 total;
 	long full;
 
-	capture = capture_take();
+	capture = capture_get();
 	if (!capture) {
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 		return -1;
@@ -148,7 +154,7 @@ __noinline int code_capture(__u64 code, __u32 id)
 		total = CAPTURE_MAX;
 	record->record.size = total;
 	full = bpf_ringbuf_output(&ring, record, total, ring_flags());
-	capture_release(capture);
+	capture_put(capture);
 	if (full) {
 		count_loss(TMBPF_LOSS_RING_FULL);
 		return -1;

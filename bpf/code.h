@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The ends of code objects that stacks refer to, and the generations of their addresses; see intern.h. */
+/*
+ * The ends of code objects that stacks refer to, and the generations of their addresses; see
+ * intern.h.
+ */
 #ifndef TMBPF_CODE_H
 #define TMBPF_CODE_H
 
@@ -8,7 +11,10 @@
 #include "shared/stack.h"
 #include "state.h"
 
-/* By address of a code object: raised when it dies, so that what takes its address is told from it. */
+/*
+ * Raised when a code object dies, so that the next one at its address is told from it. Places:
+ * tmbpf_generation_place().
+ */
 __u32 generations[TMBPF_GENERATIONS];
 
 static __always_inline __u32 *generation_of(__u64 code)
@@ -16,7 +22,7 @@ static __always_inline __u32 *generation_of(__u64 code)
 	return &generations[tmbpf_generation_place(code)];
 }
 
-/* Tells user space that the code object ID, which was at CODE, is no more. */
+/* Tells user space that the code object ID, which was at CODE, is gone. */
 static __always_inline void code_end_announce(__u64 code, __u32 id)
 {
 	struct tmbpf_record_code_end record = {
@@ -30,7 +36,7 @@ static __always_inline void code_end_announce(__u64 code, __u32 id)
 		add(&state.missed_code_ends, 1);
 }
 
-/* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
+/* The block at CODE is being freed: a code object that stacks refer to ends, if one is there. */
 __noinline int code_end(__u64 code)
 {
 	__u32 *known = bpf_map_lookup_elem(&codes, &code), id;

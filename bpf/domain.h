@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Blocks of tracemalloc's other domains than Python's own: extensions tell of theirs by PyTraceMalloc_Track() and _Untrack(),
- * whether tracemalloc is on or off. They are kept among the large ones, under keys of their own.
+ * Blocks of tracemalloc's other domains than Python's own. Extensions tell of theirs by
+ * PyTraceMalloc_Track() and _Untrack(), whether tracemalloc is on or off. They are kept among the
+ * raw domain's, under keys of their own.
  */
 #ifndef TMBPF_DOMAIN_H
 #define TMBPF_DOMAIN_H
@@ -16,7 +17,10 @@
 #include "thread.h"
 #include "x86.h"
 
-/* The place of DOMAIN, which is not 0, in the list of those that were seen; TMBPF_DOMAINS_MAX: there is no room. */
+/*
+ * The place of DOMAIN, which is not 0, in the list of those that were seen. TMBPF_DOMAINS_MAX:
+ * there is no room.
+ */
 static __always_inline __u32 domain_place(__u32 domain)
 {
 	__u32 i;
@@ -33,8 +37,8 @@ static __always_inline __u32 domain_place(__u32 domain)
 }
 
 /*
- * A block of another of tracemalloc's domains than Python's own is there, or has another size: unlike malloc's, it may be told
- * of again (tracemalloc_add_trace, Modules/_tracemalloc.c).
+ * A block of another domain is there, or has another size: unlike malloc's, it may be told of again
+ * (tracemalloc_add_trace, Modules/_tracemalloc.c).
  */
 static __always_inline void tracked_add(__u64 key, __u64 size, __u32 stack)
 {
@@ -66,8 +70,8 @@ static __always_inline void tracked_remove(__u64 key)
 }
 
 /*
- * The block at ADDRESS, which one of the program's own allocators handed out (numpy's), is told of to tracemalloc, which may be
- * off: TRACK, SIZE bytes; else it is gone.
+ * The program tells tracemalloc, which may be off, of the block at ADDRESS, which an allocator of
+ * its own (numpy's) handed out. With TRACK it has SIZE bytes; without, it is gone.
  */
 __noinline int domain_event(THREAD_GIVEN, __u64 address, __u64 size, __u32 domain, __u32 track)
 {

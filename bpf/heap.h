@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * pymalloc as it will decide: what block _PyObject_Malloc is about to hand out. The GIL is held, so nothing else can
- * come between. Objects/obmalloc.c, pymalloc_alloc and allocate_from_new_pool (3.6 to 3.15 alike).
+ * What block _PyObject_Malloc is about to hand out, told from pymalloc's state. The GIL is held, so
+ * nothing else can come between. Objects/obmalloc.c, pymalloc_alloc and allocate_from_new_pool (3.6
+ * to 3.15 alike).
  */
 #ifndef TMBPF_HEAP_H
 #define TMBPF_HEAP_H
@@ -16,7 +17,10 @@
 #include "state.h"
 #include "thread.h"
 
-/* A pool of a fresh arena is on its way: its address is known only at the next event of its interpreter. */
+/*
+ * A pool of a fresh arena is on its way. Its address is known only at the next event of its
+ * interpreter.
+ */
 struct {
 	__u32 active, index;
 	__u64 usedpools, size;
@@ -80,7 +84,7 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 					       __u64 size, __u64 *ret)
 {
 	__u32 index = (size - 1) >> cfg.granule_shift;
-	/* usedpools[2 * index] is a pool, or points 16 bytes before itself where the class has none (PTA, obmalloc.c). */
+	/* usedpools[2 * index] is a pool, or where the class has none 16 bytes before it (PTA). */
 	__u64 slot = heap->usedpools + 16 * index, pool;
 
 	if (!read_word(slot, &pool))
@@ -94,8 +98,9 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 #define FRESH_LOOKS 16
 
 /*
- * Where frees are not probed, other pools may have come before the fresh one in its class's list, from HEAD on: those in
- * which something was freed. Nothing was allocated in the class since, so that the fresh one has two blocks carved.
+ * Where frees are not probed, other pools may have come before the fresh one in its class's list,
+ * from HEAD on: those in which something was freed. Nothing was allocated in the class since, so
+ * the fresh one has two blocks carved.
  */
 static __always_inline bool fresh_pool(struct thread *thread, __u64 head, __u64 *pool)
 {
@@ -117,7 +122,10 @@ static __always_inline bool fresh_pool(struct thread *thread, __u64 head, __u64 
 	return false;
 }
 
-/* If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was handed out. */
+/*
+ * If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was
+ * handed out.
+ */
 static __always_inline void refill_settle(struct thread *thread, const struct heap *heap)
 {
 	__u64 slot, pool;
@@ -133,8 +141,8 @@ static __always_inline void refill_settle(struct thread *thread, const struct he
 }
 
 /*
- * The block at ADDRESS is the next that HEAP hands out. Told before its entry is written: an entry whose block is found
- * free is dead, unless this says that it is only on its way.
+ * The block at ADDRESS is the next that HEAP hands out. Noted before its entry is written: an entry
+ * whose block is found free is dead, unless this says that the block is only on its way.
  */
 static __always_inline void block_hand(const struct heap *heap, __u64 address)
 {

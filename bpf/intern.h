@@ -2,13 +2,14 @@
 /*
  * Stacks and code objects get ids, and are announced to user space once, when they are new.
  *
- * A stack is known by a 64-bit hash of (code object, instruction) for each frame. Code objects die, and their
- * addresses are handed out again. So each address has a generation (of its hash), raised when a tracked code object
- * there is freed, and each stack remembers the hash of its generations. That is compared only when any code object
- * died since the stack was last seen (state.epoch), so programs that drop no code pay nothing for it.
+ * A stack is known by a 64-bit hash of (code object, instruction) for each frame. Code objects die,
+ * and their addresses are handed out again. So each address has a generation (kept by a hash of
+ * it), which is raised when a code object that stacks refer to is freed there. Each stack remembers
+ * the hash of its generations. That is compared only if any code object died since the stack was
+ * last seen (state.epoch), so programs that drop no code pay nothing for it.
  *
- * A code object is copied out whole (names and line table) the moment the first stack with it is seen: it may be gone
- * before user space gets to run.
+ * A code object is copied out whole (names and line table) the moment the first stack with it is
+ * seen, as it may be gone before user space runs.
  */
 #ifndef TMBPF_INTERN_H
 #define TMBPF_INTERN_H
@@ -33,10 +34,10 @@ static __always_inline __u32 code_id(__u64 code)
 	if (known)
 		return *known;
 	/*
-	 * Announced before it is entered: who finds it in the table can rely on user space knowing
-	 * it. Of two threads that announce one object the second is told so by the table and takes
-	 * the first one's id. An id that finds no place in the table ends at once, or user space
-	 * would keep it for ever.
+	 * Announced before it is entered: user space knows what is in the table. Of two threads
+	 * that announce one object the second finds the first one's id in the table and uses that.
+	 * An id that finds no place in the table ends at once, or user space would keep it for
+	 * ever.
 	 */
 	id = fetch_add(&state.next_code, 1) + 1;
 	if (code_capture(code, id))
@@ -80,8 +81,8 @@ struct announce {
 };
 
 /*
- * A step of loop(): the thread's frame INDEX to FRAMES, a record's, its code object by what
- * IDENTIFY makes of it.
+ * A step of loop(): copies the thread's frame INDEX to FRAMES of a record, with the id that
+ * IDENTIFY gives for its code object.
  */
 static __always_inline long frame_announce(__u32 index, struct announce *a,
 					   struct tmbpf_frame *frames,
@@ -109,7 +110,7 @@ LOOP_STEP announce_step(__u32 index, struct announce *a)
 }
 
 /* An id for a new stack: a fresh one, or one that user space gave back. 0: the table is full. */
-static __always_inline __u32 stack_id_take(void)
+static __always_inline __u32 stack_id_get(void)
 {
 	__u32 head = state.recycled_head, index = state.returned_stack;
 	__u64 *entry;
@@ -129,14 +130,18 @@ static __always_inline __u32 stack_id_take(void)
 	return index < cfg.stack_limit ? index : 0;
 }
 
-/* ID was taken and could not be used. One such id is kept; a second one at the same moment is lost and counted. */
-static __always_inline void stack_id_return(__u32 id)
+/*
+ * ID could not be used. One such id is kept; a second one at the same moment is lost and counted.
+ */
+static __always_inline void stack_id_put(__u32 id)
 {
 	if (compare_exchange(&state.returned_stack, 0, id))
 		add(&state.leaked_stacks, 1);
 }
 
-/* Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed. */
+/*
+ * Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed.
+ */
 __noinline int stack_announce(THREAD_GIVEN, __u32 id, __u32 place)
 {
 	THREAD_OF_GIVEN;
@@ -174,10 +179,11 @@ __noinline int stack_announce(THREAD_GIVEN, __u32 id, __u32 place)
 #define SLOT_TRIES 4           /* user space changes a slot once */
 
 /*
- * Takes the slot for a stack that is about to be announced. User space takes stacks out of the table
- * meanwhile, so that a slot may have changed since it was looked at; only another thread's is busy.
+ * Claims the slot for a stack that is about to be announced. User space removes stacks from the
+ * table meanwhile, so a slot may have changed since it was looked at. Only another thread's is
+ * busy.
  */
-static __always_inline bool slot_take(struct tmbpf_bucket *bucket, __u32 slot)
+static __always_inline bool slot_claim(struct tmbpf_bucket *bucket, __u32 slot)
 {
 	int i;
 
@@ -198,15 +204,15 @@ static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bu
 	__u32 epoch = state.epoch, id;
 
 	slot &= TMBPF_BUCKET_SLOTS - 1;
-	if (!slot_take(bucket, slot)) {
+	if (!slot_claim(bucket, slot)) {
 		count_loss(TMBPF_LOSS_STACK_BUSY);
 		return TMBPF_STACK_LOST;
 	}
-	id = stack_id_take();
+	id = stack_id_get();
 	if (!id) {
 		count_loss(TMBPF_LOSS_STACK_TABLE_FULL);
 	} else if (stack_announce(THREAD_GIVE(thread), id, place * TMBPF_BUCKET_SLOTS + slot)) {
-		stack_id_return(id);
+		stack_id_put(id);
 		id = 0;
 	}
 	if (!id) {
@@ -240,8 +246,11 @@ __noinline int stack_intern(THREAD_GIVEN, __u64 hash)
 		if (id_epoch >> 32 == epoch)
 			return id;
 		if (generations_hash(thread) == bucket->generations[slot]) {
-#ifndef TMBPF_PLAIN /* user space may be taking the stack out, which must not be undone */
-			/* Fails only if user space is just taking the stack out: the id stays good for a while. */
+#ifndef TMBPF_PLAIN /* user space may be removing the stack, which must not be undone */
+			/*
+			 * Fails only if user space just removes the stack: its id stays good a
+			 * while.
+			 */
 			compare_exchange(&bucket->id_epoch[slot], id_epoch,
 					 (__u64)epoch << 32 | id);
 #endif
@@ -280,8 +289,8 @@ static __always_inline __u32 stack_of(struct thread *thread, __u64 tstate)
 }
 
 /*
- * The same of what is of tracemalloc's DOMAIN: a stack's blocks are all of one domain, so that each has stacks of its own,
- * one without frames among them.
+ * The same of what is of tracemalloc's DOMAIN. A stack's blocks are all of one domain, so each
+ * domain has stacks of its own, one without frames among them.
  */
 __noinline int stack_of_domain(THREAD_GIVEN, __u32 domain)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Large blocks of the raw domain, which are sampled all the time; see sample.h. */
+/* Large blocks of the raw domain, which are sampled all the time like page faults; see sample.h. */
 #ifndef TMBPF_LARGE_H
 #define TMBPF_LARGE_H
 
@@ -14,21 +14,24 @@
 #include "thread.h"
 #include "x86.h"
 
-/* Large blocks cannot be thinned, as what is followed must be all: of more within a tick the rest is lost. */
+/*
+ * So many large blocks a tick are sampled; the rest is lost. They cannot be thinned, as all of them
+ * are tracked.
+ */
 #define LARGE_TICK_MAX 1024
 
-static __always_inline void large_born(struct thread *thread, __u64 address, __u64 size,
-				       __u32 domain)
+static __always_inline void large_allocated(struct thread *thread, __u64 address, __u64 size,
+					    __u32 domain)
 {
 	__u64 now = bpf_ktime_get_ns();
 
 	if (now - state.large_tick > SAMPLE_TICK_NS) {
 		state.large_tick = now;
-		state.large_births = 0;
+		state.large_samples = 0;
 	}
 	thread->domain = domain;
-	if (fetch_add(&state.large_births, 1) >= LARGE_TICK_MAX ||
-	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
+	if (fetch_add(&state.large_samples, 1) >= LARGE_TICK_MAX ||
+	    sample_send(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
 		count_loss(TMBPF_LOSS_LARGE);
 	thread->domain = 0;
 	add(&state.large_ns, bpf_ktime_get_ns() - now);
@@ -41,7 +44,8 @@ static __always_inline void large_answer(struct thread *thread, __u64 address)
 
 	thread->large.returns = 0;
 	if (address)
-		large_born(thread, address, size > cfg.hook_extra ? size - cfg.hook_extra : 0, 0);
+		large_allocated(thread, address, size > cfg.hook_extra ? size - cfg.hook_extra : 0,
+				0);
 }
 
 /* A large block of another domain: nothing need be waited for. */
@@ -59,7 +63,7 @@ static __always_inline int large_track(struct pt_regs *regs, const struct tmbpf_
 		return 0;
 	thread = thread_get();
 	if (thread)
-		large_born(thread, address, size, domain);
+		large_allocated(thread, address, size, domain);
 	else
 		count_loss(TMBPF_LOSS_LARGE);
 	return 0;

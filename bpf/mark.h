@@ -9,12 +9,12 @@
 #include "shared/block.h"
 #include "state.h"
 
-/* An entry for a code object of which nothing else is known. */
+/* The entry of a block of which only its code object is known. */
 #define ENTRY_CODE_ALONE ENTRY_MAKE(TMBPF_SIZE_MAX + 1, TMBPF_STACK_NONE)
 
 /*
- * A block that nobody traced has a code object: its free would tell, but where frees are not probed the next block at its
- * address has to.
+ * A block that was not traced has a code object. Where frees are probed, its free tells. Where they
+ * are not, the next block at its address does.
  */
 static __always_inline void code_mark_untraced(__u64 address)
 {

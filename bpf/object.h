@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The object domain's events. The GIL is held, so pymalloc's answer is predicted at the call, and nothing need be probed on
- * the way out. Requests of 0 and of more than 512 bytes go on to the raw domain, which sees them itself.
+ * The object domain's events. The GIL is held, so pymalloc's answer is predicted at the call, and
+ * nothing need be probed on the way out. Requests of 0 and of more than 512 bytes go on to the raw
+ * domain, whose probes see them.
  */
 #ifndef TMBPF_OBJECT_H
 #define TMBPF_OBJECT_H
@@ -21,8 +22,9 @@
 #include "walk.h"
 
 /*
- * A calloc or a realloc may call malloc, or have it inlined with a guard of its own, and that is probed as well: then the
- * thread's event before this one was theirs, in a caller or in the same function. Said once.
+ * A calloc or a realloc may call malloc, or have it inlined with a guard of its own, which is
+ * probed as well. Then the thread's event before this one was theirs, in a caller or in the same
+ * function. True once.
  */
 static __always_inline bool seen_by_outer(struct thread *thread, __u64 address)
 {
@@ -101,7 +103,10 @@ static __always_inline void object_outer(struct thread *thread, __u64 tstate,
 	thread->outer_stack_pointer = thread->stack_pointer;
 }
 
-/* pymalloc_realloc, Objects/obmalloc.c: a block stays where it is if it fits and wastes less than a quarter. */
+/*
+ * A block stays where it is if it fits and wastes less than a quarter (pymalloc_realloc,
+ * Objects/obmalloc.c).
+ */
 static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 					   const struct heap *heap, __u64 old, __u64 size)
 {
@@ -137,14 +142,20 @@ static __always_inline __u64 shadow_holder(__u64 address)
 
 	for (i = 0; i < 3; i++, block -= 16) {
 		entry = shadow_entry(block, false);
-		/* If its own block is from before tracing began, what is found may be its neighbour. */
+		/*
+		 * If its own block is from before tracing began, what is found may be its
+		 * neighbour.
+		 */
 		if (entry && *entry && (!i || entry_size(*entry) > 16 * (__u64)i))
 			return block;
 	}
 	return 0;
 }
 
-/* The same where entries may be left from blocks of another class: the pool says where its block begins. */
+/*
+ * The same where entries may be left of blocks of another class: the pool tells where a block
+ * begins.
+ */
 static __always_inline __u64 pool_holder(struct thread *thread, __u64 address)
 {
 	__u32 bytes, inside;
@@ -156,11 +167,12 @@ static __always_inline __u64 pool_holder(struct thread *thread, __u64 address)
 }
 
 /*
- * The object at ADDRESS comes back from a free list: its block has a new owner. Since 3.8 tracemalloc gives it the new
- * traceback (_PyTraceMalloc_NewReference, _PyTraceMalloc_TraceRef, Python/tracemalloc.c). The block starts
- * before the object by what the garbage collector and managed dicts need: 0, 16 or 32 bytes.
+ * The object at ADDRESS was taken from a free list: its block has a new owner. Since 3.8
+ * tracemalloc gives it the new traceback (_PyTraceMalloc_NewReference, _PyTraceMalloc_TraceRef,
+ * Python/tracemalloc.c). The block starts before the object by what the garbage collector and
+ * managed dicts need: 0, 16 or 32 bytes.
  */
-__noinline int object_reuse(THREAD_GIVEN, __u64 address)
+__noinline int object_popped(THREAD_GIVEN, __u64 address)
 {
 	THREAD_OF_GIVEN;
 	__u64 tstate, block;

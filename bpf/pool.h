@@ -23,15 +23,16 @@ struct arena_object {
 
 _Static_assert(sizeof(struct pool_header) == 48, "pool header");
 
-/* Room for one that is read: on the stack there is little. No walk goes on meanwhile. */
+/* Room to read one into, as there is little on the stack. No walk goes on meanwhile. */
 static __always_inline struct pool_header *pool_room(struct thread *thread)
 {
-	return (struct pool_header *)thread->window;
+	return (struct pool_header *)thread->buffer;
 }
 
 /*
- * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and how far into it: by
- * its pool's header, whose words must all agree with one another and with the address.
+ * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and
+ * how far into it. Its pool's header tells, if its words agree with one another and with the
+ * address.
  */
 static __always_inline bool pool_block(struct pool_header *pool, __u64 address, __u32 *ret_bytes,
 				       __u32 *ret_inside)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The raw domain's events. The arguments are seen at the call of libc's function, the pointer at the first probe-able
- * instruction after the return (RESULT), known by return address and stack pointer. A tail jump returns to a caller that need
- * not be known: then the return probe of the second program catches it, where user space allowed that.
+ * The raw domain's events. The arguments are seen at the call of libc's function. The pointer is
+ * seen at the first instruction after the return that can be probed (RESULT); return address and
+ * stack pointer link the two. A tail jump returns to a caller that need not be known: then a return
+ * probe catches it (probe_session()), where user space allowed that.
  */
 #ifndef TMBPF_RAW_H
 #define TMBPF_RAW_H
@@ -40,11 +41,16 @@ static __always_inline bool raw_awaited(struct thread *thread)
 	thread->hook_request = 0;
 	if (announced || (!cfg.hooked_raw && !state.hooked_later))
 		return true;
-	/* The hooks may have been taken out since (tracemalloc.stop): then every call is a caller's. */
+	/*
+	 * The hooks may have been removed since (tracemalloc.stop): then every call is a caller's.
+	 */
 	return cfg.raw_table && read_word(cfg.raw_table, &installed) && installed == cfg.raw_malloc;
 }
 
-/* A raw allocation of SIZE bytes, which gives up OLD (0: none), begins; thread->call_* say where it will return. */
+/*
+ * A raw allocation of SIZE bytes, which gives up OLD (0: none), begins. thread->call_* say where it
+ * will return.
+ */
 static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 old)
 {
 	struct pending *pending = &thread->pending;
@@ -55,7 +61,9 @@ static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 o
 	pending->returns = thread->call_returns;
 	pending->stack_pointer = thread->call_stack_pointer;
 	pending->old = old;
-	/* Another thread may be given the old address before we see the result, so it goes first. */
+	/*
+	 * Another thread may be given the old address before we see the result, so it goes first.
+	 */
 	if (old && !cfg.births && !large_remove(old, &pending->old_block))
 		pending->old = 0;
 }
@@ -85,20 +93,23 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 
 #define ARENA_OBJECT_SIZE     48
 #define INITIAL_ARENA_OBJECTS 16
-/* 2^8 entries (arena_map_bot with 48-bit addresses, 3.10 on) and more, 8 bytes each (Objects/obmalloc.c) */
+/*
+ * 2^8 entries (arena_map_bot with 48-bit addresses, 3.10 on) and more, 8 bytes each
+ * (Objects/obmalloc.c)
+ */
 #define ARENA_MAP_NODE_MIN 2048
 
 /*
- * Memory that pymalloc takes for its own tables while it adds an arena (new_arena, arena_map_get,
- * Objects/obmalloc.c): the array of arena objects, doubled, and nodes of the arena map. These calls are nested in an
- * allocation, so tracemalloc does not count them.
+ * Whether this is memory that pymalloc allocates for its own tables while it adds an arena
+ * (new_arena, arena_map_get, Objects/obmalloc.c): the array of arena objects, doubled, and nodes of
+ * the arena map. These calls are nested in an allocation, so tracemalloc does not count them.
  */
 static __always_inline bool raw_is_arena_table(const struct thread *thread, __u32 action, __u64 a,
 					       __u64 b)
 {
 	__u64 size = b - cfg.hook_extra, objects = size / ARENA_OBJECT_SIZE, arena;
 
-	/* As soon as the arena is there, what this thread asks for is its own. */
+	/* Once the arena is there, what this thread asks for is its own. */
 	if (!thread->no_arena || !read_word(thread->no_arena, &arena) || arena)
 		return false;
 	if (action == TMBPF_RAW_REALLOC)

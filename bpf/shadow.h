@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The live blocks: which stack allocated what is held. pymalloc's blocks are in a dense shadow of its arenas, 32 bits a
- * granule; the raw domain's in a hash table by address.
+ * The live blocks: which stack allocated what is held. pymalloc's blocks are in a dense shadow of
+ * its arenas, 32 bits a granule. The raw domain's are in a hash table by address.
  *
- * The shadow is made of slabs, each for 64 Ki granules of address space, handed out in the order in which chunks of
- * address space are first seen; a small directory (open addressing, TMBPF_CHUNK_PROBES places) leads from the chunk to its
- * slab. User space keeps spare slabs ready.
+ * The shadow is made of slabs, each for 64 Ki granules of address space. They are handed out in the
+ * order in which chunks of address space are first seen. A small directory (open addressing,
+ * TMBPF_CHUNK_PROBES places) leads from the chunk to its slab. User space keeps spare slabs ready.
  *
- * Every update is idempotent: a block that is already there with the same stack and size is left as it is, and a free
- * of an unknown block does nothing. So nested calls within the allocator may be seen twice.
+ * Every update is idempotent: a block that is already there with the same stack and size is left as
+ * it is, and a free of an unknown block does nothing. So nested calls within the allocator may be
+ * seen twice.
  *
- * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block: it is dead when its address is
- * handed out again, or when user space finds that by its pool the block is free (user/trace/tracer/sweep.h).
+ * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block. It is
+ * dead when its address is handed out again, or when user space finds that by its pool the block is
+ * free (user/trace/tracer/sweep.h).
  */
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H
@@ -53,7 +55,9 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 	current = fetch_add(&state.current, size) + size;
 	peak = state.peak;
 	if (current > peak && compare_exchange(&state.peak, peak, current) != peak) {
-		/* Another thread raised it at the same moment: once more is enough for two; a third would raise it itself. */
+		/*
+		 * Another thread raised it just now. Once more is enough: a third raises it itself.
+		 */
 		peak = state.peak;
 		if (current > peak)
 			compare_exchange(&state.peak, peak, current);
@@ -77,7 +81,7 @@ static __always_inline void slab_wanted(void)
 	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 }
 
-/* The place of the block at ADDRESS in the shadow; with CREATE a slab is taken for a chunk that has none. */
+/* The entry of the block at ADDRESS. With CREATE a chunk that has no slab gets one. */
 static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 {
 	__u64 chunk = tmbpf_chunk_number(address, cfg.granule_shift);
@@ -125,16 +129,16 @@ full:
 	return NULL;
 }
 
-/* Lists a block that was allocated in a window. Whatever was at its address before is no more. */
+/* Lists a block that was allocated in a sampling window. What was at its address before is gone. */
 static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 kind)
 {
 	__u32 index = fetch_add(&state.births, 1);
 	struct tmbpf_birth *birth;
 
 	code_end(address + cfg.hook_delta);
-	if (index + 1 >= cfg.births && state.window) {
+	if (index + 1 >= cfg.births && state.tracing) {
 		state.closed_at = bpf_ktime_get_ns();
-		state.window = 0;
+		state.tracing = 0;
 	}
 	birth = bpf_map_lookup_elem(&births, &index);
 	if (!birth)
@@ -142,12 +146,15 @@ static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __
 	birth->size = size;
 	birth->stack = stack;
 	birth->kind = kind;
-	/* User space may be reading: only what has an address is complete. Stores are in order on x86. */
+	/*
+	 * User space may be reading: only what has an address is complete. Stores are in order on
+	 * x86.
+	 */
 	barrier();
 	*(volatile __u64 *)&birth->address = address;
 }
 
-/* OLD, taken out of the entry of the block at ADDRESS, counts no more. */
+/* OLD, which was the entry of the block at ADDRESS, counts no more. */
 static __always_inline void entry_drop(__u64 address, __u32 old)
 {
 	if (ENTRY_CODE(old))
@@ -157,9 +164,10 @@ static __always_inline void entry_drop(__u64 address, __u32 old)
 }
 
 /*
- * A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. If it is there already, this is
- * the same call, seen once more; where frees are not probed only AGAIN can say so. Entries are exchanged as a whole:
- * where frees are not probed, user space takes out those of dead blocks at any time.
+ * A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. If it is there
+ * already, this is the same call, seen once more. Where frees are not probed only AGAIN can say so.
+ * Entries are exchanged as a whole, as user space removes those of dead blocks at any time where
+ * frees are not probed.
  */
 static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, bool again)
 {
@@ -206,7 +214,10 @@ static __always_inline bool shadow_remove(__u64 address)
 	return true;
 }
 
-/* The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again. False: there is none. */
+/*
+ * The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again.
+ * False: there is none.
+ */
 static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 {
 	__u32 *entry = shadow_entry(address, false), old, new;
@@ -231,8 +242,8 @@ static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 }
 
 /*
- * libc has handed out ADDRESS: where frees of arenas' blocks are not seen, that is how one at the same address is known to
- * be dead.
+ * libc has handed out ADDRESS. Where frees of arenas' blocks are not seen, that is how one at the
+ * same address is known to be dead.
  */
 static __always_inline void shadow_yield(__u64 address)
 {
@@ -287,8 +298,9 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
 }
 
 /*
- * Where the object domain's frees are not probed: the large block at ADDRESS is freed, and with debug hooks on both
- * domains its code object began after two headers, which code_mark() does not look for.
+ * Where the object domain's frees are not probed: the raw block at ADDRESS is freed. With debug
+ * hooks on both domains its code object began after two headers, which code_mark() does not look
+ * for.
  */
 static __always_inline void large_code_end(__u64 address)
 {
@@ -296,7 +308,9 @@ static __always_inline void large_code_end(__u64 address)
 		code_end(address + 2 * cfg.hook_delta);
 }
 
-/* The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before. */
+/*
+ * The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before.
+ */
 static __always_inline void unknown_free(__u64 address)
 {
 	add(&state.unknown_frees, 1);

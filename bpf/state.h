@@ -15,10 +15,11 @@
 
 const volatile struct tmbpf_config cfg;
 
-/* Totals and counters; user space reads them, and opens and closes the window. */
+/* Totals and counters. User space reads them, and sets what the comments say. */
 struct {
-	__u32 window; /* events count; sampling windows: the window's number */
-	__u32 epoch;  /* of code objects: raised when one that stacks refer to dies */
+	__u32 tracing; /* the probes act; set by user space */
+	__u32 window;  /* the sampling window's number; set by user space before `tracing` */
+	__u32 epoch;   /* of code objects: raised when one that stacks refer to dies */
 	__u32 next_stack, recycled_head, recycled_tail;
 	__u32 next_code;
 	__u32 next_slab, ready_slabs;
@@ -29,19 +30,19 @@ struct {
 	__u64 hooked_later;     /* hooks were put in while we trace: as cfg.hooked_raw */
 	__u64 unknown_frees;    /* of blocks from before tracing began */
 	__u64 missed_code_ends; /* ends of code objects that user space was not told of */
-	__u64 births;           /* of this window */
-	__u64 closed_at; /* the window was closed at this time, as there was no room for more births; 0 */
-	__u32 returned_stack; /* an id whose announcement failed, to be taken again */
+	__u64 births;           /* allocations of this sampling window */
+	__u64 closed_at;        /* when the window closed itself, being full; else 0 */
+	__u32 returned_stack;   /* an id whose announcement failed, to be used again */
 	__u32 leaked_stacks;
 	__u32 sampling;               /* page faults and large blocks are sampled; see sample.h */
 	__u32 tick_samples;           /* page faults of this tick */
 	__u64 tick, large_tick;       /* when it began */
-	__u64 large_births;           /* of this tick */
+	__u64 large_samples;          /* of this tick */
 	__u64 fault_hits, large_hits; /* runs of the programs */
 	__u64 fault_ns, large_ns;     /* spent on samples, without the hits themselves */
-	__u64 hits, hit_ns; /* of windows' probes: runs of the program, time spent in it */
-	__u32 domains[TMBPF_DOMAINS_MAX +
-		      1]; /* tracemalloc's, as they were seen, up to the first 0 */
+	__u64 hits, hit_ns; /* of sampling windows' probes: runs of the program, time in it */
+	/* tracemalloc's domains in the order in which they were seen, up to the first 0. */
+	__u32 domains[TMBPF_DOMAINS_MAX + 1];
 } state;
 
 struct {
@@ -51,7 +52,7 @@ struct {
 	__type(value, struct tmbpf_site);
 } sites SEC(".maps");
 
-/* Of sites, by their address in the process; used where the kernel gives no cookie. */
+/* Indices of sites, by their address in the process. Used where the kernel gives no cookie. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -121,7 +122,10 @@ struct {
 	__type(value, struct tmbpf_stack_stats);
 } stats SEC(".maps");
 
-/* Stack ids that user space gives back, taken from recycled_head up to recycled_tail (modulo its size). */
+/*
+ * Stack ids that user space gives back: those from recycled_head to recycled_tail, modulo the map's
+ * size.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -138,7 +142,7 @@ struct {
 	__type(value, __u32);
 } codes SEC(".maps");
 
-/* Children that were forked in the window, by their pid: what came later is not theirs. */
+/* Children that were forked while tracing was on, by their pid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TMBPF_FORKS_MAX);
@@ -147,8 +151,8 @@ struct {
 } forked SEC(".maps");
 
 /*
- * By what tells a code object from others: see sample.h. Its memory is there beforehand, as a perf event's program
- * runs with interrupts off, where little can be had at once.
+ * By what tells a code object from others; see sample.h. Its memory is allocated beforehand, as a
+ * perf event's program runs with interrupts off, where little can be had at once.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is kept of each thread of the target between its probes and while one runs, and the turns that programs take where
- * the kernel has no atomic instructions.
+ * The record of each thread of the target: what is kept of it between probes and while one runs.
+ * And the turns that programs take where the kernel has no atomic instructions.
  */
 #ifndef TMBPF_THREAD_H
 #define TMBPF_THREAD_H
@@ -13,7 +13,7 @@
 #include "shared/stack.h"
 #include "state.h"
 
-#define WINDOW 1024 /* bytes of frame memory read at once */
+#define BUFFER_BYTES 1024 /* of frame memory, read at once */
 
 struct pending {             /* a raw allocation whose result is awaited */
 	__u64 stack_pointer; /* rsp right after the return */
@@ -25,8 +25,8 @@ struct pending {             /* a raw allocation whose result is awaited */
 
 struct walk {        /* of the frames; here rather than on the stack, of which there is little */
 	__u64 frame; /* address of the next one, 0 at the end */
-	__u64 base;  /* address of window[0] */
-	__u64 limit; /* greatest offset at which a whole frame lies in the window */
+	__u64 base;  /* address of buffer[0] */
+	__u64 limit; /* greatest offset at which a whole frame lies in the buffer */
 	__u64 hash;
 	__u32 count, total, keep;
 	__u32 failed;
@@ -36,21 +36,26 @@ struct thread {
 	struct pending pending;
 	struct pending large;                   /* the same of a large block that is sampled */
 	__u64 call_returns, call_stack_pointer; /* of the raw call at hand */
-	__u64 object_request; /* an object allocation of this size, plus 1, is about to ask the raw domain; 0 none */
-	__u64 object_freed; /* an unknown block that its object's free gave up: the raw domain may see it once more */
-	__u64 object_moved;  /* a block that its realloc gave up: it is freed in there once more */
-	__u64 hook_request;  /* an outer raw hook was entered for this size, plus 1; 0 none */
+	/* An object allocation of this size, plus 1, is about to ask the raw domain; 0: none. */
+	__u64 object_request;
+	/* An unknown block that an object's free gave up: the raw domain may see it once more. */
+	__u64 object_freed;
+	/* A block that an object's realloc gave up: it is freed in there once more. */
+	__u64 object_moved;
+	__u64 hook_request;  /* an outer raw hook was entered for this size, plus 1; 0: none */
 	__u64 stack_pointer; /* at the probe; kept only where frees are not probed */
-	__u64 outer,
-		outer_stack_pointer; /* calloc or realloc was about to take this block, and from where; 0 none */
-	__u64 no_arena; /* its last object allocation found this list of arenas with room empty; 0 none */
-	__u32 refill_class; /* a probed allocation announced a refill of this class, plus 1; 0 none */
-	__u32 window_number; /* that all this is from */
+	/* A calloc or realloc was about to get this block, and from where; 0: none. */
+	__u64 outer, outer_stack_pointer;
+	/* Its last object allocation found this list of arenas with room empty; 0: it did not. */
+	__u64 no_arena;
+	/* A probed allocation announced a refill of this class, plus 1; 0: none. */
+	__u32 refill_class;
+	__u32 window; /* the number of the sampling window that all this is from */
 	__u32 nframe, total_nframe;
 	__u32 domain; /* of what the stack at hand allocates */
 	struct walk walk;
 	struct tmbpf_frame frames[TMBPF_WALK_MAX];
-	__u8 window[WINDOW];
+	__u8 buffer[BUFFER_BYTES];
 	__u8 record[sizeof(struct tmbpf_record_sample) +
 		    sizeof(struct tmbpf_frame) * TMBPF_WALK_MAX];
 };
@@ -149,7 +154,7 @@ __noinline int turn_wait(THREAD_GIVEN)
 }
 
 /* False: other processors had it all the while. To be ended. */
-static __always_inline bool turn_take(void)
+static __always_inline bool turn_begin(void)
 {
 	__u32 i;
 
@@ -180,7 +185,7 @@ static __always_inline struct thread *thread_get(void)
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-static __always_inline bool turn_take(void)
+static __always_inline bool turn_begin(void)
 {
 	return true;
 }

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What happens at a probe. Each probe's cookie is the index of its record in `sites`, which says what the instruction
- * there means and where its arguments are.
- *
- * Object domain: the GIL is held, so pymalloc's answer is predicted at the call, and nothing need be probed on the way
- * out. Requests of 0 and of more than 512 bytes go on to the raw domain, which sees them itself.
- *
- * Raw domain: the arguments are seen at the call of libc's function, the pointer at the first probe-able instruction
- * after the return (RESULT), known by return address and stack pointer. A tail jump returns to a caller that need
- * not be known: then the return probe of the second program catches it, where user space allowed that.
- *
- * Other domains: what numpy and others tell tracemalloc of blocks of their own, whether it is on or not.
+ * The programs. Each probe's cookie is the index of its record in `sites`, which says what the
+ * instruction there means and where its arguments are. What is done then, by domain: object.h,
+ * raw.h, domain.h; for large blocks that are sampled: large.h.
  */
 #include "vmlinux.h"
 
@@ -39,12 +31,12 @@ static __always_inline struct thread *thread_current(void)
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 		return NULL;
 	}
-	if (cfg.births && thread->window_number != state.window) {
-		/* What an earlier window left half done is over. */
+	if (cfg.births && thread->window != state.window) {
+		/* What an earlier sampling window left half done is over. */
 		thread->pending.returns = 0;
 		thread->object_request = thread->hook_request = thread->no_arena = 0;
 		thread->refill_class = 0;
-		thread->window_number = state.window;
+		thread->window = state.window;
 	}
 	return thread;
 }
@@ -79,7 +71,7 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	}
 	if (action == TMBPF_REUSE) {
 		count_event(TMBPF_EVENT_REUSE);
-		return object_reuse(THREAD_GIVE(thread), a);
+		return object_popped(THREAD_GIVE(thread), a);
 	}
 	if (action == TMBPF_HOOK) {
 		count_event(TMBPF_EVENT_HOOK);
@@ -131,22 +123,22 @@ static __always_inline void probe_site(struct pt_regs *regs)
 {
 	struct tmbpf_site *site;
 
-	if (!state.window)
+	if (!state.tracing)
 		return;
 	site = site_at(regs);
 	if (!site)
 		return;
 	if (cfg.births && !site->hit)
 		site->hit = 1;
-	if (!turn_take())
+	if (!turn_begin())
 		return;
 	site_event(regs, site);
 	turn_end();
 }
 
 /*
- * What estimates cost is counted here: the kernel's own count (BPF_ENABLE_STATS) is of all programs of the machine, and
- * takes CAP_SYS_ADMIN.
+ * What sampling windows cost is counted here. The kernel's own count (BPF_ENABLE_STATS) is of all
+ * programs of the machine, and needs CAP_SYS_ADMIN.
  */
 SEC("uprobe")
 int probe(struct pt_regs *regs)
@@ -162,8 +154,9 @@ int probe(struct pt_regs *regs)
 }
 
 /*
- * The raw domain's tail jumps, as a session: at the jump it says whether the return is wanted (0) or not (1), at the
- * return it takes the result. Which of the two a call is shows in ip: at the return it is the awaited address.
+ * The raw domain's tail jumps, as a uprobe session. At the jump it says whether the return is
+ * wanted (0) or not (1); at the return it reads the result. ip tells which of the two this is: at
+ * the return it is the awaited address.
  */
 SEC("uprobe")
 int probe_session(struct pt_regs *regs)
@@ -171,7 +164,7 @@ int probe_session(struct pt_regs *regs)
 	const struct tmbpf_site *site;
 	struct thread *thread;
 
-	if (!state.window)
+	if (!state.tracing)
 		return 1;
 	thread = thread_find();
 	if (thread && thread->pending.returns &&
@@ -185,7 +178,7 @@ int probe_session(struct pt_regs *regs)
 	return site && site_event(regs, site) ? 0 : 1;
 }
 
-/* Large blocks, windows or not. */
+/* Large blocks, whether a sampling window is open or not. */
 SEC("uprobe")
 int probe_large(struct pt_regs *regs)
 {
@@ -194,7 +187,7 @@ int probe_large(struct pt_regs *regs)
 	if (!state.sampling)
 		return 0;
 	site = site_at(regs);
-	if (!site || !turn_take())
+	if (!site || !turn_begin())
 		return 0;
 	large_event(regs, site);
 	turn_end();
@@ -224,14 +217,17 @@ int probe_large_session(struct pt_regs *regs)
 SEC("perf_event")
 int page_fault(struct bpf_perf_event_data *context)
 {
-	if (!state.sampling || bpf_get_current_pid_tgid() >> 32 != cfg.pid || !turn_take())
+	if (!state.sampling || bpf_get_current_pid_tgid() >> 32 != cfg.pid || !turn_begin())
 		return 0;
 	fault_event(context->addr, context->sample_period);
 	turn_end();
 	return 0;
 }
 
-/* A child has a copy of its parent's memory, breakpoints and all: user space takes them out. vfork's has its parent's own. */
+/*
+ * A child has a copy of its parent's memory with its breakpoints, which user space takes out.
+ * vfork's has its parent's own.
+ */
 SEC("raw_tp/sched_process_fork")
 int process_fork(__u64 *arguments)
 {
@@ -245,7 +241,9 @@ int process_fork(__u64 *arguments)
 	return 0;
 }
 
-/* The target becomes another program: what was traced is gone, and nothing of the new one is understood. */
+/*
+ * The target becomes another program: what was traced is gone, and the new one is not understood.
+ */
 SEC("raw_tp/sched_process_exec")
 int process_exec(void *context)
 {
@@ -254,7 +252,7 @@ int process_exec(void *context)
 	(void)context;
 	if (bpf_get_current_pid_tgid() >> 32 != cfg.pid)
 		return 0;
-	state.window = state.sampling = 0;
+	state.tracing = state.sampling = 0;
 	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The Python stack of the current thread, read out of interpreter memory: its thread state, then the chain of its
- * frames. What a frame's fields mean is left to user space, but for one thing: a topmost frame that has not yet
- * reached its first traceable instruction is no frame to tracemalloc (_PyFrame_IsIncomplete,
- * Include/internal/pycore_frame.h), nor are frames that belong to the C stack.
+ * The Python stack of the current thread, read out of interpreter memory: its thread state, then
+ * the chain of its frames. What a frame's fields mean is left to user space, but for two things. A
+ * topmost frame that has not yet reached its first traceable instruction is no frame to tracemalloc
+ * (_PyFrame_IsIncomplete, Include/internal/pycore_frame.h). Nor are frames that belong to the C
+ * stack.
  */
 #ifndef TMBPF_WALK_H
 #define TMBPF_WALK_H
@@ -18,9 +19,9 @@
 
 #define OWNED_BY_GENERATOR 1
 /*
- * How far into its code a frame may stand and still be looked at for incompleteness. The topmost one may be in a
- * prologue, with an instruction for each of its cells; further down there are only the shims that clean up after
- * __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
+ * How far into its code a frame may stand and still be looked at for incompleteness. The topmost
+ * one may be in a prologue, with an instruction for each of its cells; further down there are only
+ * the shims that clean up after __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
  */
 #define PROLOGUE_BYTES 512
 #define PAGE_BYTES     4096ULL
@@ -83,8 +84,8 @@ static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
 	return true;
 }
 
-/* Makes the window hold the frame at w->frame; its offset there, or -1. */
-static __always_inline __s64 window_offset(struct thread *thread)
+/* Makes the buffer hold the frame at w->frame. Returns its offset there, or -1. */
+static __always_inline __s64 buffer_offset(struct thread *thread)
 {
 	struct walk *w = &thread->walk;
 	__u64 offset = w->frame - w->base, length, page;
@@ -93,24 +94,24 @@ static __always_inline __s64 window_offset(struct thread *thread)
 		return offset;
 	w->base = w->frame;
 	/*
-	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk, Python/pystate.c): read
-	 * downward, but not below the page's start. The piece may begin there, and a read that faults costs
-	 * more than several that do not.
+	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk,
+	 * Python/pystate.c). So it is read downward, but not below the page's start: the piece may
+	 * begin there, and a read that faults costs more than several that do not.
 	 */
 	if (cfg.frames != PYTHON_FRAMES_OBJECT) {
 		page = w->frame & ~(PAGE_BYTES - 1);
-		w->base = w->frame + cfg.frame_size - WINDOW;
+		w->base = w->frame + cfg.frame_size - BUFFER_BYTES;
 		if (w->base < page)
 			w->base = page;
 	}
 	length = w->frame + cfg.frame_size - w->base;
-	if (length > WINDOW)
+	if (length > BUFFER_BYTES)
 		return -1;
 	w->limit = w->frame - w->base;
-	if (read_user(thread->window, length, w->base))
+	if (read_user(thread->buffer, length, w->base))
 		return w->limit;
 	w->limit = 0;
-	w->base = w->frame + 1; /* nothing is in the window */
+	w->base = w->frame + 1; /* nothing is in the buffer */
 	return -1;
 }
 
@@ -138,13 +139,13 @@ LOOP_STEP walk_step(__u32 index, struct thread **of)
 
 	if (!w->frame)
 		return 1;
-	offset = window_offset(thread);
+	offset = buffer_offset(thread);
 	if (offset < 0 ||
-	    offset > WINDOW - TMBPF_FRAME_BYTES + (TMBPF_FRAME_BYTES - cfg.frame_size)) {
+	    offset > BUFFER_BYTES - TMBPF_FRAME_BYTES + (TMBPF_FRAME_BYTES - cfg.frame_size)) {
 		w->failed = 1;
 		return 1;
 	}
-	frame = thread->window + offset;
+	frame = thread->buffer + offset;
 	code = *(__u64 *)(frame + cfg.frame_code);
 	back = *(__u64 *)(frame + cfg.frame_back);
 	if (cfg.frames == PYTHON_FRAMES_OBJECT) {
@@ -211,15 +212,15 @@ static __always_inline void walk_all(struct thread *thread)
 #endif
 
 /*
- * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The hash says which
- * stack it is, the code objects' addresses standing for themselves.
+ * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The
+ * hash says which stack it is; in it code objects are their addresses.
  */
 static __always_inline bool walk_frames(struct thread *thread, __u64 frame, __u64 *ret_hash)
 {
 	struct walk *w = &thread->walk;
 
 	w->frame = frame;
-	w->base = frame + 1; /* nothing is in the window */
+	w->base = frame + 1; /* nothing is in the buffer */
 	w->limit = 0;
 	w->hash = cfg.seed[0];
 	w->count = w->total = w->failed = 0;

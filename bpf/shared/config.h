@@ -41,7 +41,9 @@ struct tmbpf_config {
 	__u32 hook_delta; /* and where their block starts before the caller's */
 	__u32 lazy;       /* frees of the object domain are not probed */
 	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
-	/* Sampling windows: so many allocations are listed of one at most; 0: blocks are tracked. */
+	/*
+	 * Sampling windows: so many allocations are listed of one at most; 0: blocks are tracked.
+	 */
 	__u32 births;
 	__u32 by_address;    /* sites are known by the probe's address, not by a cookie */
 	__u32 return_probes; /* unknown return addresses are caught by return probes */

@@ -102,7 +102,7 @@ struct host_sizes {
 	__u32 stacks, buckets, chunks, slabs, large, codes;
 };
 
-/* A new world: no target memory, empty maps, the window open. What cfg says of Python is all 0. */
+/* A new world: no target memory, empty maps, tracing on. What cfg says of Python is all 0. */
 static inline void host_start(const struct host_sizes *sizes)
 {
 	struct host_sizes none = {0}, s = sizes ? *sizes : none;
@@ -138,6 +138,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_hash(&codes, sizeof(*codes.value), s.codes ? s.codes : HOST_CODES);
 	emulation_hash(&sampled_codes, sizeof(*sampled_codes.value), HOST_CODES);
 	state.next_stack = TMBPF_STACK_FIRST;
+	state.tracing = 1;
 	state.window = 1;
 	host_slabs_add(cfg.slab_limit);
 }

@@ -227,7 +227,7 @@ static inline struct block *block_add(uint64_t address, uint64_t size, bool raw,
 				.raw = raw,
 				.object = object,
 				.code = -1,
-				.traced = state.window,
+				.traced = state.tracing,
 				.text = trace_text()};
 	if (block->traced)
 		current_add(size);
@@ -495,7 +495,7 @@ static inline void model_step(bool full)
 }
 
 /*
- * The program, with some code objects, of 3.MINOR with HOOKS. The window is closed: tracing has not
+ * The program, with some code objects, of 3.MINOR with HOOKS. Tracing is off: it has not
  * begun.
  */
 static inline void model_start(unsigned minor, enum sites_hooks hooks)
@@ -509,7 +509,7 @@ static inline void model_start(unsigned minor, enum sites_hooks hooks)
 	fake_pymalloc = false;
 	fake_hooks = SITES_PLAIN;
 	cfg.nframe = NFRAME;
-	state.window = 0;
+	state.tracing = 0;
 	for (__u32 i = 0; i < array_size(known_sites); i++)
 		*(struct tmbpf_site *)bpf_map_lookup_elem(&sites, &i) = known_sites[i];
 	fake_heap_start(4, &m.heap);

@@ -3,8 +3,8 @@
 #include "probe_fake.h"
 
 /*
- * `at NAME` is a label, fake_NAME; `function NAME` one that begins a function. Tables, slots and the
- * PLT are at the addresses that the header gives.
+ * `at NAME` is a label, fake_NAME; `function NAME` one that begins a function. Tables, slots and
+ * the PLT are at the addresses that the header gives.
  */
 __asm__(".pushsection .rodata.fake, \"a\"\n"
 	".p2align 4\n"

@@ -300,7 +300,9 @@ __asm__(".pushsection .rodata.reuse, \"a\"\n"
 	"call reuse_NewReference\n"
 	"1: ret\n"
 
-	/* pymalloc itself: the pool's free block, with its successor, looks much like a free list. */
+	/*
+	 * pymalloc itself: the pool's free block, with its successor, looks much like a free list.
+	 */
 	"rfunction pymalloc\n"
 	"mov 8(%rax), %r13\n"
 	"addl $1, (%rax)\n"

@@ -71,7 +71,9 @@ static void test_track(void **context)
 	host_lost_nothing();
 }
 
-/* One address in several domains, malloc's own among them: each has blocks and stacks of its own. */
+/*
+ * One address in several domains, malloc's own among them: each has blocks and stacks of its own.
+ */
 static void test_domains_apart(void **context)
 {
 	(void)context;

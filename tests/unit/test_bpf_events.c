@@ -47,15 +47,15 @@ static void test_values(void **context)
 	assert_false(value_read(&regs, &value, &got));
 }
 
-static void test_window(void **context)
+static void test_tracing(void **context)
 {
 	(void)context;
 	world();
-	state.window = 0;
+	state.tracing = 0;
 	hit_malloc(100);
 	assert_int_equal(state.events[TMBPF_EVENT_OBJ_MALLOC], 0);
 	assert_int_equal(hit_session(AT_TAIL), 1);
-	state.window = 1;
+	state.tracing = 1;
 	hit_malloc(100);
 	assert_int_equal(state.events[TMBPF_EVENT_OBJ_MALLOC], 1);
 	/* No such site. */
@@ -65,7 +65,10 @@ static void test_window(void **context)
 	host_lost_nothing();
 }
 
-/* Sampling windows: a site that was hit in a window is noted, also if there was nothing to do, and no other. */
+/*
+ * Sampling windows: a site that was hit in a window is noted, also if there was nothing to do, and
+ * no other.
+ */
 static void test_hit_noted(void **context)
 {
 	const __u32 guard = AT_GUARD, malloc_site = AT_MALLOC;
@@ -79,10 +82,10 @@ static void test_hit_noted(void **context)
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);
 	cfg.births = HOST_BIRTHS;
-	state.window = 0;
+	state.tracing = 0;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);
-	state.window = 1;
+	state.tracing = 1;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 1);
 	assert_int_equal(hit_malloc_site->hit, 0);
@@ -243,10 +246,10 @@ static void test_exec(void **context)
 	world();
 	emulation.pid_tgid = (__u64)(cfg.pid + 1) << 32 | cfg.pid;
 	process_exec(NULL);
-	assert_int_equal(state.window, 1);
+	assert_int_equal(state.tracing, 1);
 	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	process_exec(NULL);
-	assert_int_equal(state.window, 0);
+	assert_int_equal(state.tracing, 0);
 	assert_int_equal(emulation.ring_wakeups, 1);
 	record = emulation_ring_take(&size);
 	assert_non_null(record);
@@ -259,7 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_tracing),
 		cmocka_unit_test(test_hit_noted),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_argument_on_the_stack),

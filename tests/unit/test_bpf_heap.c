@@ -446,13 +446,13 @@ static void test_reuse(void **context)
 			blocks[i] = object_new(64 + cfg.hook_extra);
 		run(code, 21);
 		for (uint64_t i = 0; i < 3; i++)
-			object_reuse(host_thread(), blocks[i] + cfg.hook_delta + 16 * i);
+			object_popped(host_thread(), blocks[i] + cfg.hook_delta + 16 * i);
 		host_holds(TMBPF_STACK_FIRST, 1, 64);
 		host_holds(TMBPF_STACK_FIRST + 1, 3, 192);
 		assert_int_equal(state.current, 256);
 		/* One that nothing is known of, and none at all. */
-		object_reuse(host_thread(), blocks[3] + cfg.hook_delta + 48);
-		object_reuse(host_thread(), 0);
+		object_popped(host_thread(), blocks[3] + cfg.hook_delta + 48);
+		object_popped(host_thread(), 0);
 		host_holds(TMBPF_STACK_FIRST, 1, 64);
 		host_lost_nothing();
 	}
@@ -476,11 +476,11 @@ static void test_reuse_of_unknown(void **context)
 		assert_int_equal(unknown, known + (size + 15) / 16 * 16);
 		run(code, 21);
 		for (uint32_t header = 0; header < size && header <= 32; header += 16) {
-			object_reuse(host_thread(), unknown + header);
+			object_popped(host_thread(), unknown + header);
 			host_holds(TMBPF_STACK_FIRST, 2, 400 + size);
 		}
 		for (uint32_t header = 0; header < size && header <= 32; header += 16)
-			object_reuse(host_thread(), known + header);
+			object_popped(host_thread(), known + header);
 		host_holds(TMBPF_STACK_FIRST, 1, 400);
 		object_drop(own);
 		host_holds(TMBPF_STACK_FIRST, 0, 0);

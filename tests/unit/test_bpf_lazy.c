@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Frees that are not probed: what the BPF programs make of entries whose blocks are gone. That all of it holds
- * together is test_bpf_model.c's.
+ * Frees that are not probed: what the BPF programs make of entries whose blocks are gone. That all
+ * of it holds together is test_bpf_model.c's.
  */
 #include "bpf_model.h"
 
@@ -20,7 +20,7 @@ static void world(unsigned minor, enum sites_hooks hooks)
 	model_start(minor, hooks);
 	fake_lazy_free = false;
 	assert_true(cfg.lazy);
-	state.window = 1;
+	state.tracing = 1;
 }
 
 /* The thread stands in line UNITS + N. Returns its stack. */
@@ -167,7 +167,7 @@ static void test_reuse_over_entries(void **context)
 			block = allocate(150);
 			host_holds(two, 1, 150);
 			three = stand(2);
-			object_reuse(host_thread(), block + cfg.hook_delta + header);
+			object_popped(host_thread(), block + cfg.hook_delta + header);
 			host_holds(two, 0, 0);
 			host_holds(three, 1, 150);
 			pymalloc_free(&m.heap, block);
@@ -176,12 +176,15 @@ static void test_reuse_over_entries(void **context)
 			host_holds(three, 0, 0);
 		}
 		/* Where no pool is. */
-		object_reuse(host_thread(), 0x1000);
+		object_popped(host_thread(), 0x1000);
 		host_lost_nothing();
 	}
 }
 
-/* In sampling windows an object that comes back from a free list is born anew; its pool says where its block begins. */
+/*
+ * In sampling windows an object that comes back from a free list is born anew; its pool says where
+ * its block begins.
+ */
 static void test_reuse_is_birth(void **context)
 {
 	(void)context;
@@ -195,14 +198,14 @@ static void test_reuse_is_birth(void **context)
 		block = allocate(150);
 		cfg.births = HOST_BIRTHS;
 		stack = stand(1);
-		object_reuse(host_thread(), block + cfg.hook_delta + 16);
+		object_popped(host_thread(), block + cfg.hook_delta + 16);
 		assert_int_equal(state.births, 1);
 		birth = bpf_map_lookup_elem(&births, &index);
 		assert_int_equal(birth->address, block);
 		assert_int_equal(birth->kind, TMBPF_BIRTH_REUSED);
 		assert_int_equal(birth->stack, stack);
 		/* Where no pool is. */
-		object_reuse(host_thread(), 0x1000);
+		object_popped(host_thread(), 0x1000);
 		assert_int_equal(state.births, 1);
 		host_lost_nothing();
 	}
@@ -260,7 +263,7 @@ static void test_code_from_before(void **context)
 	assert_int_equal(entry_at(block), ENTRY_CODE_ALONE);
 	assert_non_null(bpf_map_lookup_elem(&codes, &code));
 	/* An object there is not traced for that. */
-	object_reuse(host_thread(), block);
+	object_popped(host_thread(), block);
 	assert_int_equal(entry_at(block), ENTRY_CODE_ALONE);
 	epoch = state.epoch;
 	m.threads[0].depth = 0;
@@ -287,7 +290,7 @@ static void test_suspected(void **context)
 	block = allocate(200);
 	*shadow_entry(block, false) |= TMBPF_SUSPECT;
 	two = stand(1);
-	object_reuse(host_thread(), block);
+	object_popped(host_thread(), block);
 	host_holds(one, 0, 0);
 	host_holds(two, 1, 200);
 	assert_int_equal(entry_at(block), 200u << TMBPF_STACK_BITS | two);

@@ -263,7 +263,7 @@ static void run(unsigned minor, enum sites_hooks hooks)
 	world(minor, hooks);
 	/* Before tracing begins. */
 	play(3000);
-	state.window = 1;
+	state.tracing = 1;
 	play(EVENTS);
 	symbols_counters(symbols, &counters);
 	assert_in_range(counters.recycled, 1000, UINT64_MAX);
@@ -282,7 +282,7 @@ static void test_objects_alone(void **context)
 	(void)context;
 	world(12, SITES_PLAIN);
 	m.objects_alone = true;
-	state.window = 1;
+	state.tracing = 1;
 	play(EVENTS);
 	assert_true(m.peak_exact);
 	finish();

@@ -9,7 +9,7 @@ static void sampled_world(void)
 	world();
 	cfg.births = HOST_BIRTHS;
 	cfg.large_least = 32768;
-	state.window = 0;
+	state.tracing = 0;
 	state.sampling = 1;
 	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	fault = (struct bpf_perf_event_data){.sample_period = 7, .addr = 0x7f5500001008};
@@ -130,7 +130,10 @@ static void test_no_stack(void **context)
 	host_lost(TMBPF_LOSS_FAULT, 1);
 }
 
-/* Of many within a moment fewer are taken, each of which stands for more; all of them together stay the same. */
+/*
+ * Of many within a moment fewer are taken, each of which stands for more; all of them together stay
+ * the same.
+ */
 static void test_thinned(void **context)
 {
 	const struct tmbpf_record_sample *sample;

@@ -278,7 +278,10 @@ static __u32 chunk_place(__u64 address)
 	return (chunk * 0x9e3779b97f4a7c15ULL) >> 40 & cfg.chunk_mask;
 }
 
-/* Chunks that belong at one place of the directory stand behind one another, up to TMBPF_CHUNK_PROBES. */
+/*
+ * Chunks that belong at one place of the directory stand behind one another, up to
+ * TMBPF_CHUNK_PROBES.
+ */
 static void test_directory_collisions(void **context)
 {
 	__u64 addresses[TMBPF_CHUNK_PROBES + 1], address = BLOCK;

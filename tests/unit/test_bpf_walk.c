@@ -156,7 +156,7 @@ static void test_incomplete_unreadable(void **context)
 }
 
 /* Many frames are read at once, whatever pages they lie in. */
-static void test_window_over_pages(void **context)
+static void test_buffer_over_pages(void **context)
 {
 	struct fake_frame frames[DEEP];
 
@@ -180,7 +180,7 @@ static void test_window_over_pages(void **context)
 }
 
 /* A generator's frame lies on the heap, and the next piece of frames elsewhere. */
-static void test_window_elsewhere(void **context)
+static void test_buffer_elsewhere(void **context)
 {
 	const uint64_t heap = FAKE_OBJECTS + 0x200000, other = FAKE_OBJECTS + 0x400000;
 	struct fake_frame frames[12];
@@ -442,8 +442,8 @@ int main(void)
 		cmocka_unit_test(test_incomplete_frames),
 		cmocka_unit_test(test_incomplete_below),
 		cmocka_unit_test(test_incomplete_unreadable),
-		cmocka_unit_test(test_window_over_pages),
-		cmocka_unit_test(test_window_elsewhere),
+		cmocka_unit_test(test_buffer_over_pages),
+		cmocka_unit_test(test_buffer_elsewhere),
 		cmocka_unit_test(test_frame_objects_anywhere),
 		cmocka_unit_test(test_nframe),
 		cmocka_unit_test(test_total_is_capped),

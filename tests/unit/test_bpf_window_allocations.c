@@ -40,10 +40,10 @@ static void test_full(void **state_)
 	cfg.births = HOST_BIRTHS;
 	for (__u32 i = 0; i < HOST_BIRTHS - 1; i++)
 		shadow_add(0x1000 + 16 * i, 16, 9);
-	assert_int_equal(state.window, 1);
+	assert_int_equal(state.tracing, 1);
 	assert_int_equal(state.closed_at, 0);
 	shadow_add(0x3000, 16, 9);
-	assert_int_equal(state.window, 0);
+	assert_int_equal(state.tracing, 0);
 	assert_int_not_equal(state.closed_at, 0);
 	assert_int_equal(birth(HOST_BIRTHS - 1)->address, 0x3000);
 	/* Of the same moment, in another thread. */

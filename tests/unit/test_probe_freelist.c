@@ -213,8 +213,9 @@ static void test_audit(void **state)
 	assert_int_equal(audit->freelist_sites, 10);
 	assert_int_equal(audit->reuse_taken, 11);
 	/*
-	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed, misindexed,
-	 * copied, single, lowered, called, clobbered, pymalloc; NewReference itself; the calls of tested_count and elsewhere.
+	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed,
+	 * misindexed, copied, single, lowered, called, clobbered, pymalloc; NewReference itself;
+	 * the calls of tested_count and elsewhere.
 	 */
 	assert_int_equal(audit->reuse_checks, 19);
 }

@@ -215,7 +215,10 @@ static void test_raw(void **state)
 	site_expect(FAKE(raw_calloc_tail_2), SITE_RAW);
 	assert_int_equal(site_expect(FAKE(raw_realloc_tail), SITE_RAW)->operation, SITE_REALLOC);
 	assert_int_equal(site_expect(FAKE(r_free_tail), SITE_RAW)->operation, SITE_FREE);
-	/* A raw guard is not probed itself; neither is a call of libc's that is not the raw domain's. */
+	/*
+	 * A raw guard is not probed itself; neither is a call of libc's that is not the raw
+	 * domain's.
+	 */
 	assert_null(site_at(FAKE(r_call_jump)));
 	assert_null(site_at(FAKE(obj_realloc_tail)));
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Makes plans: prepares what the finders are given, runs them in order, and sorts what they found. */
+/*
+ * Makes plans: prepares what the finders are given, runs them in order, and sorts what they found.
+ */
 #include "probe/plan.h"
 
 #include <stdlib.h>

@@ -21,7 +21,8 @@ struct arguments {
 };
 
 /*
- * The straight line from FUNCTION on; the first emulated instruction where all of ARGUMENTS can be named.
+ * The straight line from FUNCTION on; the first emulated instruction where all of ARGUMENTS can be
+ * named.
  */
 static bool entry_walk(struct listing *listing, uint64_t function,
 		       const struct arguments *arguments, struct site *ret)

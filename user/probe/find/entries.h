@@ -19,8 +19,8 @@ bool entry_find(struct listing *listing, uint64_t function, enum site_operation 
 		struct site *ret);
 
 /*
- * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain, pointer, size) and (domain,
- * pointer).
+ * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain,
+ * pointer, size) and (domain, pointer).
  */
 bool entry_find_track(struct listing *listing, uint64_t function, bool allocates, struct site *ret);
 

@@ -13,7 +13,9 @@
 /* Instructions of one way to the root. */
 #define TRAIL_DEPTH 48
 
-/* What is known on the way from where a list's head is loaded to the root. Registers: a bit each. */
+/*
+ * What is known on the way from where a list's head is loaded to the root. Registers: a bit each.
+ */
 struct taking {
 	struct x86_operand head; /* the list's first object, or the count of an array */
 	bool counted;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Finds the word that says whether somebody wants to know of new objects, and where it is tested. */
+/*
+ * Finds the word that says whether somebody wants to know of new objects, and where it is tested.
+ */
 #include "probe/find/freelist_word.h"
 
 #include "probe/code/imports.h"

@@ -16,7 +16,9 @@ struct image;
 /* The word that is tested; all 0 where it is not known. */
 struct freelist_word {
 	uint64_t address;
-	/* Or it is reached through this word of the GOT, DISTANCE behind what that one points to. */
+	/*
+	 * Or it is reached through this word of the GOT, DISTANCE behind what that one points to.
+	 */
 	uint64_t owner;
 	int64_t distance;
 };

@@ -10,7 +10,10 @@ struct builder;
 struct error;
 struct plan;
 
-/* Adds the sites behind the calls that hooks, FUNCTIONS and what they call, make through their context. */
+/*
+ * Adds the sites behind the calls that hooks, FUNCTIONS and what they call, make through their
+ * context.
+ */
 struct error *hooks_results(struct builder *builder, const uint64_t *functions, size_t count);
 
 /* Leaves out of FOUND what is probed by PLAN already. */

@@ -6,7 +6,10 @@
 struct builder;
 struct error;
 
-/* Finds both, adds the function's site, and audits whether a probe stands before each of its callers. */
+/*
+ * Finds both, adds the function's site, and audits whether a probe stands before each of its
+ * callers.
+ */
 struct error *refill_sites(struct builder *builder);
 
 #endif

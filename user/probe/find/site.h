@@ -18,7 +18,8 @@
  *    process (plan_module_results()).
  *  - REFILL: the entry of allocate_from_new_pool: counts what share of refills was announced by a
  *    probed allocation.
- *  - REUSE: where an object was taken from a free list, which no allocator sees: a[0] is the object.
+ *  - REUSE: where an object was taken from a free list, which no allocator sees: a[0] is the
+ *    object.
  *  - TRACK: the entry of PyTraceMalloc_Track (operation malloc) and _Untrack (free), by which
  *    extensions tell of blocks of domains of their own, whether tracemalloc is on or off.
  *

@@ -347,17 +347,17 @@ void tracer_destroy(struct tracer *tracer)
 
 void tracer_open(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 1, __ATOMIC_SEQ_CST);
 }
 
 void tracer_close(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 0, __ATOMIC_SEQ_CST);
 }
 
 bool tracer_is_open(const struct tracer *tracer)
 {
-	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&tracer->skeleton->bss->state.tracing, __ATOMIC_SEQ_CST);
 }
 
 struct error *tracer_grow(struct tracer *tracer)
@@ -393,7 +393,7 @@ struct error *tracer_clear(struct tracer *tracer)
 
 	if (!zeros)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot clear");
-	/* An update of the map of maps waits until no program runs that saw the window open. */
+	/* An update of the map of maps waits until no program runs that saw tracing on. */
 	if (state->ready_slabs < tracer->options.slab_limit) {
 		try(tracer_slabs_add(tracer, 1));
 		state->ready_slabs++;

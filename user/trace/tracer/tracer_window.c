@@ -130,6 +130,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	}
 	*ret_start = clock_now(CLOCK_MONOTONIC);
 	__atomic_store_n(&state->window, ++tracer->windows, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&state->tracing, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -142,7 +143,7 @@ void tracer_window_end(struct tracer *tracer, uint64_t *ret_end)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
-	__atomic_store_n(&state->window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&state->tracing, 0, __ATOMIC_SEQ_CST);
 	*ret_end = clock_now(CLOCK_MONOTONIC);
 	if (state->closed_at)
 		*ret_end = state->closed_at;
@@ -150,7 +151,7 @@ void tracer_window_end(struct tracer *tracer, uint64_t *ret_end)
 
 void tracer_window_close(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 0, __ATOMIC_SEQ_CST);
 	/* The kernel waits for programs that run. */
 	while (tracer->link_count)
 		probes_detach(&tracer->links[--tracer->link_count]);
