@@ -20,12 +20,12 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define OWNER  (DATA + 0x40) /* a word of the GOT */
 #define CONFIG (DATA + 0x80)
 
-extern const uint8_t reuse_text[], reuse_text_end[];
+extern const uint8_t freelist_text[], freelist_text_end[];
 
 #define AT(label)                                                                                  \
 	({                                                                                         \
-		extern const uint8_t reuse_##label[];                                              \
-		(uint64_t)(reuse_##label - reuse_text) + TEXT;                                     \
+		extern const uint8_t freelist_##label[];                                           \
+		(uint64_t)(freelist_##label - freelist_text) + TEXT;                               \
 	})
 
 struct made {
@@ -42,11 +42,11 @@ struct made {
 static struct made *made_create(const char *symbol, uint64_t address)
 {
 	struct made *made = calloc(1, sizeof(*made));
-	size_t size = reuse_text_end - reuse_text;
+	size_t size = freelist_text_end - freelist_text;
 
 	assert_non_null(made);
 	assert_true(size <= sizeof(made->text));
-	memcpy(made->text, reuse_text, size);
+	memcpy(made->text, freelist_text, size);
 	made->sections[0] = (struct image_section){.name = ".text",
 						   .address = TEXT,
 						   .size = size,
@@ -85,11 +85,11 @@ static struct made *made_create(const char *symbol, uint64_t address)
 
 static struct error *made_run(struct made *made)
 {
-	const struct freelist_word *word = &made->builder.reuse;
+	const struct freelist_word *word = &made->builder.freelist_word;
 	uint64_t addresses[2];
 	struct listing_watch watch = {.addresses = addresses};
 
-	freelist_word_find(&made->image, made->builder.version, &made->builder.reuse);
+	freelist_word_find(&made->image, made->builder.version, &made->builder.freelist_word);
 	if (word->address)
 		addresses[watch.address_count++] = word->address;
 	if (word->owner)
@@ -136,7 +136,7 @@ static void expect_site(uint64_t address, uint8_t base)
 
 	if (!site)
 		fail_msg("no site at %#llx", (unsigned long long)address);
-	assert_int_equal(site->kind, SITE_REUSE);
+	assert_int_equal(site->kind, SITE_FREELIST_POP);
 	assert_true(site->a[0].has_base);
 	assert_int_equal(site->a[0].base, base);
 	assert_false(site->a[0].dereference || site->a[0].shift || site->a[0].displacement);
@@ -211,13 +211,13 @@ static void test_audit(void **state)
 	(void)state;
 	assert_int_equal(audit->freelist_sites, made->plan.site_count);
 	assert_int_equal(audit->freelist_sites, 10);
-	assert_int_equal(audit->reuse_taken, 11);
+	assert_int_equal(audit->freelist_pops, 11);
 	/*
 	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed,
 	 * misindexed, copied, single, lowered, called, clobbered, pymalloc; NewReference itself;
 	 * the calls of tested_count and elsewhere.
 	 */
-	assert_int_equal(audit->reuse_checks, 19);
+	assert_int_equal(audit->freelist_checks, 19);
 }
 
 static void test_word(void **state)
@@ -225,12 +225,12 @@ static void test_word(void **state)
 	struct made *other = made_create("_Py_NewReference", AT(NewReferenceOwned));
 
 	(void)state;
-	assert_int_equal(made->builder.reuse.address, DATA + 0x20);
-	assert_int_equal(made->builder.reuse.owner, 0);
-	freelist_word_find(&other->image, other->builder.version, &other->builder.reuse);
-	assert_int_equal(other->builder.reuse.address, 0);
-	assert_int_equal(other->builder.reuse.owner, OWNER);
-	assert_int_equal(other->builder.reuse.distance, 4);
+	assert_int_equal(made->builder.freelist_word.address, DATA + 0x20);
+	assert_int_equal(made->builder.freelist_word.owner, 0);
+	freelist_word_find(&other->image, other->builder.version, &other->builder.freelist_word);
+	assert_int_equal(other->builder.freelist_word.address, 0);
+	assert_int_equal(other->builder.freelist_word.owner, OWNER);
+	assert_int_equal(other->builder.freelist_word.distance, 4);
 	made_destroy(other);
 
 	/* 3.8 has no such function, but the exported word. */
@@ -239,10 +239,10 @@ static void test_word(void **state)
 		.address = OWNER, .type = R_X86_64_GLOB_DAT, .symbol = "_Py_tracemalloc_config"};
 	other->image.relocation_count = 1;
 	other->builder.version = 0x030800f0;
-	freelist_word_find(&other->image, other->builder.version, &other->builder.reuse);
-	assert_int_equal(other->builder.reuse.address, CONFIG + 4);
-	assert_int_equal(other->builder.reuse.owner, OWNER);
-	assert_int_equal(other->builder.reuse.distance, 4);
+	freelist_word_find(&other->image, other->builder.version, &other->builder.freelist_word);
+	assert_int_equal(other->builder.freelist_word.address, CONFIG + 4);
+	assert_int_equal(other->builder.freelist_word.owner, OWNER);
+	assert_int_equal(other->builder.freelist_word.distance, 4);
 	made_destroy(other);
 }
 
@@ -256,7 +256,7 @@ static void test_owner(void **state)
 	support_ok(made_run(other));
 	site = builder_site_at(&other->builder, AT(owned_site));
 	assert_non_null(site);
-	assert_int_equal(site->kind, SITE_REUSE);
+	assert_int_equal(site->kind, SITE_FREELIST_POP);
 	assert_int_equal(site->a[0].base, RBX);
 	/* Of the tests of the other word nothing is known here. */
 	assert_int_equal(other->plan.site_count, 1);
@@ -273,7 +273,7 @@ static void test_version(void **state)
 	other->builder.version = 0x030710f0;
 	support_ok(made_run(other));
 	assert_int_equal(other->plan.site_count, 0);
-	assert_int_equal(other->plan.audit.reuse_checks, 0);
+	assert_int_equal(other->plan.audit.freelist_checks, 0);
 	made_destroy(other);
 }
 

@@ -92,15 +92,15 @@ static struct error *plan_sweep(struct builder *builder)
 		*at++ = builder->runtime;
 	at = words_add(&builder->runtime_words, at);
 	at = words_add(&builder->exports, at);
-	if (builder->reuse.address)
-		*at++ = builder->reuse.address;
-	if (builder->reuse.owner)
-		*at++ = builder->reuse.owner;
+	if (builder->freelist_word.address)
+		*at++ = builder->freelist_word.address;
+	if (builder->freelist_word.owner)
+		*at++ = builder->freelist_word.owner;
 	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
 	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
 		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
-	if (freelist_word_displaced(&builder->reuse))
-		*to++ = builder->reuse.distance;
+	if (freelist_word_displaced(&builder->freelist_word))
+		*to++ = builder->freelist_word.distance;
 	watch.address_count = at - addresses;
 	watch.displacement_count = to - displacements;
 	qsort(addresses, watch.address_count, sizeof(*addresses), address_compare);
@@ -116,7 +116,7 @@ static struct error *plan_prepare(struct builder *builder, const uint64_t *live)
 	builder->runtime_tables = builder->runtime && builder->tables.live[0] > builder->runtime &&
 				  runtime && runtime->address == builder->runtime &&
 				  builder->tables.live[0] - builder->runtime < runtime->size;
-	freelist_word_find(builder->image, builder->version, &builder->reuse);
+	freelist_word_find(builder->image, builder->version, &builder->freelist_word);
 	imports_add(&builder->runtime_words, builder->image, "_PyRuntime", 0);
 	for (unsigned i = 0; i < return_export_count; i++)
 		imports_add(&builder->exports, builder->image, return_exports[i].name, i);

@@ -52,8 +52,8 @@ struct error *plan_module_results(const struct image *image, struct site **ret, 
 
 /*
  * The further RESULT sites that are needed where hooks stand in the allocator tables: behind the
- * calls that COUNT functions of the hooks (image addresses, from the live tables) make of what they
- * stand before. What PLAN has at the same place already is left out. The array is to be freed.
+ * calls that the hooks' COUNT FUNCTIONS (image addresses, from the live tables) make of what they
+ * stand before. Places that PLAN has already are left out. The array is to be freed.
  */
 struct error *plan_hook_results(const struct image *image, const struct plan *plan,
 				const uint64_t *functions, size_t count, struct site **ret,

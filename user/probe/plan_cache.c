@@ -208,7 +208,7 @@ static bool instruction_fits(const struct site *site, const struct x86_instructi
 	case SITE_ENTRY:
 	case SITE_RESULT:
 	case SITE_REFILL:
-	case SITE_REUSE:
+	case SITE_FREELIST_POP:
 	case SITE_TRACK:
 		return instruction->emulated || site->single_step;
 	}

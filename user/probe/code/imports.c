@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds the words of an image that the loader fills, and the calls that go through them. */
 #include "probe/code/imports.h"
 
 #include <elf.h>

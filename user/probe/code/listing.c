@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Sweeps an image's code once and indexes what it saw. Later, single instructions are decoded again
+ * where a finder asks for them.
+ */
 #include "probe/code/listing.h"
 
 #include <elf.h>

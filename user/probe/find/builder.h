@@ -31,7 +31,7 @@ struct builder {
 	struct imports libc;
 	struct imports exports;       /* return_exports, by its indices */
 	struct imports runtime_words; /* GOT words that hold the address of _PyRuntime */
-	struct freelist_word reuse;
+	struct freelist_word freelist_word;
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
 	bool runtime_tables;  /* the live tables stand in it */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Entries of functions: the first emulated instruction in the straight line from a function's
- * first byte, at which the arguments can still be named. A conditional jump ends the line, and is
- * itself emulated: where it is reached its site has been found.
+ * Finds entries of functions: the first emulated instruction in the straight line from a function's
+ * first byte, at which the arguments can still be named. A conditional jump ends the line; as it is
+ * emulated itself, it is the site where no earlier instruction is.
  */
 #include "probe/find/entries.h"
 
@@ -21,8 +21,8 @@ struct arguments {
 };
 
 /*
- * The straight line from FUNCTION on; the first emulated instruction where all of ARGUMENTS can be
- * named.
+ * Walks the straight line from FUNCTION on to the first emulated instruction where all of ARGUMENTS
+ * can be named.
  */
 static bool entry_walk(struct listing *listing, uint64_t function,
 		       const struct arguments *arguments, struct site *ret)

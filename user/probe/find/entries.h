@@ -12,8 +12,9 @@ struct builder;
 struct error;
 
 /*
- * The site at the entry of FUNCTION, which takes an allocator's arguments (ctx, then OPERATION's):
- * its first emulated instruction, else its first one, single-stepped. False where there is no code.
+ * The site at the entry of FUNCTION, which takes an allocator's arguments (ctx, then OPERATION's).
+ * It is the first emulated instruction, else the first one, single-stepped. False where there is no
+ * code.
  */
 bool entry_find(struct listing *listing, uint64_t function, enum site_operation operation, bool raw,
 		struct site *ret);

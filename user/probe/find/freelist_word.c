@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Finds the word that says whether somebody wants to know of new objects, and where it is tested.
+ * Finds the word that says whether new objects are to be told of, and the tests of it.
  */
 #include "probe/find/freelist_word.h"
 
@@ -50,8 +50,8 @@ static void test_step(struct test *test, const struct x86_instruction *instructi
 		test->owners |= 1u << to->number;
 }
 
-bool reuse_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
-		     uint16_t owners, struct x86_instruction *ret)
+bool freelist_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
+			uint16_t owners, struct x86_instruction *ret)
 {
 	struct test test = {.word = word, .owners = owners};
 
@@ -137,7 +137,7 @@ void freelist_word_find(const struct image *image, uint32_t version, struct free
 	struct imports owners = {.count = 0};
 
 	*ret = (struct freelist_word){0};
-	if (version < REUSE_VERSION_FIRST)
+	if (version < FREELIST_VERSION_FIRST)
 		return;
 	if (function)
 		word_read(image, function->address, ret);

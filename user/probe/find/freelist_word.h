@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The word that says whether somebody wants to know of new objects; see freelist.h. */
+/* The word that says whether new objects are to be told of; see freelist.h. */
 #ifndef TMBPF_PROBE_FIND_FREELIST_WORD_H
 #define TMBPF_PROBE_FIND_FREELIST_WORD_H
 
@@ -10,14 +10,14 @@
 
 struct image;
 
-/* Since then does _Py_NewReference() tell tracemalloc. */
-#define REUSE_VERSION_FIRST 0x03080000
+/* From this version on _Py_NewReference() tells tracemalloc. */
+#define FREELIST_VERSION_FIRST 0x03080000
 
 /* The word that is tested; all 0 where it is not known. */
 struct freelist_word {
 	uint64_t address;
 	/*
-	 * Or it is reached through this word of the GOT, DISTANCE behind what that one points to.
+	 * Or it lies DISTANCE bytes behind the address that this word of the GOT holds.
 	 */
 	uint64_t owner;
 	int64_t distance;
@@ -36,7 +36,7 @@ void freelist_word_find(const struct image *image, uint32_t version, struct free
  * The conditional jump that tests WORD, at the end of the straight line from ADDRESS on. OWNERS:
  * registers that hold the content of the word's owner there, a bit each. False if there is none.
  */
-bool reuse_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
-		     uint16_t owners, struct x86_instruction *ret);
+bool freelist_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
+			uint16_t owners, struct x86_instruction *ret);
 
 #endif

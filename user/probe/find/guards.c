@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * GCC's promoted calls: `cmp table-slot, implementation; jne slow`. At the jump, the arguments are
- * what the slow edge puts in their registers before its indirect call, said in terms of the
- * registers at the jump.
+ * Finds GCC's promoted calls: `cmp table-slot, implementation; jne slow`. The slow edge puts the
+ * arguments in their registers before its indirect call. From that is told where they are at the
+ * jump.
  */
 #include "probe/find/guards.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The raw domain: the calls of libc's functions that stand where _PyMem_Raw* was inlined, on the
+ * Finds the raw domain's calls of libc's functions: where _PyMem_Raw* was inlined, which is on the
  * fast edges of raw guards, and in its out-of-line functions.
  */
 #include "probe/find/raw.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before): where
- * pymalloc goes when a size class has no pool left. Every inlined copy of pymalloc's malloc calls
- * it, so each of its callers must lie where a probe stands before it: that audits the guards.
+ * Finds allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before),
+ * which pymalloc calls when a size class has no pool left. Every inlined copy of pymalloc's malloc
+ * calls it, so there must be a probe before each of its callers. That audits the guards.
  */
 #include "probe/find/refill.h"
 

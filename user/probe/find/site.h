@@ -16,16 +16,16 @@
  *    can be named. Found also behind calls of functions that may leave by a tail jump to libc
  *    (PyMem_RawMalloc, PyObject_Realloc, ...), in this file and in the other modules of the
  *    process (plan_module_results()).
- *  - REFILL: the entry of allocate_from_new_pool: counts what share of refills was announced by a
+ *  - REFILL: the entry of allocate_from_new_pool. Counts what share of refills was announced by a
  *    probed allocation.
- *  - REUSE: where an object was taken from a free list, which no allocator sees: a[0] is the
+ *  - FREELIST_POP: where an object was taken from a free list, which no allocator sees. a[0] is the
  *    object.
  *  - TRACK: the entry of PyTraceMalloc_Track (operation malloc) and _Untrack (free), by which
  *    extensions tell of blocks of domains of their own, whether tracemalloc is on or off.
  *
- * What no file tells: a function that returns by a tail jump to libc may be called through a
- * pointer, from another module (zlib's zalloc is a pointer to such a function). Such a return
- * address has no RESULT.
+ * One case cannot be told from files: a function that returns by a tail jump to libc may be called
+ * through a pointer, from another module (zlib's zalloc is a pointer to such a function). Such a
+ * return address has no RESULT.
  */
 #ifndef TMBPF_PROBE_FIND_SITE_H
 #define TMBPF_PROBE_FIND_SITE_H
@@ -45,7 +45,7 @@ enum site_kind {
 	SITE_RAW,
 	SITE_RESULT,
 	SITE_REFILL,
-	SITE_REUSE,
+	SITE_FREELIST_POP,
 	SITE_TRACK
 };
 enum site_operation { SITE_MALLOC, SITE_CALLOC, SITE_REALLOC, SITE_FREE };
@@ -59,8 +59,8 @@ struct site {
 	bool single_step;              /* no emulated instruction could be had: costs more */
 	bool tail;                     /* RAW: a jump; the return address is at [rsp] */
 	/*
-	 * RESULT: reached from libc only where the tables do not hold the functions that they held
-	 * at first (PYTHONMALLOC=malloc): not needed otherwise, and passed often.
+	 * RESULT: libc returns here only where the tables hold other functions than at first
+	 * (PYTHONMALLOC=malloc). Not needed otherwise, and passed often.
 	 */
 	bool malloc_only;
 	/*
@@ -71,8 +71,8 @@ struct site {
 	struct site_value a[3];
 	/*
 	 * RAW call, RESULT: the return address that links the two. 0 for a RESULT that several
-	 * returns share: then the stack pointer alone links them. (It happens in no interpreter
-	 * looked at.)
+	 * returns share: then only the stack pointer links them. (No interpreter looked at has
+	 * one.)
 	 */
 	uint64_t returns;
 	int32_t stack_delta; /* RESULT: rsp at the site minus rsp right after the return, bytes */
@@ -98,11 +98,14 @@ struct plan_audit {
 	uint32_t exports_unknown;
 	uint32_t refill_callers;    /* calls of allocate_from_new_pool */
 	uint32_t refill_attributed; /* of them, where a probed place leads to */
-	/* Of those, in a malloc inlined into realloc's fast path: it is not announced by itself. */
+	/*
+	 * Of those, the ones in a malloc inlined into realloc's fast path: realloc's probe
+	 * announces them.
+	 */
 	uint32_t refill_in_realloc;
-	uint32_t reuse_checks;   /* places that tell tracemalloc of a new reference */
-	uint32_t reuse_taken;    /* objects taken from free lists before that */
-	uint32_t freelist_sites; /* of them, those that can be probed apart from new objects */
+	uint32_t freelist_checks; /* places that tell tracemalloc of a new reference */
+	uint32_t freelist_pops;   /* objects taken from free lists before that */
+	uint32_t freelist_sites;  /* of them, those that can be probed apart from new objects */
 	uint32_t bad_instructions;
 	uint32_t warnings; /* also those that did not fit in plan->warnings */
 };
