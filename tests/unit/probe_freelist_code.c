@@ -2,8 +2,8 @@
 /* The code that test_probe_freelist.c looks for free lists in. */
 
 /*
- * `rat NAME` is a label, freelist_NAME; `rfunction NAME` one that begins a function. The tested word
- * is at 0x600020, a list's head at 0x600100 or at 0x2b80 of what rax points to, with its count
+ * `rat NAME` is a label, freelist_NAME; `rfunction NAME` one that begins a function. The tested
+ * word is at 0x600020, a list's head at 0x600100 or at 0x2b80 of what rax points to, with its count
  * behind it.
  */
 __asm__(".pushsection .rodata.freelist, \"a\"\n"

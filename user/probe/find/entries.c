@@ -90,7 +90,12 @@ bool entry_find(struct listing *listing, uint64_t function, enum site_operation 
 	return true;
 }
 
-bool entry_find_track(struct listing *listing, uint64_t function, bool allocates, struct site *ret)
+/*
+ * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain,
+ * pointer, size) and (domain, pointer).
+ */
+static bool entry_find_track(struct listing *listing, uint64_t function, bool allocates,
+			     struct site *ret)
 {
 	const struct arguments arguments = {{X86_RSI, allocates ? X86_RDX : X86_NONE, X86_RDI}};
 	struct site site = {.kind = SITE_TRACK, .operation = allocates ? SITE_MALLOC : SITE_FREE};

@@ -19,12 +19,6 @@ struct error;
 bool entry_find(struct listing *listing, uint64_t function, enum site_operation operation, bool raw,
 		struct site *ret);
 
-/*
- * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain,
- * pointer, size) and (domain, pointer).
- */
-bool entry_find_track(struct listing *listing, uint64_t function, bool allocates, struct site *ret);
-
 /* Adds the entries of the object domain's implementations. */
 struct error *entries_sites(struct builder *builder);
 
