@@ -89,7 +89,7 @@ __noinline int domain_event(THREAD_GIVEN, __u64 address, __u64 size, __u32 domai
 		}
 		key = TMBPF_DOMAIN_KEY(address, place);
 	}
-	if (cfg.births) {
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
 		if (track)
 			birth_add(address, size, stack_of_domain(THREAD_GIVE(thread), domain),
 				  TMBPF_BIRTH_RAW);

@@ -17,7 +17,7 @@ static __always_inline void fork_note(__u32 child)
 	struct tmbpf_fork note = {0};
 	int i;
 
-	if (!state.tracing || cfg.births)
+	if (!state.tracing || cfg.mode == TMBPF_MODE_SAMPLED)
 		return;
 	for (i = 0; i <= TMBPF_EVENT_RAW_FREE; i++)
 		note.events += state.events[i];

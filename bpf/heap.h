@@ -135,7 +135,8 @@ static __always_inline void refill_settle(struct thread *thread, const struct he
 	slot = refill.usedpools + 16 * refill.index;
 	if (!read_word(slot, &pool))
 		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
-	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(thread, slot - 16, &pool)))
+	else if (pool != slot - 16 &&
+		 (cfg.mode != TMBPF_MODE_LAZY || fresh_pool(thread, slot - 16, &pool)))
 		shadow_add(pool + sizeof(struct pool_header), refill.size, refill.stack);
 	refill.active = 0;
 }
@@ -148,7 +149,7 @@ static __always_inline void block_hand(const struct heap *heap, __u64 address)
 {
 	__u32 place = 0, i;
 
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		return;
 	if (cfg.heap_kind != TMBPF_HEAP_STATIC) {
 		__u32 first = (heap->usedpools * 0x9e3779b97f4a7c15ULL) >> 56;

@@ -48,7 +48,7 @@ __noinline int code_mark(__u64 code)
 	block = bpf_map_lookup_elem(&large, &address);
 	if (block)
 		block->code = 1;
-	else if (cfg.lazy)
+	else if (cfg.mode == TMBPF_MODE_LAZY)
 		code_mark_untraced(address);
 	return 0;
 }

@@ -32,7 +32,7 @@ static __always_inline bool seen_by_outer(struct thread *thread, __u64 address)
 		     thread->stack_pointer <= thread->outer_stack_pointer;
 
 	thread->outer = 0;
-	return cfg.lazy && again;
+	return cfg.mode == TMBPF_MODE_LAZY && again;
 }
 
 /* Object domain: SIZE bytes are about to be allocated. Where, if that could be told; else 0. */
@@ -121,7 +121,7 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 		return; /* the raw domain's */
 	}
 	if (size <= bytes && 4 * size > 3 * (__u64)bytes) {
-		if (cfg.births)
+		if (cfg.mode == TMBPF_MODE_SAMPLED)
 			return; /* no birth */
 		stack = stack_of(thread, tstate);
 		shadow_remove(old);
@@ -178,15 +178,15 @@ __noinline int object_popped(THREAD_GIVEN, __u64 address)
 	__u64 tstate, block;
 	__u32 stack;
 
-	if (!thread || !(block = cfg.lazy || cfg.births ? pool_holder(thread, address)
-							: shadow_holder(address)))
+	if (!thread || !(block = cfg.mode != TMBPF_MODE_EXACT ? pool_holder(thread, address)
+							      : shadow_holder(address)))
 		return 0; /* from before tracing began */
 	if (!thread_state_holder(&tstate)) {
 		count_loss(TMBPF_LOSS_THREAD_STATE);
 		return 0;
 	}
 	stack = stack_of(thread, tstate);
-	if (cfg.births)
+	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		birth_add(block, 0, stack, TMBPF_BIRTH_REUSED);
 	else
 		shadow_assign(block, stack);

@@ -64,7 +64,7 @@ static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 o
 	/*
 	 * Another thread may be given the old address before we see the result, so it goes first.
 	 */
-	if (old && !cfg.births && !large_remove(old, &pending->old_block))
+	if (old && cfg.mode != TMBPF_MODE_SAMPLED && !large_remove(old, &pending->old_block))
 		pending->old = 0;
 }
 
@@ -75,10 +75,10 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 	__u32 stack;
 
 	pending->returns = 0;
-	if (cfg.births && address == pending->old)
+	if (cfg.mode == TMBPF_MODE_SAMPLED && address == pending->old)
 		return; /* no birth */
 	if (!address) { /* it failed: a realloc has left the old block alone */
-		if (pending->old && !cfg.births)
+		if (pending->old && cfg.mode != TMBPF_MODE_SAMPLED)
 			large_add(pending->old, pending->old_block.size, pending->old_block.stack);
 		return;
 	}

@@ -11,7 +11,7 @@
  * it is, and a free of an unknown block does nothing. So nested calls within the allocator may be
  * seen twice.
  *
- * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block. It is
+ * Where the object domain's frees are not probed (TMBPF_MODE_LAZY), an entry outlives its block. It is
  * dead when its address is handed out again, or when user space finds that by its pool the block is
  * free (user/trace/tracer/sweep.h).
  */
@@ -50,7 +50,7 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 	__u64 current, peak;
 
 	stats_add(stack, size);
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		return; /* user space adds up the rows */
 	current = fetch_add(&state.current, size) + size;
 	peak = state.peak;
@@ -67,7 +67,7 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 static __always_inline void totals_remove(__u32 stack, __u64 size)
 {
 	stats_remove(stack, size);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		add(&state.current, -size);
 }
 
@@ -136,7 +136,7 @@ static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __
 	struct tmbpf_birth *birth;
 
 	code_end(address + cfg.hook_delta);
-	if (index + 1 >= cfg.births && state.tracing) {
+	if (index + 1 >= cfg.window_allocations && state.tracing) {
 		state.closed_at = bpf_ktime_get_ns();
 		state.tracing = 0;
 	}
@@ -174,7 +174,7 @@ static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, 
 	__u32 *entry, old;
 	__u32 new = ENTRY_MAKE(size, stack);
 
-	if (cfg.births) {
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
 		birth_add(address, size, stack, TMBPF_BIRTH_POOL);
 		return;
 	}
@@ -182,13 +182,13 @@ static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, 
 	if (!entry)
 		return;
 	old = exchange(entry, new);
-	if (old == new && (again || !cfg.lazy))
+	if (old == new && (again || cfg.mode != TMBPF_MODE_LAZY))
 		return;
 	totals_add(stack, size);
 	if (!old)
 		return;
 	entry_drop(address, old);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		count_loss(TMBPF_LOSS_STALE_BLOCK);
 }
 
@@ -202,7 +202,7 @@ static __always_inline bool shadow_remove(__u64 address)
 {
 	__u32 *entry, old;
 
-	if (cfg.births)
+	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		return false;
 	entry = shadow_entry(address, false);
 	if (!entry || !*entry)
@@ -247,7 +247,7 @@ static __always_inline bool shadow_assign(__u64 address, __u32 stack)
  */
 static __always_inline void shadow_yield(__u64 address)
 {
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		return;
 	shadow_remove(address);
 	if (cfg.hook_delta)
@@ -258,7 +258,7 @@ static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
 {
 	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
 
-	if (cfg.births) {
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
 		birth_add(address, size, stack, TMBPF_BIRTH_RAW);
 		return;
 	}
@@ -282,7 +282,7 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
 {
 	struct tmbpf_large *old;
 
-	if (cfg.births)
+	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		return false;
 	old = bpf_map_lookup_elem(&large, &address);
 	if (!old)
@@ -304,7 +304,7 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
  */
 static __always_inline void large_code_end(__u64 address)
 {
-	if (cfg.lazy && cfg.hook_delta)
+	if (cfg.mode == TMBPF_MODE_LAZY && cfg.hook_delta)
 		code_end(address + 2 * cfg.hook_delta);
 }
 

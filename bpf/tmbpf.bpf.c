@@ -31,7 +31,7 @@ static __always_inline struct thread *thread_current(void)
 		count_loss(TMBPF_LOSS_THREAD_STORAGE);
 		return NULL;
 	}
-	if (cfg.births && thread->window != state.window) {
+	if (cfg.mode == TMBPF_MODE_SAMPLED && thread->window != state.window) {
 		/* What an earlier sampling window left half done is over. */
 		thread->pending.returns = 0;
 		thread->object_request = thread->hook_request = thread->no_arena = 0;
@@ -85,7 +85,7 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 	if (action > TMBPF_RAW_FREE)
 		return 0;
 	add(&state.events[action], 1);
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		thread->stack_pointer = stack_pointer(regs);
 	if (action <= TMBPF_OBJ_FREE)
 		return object_event(THREAD_GIVE(thread), action, a, b);
@@ -128,7 +128,7 @@ static __always_inline void probe_site(struct pt_regs *regs)
 	site = site_at(regs);
 	if (!site)
 		return;
-	if (cfg.births && !site->hit)
+	if (cfg.mode == TMBPF_MODE_SAMPLED && !site->hit)
 		site->hit = 1;
 	if (!turn_begin())
 		return;
@@ -143,10 +143,10 @@ static __always_inline void probe_site(struct pt_regs *regs)
 SEC("uprobe")
 int probe(struct pt_regs *regs)
 {
-	__u64 began = cfg.births ? bpf_ktime_get_ns() : 0;
+	__u64 began = cfg.mode == TMBPF_MODE_SAMPLED ? bpf_ktime_get_ns() : 0;
 
 	probe_site(regs);
-	if (!cfg.births)
+	if (cfg.mode != TMBPF_MODE_SAMPLED)
 		return 0;
 	add(&state.hits, 1);
 	add(&state.hit_ns, bpf_ktime_get_ns() - began);

@@ -6,6 +6,13 @@
 #include "shared/python_kinds.h"
 #include "shared/types.h"
 
+/* How to trace. */
+enum tmbpf_mode {
+	TMBPF_MODE_EXACT, /* each allocation and each free is seen: all live blocks are known */
+	TMBPF_MODE_LAZY,  /* the same, but frees of the object domain are found by its pools */
+	TMBPF_MODE_SAMPLED, /* what is allocated in short windows is listed; no live blocks are kept */
+};
+
 /* How an interpreter has pymalloc's state. */
 enum tmbpf_heap {
 	TMBPF_HEAP_STATIC,  /* up to 3.11 */
@@ -37,18 +44,15 @@ struct tmbpf_config {
 	__u32 pool_size;
 	__u32 heap_kind; /* enum tmbpf_heap */
 	__u32 interp_obmalloc, obmalloc_usedpools, obmalloc_usable_arenas;
-	__u32 hook_extra; /* bytes that debug hooks add to a request */
-	__u32 hook_delta; /* and where their block starts before the caller's */
-	__u32 lazy;       /* frees of the object domain are not probed */
-	__u32 hooked_raw; /* raw events count only when an outer hook announced them */
-	/*
-	 * Sampling windows: so many allocations are listed of one at most; 0: blocks are tracked.
-	 */
-	__u32 births;
-	__u32 by_address;    /* sites are known by the probe's address, not by a cookie */
-	__u32 return_probes; /* unknown return addresses are caught by return probes */
-	__u32 large_returns; /* the same for large blocks that are sampled */
-	__u32 large_least;   /* bytes from which on a block is sampled as a large one */
+	__u32 hook_extra;         /* bytes that debug hooks add to a request */
+	__u32 hook_delta;         /* and where their block starts before the caller's */
+	__u32 mode;               /* enum tmbpf_mode */
+	__u32 hooked_raw;         /* raw events count only when an outer hook announced them */
+	__u32 window_allocations; /* SAMPLED: a sampling window lists so many at most */
+	__u32 by_address;         /* sites are known by the probe's address, not by a cookie */
+	__u32 return_probes;      /* unknown return addresses are caught by return probes */
+	__u32 large_returns;      /* the same for large blocks that are sampled */
+	__u32 large_least;        /* bytes from which on a block is sampled as a large one */
 	__u32 unicode_kind_shift;
 	__u32 stack_limit, bucket_mask, recycled_mask, slab_limit, chunk_mask;
 	__u32 ring_bytes;

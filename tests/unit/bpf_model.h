@@ -320,7 +320,7 @@ static inline void block_free(struct block *block)
 {
 	if (block->raw && refill.active)
 		m.peak_exact = false;
-	if (block->object && !cfg.lazy)
+	if (block->object && cfg.mode != TMBPF_MODE_LAZY)
 		hit(AT_FREE, block->address + (block->raw ? cfg.hook_delta : 0), 0);
 	if (block->raw) {
 		hit(AT_RAW_FREE, block->address, 0);
@@ -384,7 +384,7 @@ static inline void object_realloc_do(struct block *block)
 	if (chance(2)) {
 		hit(AT_MALLOC, bytes, 0);
 		address = pymalloc_malloc(&m.heap, bytes);
-		if (!cfg.lazy)
+		if (cfg.mode != TMBPF_MODE_LAZY)
 			hit(AT_FREE, old, 0);
 	} else {
 		address = pymalloc_malloc(&m.heap, bytes);

@@ -150,7 +150,8 @@ static void test_window_allocations(void **context)
 
 	(void)context;
 	world_tracked();
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	track(NUMPY, BLOCK, 200);
 	untrack(NUMPY, BLOCK);
 	assert_int_equal(state.births, 1);

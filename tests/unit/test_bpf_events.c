@@ -81,7 +81,8 @@ static void test_hit_noted(void **context)
 	regs.flags = ~(unsigned long)FLAG_ZF;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	state.tracing = 0;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);

@@ -19,7 +19,7 @@ static void world(unsigned minor, enum sites_hooks hooks)
 	fake_lazy_free = true;
 	model_start(minor, hooks);
 	fake_lazy_free = false;
-	assert_true(cfg.lazy);
+	assert_int_equal(cfg.mode, TMBPF_MODE_LAZY);
 	state.tracing = 1;
 }
 
@@ -196,7 +196,8 @@ static void test_reuse_is_birth(void **context)
 		world(13, hooks);
 		stand(0);
 		block = allocate(150);
-		cfg.births = HOST_BIRTHS;
+		cfg.mode = TMBPF_MODE_SAMPLED;
+		cfg.window_allocations = HOST_BIRTHS;
 		stack = stand(1);
 		object_popped(host_thread(), block + cfg.hook_delta + 16);
 		assert_int_equal(state.births, 1);

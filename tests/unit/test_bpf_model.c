@@ -113,7 +113,7 @@ static void settle(void)
 	if (!refill.active)
 		return;
 	thread_switch(0);
-	if (cfg.lazy) {
+	if (cfg.mode == TMBPF_MODE_LAZY) {
 		struct heap heap = {0};
 
 		assert_true(heap_of(fake_tstate, &heap));
@@ -155,12 +155,12 @@ static void check(void)
 	size_t traced = 0;
 
 	settle();
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		reap(false);
 	drain();
 	host_lost_nothing();
 	assert_int_equal(state.leaked_stacks, 0);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		assert_int_equal(state.current, m.current);
 	for (size_t i = 0; i < m.count; i++)
 		traced += block_check(&m.blocks[i]);
@@ -216,7 +216,7 @@ static void play(int events)
 			drain();
 		if (!chance(150))
 			sweep();
-		if (!cfg.lazy) {
+		if (cfg.mode != TMBPF_MODE_LAZY) {
 			assert_int_equal(state.current + (refill.active ? refill.size : 0),
 					 m.current);
 			assert_true(state.peak <= m.peak);
@@ -226,7 +226,7 @@ static void play(int events)
 		if (i % CHECK_EVERY == 0)
 			check();
 	}
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		return;
 	if (m.peak_exact)
 		assert_int_equal(state.peak, m.peak);
@@ -244,7 +244,7 @@ static void finish(void)
 	while (m.count)
 		block_free(&m.blocks[m.count - 1]);
 	settle();
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		reap(false);
 	assert_int_equal(state.current, 0);
 	for (int i = 0; i < 4; i++)

@@ -7,7 +7,8 @@ static struct bpf_perf_event_data fault;
 static void sampled_world(void)
 {
 	world();
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	cfg.large_least = 32768;
 	state.tracing = 0;
 	state.sampling = 1;

@@ -13,7 +13,8 @@ static void test_listed(void **state_)
 
 	(void)state_;
 	host_start(NULL);
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	shadow_add(0x1000, 32, 9);
 	large_add(0x2000, 4096, 10);
 	shadow_add(0x1000, 48, 11);
@@ -37,7 +38,8 @@ static void test_full(void **state_)
 {
 	(void)state_;
 	host_start(NULL);
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	for (__u32 i = 0; i < HOST_BIRTHS - 1; i++)
 		shadow_add(0x1000 + 16 * i, 16, 9);
 	assert_int_equal(state.tracing, 1);
@@ -58,7 +60,8 @@ static void test_next_window(void **state_)
 
 	(void)state_;
 	host_start(NULL);
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_BIRTHS;
 	thread = host_thread();
 	thread->pending.returns = 0x1234;
 	thread->object_request = 1025;

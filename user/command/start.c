@@ -73,7 +73,8 @@ static struct error *start_run(int argc, char **argv)
 	       json_object_get_int(sites),
 	       strcmp(status_text(status, "mode"), "estimate") ? "" : " in short windows",
 	       options.nframe, options.nframe == 1 ? " is" : "s are");
-	if (options.lazy_free && strcmp(status_text(status, "mode"), SNAPSHOT_MODE_LAZY) != 0)
+	if (options.mode == TMBPF_MODE_LAZY &&
+	    strcmp(status_text(status, "mode"), SNAPSHOT_MODE_LAZY) != 0)
 		printf("it has no pools to read (PYTHONMALLOC): frees are probed as without --lazy-free\n");
 	return NULL;
 }

@@ -157,7 +157,7 @@ static struct error *losses_add(const struct tracer_counters *counters,
 
 static const char *mode_name(const struct session *session)
 {
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return SNAPSHOT_MODE_ESTIMATE;
 	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
 }
@@ -210,7 +210,7 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->peak = counters.peak;
 	if (session_is_lazy(session))
 		info_lazy(session, info);
-	if (session->options.births_limit) {
+	if (session->options.mode == TMBPF_MODE_SAMPLED) {
 		info->peak = 0;
 		info->peak_unmeasured = true;
 	}
@@ -234,12 +234,12 @@ struct error *record_snapshot(struct session *session, bool rested, struct snaps
 	try(session_walk(session, rested));
 	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		try(record_estimate(session, row_add, builder));
 	else
 		try(session_each(session, row_add, builder));
 	try(snapshot_builder_finish(take(builder), ret));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		(*ret)->info.current = snapshot_totals(*ret).size;
 	return NULL;
 }
@@ -331,7 +331,7 @@ static void status_counters(const struct session *session, json_object *reply)
 	add_number(reply, "tracebacks", symbols.tracebacks);
 	add_number(reply, "stacks", symbols.stacks);
 	add_number(reply, "stack_limit", session->options.stack_limit);
-	if (!session->options.births_limit)
+	if (session->options.mode != TMBPF_MODE_SAMPLED)
 		add_number(reply, "large_limit", session->options.large_limit);
 	add_number(reply, "recycled_stacks", symbols.recycled);
 	add_number(reply, "code_objects", symbols.codes);
@@ -444,7 +444,7 @@ static void status_growth(const struct session *session, json_object *reply)
 	cleanup_free char *basis = growth_basis(grown, share);
 	json_object *found = NULL;
 
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return;
 	json_object_object_add(reply, "growth_coverage",
 			       share < 0 ? NULL : json_object_new_double(share));
@@ -510,7 +510,7 @@ struct error *record_status(struct session *session, json_object *reply)
 	add_number(reply, "tracer_pid", getpid());
 	status_counters(session, reply);
 	status_growth(session, reply);
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		try(record_estimate_status(session, reply));
 	if (session->warning)
 		add_text(reply, "warning", session->warning);

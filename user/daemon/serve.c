@@ -89,7 +89,7 @@ static struct error *serve_where(struct session *session, json_object *request, 
 	uint64_t size;
 
 	(void)reply;
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return error_advise(
 			error_create(ERROR_NOTHING,
 				     "this session only samples: it does not know each block"),
@@ -109,7 +109,7 @@ static struct error *serve_top(struct session *session, json_object *request, js
 	(void)ret_size;
 	session_heap_check(session, false);
 	try(record_status(session, reply));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL; /* its growth says more */
 	try(record_snapshot(session, true, &snapshot));
 	return top_fill(snapshot, request_number(request, "limit"), reply);
@@ -121,7 +121,7 @@ static struct error *serve_clear(struct session *session, json_object *request, 
 	(void)reply;
 	(void)ret;
 	(void)ret_size;
-	if (request_flag(request, "peak") && session->options.births_limit)
+	if (request_flag(request, "peak") && session->options.mode == TMBPF_MODE_SAMPLED)
 		return error_advise(error_create(ERROR_FAILED,
 						 "this session measures no peak: it estimates"),
 				    "Start one with --exact.");
@@ -245,8 +245,9 @@ int serve_signals(void)
 
 struct error *serve_attached(const struct session *session, bool writes)
 {
-	return privileges_keep(
-		session->options.births_limit ? PRIVILEGES_WINDOWS : PRIVILEGES_EXACT, writes);
+	return privileges_keep(session->options.mode == TMBPF_MODE_SAMPLED ? PRIVILEGES_WINDOWS
+									   : PRIVILEGES_EXACT,
+			       writes);
 }
 
 /* What starts a tracer, in the process that becomes it. */

@@ -20,7 +20,7 @@ enum {
 };
 
 /* Births listed of one window: about as many as a process can have in 50 ms. */
-#define BIRTHS_LIMIT 65536
+#define WINDOW_ALLOCATIONS 65536
 /* Stacks of one window. */
 #define SAMPLER_STACKS 16384
 
@@ -90,16 +90,19 @@ static struct error *number_check(const char *what, const char *text, uint64_t l
 static struct error *options_read(const struct session_options *given, struct tracer_options *ret)
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
-	ret->lazy_free = given->lazy_free;
+	if (given->lazy_free)
+		ret->mode = TMBPF_MODE_LAZY;
+	else if (!given->exact)
+		ret->mode = TMBPF_MODE_SAMPLED;
 	if ((given->exact || given->lazy_free) && given->overhead)
 		return error_create(
 			ERROR_USAGE,
 			"--overhead is a budget for estimates: tracing exactly has none");
-	if (!given->exact && !given->lazy_free) {
+	if (ret->mode == TMBPF_MODE_SAMPLED) {
 		uint32_t percent = 2;
 
 		try(number_check("--overhead", given->overhead, 1, 50, &percent));
-		ret->births_limit = BIRTHS_LIMIT;
+		ret->window_allocations = WINDOW_ALLOCATIONS;
 		ret->stack_limit = ret->code_limit = SAMPLER_STACKS;
 		ret->overhead = percent / 100.0;
 	}

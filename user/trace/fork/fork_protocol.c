@@ -59,7 +59,7 @@ struct error *fork_protocol_answer(struct session *session, json_object *request
 	if (!json_object_object_get_ex(request, "child", &child))
 		return error_create(ERROR_FAILED, "whose inheritance is asked for is not said");
 	pid = json_object_get_int(child);
-	if (session->options.births_limit || session->state != SESSION_RUNNING ||
+	if (session->options.mode == TMBPF_MODE_SAMPLED || session->state != SESSION_RUNNING ||
 	    session_over(session) || !tracer_forked(session->tracer, pid, &events))
 		return nothing(session);
 	/* Where frees are not seen: what is dead here may be another block in the child. */

@@ -156,7 +156,7 @@ static struct fork_protocol *fork_packet_ask(struct session *session)
 {
 	struct fork_protocol *fork = NULL;
 
-	if (session->parent && !session->options.births_limit)
+	if (session->parent && session->options.mode != TMBPF_MODE_SAMPLED)
 		session_warn(session, fork_protocol_ask(session, session->parent, &fork));
 	session->heir = fork;
 	session->inherits |= session->heir;
@@ -176,7 +176,7 @@ static struct error *tracing_start(struct session *session, struct fork_protocol
 	try(process_check(session->process));
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
 	session->last_rss = session->rss_at_start;
-	if (session->options.births_limit) {
+	if (session->options.mode == TMBPF_MODE_SAMPLED) {
 		since_set(session);
 		/* A heap that is not there yet cannot be counted. */
 		return session->reference_unchecked ? NULL : session_sampler(session);
@@ -446,7 +446,7 @@ struct error *session_clear(struct session *session)
 	/* From now on it is not alone what there is from before. */
 	session->inherits = session->heir = false;
 	session->inherited = (struct fork_counts){0};
-	if (session->options.births_limit && !session->sampler)
+	if (session->options.mode == TMBPF_MODE_SAMPLED && !session->sampler)
 		return NULL; /* nothing was seen yet */
 	if (session->sampler) {
 		try(sampler_clear(session->sampler));
@@ -578,8 +578,9 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	if (session->reference_unchecked)
 		reference_check(session);
 	/* What fails, as the interpreter has just begun, is tried again. */
-	if (!session->sampler && !session->reference_unchecked && session->options.births_limit &&
-	    session->state == SESSION_RUNNING && reached)
+	if (!session->sampler && !session->reference_unchecked &&
+	    session->options.mode == TMBPF_MODE_SAMPLED && session->state == SESSION_RUNNING &&
+	    reached)
 		session_warn(session, session_sampler(session));
 	session_warn(session, tracer_modules(session->tracer));
 	if (!session->sampler)
@@ -595,7 +596,7 @@ static bool session_tick(struct session *session, uint64_t *swept)
 static void session_confine(struct session *session)
 {
 	if (session->confined || session->reference_unchecked ||
-	    (session->options.births_limit && !session->sampler))
+	    (session->options.mode == TMBPF_MODE_SAMPLED && !session->sampler))
 		return;
 	session->confined = true;
 	/* A module that comes later may lie on an overlay. */

@@ -101,7 +101,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 		ret->hook_extra = python->version < 0x03080000 ? 32 : 24;
 		ret->hook_delta = 16;
 	}
-	ret->lazy = sites_lazy_free(sites);
+	ret->mode = sites_lazy_free(sites) ? TMBPF_MODE_LAZY : TMBPF_MODE_EXACT;
 	sites_raw_table(sites, &ret->raw_table, &ret->raw_malloc);
 	ret->hooked_raw = !!(sites_hooks(sites) & SITES_TRACEMALLOC);
 	return random_fill(ret->seed, sizeof(ret->seed));

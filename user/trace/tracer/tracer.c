@@ -83,7 +83,7 @@ static struct error *programs_load(struct tracer *tracer)
 					   features.bpf ? "uprobes" : "BPF programs"),
 			"Run as root on Linux 5.10 or later; `tmbpf doctor` shows what is missing.");
 	/* User space exchanges entries that these programs change without atomic instructions. */
-	if (!features.loops && tracer->options.lazy_free)
+	if (!features.loops && tracer->options.mode == TMBPF_MODE_LAZY)
 		return error_create(ERROR_FAILED, "--lazy-free needs Linux 5.17 or later");
 	load_log[0] = 0;
 	libbpf_set_print(load_log_print);
@@ -96,20 +96,22 @@ static struct error *programs_load(struct tracer *tracer)
 	config->by_address = probes_way() == PROBES_EVENTS;
 	/* Programs that take turns have none of this. */
 	returns = features.uprobe_session && features.loops && sites_want_returns(tracer->sites);
-	config->return_probes = returns && !tracer->options.births_limit;
+	config->return_probes = returns && tracer->options.mode != TMBPF_MODE_SAMPLED;
 	try(tracer_maps_size(tracer, &features, config));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session,
 					      probes_attach_type(true));
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
-	config->large_returns = returns && tracer->options.births_limit;
+	config->large_returns = returns && tracer->options.mode == TMBPF_MODE_SAMPLED;
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large,
 					      probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session,
 					      probes_attach_type(true));
-	bpf_program__set_autoload(skeleton->progs.probe_large, tracer->options.births_limit);
+	bpf_program__set_autoload(skeleton->progs.probe_large,
+				  tracer->options.mode == TMBPF_MODE_SAMPLED);
 	bpf_program__set_autoload(skeleton->progs.probe_large_session, config->large_returns);
-	bpf_program__set_autoload(skeleton->progs.page_fault, tracer->options.births_limit);
+	bpf_program__set_autoload(skeleton->progs.page_fault,
+				  tracer->options.mode == TMBPF_MODE_SAMPLED);
 	if (tmbpf_bpf__load(skeleton)) {
 		int number = errno;
 
@@ -156,7 +158,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	size_t count = sites_group_count(tracer->sites);
 	struct probes_link *links;
 
-	if (tracer->options.births_limit)
+	if (tracer->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL; /* only for a sampling window at a time */
 	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
@@ -227,7 +229,7 @@ struct error *tracer_modules(struct tracer *tracer)
 	uint32_t count = sites_count(tracer->sites);
 
 	if (unknown == tracer->returns_unknown || !tracer_is_open(tracer) ||
-	    tracer->options.births_limit)
+	    tracer->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL;
 	tracer->returns_unknown = unknown;
 	try(sites_modules(tracer->sites, tracer->python));
@@ -256,7 +258,8 @@ static struct error *tracer_start(struct tracer *tracer)
 	else
 		try(python_create(tracer->process, &tracer->python));
 	try(plan_load(tracer->python, &tracer->plan));
-	try(sites_create(tracer->python, tracer->plan, tracer->options.lazy_free, &tracer->sites));
+	try(sites_create(tracer->python, tracer->plan, tracer->options.mode == TMBPF_MODE_LAZY,
+			 &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
 	/* A heap that is there already is handed out again wherever it has room. */
 	tracer->initial_slabs = anonymous >> 22;
@@ -294,7 +297,7 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 	tracer->process = process;
 	tracer->options = *options;
 	/* Sampling windows list births: nothing is kept of blocks that are held. */
-	if (options->births_limit)
+	if (options->mode == TMBPF_MODE_SAMPLED)
 		tracer->options.slab_limit = tracer->options.large_limit = 0;
 	limits_raise();
 	error = tracer_start(tracer);

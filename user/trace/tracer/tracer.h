@@ -18,16 +18,15 @@
 struct error;
 
 struct tracer_options {
-	uint32_t nframe;      /* 1 to TMBPF_NFRAME_MAX */
-	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
-	uint32_t large_limit; /* live blocks of the raw domain; not of sampling windows */
-	uint32_t code_limit;  /* code objects at a time that stacks refer to */
-	bool lazy_free;       /* no probes on frees of the object domain */
+	enum tmbpf_mode mode;
+	uint32_t window_allocations; /* SAMPLED: so many are listed of a window at most */
+	uint32_t nframe;             /* 1 to TMBPF_NFRAME_MAX */
+	uint32_t stack_limit;        /* distinct stacks at a time; below TMBPF_STACK_MAX */
+	uint32_t large_limit;        /* live blocks of the raw domain; not of sampling windows */
+	uint32_t code_limit;         /* code objects at a time that stacks refer to */
 	const struct python
 		*reference; /* of a process whose interpreter is only about to start; else NULL */
 	double overhead;    /* sampling windows: what they may cost, a share of the target's time */
-	uint32_t
-		births_limit; /* sampling windows: births listed of a window at most; 0: everything is traced */
 	uint32_t
 		slab_limit; /* shadow slabs, not of sampling windows: each covers 64 Ki granules (1 MiB) of address space and takes 256 KiB */
 };
@@ -71,7 +70,7 @@ struct error *tracer_grow(struct tracer *tracer);
 struct error *tracer_modules(struct tracer *tracer);
 
 /*
- * Whether frees of the object domain go unseen: lazy_free was asked for, and there is a pymalloc whose pools tell. Then
+ * Whether frees of the object domain go unseen: TMBPF_MODE_LAZY was asked for, and there is a pymalloc whose pools tell. Then
  * rows and `current` count what was held at the last walk, and all that was allocated since and not seen to be dead;
  * there is no peak.
  */
@@ -137,7 +136,7 @@ struct error *tracer_children_release(struct tracer *tracer);
 struct error *tracer_hooks(struct tracer *tracer);
 
 /*
- * Sampling windows (options.births_limit): probes are on for the time between these two alone. What the window before has left is
+ * Sampling windows (TMBPF_MODE_SAMPLED): probes are on for the time between these two alone. What the window before has left is
  * forgotten at the opening, stack ids included; at the closing all its records are in the ring. Times are monotonic nanoseconds:
  * the window is what lies between RET_START and RET_END, shorter than asked for if there was no room for more births.
  */
@@ -157,7 +156,7 @@ void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_
 const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
 /*
- * Samples that are taken all the time (options.births_limit), while tracer_sampling() is on: records of type SAMPLE.
+ * Samples that are taken all the time (TMBPF_MODE_SAMPLED), while tracer_sampling() is on: records of type SAMPLE.
  *
  * Page faults: one in PERIOD of every thread, by perf events that the threads to come inherit. Opened again with
  * another period they are exchanged. A process that starts threads faster than they can be listed has some left out.

@@ -17,7 +17,7 @@
 
 bool tracer_is_lazy(const struct tracer *tracer)
 {
-	return tracer->skeleton->rodata->cfg.lazy;
+	return tracer->skeleton->rodata->cfg.mode == TMBPF_MODE_LAZY;
 }
 
 /* Told to user space in their turn: after the records that announced the code objects. */

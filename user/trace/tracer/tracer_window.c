@@ -161,7 +161,9 @@ const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret
 {
 	uint64_t count = tracer->skeleton->bss->state.births;
 
-	*ret_count = count < tracer->options.births_limit ? count : tracer->options.births_limit;
+	*ret_count = count < tracer->options.window_allocations
+			     ? count
+			     : tracer->options.window_allocations;
 	return tracer->births.data;
 }
 
