@@ -40,15 +40,15 @@ static __always_inline __u32 domain_place(__u32 domain)
  * A block of another domain is there, or has another size: unlike malloc's, it may be told of again
  * (tracemalloc_add_trace, Modules/_tracemalloc.c).
  */
-static __always_inline void tracked_add(__u64 key, __u64 size, __u32 stack)
+static __always_inline void domain_block_add(__u64 key, __u64 size, __u32 stack)
 {
-	struct tmbpf_large block = {.size = size, .stack = stack}, before = {0}, *old;
+	struct tmbpf_raw_block block = {.size = size, .stack = stack}, before = {0}, *old;
 
-	old = bpf_map_lookup_elem(&large, &key);
+	old = bpf_map_lookup_elem(&raw_blocks, &key);
 	if (old)
 		before = *old;
-	if (bpf_map_update_elem(&large, &key, &block, BPF_ANY)) {
-		count_loss(TMBPF_LOSS_LARGE_FULL);
+	if (bpf_map_update_elem(&raw_blocks, &key, &block, BPF_ANY)) {
+		count_loss(TMBPF_LOSS_RAW_BLOCKS_FULL);
 		return; /* what was known of it stays */
 	}
 	if (old)
@@ -56,16 +56,16 @@ static __always_inline void tracked_add(__u64 key, __u64 size, __u32 stack)
 	totals_add(stack, size);
 }
 
-static __always_inline void tracked_remove(__u64 key)
+static __always_inline void domain_block_remove(__u64 key)
 {
-	struct tmbpf_large *found = bpf_map_lookup_elem(&large, &key), block;
+	struct tmbpf_raw_block *found = bpf_map_lookup_elem(&raw_blocks, &key), block;
 
 	if (!found) {
 		add(&state.unknown_frees, 1);
 		return;
 	}
 	block = *found;
-	if (!bpf_map_delete_elem(&large, &key))
+	if (!bpf_map_delete_elem(&raw_blocks, &key))
 		totals_remove(block.stack, block.size);
 }
 
@@ -91,12 +91,13 @@ __noinline int domain_event(THREAD_GIVEN, __u64 address, __u64 size, __u32 domai
 	}
 	if (cfg.mode == TMBPF_MODE_SAMPLED) {
 		if (track)
-			birth_add(address, size, stack_of_domain(THREAD_GIVE(thread), domain),
-				  TMBPF_BIRTH_RAW);
+			window_allocation_add(address, size,
+					      stack_of_domain(THREAD_GIVE(thread), domain),
+					      TMBPF_ALLOCATION_RAW);
 	} else if (track) {
-		tracked_add(key, size, stack_of_domain(THREAD_GIVE(thread), domain));
+		domain_block_add(key, size, stack_of_domain(THREAD_GIVE(thread), domain));
 	} else {
-		tracked_remove(key);
+		domain_block_remove(key);
 	}
 	return 0;
 }

@@ -21,7 +21,7 @@ static __always_inline void fork_note(__u32 child)
 		return;
 	for (i = 0; i <= TMBPF_EVENT_RAW_FREE; i++)
 		note.events += state.events[i];
-	note.events += state.events[TMBPF_EVENT_REUSE];
+	note.events += state.events[TMBPF_EVENT_FREELIST_POP];
 	bpf_map_update_elem(&forked, &child, &note, BPF_ANY);
 }
 

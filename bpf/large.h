@@ -31,7 +31,7 @@ static __always_inline void large_allocated(struct thread *thread, __u64 address
 	}
 	thread->domain = domain;
 	if (fetch_add(&state.large_samples, 1) >= LARGE_TICK_MAX ||
-	    sample_send(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
+	    sample_send(THREAD_GIVE(thread), TMBPF_SAMPLE_LARGE, address, size, 1))
 		count_loss(TMBPF_LOSS_LARGE);
 	thread->domain = 0;
 	add(&state.large_ns, bpf_ktime_get_ns() - now);

@@ -32,7 +32,7 @@ __noinline int code_mark(__u64 code)
 {
 	__u64 address = code - cfg.hook_delta;
 	__u32 *entry = shadow_entry(address, false), old, coded, marked;
-	struct tmbpf_large *block;
+	struct tmbpf_raw_block *block;
 
 	if (entry && *entry) {
 		old = *entry;
@@ -45,7 +45,7 @@ __noinline int code_mark(__u64 code)
 			compare_exchange(entry, old ^ TMBPF_SUSPECT, marked);
 		return 0;
 	}
-	block = bpf_map_lookup_elem(&large, &address);
+	block = bpf_map_lookup_elem(&raw_blocks, &address);
 	if (block)
 		block->code = 1;
 	else if (cfg.mode == TMBPF_MODE_LAZY)

@@ -82,12 +82,12 @@ static __always_inline void object_free(struct thread *thread, __u64 address)
 		thread->object_moved = 0;
 		return;
 	}
-	/* A large block is the raw domain's, and removed where libc frees it. */
-	if (bpf_map_lookup_elem(&large, &address))
+	/* A block of the raw domain is removed where libc frees it. */
+	if (bpf_map_lookup_elem(&raw_blocks, &address))
 		return;
 	/* With debug hooks around that domain as well it begins before this. */
 	outer = address - cfg.hook_delta;
-	if (cfg.hook_delta && bpf_map_lookup_elem(&large, &outer)) {
+	if (cfg.hook_delta && bpf_map_lookup_elem(&raw_blocks, &outer)) {
 		code_end(address + cfg.hook_delta);
 		return;
 	}
@@ -122,7 +122,7 @@ static __always_inline void object_realloc(struct thread *thread, __u64 tstate,
 	}
 	if (size <= bytes && 4 * size > 3 * (__u64)bytes) {
 		if (cfg.mode == TMBPF_MODE_SAMPLED)
-			return; /* no birth */
+			return; /* nothing is allocated */
 		stack = stack_of(thread, tstate);
 		shadow_remove(old);
 		shadow_add(old, size > cfg.hook_extra ? size - cfg.hook_extra : 0, stack);
@@ -187,7 +187,7 @@ __noinline int object_popped(THREAD_GIVEN, __u64 address)
 	}
 	stack = stack_of(thread, tstate);
 	if (cfg.mode == TMBPF_MODE_SAMPLED)
-		birth_add(block, 0, stack, TMBPF_BIRTH_REUSED);
+		window_allocation_add(block, 0, stack, TMBPF_ALLOCATION_FREELIST);
 	else
 		shadow_assign(block, stack);
 	return 0;

@@ -64,7 +64,7 @@ static __always_inline void raw_begin(struct thread *thread, __u64 size, __u64 o
 	/*
 	 * Another thread may be given the old address before we see the result, so it goes first.
 	 */
-	if (old && cfg.mode != TMBPF_MODE_SAMPLED && !large_remove(old, &pending->old_block))
+	if (old && cfg.mode != TMBPF_MODE_SAMPLED && !raw_block_remove(old, &pending->old_block))
 		pending->old = 0;
 }
 
@@ -76,10 +76,11 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 
 	pending->returns = 0;
 	if (cfg.mode == TMBPF_MODE_SAMPLED && address == pending->old)
-		return; /* no birth */
+		return; /* nothing is allocated */
 	if (!address) { /* it failed: a realloc has left the old block alone */
 		if (pending->old && cfg.mode != TMBPF_MODE_SAMPLED)
-			large_add(pending->old, pending->old_block.size, pending->old_block.stack);
+			raw_block_add(pending->old, pending->old_block.size,
+				      pending->old_block.stack);
 		return;
 	}
 	if (thread_state_own(&tstate)) {
@@ -88,7 +89,7 @@ static __always_inline void raw_end(struct thread *thread, __u64 address)
 		count_loss(TMBPF_LOSS_THREAD_STATE);
 		stack = TMBPF_STACK_LOST;
 	}
-	large_add(address, pending->size, stack);
+	raw_block_add(address, pending->size, stack);
 }
 
 #define ARENA_OBJECT_SIZE     48
@@ -128,7 +129,7 @@ static __always_inline bool raw_return_known(__u64 address)
 __noinline int raw_event(THREAD_GIVEN, __u32 action, __u64 a, __u64 b)
 {
 	THREAD_OF_GIVEN;
-	struct tmbpf_large block;
+	struct tmbpf_raw_block block;
 
 	if (!thread)
 		return 0;
@@ -136,8 +137,8 @@ __noinline int raw_event(THREAD_GIVEN, __u32 action, __u64 a, __u64 b)
 		return 0;
 	switch (action) {
 	case TMBPF_RAW_FREE:
-		large_code_end(a);
-		if (a && !large_remove(a, &block) && a != thread->object_freed &&
+		raw_block_code_end(a);
+		if (a && !raw_block_remove(a, &block) && a != thread->object_freed &&
 		    a + cfg.hook_delta != thread->object_freed)
 			unknown_free(a);
 		thread->object_freed = 0;

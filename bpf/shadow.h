@@ -11,9 +11,9 @@
  * it is, and a free of an unknown block does nothing. So nested calls within the allocator may be
  * seen twice.
  *
- * Where the object domain's frees are not probed (TMBPF_MODE_LAZY), an entry outlives its block. It is
- * dead when its address is handed out again, or when user space finds that by its pool the block is
- * free (user/trace/tracer/sweep.h).
+ * Where the object domain's frees are not probed (TMBPF_MODE_LAZY), an entry outlives its block. It
+ * is dead when its address is handed out again, or when user space finds that by its pool the block
+ * is free (user/trace/tracer/sweep.h).
  */
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H
@@ -130,28 +130,29 @@ full:
 }
 
 /* Lists a block that was allocated in a sampling window. What was at its address before is gone. */
-static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 kind)
+static __always_inline void window_allocation_add(__u64 address, __u64 size, __u32 stack,
+						  __u32 kind)
 {
-	__u32 index = fetch_add(&state.births, 1);
-	struct tmbpf_birth *birth;
+	__u32 index = fetch_add(&state.window_allocations, 1);
+	struct tmbpf_allocation *listed;
 
 	code_end(address + cfg.hook_delta);
 	if (index + 1 >= cfg.window_allocations && state.tracing) {
 		state.closed_at = bpf_ktime_get_ns();
 		state.tracing = 0;
 	}
-	birth = bpf_map_lookup_elem(&births, &index);
-	if (!birth)
+	listed = bpf_map_lookup_elem(&window_allocations, &index);
+	if (!listed)
 		return; /* of the same moment, in another thread */
-	birth->size = size;
-	birth->stack = stack;
-	birth->kind = kind;
+	listed->size = size;
+	listed->stack = stack;
+	listed->kind = kind;
 	/*
 	 * User space may be reading: only what has an address is complete. Stores are in order on
 	 * x86.
 	 */
 	barrier();
-	*(volatile __u64 *)&birth->address = address;
+	*(volatile __u64 *)&listed->address = address;
 }
 
 /* OLD, which was the entry of the block at ADDRESS, counts no more. */
@@ -175,7 +176,7 @@ static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, 
 	__u32 new = ENTRY_MAKE(size, stack);
 
 	if (cfg.mode == TMBPF_MODE_SAMPLED) {
-		birth_add(address, size, stack, TMBPF_BIRTH_POOL);
+		window_allocation_add(address, size, stack, TMBPF_ALLOCATION_POOL);
 		return;
 	}
 	entry = shadow_entry(address, true);
@@ -254,42 +255,42 @@ static __always_inline void shadow_yield(__u64 address)
 		shadow_remove(address + cfg.hook_delta);
 }
 
-static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
+static __always_inline void raw_block_add(__u64 address, __u64 size, __u32 stack)
 {
-	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
+	struct tmbpf_raw_block block = {.size = size, .stack = stack}, *old;
 
 	if (cfg.mode == TMBPF_MODE_SAMPLED) {
-		birth_add(address, size, stack, TMBPF_BIRTH_RAW);
+		window_allocation_add(address, size, stack, TMBPF_ALLOCATION_RAW);
 		return;
 	}
 	shadow_yield(address);
-	old = bpf_map_lookup_elem(&large, &address);
+	old = bpf_map_lookup_elem(&raw_blocks, &address);
 	if (old) {
 		totals_remove(old->stack, old->size);
 		count_loss(TMBPF_LOSS_STALE_BLOCK);
 		if (old->code)
 			code_end(address + cfg.hook_delta);
 	}
-	if (bpf_map_update_elem(&large, &address, &block, BPF_ANY)) {
-		count_loss(TMBPF_LOSS_LARGE_FULL);
+	if (bpf_map_update_elem(&raw_blocks, &address, &block, BPF_ANY)) {
+		count_loss(TMBPF_LOSS_RAW_BLOCKS_FULL);
 		return;
 	}
 	totals_add(stack, size);
 }
 
 /* True if there was a traced block, given in RET; totals are told. */
-static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
+static __always_inline bool raw_block_remove(__u64 address, struct tmbpf_raw_block *ret)
 {
-	struct tmbpf_large *old;
+	struct tmbpf_raw_block *old;
 
 	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		return false;
-	old = bpf_map_lookup_elem(&large, &address);
+	old = bpf_map_lookup_elem(&raw_blocks, &address);
 	if (!old)
 		return false;
 	*ret = *old;
 	/* Two threads cannot free one block: whoever deletes it is the one that found it. */
-	if (bpf_map_delete_elem(&large, &address))
+	if (bpf_map_delete_elem(&raw_blocks, &address))
 		return false;
 	if (ret->code)
 		code_end(address + cfg.hook_delta);
@@ -302,7 +303,7 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
  * hooks on both domains its code object began after two headers, which code_mark() does not look
  * for.
  */
-static __always_inline void large_code_end(__u64 address)
+static __always_inline void raw_block_code_end(__u64 address)
 {
 	if (cfg.mode == TMBPF_MODE_LAZY && cfg.hook_delta)
 		code_end(address + 2 * cfg.hook_delta);

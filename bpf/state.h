@@ -26,13 +26,13 @@ struct {
 	__u64 current, peak;
 	__u64 events[TMBPF_EVENT_COUNT];
 	__u64 losses[TMBPF_LOSS_COUNT];
-	__u64 forks;            /* children of the target that have its probes in their memory */
-	__u64 hooked_later;     /* hooks were put in while we trace: as cfg.hooked_raw */
-	__u64 unknown_frees;    /* of blocks from before tracing began */
-	__u64 missed_code_ends; /* ends of code objects that user space was not told of */
-	__u64 births;           /* allocations of this sampling window */
-	__u64 closed_at;        /* when the window closed itself, being full; else 0 */
-	__u32 returned_stack;   /* an id whose announcement failed, to be used again */
+	__u64 forks;              /* children of the target that have its probes in their memory */
+	__u64 hooked_later;       /* hooks were put in while we trace: as cfg.hooked_raw */
+	__u64 unknown_frees;      /* of blocks from before tracing began */
+	__u64 missed_code_ends;   /* ends of code objects that user space was not told of */
+	__u64 window_allocations; /* allocations of this sampling window */
+	__u64 closed_at;          /* when the window closed itself, being full; else 0 */
+	__u32 returned_stack;     /* an id whose announcement failed, to be used again */
 	__u32 leaked_stacks;
 	__u32 sampling;               /* page faults and large blocks are sampled; see sample.h */
 	__u32 tick_samples;           /* page faults of this tick */
@@ -95,16 +95,16 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct tmbpf_birth);
-} births SEC(".maps");
+	__type(value, struct tmbpf_allocation);
+} window_allocations SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, struct tmbpf_large);
-} large SEC(".maps");
+	__type(value, struct tmbpf_raw_block);
+} raw_blocks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

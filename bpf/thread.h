@@ -20,7 +20,7 @@ struct pending {             /* a raw allocation whose result is awaited */
 	__u64 returns;       /* the return address; 0: none is awaited */
 	__u64 size;
 	__u64 old; /* realloc: what was given up for it */
-	struct tmbpf_large old_block;
+	struct tmbpf_raw_block old_block;
 };
 
 struct walk {        /* of the frames; here rather than on the stack, of which there is little */

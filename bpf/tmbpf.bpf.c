@@ -69,8 +69,8 @@ static __always_inline int site_event(struct pt_regs *regs, const struct tmbpf_s
 		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
 		return 0;
 	}
-	if (action == TMBPF_REUSE) {
-		count_event(TMBPF_EVENT_REUSE);
+	if (action == TMBPF_FREELIST_POP) {
+		count_event(TMBPF_EVENT_FREELIST_POP);
 		return object_popped(THREAD_GIVE(thread), a);
 	}
 	if (action == TMBPF_HOOK) {

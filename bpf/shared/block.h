@@ -71,7 +71,7 @@ struct tmbpf_handed {
 
 #define TMBPF_HANDED_MAX 256 /* places */
 
-struct tmbpf_large {
+struct tmbpf_raw_block { /* a live block of the raw domain, by its address */
 	__u64 size;
 	__u32 stack;
 	__u32 code; /* holds a code object that stacks refer to */
@@ -85,18 +85,18 @@ struct tmbpf_large {
 #define TMBPF_DOMAIN_SHIFT               56
 #define TMBPF_DOMAIN_KEY(address, place) ((__u64)((place) + 1) << TMBPF_DOMAIN_SHIFT | (address))
 
-enum tmbpf_birth_kind {
-	TMBPF_BIRTH_POOL, /* from a pool */
-	TMBPF_BIRTH_RAW,  /* from the raw domain */
+enum tmbpf_allocation_kind {
+	TMBPF_ALLOCATION_POOL, /* from a pool */
+	TMBPF_ALLOCATION_RAW,  /* from the raw domain */
 	/* An object from a free list: its block's size is not known here, and 0. */
-	TMBPF_BIRTH_REUSED,
+	TMBPF_ALLOCATION_FREELIST,
 };
 
-struct tmbpf_birth {   /* a block that was allocated in a sampling window */
-	__u64 address; /* written last: as long as it is 0, the rest is not there yet */
+struct tmbpf_allocation { /* a block that was allocated in a sampling window */
+	__u64 address;    /* written last: as long as it is 0, the rest is not there yet */
 	__u64 size;
 	__u32 stack;
-	__u32 kind; /* enum tmbpf_birth_kind */
+	__u32 kind; /* enum tmbpf_allocation_kind */
 };
 
 struct tmbpf_fork {   /* what had happened when a child was forked */
@@ -107,8 +107,8 @@ struct tmbpf_fork {   /* what had happened when a child was forked */
 
 _Static_assert(sizeof(struct tmbpf_chunk) == 16, "chunk");
 _Static_assert(sizeof(struct tmbpf_handed) == 16, "handed");
-_Static_assert(sizeof(struct tmbpf_large) == 16, "large");
-_Static_assert(sizeof(struct tmbpf_birth) == 24, "birth");
+_Static_assert(sizeof(struct tmbpf_raw_block) == 16, "raw block");
+_Static_assert(sizeof(struct tmbpf_allocation) == 24, "allocation");
 _Static_assert(sizeof(struct tmbpf_fork) == 8, "fork");
 _Static_assert(!(TMBPF_HANDED_MAX & (TMBPF_HANDED_MAX - 1)), "a power of two");
 _Static_assert(ENTRY_SIZE_CODED(ENTRY_MAKE(TMBPF_SIZE_MAX, TMBPF_STACK_MAX - 1)) == TMBPF_SIZE_MAX,

@@ -8,9 +8,9 @@
 
 /* How to trace. */
 enum tmbpf_mode {
-	TMBPF_MODE_EXACT, /* each allocation and each free is seen: all live blocks are known */
-	TMBPF_MODE_LAZY,  /* the same, but frees of the object domain are found by its pools */
-	TMBPF_MODE_SAMPLED, /* what is allocated in short windows is listed; no live blocks are kept */
+	TMBPF_MODE_EXACT,   /* each allocation and each free is seen: all live blocks are known */
+	TMBPF_MODE_LAZY,    /* the same, but frees of the object domain are found by its pools */
+	TMBPF_MODE_SAMPLED, /* allocations are listed in short windows; no live blocks are kept */
 };
 
 /* How an interpreter has pymalloc's state. */

@@ -12,7 +12,7 @@
 	X(FRAME_UNREADABLE, frame_unreadable, "stacks not kept: a frame could not be read")        \
 	X(THREAD_STATE, thread_state_unreadable, "stacks not kept: no thread state could be read") \
 	X(SHADOW_FULL, shadow_full, "blocks not kept: no shadow memory left for a new arena")      \
-	X(LARGE_FULL, large_full, "blocks not kept: the table of large blocks was full")           \
+	X(RAW_BLOCKS_FULL, large_full, "blocks not kept: the table of large blocks was full")      \
 	X(HEAP_UNREADABLE, heap_unreadable, "blocks not kept: pymalloc's state could not be read") \
 	X(REFILL_PENDING, refill_pending, "blocks not kept: two new arenas at the same moment")    \
 	X(DOMAINS_FULL, domains_full, "blocks not kept: of too many domains, or at no address")    \
@@ -60,7 +60,7 @@ enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
 	X(RESULT, result)                                                                          \
 	X(RETURN, return )                                                                         \
 	X(REFILL, refill)                                                                          \
-	X(REUSE, reuse)                                                                            \
+	X(FREELIST_POP, reuse)                                                                     \
 	X(TRACK, track)                                                                            \
 	X(UNTRACK, untrack)                                                                        \
 	X(HOOK, hook)                                                                              \

@@ -67,7 +67,7 @@ struct tmbpf_record_stack {
 
 enum tmbpf_sample_kind {
 	TMBPF_SAMPLE_FAULT, /* a page is about to be there: address in it */
-	TMBPF_SAMPLE_BIRTH, /* a large block of the raw domain: address, size */
+	TMBPF_SAMPLE_LARGE, /* a large block of the raw domain: address, size */
 };
 
 struct tmbpf_record_sample {

@@ -17,7 +17,7 @@ enum tmbpf_action {
 	TMBPF_RAW_FREE,
 	TMBPF_RESULT,
 	TMBPF_REFILL,
-	TMBPF_REUSE, /* an object comes back from a free list: a[0] is the object */
+	TMBPF_FREELIST_POP, /* an object comes back from a free list: a[0] is the object */
 	/* An outer raw allocator (tracemalloc's): the thread's next raw event is a caller's. */
 	TMBPF_HOOK,
 	TMBPF_TRACK, /* PyTraceMalloc_Track(): a[0] is the block, a[1] its size, a[2] its domain */

@@ -39,7 +39,7 @@ enum {
 	AT_RAW_REALLOC,
 	AT_RAW_FREE,
 	AT_RESULT,
-	AT_REUSE,
+	AT_FREELIST_POP,
 };
 
 /* By hardware number: rdi and rsi, rax. */
@@ -58,7 +58,7 @@ static const struct tmbpf_site known_sites[] = {
 	[AT_RAW_REALLOC] = {.action = TMBPF_RAW_REALLOC, .returns = CALL, .a = {FIRST, SECOND}},
 	[AT_RAW_FREE] = {.action = TMBPF_RAW_FREE, .a = {FIRST, NONE}},
 	[AT_RESULT] = {.action = TMBPF_RESULT, .returns = CALL, .a = {RESULT, NONE}},
-	[AT_REUSE] = {.action = TMBPF_REUSE, .a = {FIRST, NONE}},
+	[AT_FREELIST_POP] = {.action = TMBPF_FREELIST_POP, .a = {FIRST, NONE}},
 };
 
 struct block {
@@ -394,13 +394,13 @@ static inline void object_realloc_do(struct block *block)
 }
 
 /* An object comes back from a free list. Its header is of 0, 16 or 32 bytes. */
-static inline void reuse_do(struct block *block)
+static inline void freelist_pop_do(struct block *block)
 {
 	uint64_t header = 16 * chance(3);
 
 	if (block->raw || block->code >= 0 || block->size <= header)
 		return; /* there is no such object, or its block is not pymalloc's */
-	hit(AT_REUSE, block->address + cfg.hook_delta + header, 0);
+	hit(AT_FREELIST_POP, block->address + cfg.hook_delta + header, 0);
 	free(block->text);
 	block->text = trace_text();
 }
@@ -486,7 +486,7 @@ static inline void model_step(bool full)
 		else if (what < 70)
 			object_realloc_do(block);
 		else if (what < 75)
-			reuse_do(block);
+			freelist_pop_do(block);
 		else
 			block_free(block);
 	}

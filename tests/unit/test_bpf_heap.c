@@ -431,7 +431,7 @@ static void test_debug_hooks(void **context)
 }
 
 /* An object from a free list: its block begins up to 32 bytes before it. */
-static void test_reuse(void **context)
+static void test_freelist_pop(void **context)
 {
 	uint64_t code, blocks[4];
 
@@ -459,7 +459,7 @@ static void test_reuse(void **context)
 }
 
 /* An object whose block is from before tracing began leaves its neighbours alone. */
-static void test_reuse_of_unknown(void **context)
+static void test_freelist_pop_of_unknown(void **context)
 {
 	uint64_t code;
 
@@ -536,8 +536,8 @@ int main(void)
 		cmocka_unit_test(test_realloc_kinds),
 		cmocka_unit_test(test_no_pool),
 		cmocka_unit_test(test_debug_hooks),
-		cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_reuse_of_unknown),
+		cmocka_unit_test(test_freelist_pop),
+		cmocka_unit_test(test_freelist_pop_of_unknown),
 		cmocka_unit_test(test_no_thread_state),
 		cmocka_unit_test(test_free_of_unknown),
 	};

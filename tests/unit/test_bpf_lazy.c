@@ -150,7 +150,7 @@ static void test_nested(void **context)
 }
 
 /* An object begins where an entry was left from a block of another class. */
-static void test_reuse_over_entries(void **context)
+static void test_freelist_pop_over_entries(void **context)
 {
 	(void)context;
 	for (int hooks = SITES_PLAIN; hooks <= SITES_DEBUG; hooks++) {
@@ -185,11 +185,11 @@ static void test_reuse_over_entries(void **context)
  * In sampling windows an object that comes back from a free list is born anew; its pool says where
  * its block begins.
  */
-static void test_reuse_is_birth(void **context)
+static void test_freelist_pop_is_listed(void **context)
 {
 	(void)context;
 	for (int hooks = SITES_PLAIN; hooks <= SITES_DEBUG; hooks++) {
-		const struct tmbpf_birth *birth;
+		const struct tmbpf_allocation *listed;
 		__u32 index = 0, stack;
 		uint64_t block;
 
@@ -197,17 +197,17 @@ static void test_reuse_is_birth(void **context)
 		stand(0);
 		block = allocate(150);
 		cfg.mode = TMBPF_MODE_SAMPLED;
-		cfg.window_allocations = HOST_BIRTHS;
+		cfg.window_allocations = HOST_ALLOCATIONS;
 		stack = stand(1);
 		object_popped(host_thread(), block + cfg.hook_delta + 16);
-		assert_int_equal(state.births, 1);
-		birth = bpf_map_lookup_elem(&births, &index);
-		assert_int_equal(birth->address, block);
-		assert_int_equal(birth->kind, TMBPF_BIRTH_REUSED);
-		assert_int_equal(birth->stack, stack);
+		assert_int_equal(state.window_allocations, 1);
+		listed = bpf_map_lookup_elem(&window_allocations, &index);
+		assert_int_equal(listed->address, block);
+		assert_int_equal(listed->kind, TMBPF_ALLOCATION_FREELIST);
+		assert_int_equal(listed->stack, stack);
 		/* Where no pool is. */
 		object_popped(host_thread(), 0x1000);
-		assert_int_equal(state.births, 1);
+		assert_int_equal(state.window_allocations, 1);
 		host_lost_nothing();
 	}
 }
@@ -234,7 +234,7 @@ static void test_libc_takes_over(void **context)
 		assert_int_equal(ENTRY_STACK(entry_at(block)), one);
 		epoch = state.epoch;
 		/* With debug hooks on both domains libc's block begins one header earlier. */
-		large_add(block - (hooks == SITES_DEBUG ? cfg.hook_delta : 0), 1000, one);
+		raw_block_add(block - (hooks == SITES_DEBUG ? cfg.hook_delta : 0), 1000, one);
 		assert_int_equal(state.epoch, epoch + 1);
 		assert_null(bpf_map_lookup_elem(&codes, &code));
 		assert_int_equal(entry_at(block), 0);
@@ -317,10 +317,14 @@ static void test_suspected(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_handed_out_again), cmocka_unit_test(test_said_last),
-		cmocka_unit_test(test_nested),           cmocka_unit_test(test_reuse_over_entries),
-		cmocka_unit_test(test_reuse_is_birth),   cmocka_unit_test(test_libc_takes_over),
-		cmocka_unit_test(test_code_from_before), cmocka_unit_test(test_suspected),
+		cmocka_unit_test(test_handed_out_again),
+		cmocka_unit_test(test_said_last),
+		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_freelist_pop_over_entries),
+		cmocka_unit_test(test_freelist_pop_is_listed),
+		cmocka_unit_test(test_libc_takes_over),
+		cmocka_unit_test(test_code_from_before),
+		cmocka_unit_test(test_suspected),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -131,7 +131,7 @@ static bool block_check(const struct block *block)
 	__u32 stack = 0;
 
 	if (block->raw) {
-		struct tmbpf_large *found = bpf_map_lookup_elem(&large, &block->address);
+		struct tmbpf_raw_block *found = bpf_map_lookup_elem(&raw_blocks, &block->address);
 
 		if (found)
 			size = found->size, stack = found->stack;
@@ -188,7 +188,7 @@ static void clear(void)
 	for (__u32 i = 0; i < HOST_SLABS; i++)
 		memset(emulation_lookup(emulation_lookup(&slabs, &i), &(__u32){0}), 0,
 		       TMBPF_SLAB_ENTRIES * sizeof(__u32));
-	emulation_hash_clear(&large);
+	emulation_hash_clear(&raw_blocks);
 	emulation_hash_clear(&codes);
 	memset(emulation_lookup(&stacks, &(__u32){0}), 0,
 	       (cfg.bucket_mask + 1) * sizeof(struct tmbpf_bucket));

@@ -8,7 +8,7 @@ static void sampled_world(void)
 {
 	world();
 	cfg.mode = TMBPF_MODE_SAMPLED;
-	cfg.window_allocations = HOST_BIRTHS;
+	cfg.window_allocations = HOST_ALLOCATIONS;
 	cfg.large_least = 32768;
 	state.tracing = 0;
 	state.sampling = 1;
@@ -178,7 +178,7 @@ static void test_large(void **context)
 	assert_null(sample_next(&codes_told));
 	large_malloc(32768, LARGE);
 	sample = sample_next(&codes_told);
-	assert_int_equal(sample->kind, TMBPF_SAMPLE_BIRTH);
+	assert_int_equal(sample->kind, TMBPF_SAMPLE_LARGE);
 	assert_int_equal(sample->address, LARGE);
 	assert_int_equal(sample->size, 32768);
 	assert_int_equal(sample->weight, 1);

@@ -135,7 +135,7 @@ static uint8_t site_action(const struct site *site)
 	case SITE_REFILL:
 		return TMBPF_REFILL;
 	case SITE_FREELIST_POP:
-		return TMBPF_REUSE;
+		return TMBPF_FREELIST_POP;
 	case SITE_TRACK:
 		return site->operation == SITE_FREE ? TMBPF_UNTRACK : TMBPF_TRACK;
 	}

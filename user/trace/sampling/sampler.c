@@ -255,8 +255,8 @@ struct error *sampler_look(struct sampler *sampler)
 }
 
 /* Whoever was followed at an address that is born again is dead. */
-static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **births, size_t count,
-			uint64_t start)
+static void reborn_mark(struct sampler *sampler, const struct tmbpf_allocation **births,
+			size_t count, uint64_t start)
 {
 	for (size_t i = 0; i < sampler->tracked_count; i++) {
 		struct tracked *block = &sampler->tracked[i];
@@ -270,12 +270,12 @@ static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **birt
 }
 
 /* A random sample of MOST of COUNT, in no order; how many there are then. */
-static size_t births_sample(struct sampler *sampler, const struct tmbpf_birth **births,
+static size_t births_sample(struct sampler *sampler, const struct tmbpf_allocation **births,
 			    size_t count, size_t most)
 {
 	for (size_t i = 0; i < most && i < count; i++) {
 		size_t k = i + (size_t)(random_share(&sampler->random) * (double)(count - i));
-		const struct tmbpf_birth *other = births[k];
+		const struct tmbpf_allocation *other = births[k];
 
 		births[k] = births[i];
 		births[i] = other;
@@ -314,9 +314,10 @@ static struct error *survivors_add(struct sampler *sampler, const struct tracked
 
 /* What a window has listed, until it is taken in. */
 struct harvest {
-	const struct tmbpf_birth **order; /* all births, by address, at equal ones in their order */
+	const struct tmbpf_allocation *
+		*order; /* all births, by address, at equal ones in their order */
 	size_t count;
-	const struct tmbpf_birth **seen; /* those of them that came before the look */
+	const struct tmbpf_allocation **seen; /* those of them that came before the look */
 	size_t seen_count;
 	size_t born; /* how many came before the window's end: the others only tell who is dead */
 	struct tracked *list; /* of the former, those whose address was not handed out again */
@@ -358,8 +359,8 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 				  struct window *window)
 {
 	size_t count, kept = 0;
-	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
-	cleanup_free const struct tmbpf_birth **unique = NULL;
+	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
+	cleanup_free const struct tmbpf_allocation **unique = NULL;
 
 	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
@@ -370,7 +371,7 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	/* Of malloc's blocks glibc's chunks alone say whether they are still there; else page faults tell of them. */
 	for (size_t i = 0; i < count; i++)
 		if (unique[i] < births + harvest->born &&
-		    !(sampler->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
+		    !(sampler->malloc->other && unique[i]->kind == TMBPF_ALLOCATION_RAW))
 			unique[kept++] = unique[i];
 	count = births_sample(sampler, unique, kept, BIRTHS_MAX);
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
@@ -383,8 +384,8 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 			.size = unique[i]->size,
 			.traceback = unique[i]->stack, /* until it is known to survive */
 			.window = (uint32_t)sampler->window_count,
-			.raw = unique[i]->kind == TMBPF_BIRTH_RAW,
-			.reused = unique[i]->kind == TMBPF_BIRTH_REUSED,
+			.raw = unique[i]->kind == TMBPF_ALLOCATION_RAW,
+			.reused = unique[i]->kind == TMBPF_ALLOCATION_FREELIST,
 			.died = ESTIMATE_ALIVE,
 		};
 		harvest->looked[i] = &harvest->list[i];
@@ -395,9 +396,9 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 /* Births went on being seen during the look: whose place was handed out by then was not what was looked at. */
 static struct error *harvest_end(struct sampler *sampler, struct harvest *harvest)
 {
-	cleanup_free const struct tmbpf_birth **late = NULL; /* what came since, by address */
+	cleanup_free const struct tmbpf_allocation **late = NULL; /* what came since, by address */
 	size_t count;
-	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
+	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
 
 	sampler->counters.births += count;
 	try(window_allocations_order(births, count, &harvest->order, &harvest->count));

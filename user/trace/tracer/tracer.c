@@ -132,7 +132,7 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(table_map(skeleton->maps.stats, &tracer->stats));
 	try(table_map(skeleton->maps.recycled, &tracer->recycled));
 	try(table_map(skeleton->maps.chunks, &tracer->chunks));
-	try(table_map(skeleton->maps.births, &tracer->births));
+	try(table_map(skeleton->maps.window_allocations, &tracer->births));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
 	return tracer_grow(tracer);
@@ -407,7 +407,7 @@ struct error *tracer_clear(struct tracer *tracer)
 		if (bpf_map_update_elem(tracer->slab_fds[i], &zero, zeros, BPF_ANY))
 			return error_create_errno(ERROR_FAILED, errno, "cannot clear the shadow");
 	}
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large), sizeof(uint64_t));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.raw_blocks), sizeof(uint64_t));
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes), sizeof(uint64_t));
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.forked), sizeof(uint32_t));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
@@ -598,14 +598,15 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 }
 
 /* The block at ADDRESS of one of tracemalloc's other domains. */
-static bool tracked_block(const struct tracer *tracer, uint64_t address, struct tmbpf_large *ret)
+static bool tracked_block(const struct tracer *tracer, uint64_t address,
+			  struct tmbpf_raw_block *ret)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
 	for (uint32_t place = 0; place < TMBPF_DOMAINS_MAX && state->domains[place]; place++) {
 		uint64_t key = TMBPF_DOMAIN_KEY(address, place);
 
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &key, ret))
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.raw_blocks), &key, ret))
 			return true;
 	}
 	return false;
@@ -615,16 +616,16 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 			   uint64_t *ret_size)
 {
 	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
-	struct tmbpf_large tracked;
+	struct tmbpf_raw_block tracked;
 
 	/* Debug hooks put one or, around large blocks, two headers before the caller's block. */
 	for (int i = 0; i < 3; i++) {
 		uint64_t block = address - i * delta;
-		struct tmbpf_large found;
+		struct tmbpf_raw_block found;
 
 		if (shadow_block(tracer, block, ret_stack, ret_size))
 			return NULL;
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block,
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.raw_blocks), &block,
 					 &found)) {
 			*ret_stack = found.stack;
 			*ret_size = found.size;

@@ -153,7 +153,7 @@ struct error *tracer_disturbance(struct tracer *tracer, double *ret);
 /* Runs of the programs and their time, as the kernel counts them while its statistics are on. */
 void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_ns);
 /* What the last window listed; good until the next one opens. While probes are on, the last ones may not be complete. */
-const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
+const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
 /*
  * Samples that are taken all the time (TMBPF_MODE_SAMPLED), while tracer_sampling() is on: records of type SAMPLE.

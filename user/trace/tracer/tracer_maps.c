@@ -60,11 +60,11 @@ static uint32_t one_at_least(uint32_t entries)
 static int maps_fill_beforehand(struct tracer *tracer)
 {
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
-	int failed = bpf_map__set_map_flags(skeleton->maps.large, 0) |
+	int failed = bpf_map__set_map_flags(skeleton->maps.raw_blocks, 0) |
 		     bpf_map__set_map_flags(skeleton->maps.codes, 0);
 
 	if (tracer->options.large_limit > LARGE_BEFOREHAND)
-		failed |= bpf_map__set_max_entries(skeleton->maps.large, LARGE_BEFOREHAND);
+		failed |= bpf_map__set_max_entries(skeleton->maps.raw_blocks, LARGE_BEFOREHAND);
 	if (tracer->options.code_limit > CODES_BEFOREHAND)
 		failed |= bpf_map__set_max_entries(skeleton->maps.codes, CODES_BEFOREHAND);
 	return failed;
@@ -114,9 +114,9 @@ struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_featur
 					   sites_count(tracer->sites) + LATER_SITES);
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, one_at_least(options->slab_limit));
-	failed |=
-		bpf_map__set_max_entries(skeleton->maps.large, one_at_least(options->large_limit));
-	failed |= bpf_map__set_max_entries(skeleton->maps.births,
+	failed |= bpf_map__set_max_entries(skeleton->maps.raw_blocks,
+					   one_at_least(options->large_limit));
+	failed |= bpf_map__set_max_entries(skeleton->maps.window_allocations,
 					   one_at_least(options->window_allocations));
 	config->window_allocations = options->window_allocations;
 	if (options->mode == TMBPF_MODE_SAMPLED)

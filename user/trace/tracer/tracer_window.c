@@ -113,7 +113,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	state->next_stack = TMBPF_STACK_FIRST;
 	state->recycled_head = state->recycled_tail = 0;
 	state->returned_stack = state->leaked_stacks = 0;
-	state->births = state->closed_at = 0;
+	state->window_allocations = state->closed_at = 0;
 	/*
 	 * Putting probes in and taking them out takes longer than many a window, and who hits them all the while stands still.
 	 * So those that are known to be hit come last, and go first.
@@ -157,9 +157,9 @@ void tracer_window_close(struct tracer *tracer)
 		probes_detach(&tracer->links[--tracer->link_count]);
 }
 
-const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count)
+const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count)
 {
-	uint64_t count = tracer->skeleton->bss->state.births;
+	uint64_t count = tracer->skeleton->bss->state.window_allocations;
 
 	*ret_count = count < tracer->options.window_allocations
 			     ? count
