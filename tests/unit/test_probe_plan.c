@@ -393,7 +393,10 @@ static void foreign_set(struct fake *other, uint64_t address)
 		fake_word(other, address + 8 + 8 * i, functions[i]);
 }
 
-/* However often constants repeat, they are not what allocators are set in: by flags, by what is relocated, by name. */
+/*
+ * Constants are not taken for allocators' tables, however often they repeat. They are told by
+ * flags, by what is read-only after relocation, by name.
+ */
 static void test_constant_tables(void **state)
 {
 	const struct plan_input input = {.version = 0x030b02f0};
@@ -436,7 +439,9 @@ static void test_constant_tables(void **state)
 	}
 }
 
-/* A register that keeps what was loaded from a table, for ever, in a loop: it is not followed for ever. */
+/*
+ * A register that keeps what was loaded from a table in an endless loop is not followed for ever.
+ */
 static void test_endless_loop(void **state)
 {
 	static const uint8_t loop[] = {0x48, 0x8b, 0x1c, 0x25,
