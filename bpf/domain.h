@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Blocks of tracemalloc's other domains than Python's own: extensions tell of theirs by PyTraceMalloc_Track() and _Untrack(),
- * whether tracemalloc is on or off. They are kept among the large ones, under keys of their own.
+ * Blocks of tracemalloc's other domains than Python's own. Extensions tell of theirs by
+ * PyTraceMalloc_Track() and _Untrack(), whether tracemalloc is on or off. They are kept among the
+ * raw domain's, under keys of their own.
  */
 #ifndef TMBPF_DOMAIN_H
 #define TMBPF_DOMAIN_H
 
+#include "intern.h"
+#include "kernel.h"
 #include "shadow.h"
+#include "shared/block.h"
+#include "shared/loss.h"
+#include "shared/site.h"
 #include "state.h"
+#include "thread.h"
 #include "x86.h"
 
-/* The place of DOMAIN, which is not 0, in the list of those that were seen; TMBPF_DOMAINS_MAX: there is no room. */
+/*
+ * The place of DOMAIN, which is not 0, in the list of those that were seen. TMBPF_DOMAINS_MAX:
+ * there is no room.
+ */
 static __always_inline __u32 domain_place(__u32 domain)
 {
 	__u32 i;
@@ -27,18 +37,18 @@ static __always_inline __u32 domain_place(__u32 domain)
 }
 
 /*
- * A block of another of tracemalloc's domains than Python's own is there, or has another size: unlike malloc's, it may be told
- * of again (tracemalloc_add_trace, Modules/_tracemalloc.c).
+ * A block of another domain is there, or has another size: unlike malloc's, it may be told of again
+ * (tracemalloc_add_trace, Modules/_tracemalloc.c).
  */
-static __always_inline void tracked_add(__u64 key, __u64 size, __u32 stack)
+static __always_inline void domain_block_add(__u64 key, __u64 size, __u32 stack)
 {
-	struct tmbpf_large block = {.size = size, .stack = stack}, before = {0}, *old;
+	struct tmbpf_raw_block block = {.size = size, .stack = stack}, before = {0}, *old;
 
-	old = bpf_map_lookup_elem(&large, &key);
+	old = bpf_map_lookup_elem(&raw_blocks, &key);
 	if (old)
 		before = *old;
-	if (bpf_map_update_elem(&large, &key, &block, BPF_ANY)) {
-		count_loss(TMBPF_LOSS_LARGE_FULL);
+	if (bpf_map_update_elem(&raw_blocks, &key, &block, BPF_ANY)) {
+		count_loss(TMBPF_LOSS_RAW_BLOCKS_FULL);
 		return; /* what was known of it stays */
 	}
 	if (old)
@@ -46,22 +56,22 @@ static __always_inline void tracked_add(__u64 key, __u64 size, __u32 stack)
 	totals_add(stack, size);
 }
 
-static __always_inline void tracked_remove(__u64 key)
+static __always_inline void domain_block_remove(__u64 key)
 {
-	struct tmbpf_large *found = bpf_map_lookup_elem(&large, &key), block;
+	struct tmbpf_raw_block *found = bpf_map_lookup_elem(&raw_blocks, &key), block;
 
 	if (!found) {
 		add(&state.unknown_frees, 1);
 		return;
 	}
 	block = *found;
-	if (!bpf_map_delete_elem(&large, &key))
+	if (!bpf_map_delete_elem(&raw_blocks, &key))
 		totals_remove(block.stack, block.size);
 }
 
 /*
- * The block at ADDRESS, which one of the program's own allocators handed out (numpy's), is told of to tracemalloc, which may be
- * off: TRACK, SIZE bytes; else it is gone.
+ * The program tells tracemalloc, which may be off, of the block at ADDRESS, which an allocator of
+ * its own (numpy's) handed out. With TRACK it has SIZE bytes; without, it is gone.
  */
 __noinline int domain_event(THREAD_GIVEN, __u64 address, __u64 size, __u32 domain, __u32 track)
 {
@@ -79,14 +89,15 @@ __noinline int domain_event(THREAD_GIVEN, __u64 address, __u64 size, __u32 domai
 		}
 		key = TMBPF_DOMAIN_KEY(address, place);
 	}
-	if (cfg.births) {
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
 		if (track)
-			birth_add(address, size, stack_of_domain(THREAD_GIVE(thread), domain),
-				  TMBPF_BIRTH_RAW);
+			window_allocation_add(address, size,
+					      stack_of_domain(THREAD_GIVE(thread), domain),
+					      TMBPF_ALLOCATION_RAW);
 	} else if (track) {
-		tracked_add(key, size, stack_of_domain(THREAD_GIVE(thread), domain));
+		domain_block_add(key, size, stack_of_domain(THREAD_GIVE(thread), domain));
 	} else {
-		tracked_remove(key);
+		domain_block_remove(key);
 	}
 	return 0;
 }

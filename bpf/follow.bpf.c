@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Tells of processes that start, become another program and end. A tree is followed here, in the
- * kernel: a child is a member before its parent can end, so that nobody is missed behind a parent
- * that lived for a moment only.
+ * Tells user space of processes that start, become another program and end. A tree is followed
+ * here, in the kernel: a child is a member before its parent can end, so no descendant of a
+ * short-lived parent is missed.
  */
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#include "follow_record.h"
+#include "shared/follow_record.h"
 
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";

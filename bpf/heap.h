@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * pymalloc as it will decide: what block _PyObject_Malloc is about to hand out. The GIL is held, so nothing else can
- * come between. Objects/obmalloc.c, pymalloc_alloc and allocate_from_new_pool (3.6 to 3.15 alike).
+ * What block _PyObject_Malloc is about to hand out, told from pymalloc's state. The GIL is held, so
+ * nothing else can come between. Objects/obmalloc.c, pymalloc_alloc and allocate_from_new_pool (3.6
+ * to 3.15 alike).
  */
 #ifndef TMBPF_HEAP_H
 #define TMBPF_HEAP_H
 
+#include "kernel.h"
+#include "pool.h"
+#include "read.h"
 #include "shadow.h"
+#include "shared/block.h"
+#include "shared/config.h"
+#include "shared/loss.h"
 #include "state.h"
+#include "thread.h"
 
-struct pool_header {
-	__u32 count, padding;
-	__u64 freeblock, nextpool, prevpool;
-	__u32 arenaindex, szidx, nextoffset, maxnextoffset;
-};
+/*
+ * A pool of a fresh arena is on its way. Its address is known only at the next event of its
+ * interpreter.
+ */
+struct {
+	__u32 active, index;
+	__u64 usedpools, size;
+	__u32 stack;
+} refill;
 
-struct arena_object {
-	__u64 address, pool_address;
-	__u32 nfreepools, ntotalpools;
-	__u64 freepools;
-};
-
-_Static_assert(sizeof(struct pool_header) == 48, "pool header");
-
-/* Room for one that is read: on the stack there is little. No walk goes on meanwhile. */
-static __always_inline struct pool_header *pool_room(struct thread *thread)
-{
-	return (struct pool_header *)thread->window;
-}
+/* Kept only where frees are not probed. A process with one heap uses the first place. */
+struct tmbpf_handed handed[TMBPF_HANDED_MAX];
 
 struct heap { /* addresses of the current interpreter's */
 	__u64 usedpools, usable_arenas;
@@ -83,7 +84,7 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 					       __u64 size, __u64 *ret)
 {
 	__u32 index = (size - 1) >> cfg.granule_shift;
-	/* usedpools[2 * index] is a pool, or points 16 bytes before itself where the class has none (PTA, obmalloc.c). */
+	/* usedpools[2 * index] is a pool, or where the class has none 16 bytes before it (PTA). */
 	__u64 slot = heap->usedpools + 16 * index, pool;
 
 	if (!read_word(slot, &pool))
@@ -97,8 +98,9 @@ static __always_inline enum prediction predict(struct thread *thread, const stru
 #define FRESH_LOOKS 16
 
 /*
- * Where frees are not probed, other pools may have come before the fresh one in its class's list, from HEAD on: those in
- * which something was freed. Nothing was allocated in the class since, so that the fresh one has two blocks carved.
+ * Where frees are not probed, other pools may have come before the fresh one in its class's list,
+ * from HEAD on: those in which something was freed. Nothing was allocated in the class since, so
+ * the fresh one has two blocks carved.
  */
 static __always_inline bool fresh_pool(struct thread *thread, __u64 head, __u64 *pool)
 {
@@ -120,7 +122,10 @@ static __always_inline bool fresh_pool(struct thread *thread, __u64 head, __u64 
 	return false;
 }
 
-/* If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was handed out. */
+/*
+ * If a pool from a fresh arena was on its way in this heap, it is there by now: its first block was
+ * handed out.
+ */
 static __always_inline void refill_settle(struct thread *thread, const struct heap *heap)
 {
 	__u64 slot, pool;
@@ -130,98 +135,21 @@ static __always_inline void refill_settle(struct thread *thread, const struct he
 	slot = refill.usedpools + 16 * refill.index;
 	if (!read_word(slot, &pool))
 		count_loss(TMBPF_LOSS_HEAP_UNREADABLE);
-	else if (pool != slot - 16 && (!cfg.lazy || fresh_pool(thread, slot - 16, &pool)))
+	else if (pool != slot - 16 &&
+		 (cfg.mode != TMBPF_MODE_LAZY || fresh_pool(thread, slot - 16, &pool)))
 		shadow_add(pool + sizeof(struct pool_header), refill.size, refill.stack);
 	refill.active = 0;
 }
 
 /*
- * Whether ADDRESS, of which nothing is known, lies in one of pymalloc's blocks, of what class, and how far into it: by
- * its pool's header, whose words must all agree with one another and with the address.
- */
-static __always_inline bool pool_block(struct pool_header *pool, __u64 address, __u32 *ret_bytes,
-				       __u32 *ret_inside)
-{
-	__u64 start = address & ~(__u64)(cfg.pool_size - 1);
-	__u32 bytes, distance = address - start, inside;
-
-	if (cfg.heap_kind == TMBPF_HEAP_NONE || !read_user(pool, sizeof(*pool), start))
-		return false;
-	bytes = (pool->szidx + 1) << cfg.granule_shift;
-	if (pool->szidx >= TMBPF_SIZE_MAX >> cfg.granule_shift ||
-	    pool->maxnextoffset != cfg.pool_size - bytes || distance < sizeof(*pool) ||
-	    !pool->count || pool->count > cfg.pool_size / bytes)
-		return false;
-	inside = (distance - sizeof(*pool)) % bytes;
-	if (distance - inside > pool->maxnextoffset)
-		return false;
-	*ret_bytes = bytes;
-	*ret_inside = inside;
-	return true;
-}
-
-/* Whether ADDRESS is where one of pymalloc's blocks begins, and of what class. */
-static __always_inline bool pool_class(struct pool_header *pool, __u64 address, __u32 *ret_bytes)
-{
-	__u32 inside;
-
-	return pool_block(pool, address, ret_bytes, &inside) && !inside;
-}
-
-/* An entry for a code object of which nothing else is known. */
-#define ENTRY_CODE_ALONE ((TMBPF_SIZE_MAX + 1) << TMBPF_STACK_BITS | TMBPF_STACK_NONE)
-
-/*
- * A block that nobody traced has a code object: its free would tell, but where frees are not probed the next block at its
- * address has to.
- */
-static __always_inline void code_mark_untraced(__u64 address)
-{
-	struct pool_header pool;
-	__u32 *entry, bytes;
-
-	if (!pool_class(&pool, address, &bytes))
-		return;
-	entry = shadow_entry(address, true);
-	if (entry)
-		compare_exchange(entry, 0, ENTRY_CODE_ALONE);
-}
-
-__noinline int code_mark(__u64 code)
-{
-	__u64 address = code - cfg.hook_delta;
-	__u32 *entry = shadow_entry(address, false), old, coded, marked;
-	struct tmbpf_large *block;
-
-	if (entry && *entry) {
-		old = *entry;
-		coded = ENTRY_SIZE_CODED(old);
-		if (coded <= TMBPF_CODE_BASE || coded > TMBPF_SIZE_MAX)
-			return 0;
-		marked = (coded - TMBPF_CODE_BASE + TMBPF_SIZE_MAX) << TMBPF_STACK_BITS |
-			 ENTRY_STACK(old);
-		if (compare_exchange(entry, old, marked) != old)
-			/* User space has just begun or ended to suspect it. */
-			compare_exchange(entry, old ^ TMBPF_SUSPECT, marked);
-		return 0;
-	}
-	block = bpf_map_lookup_elem(&large, &address);
-	if (block)
-		block->code = 1;
-	else if (cfg.lazy)
-		code_mark_untraced(address);
-	return 0;
-}
-
-/*
- * The block at ADDRESS is the next that HEAP hands out. Told before its entry is written: an entry whose block is found
- * free is dead, unless this says that it is only on its way.
+ * The block at ADDRESS is the next that HEAP hands out. Noted before its entry is written: an entry
+ * whose block is found free is dead, unless this says that the block is only on its way.
  */
 static __always_inline void block_hand(const struct heap *heap, __u64 address)
 {
 	__u32 place = 0, i;
 
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		return;
 	if (cfg.heap_kind != TMBPF_HEAP_STATIC) {
 		__u32 first = (heap->usedpools * 0x9e3779b97f4a7c15ULL) >> 56;

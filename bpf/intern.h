@@ -2,168 +2,28 @@
 /*
  * Stacks and code objects get ids, and are announced to user space once, when they are new.
  *
- * A stack is known by a 64-bit hash of (code object, instruction) for each frame. Code objects die, and their
- * addresses are handed out again. So each address has a generation (of its hash), raised when a tracked code object
- * there is freed, and each stack remembers the hash of its generations. That is compared only when any code object
- * died since the stack was last seen (state.epoch), so programs that drop no code pay nothing for it.
+ * A stack is known by a 64-bit hash of (code object, instruction) for each frame. Code objects die,
+ * and their addresses are handed out again. So each address has a generation (kept by a hash of
+ * it), which is raised when a code object that stacks refer to is freed there. Each stack remembers
+ * the hash of its generations. That is compared only if any code object died since the stack was
+ * last seen (state.epoch), so programs that drop no code pay nothing for it.
  *
- * A code object is copied out whole (names and line table) the moment the first stack with it is seen: it may be gone
- * before user space gets to run.
+ * A code object is copied out whole (names and line table) the moment the first stack with it is
+ * seen, as it may be gone before user space runs.
  */
 #ifndef TMBPF_INTERN_H
 #define TMBPF_INTERN_H
 
+#include "capture.h"
+#include "code.h"
+#include "kernel.h"
+#include "mark.h"
+#include "shared/loss.h"
+#include "shared/record.h"
+#include "shared/stack.h"
 #include "state.h"
+#include "thread.h"
 #include "walk.h"
-
-#define ALIGN8(size) (((size) + 7) & ~7u)
-
-static __always_inline __u32 *generation_of(__u64 code)
-{
-	return &generations[(code >> 4 ^ code >> 20) & (GENERATIONS - 1)];
-}
-
-struct capture_cursor {
-	__u8 *bytes;
-	__u32 position;
-};
-
-/* Appends SIZE bytes at ADDRESS; what was captured, 0 if they cannot be read. */
-static __always_inline __u32 capture_bytes(struct capture_cursor *cursor, __u64 address, __u64 size,
-					   __u32 most)
-{
-	__u32 length = size < most ? size : most;
-	__u32 position = cursor->position;
-
-	if (position > CAPTURE_MAX - TMBPF_TABLE_MAX || length > most || !length)
-		return 0;
-	if (!read_user(cursor->bytes + position, length, address))
-		return 0;
-	cursor->position = position + ALIGN8(length);
-	return length;
-}
-
-/* PyASCIIObject.state: interned 2 or more bits, kind 3, compact 1, ascii 1 (Include/cpython/unicodeobject.h). */
-static __always_inline void capture_string(struct capture_cursor *cursor, struct tmbpf_string *ret,
-					   __u64 object)
-{
-	__u64 length;
-	__u32 flags, kind, offset;
-
-	ret->kind = ret->length = ret->captured = 0;
-	if (!object || !read_word(object + cfg.unicode_length, &length) ||
-	    !read_user(&flags, sizeof(flags), object + cfg.unicode_state))
-		return;
-	kind = flags >> cfg.unicode_kind_shift & 7;
-	if ((kind != 1 && kind != 2 && kind != 4) || !(flags >> cfg.unicode_kind_shift & 8) ||
-	    length > 1u << 30)
-		return;
-	offset = flags >> cfg.unicode_kind_shift & 16 ? cfg.unicode_ascii_data
-						      : cfg.unicode_compact_data;
-	ret->length = length;
-	ret->captured = capture_bytes(cursor, object + offset, length * kind, TMBPF_STRING_MAX);
-	if (ret->captured || !length)
-		ret->kind = kind;
-}
-
-static __always_inline __u64 code_word(__u64 code, __u32 offset)
-{
-	__u64 word;
-
-	if (offset == NO_OFFSET || !read_word(code + offset, &word))
-		return 0;
-	return word;
-}
-
-/* Room that no other program uses, until it is let go; NULL if there is none. */
-static __always_inline struct capture *capture_take(void)
-{
-	__u32 first = bpf_get_smp_processor_id(), i;
-
-	for (i = 0; i < CAPTURES; i++) {
-		__u32 index = (first + i) & (CAPTURES - 1);
-		struct capture *capture = bpf_map_lookup_elem(&captures, &index);
-
-		if (capture && !compare_exchange(&capture->busy, 0, 1))
-			return capture;
-	}
-	return NULL;
-}
-
-static __always_inline void capture_release(struct capture *capture)
-{
-	*(volatile __u32 *)&capture->busy = 0;
-}
-
-/* Copies the code object at CODE out to user space under the new id ID. */
-__noinline int code_capture(__u64 code, __u32 id)
-{
-	struct capture *capture;
-	struct capture_cursor cursor;
-	struct tmbpf_record_code *record;
-	__u64 table, size = 0;
-	__u32 total;
-	long full;
-
-	capture = capture_take();
-	if (!capture) {
-		count_loss(TMBPF_LOSS_THREAD_STORAGE);
-		return -1;
-	}
-	record = (struct tmbpf_record_code *)capture->bytes;
-	cursor.bytes = capture->bytes;
-	cursor.position = sizeof(*record);
-	record->record.type = TMBPF_RECORD_CODE;
-	record->id = id;
-	record->address = code;
-	record->firstlineno = 0;
-	record->firsttraceable = 0;
-	read_user(&record->firstlineno, sizeof(record->firstlineno), code + cfg.code_firstlineno);
-	if (cfg.code_firsttraceable != NO_OFFSET)
-		read_user(&record->firsttraceable, sizeof(record->firsttraceable),
-			  code + cfg.code_firsttraceable);
-	capture_string(&cursor, &record->filename, code_word(code, cfg.code_filename));
-	capture_string(&cursor, &record->name, code_word(code, cfg.code_name));
-	capture_string(&cursor, &record->qualname, code_word(code, cfg.code_qualname));
-	table = code_word(code, cfg.code_linetable);
-	record->table_captured = 0;
-	if (!table || !read_word(table + cfg.bytes_size, &size) || size > 1u << 30) {
-		/* Not an empty one, of which user space could tell lines. */
-		record->table_size = ~0u;
-	} else {
-		record->table_size = size;
-		record->table_captured =
-			capture_bytes(&cursor, table + cfg.bytes_data, size, TMBPF_TABLE_MAX);
-	}
-	total = cursor.position;
-	if (total > CAPTURE_MAX)
-		total = CAPTURE_MAX;
-	record->record.size = total;
-	full = bpf_ringbuf_output(&ring, record, total, ring_flags());
-	capture_release(capture);
-	if (full) {
-		count_loss(TMBPF_LOSS_RING_FULL);
-		return -1;
-	}
-	return 0;
-}
-
-/* Marks the block that holds a code object, so that its end is noticed; see heap.h. */
-int code_mark(__u64 code);
-
-/* Tells user space that the code object ID, which was at CODE, is no more. */
-static __always_inline void code_end_announce(__u64 code, __u32 id)
-{
-	struct tmbpf_record_code_end record = {
-		.record = {TMBPF_RECORD_CODE_END, sizeof(record)},
-		.address = code,
-		.id = id,
-	};
-
-	/* If the ring is full, user space misses one end, and keeps what it knows of it. */
-	if (bpf_ringbuf_output(&ring, &record, sizeof(record), ring_flags()))
-		add(&state.missed_code_ends, 1);
-}
 
 /* The id of the code object at CODE, 0 if it could not be announced. */
 static __always_inline __u32 code_id(__u64 code)
@@ -174,10 +34,10 @@ static __always_inline __u32 code_id(__u64 code)
 	if (known)
 		return *known;
 	/*
-	 * Announced before it is entered: who finds it in the table can rely on user space knowing
-	 * it. Of two threads that announce one object the second is told so by the table and takes
-	 * the first one's id. An id that finds no place in the table ends at once, or user space
-	 * would keep it for ever.
+	 * Announced before it is entered: user space knows what is in the table. Of two threads
+	 * that announce one object the second finds the first one's id in the table and uses that.
+	 * An id that finds no place in the table ends at once, or user space would keep it for
+	 * ever.
 	 */
 	id = fetch_add(&state.next_code, 1) + 1;
 	if (code_capture(code, id))
@@ -192,21 +52,6 @@ static __always_inline __u32 code_id(__u64 code)
 	}
 	code_mark(code);
 	return id;
-}
-
-/* The block at CODE is being freed: if a code object that stacks refer to was there, it is no more. */
-__noinline int code_end(__u64 code)
-{
-	__u32 *known = bpf_map_lookup_elem(&codes, &code), id;
-
-	if (!known)
-		return 0;
-	id = *known;
-	bpf_map_delete_elem(&codes, &code);
-	add(generation_of(code), 1);
-	add(&state.epoch, 1);
-	code_end_announce(code, id);
-	return 0;
 }
 
 struct generation_walk {
@@ -236,8 +81,8 @@ struct announce {
 };
 
 /*
- * A step of loop(): the thread's frame INDEX to FRAMES, a record's, its code object by what
- * IDENTIFY makes of it.
+ * A step of loop(): copies the thread's frame INDEX to FRAMES of a record, with the id that
+ * IDENTIFY gives for its code object.
  */
 static __always_inline long frame_announce(__u32 index, struct announce *a,
 					   struct tmbpf_frame *frames,
@@ -265,7 +110,7 @@ LOOP_STEP announce_step(__u32 index, struct announce *a)
 }
 
 /* An id for a new stack: a fresh one, or one that user space gave back. 0: the table is full. */
-static __always_inline __u32 stack_id_take(void)
+static __always_inline __u32 stack_id_get(void)
 {
 	__u32 head = state.recycled_head, index = state.returned_stack;
 	__u64 *entry;
@@ -285,14 +130,18 @@ static __always_inline __u32 stack_id_take(void)
 	return index < cfg.stack_limit ? index : 0;
 }
 
-/* ID was taken and could not be used. One such id is kept; a second one at the same moment is lost and counted. */
-static __always_inline void stack_id_return(__u32 id)
+/*
+ * ID could not be used. One such id is kept; a second one at the same moment is lost and counted.
+ */
+static __always_inline void stack_id_put(__u32 id)
 {
 	if (compare_exchange(&state.returned_stack, 0, id))
 		add(&state.leaked_stacks, 1);
 }
 
-/* Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed. */
+/*
+ * Announces the stack in thread->frames as the new stack ID; 0 or a negative number if that failed.
+ */
 __noinline int stack_announce(THREAD_GIVEN, __u32 id, __u32 place)
 {
 	THREAD_OF_GIVEN;
@@ -330,10 +179,11 @@ __noinline int stack_announce(THREAD_GIVEN, __u32 id, __u32 place)
 #define SLOT_TRIES 4           /* user space changes a slot once */
 
 /*
- * Takes the slot for a stack that is about to be announced. User space takes stacks out of the table
- * meanwhile, so that a slot may have changed since it was looked at; only another thread's is busy.
+ * Claims the slot for a stack that is about to be announced. User space removes stacks from the
+ * table meanwhile, so a slot may have changed since it was looked at. Only another thread's is
+ * busy.
  */
-static __always_inline bool slot_take(struct tmbpf_bucket *bucket, __u32 slot)
+static __always_inline bool slot_claim(struct tmbpf_bucket *bucket, __u32 slot)
 {
 	int i;
 
@@ -354,15 +204,15 @@ static __always_inline __u32 stack_insert(struct thread *thread, struct tmbpf_bu
 	__u32 epoch = state.epoch, id;
 
 	slot &= TMBPF_BUCKET_SLOTS - 1;
-	if (!slot_take(bucket, slot)) {
+	if (!slot_claim(bucket, slot)) {
 		count_loss(TMBPF_LOSS_STACK_BUSY);
 		return TMBPF_STACK_LOST;
 	}
-	id = stack_id_take();
+	id = stack_id_get();
 	if (!id) {
 		count_loss(TMBPF_LOSS_STACK_TABLE_FULL);
 	} else if (stack_announce(THREAD_GIVE(thread), id, place * TMBPF_BUCKET_SLOTS + slot)) {
-		stack_id_return(id);
+		stack_id_put(id);
 		id = 0;
 	}
 	if (!id) {
@@ -396,8 +246,11 @@ __noinline int stack_intern(THREAD_GIVEN, __u64 hash)
 		if (id_epoch >> 32 == epoch)
 			return id;
 		if (generations_hash(thread) == bucket->generations[slot]) {
-#ifndef TMBPF_PLAIN /* user space may be taking the stack out, which must not be undone */
-			/* Fails only if user space is just taking the stack out: the id stays good for a while. */
+#ifndef TMBPF_PLAIN /* user space may be removing the stack, which must not be undone */
+			/*
+			 * Fails only if user space just removes the stack: its id stays good a
+			 * while.
+			 */
 			compare_exchange(&bucket->id_epoch[slot], id_epoch,
 					 (__u64)epoch << 32 | id);
 #endif
@@ -436,8 +289,8 @@ static __always_inline __u32 stack_of(struct thread *thread, __u64 tstate)
 }
 
 /*
- * The same of what is of tracemalloc's DOMAIN: a stack's blocks are all of one domain, so that each has stacks of its own,
- * one without frames among them.
+ * The same of what is of tracemalloc's DOMAIN. A stack's blocks are all of one domain, so each
+ * domain has stacks of its own, one without frames among them.
  */
 __noinline int stack_of_domain(THREAD_GIVEN, __u32 domain)
 {

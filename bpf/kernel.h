@@ -5,7 +5,7 @@
  * programs (5.11) nor pointers as arguments of global functions (5.13) nor atomic instructions
  * other than adding (5.12), and refuse a program that contains them wherever.
  *
- * There programs run with preemption off, and take turns among the processors (turn_take()); what
+ * There programs run with preemption off, and take turns among the processors (turn_begin()); what
  * replaces an atomic instruction need not be one then, among programs. User space may change only
  * what the comments there say.
  */
@@ -44,7 +44,7 @@
 #define LOOP_STEP static __always_inline long
 
 /*
- * How a global function is given the thread's record: not at all, and finds it itself. What it is
+ * A global function cannot be given the thread's record here, and looks it up itself. What it is
  * given instead counts as used, or clang would leave it out of calls, which the verifier refuses.
  */
 #define THREAD_GIVEN        __u32 unused_

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Stops a program that we started ourselves at two moments before any of its own code runs: when it has
- * become another program by exec, and at that program's entry point, where its libraries are loaded. User
- * space looks at it then, attaches what it wants, and lets it go on.
+ * Stops a program that tmbpf started, at two moments before any of its own code runs: right after
+ * exec, and at its entry point, when its libraries are loaded. User space looks at it then,
+ * attaches its probes, and lets it go on.
  */
 #include "vmlinux.h"
 

@@ -6,7 +6,7 @@
 #define TMBPF_PLAIN
 #include "tmbpf.bpf.c" /* NOLINT(bugprone-suspicious-include) */
 
-/* A thread's record goes with it, as task storage does by itself. */
+/* A thread that ends loses its record. Task storage does that by itself. */
 SEC("raw_tp/sched_process_exit")
 int thread_exit(void *context)
 {

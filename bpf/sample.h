@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Samples that are taken all the time, whether a window is open or not: page faults, and large blocks of the raw
- * domain. They are rare, and windows miss what is rare.
+ * Samples that are taken all the time, whether a sampling window is open or not: page faults, and
+ * large blocks of the raw domain (large.h). They are rare, and windows miss what is rare.
  *
- * A sample carries its whole stack, for stack ids begin anew with each window. Its code objects are known by what
- * identifies them, not by their address alone: nobody tells when one dies while no window is open, and the next
- * one at its address has another name, first line or line table.
+ * A sample carries its whole stack, as stack ids begin anew with each window. Its code objects are
+ * known by a fingerprint, not by their address alone: nothing tells when one dies while no window
+ * is open, and the next one at its address has another name, first line or line table.
  */
 #ifndef TMBPF_SAMPLE_H
 #define TMBPF_SAMPLE_H
 
+#include "capture.h"
 #include "intern.h"
+#include "kernel.h"
+#include "read.h"
+#include "shared/loss.h"
+#include "shared/record.h"
 #include "state.h"
+#include "thread.h"
 #include "walk.h"
-#include "x86.h"
 
-/* So much time may have so many samples; further ones are thinned, more and more, and weigh the more for it. */
+/*
+ * A tick has so many samples in full. Further ones are thinned, more and more, and weigh the more
+ * for it.
+ */
 #define SAMPLE_TICK_NS   (1ULL << 27)
 #define SAMPLE_TICK_FREE 64
 #define SAMPLE_SHIFT_MAX 10
-/* Large blocks cannot be thinned, as what is followed must be all: of more within a tick the rest is lost. */
-#define LARGE_TICK_MAX 1024
-
-/* Of bytes objects: how much of their beginning is looked at. */
+/* Bytes of a line table's beginning that are looked at. */
 #define TABLE_LOOK 16
 
 /* What tells the code object at CODE from another at the same address. */
@@ -69,13 +74,18 @@ LOOP_STEP sample_step(__u32 index, struct announce *a)
 	return frame_announce(index, a, record->frames, sampled_code);
 }
 
-/* Walks this thread's stack into THREAD; none if it runs no Python code. False: it could not be read. */
+/*
+ * Walks this thread's stack into THREAD; no frames if it runs no Python code. False: it could not
+ * be read.
+ */
 static __always_inline bool sample_walk(struct thread *thread)
 {
 	__u64 tstate, frame, hash;
 
 	thread->nframe = thread->total_nframe = 0;
-	/* A thread whose own storage is not there yet, as where it faults for that, has not begun to run Python code. */
+	/*
+	 * Without storage of its own, as where it faults for that, it has run no Python code yet.
+	 */
 	if (!thread_state_own(&tstate) || !tstate)
 		return true;
 	if (!thread_frame(tstate, &frame))
@@ -84,7 +94,7 @@ static __always_inline bool sample_walk(struct thread *thread)
 }
 
 /* Tells user space of a sample; negative if that failed. */
-__noinline int sample_take(THREAD_GIVEN, __u32 kind, __u64 address, __u64 size, __u64 weight)
+__noinline int sample_send(THREAD_GIVEN, __u32 kind, __u64 address, __u64 size, __u64 weight)
 {
 	THREAD_OF_GIVEN;
 	struct tmbpf_record_sample *record;
@@ -139,57 +149,9 @@ static __always_inline void fault_event(__u64 address, __u64 period)
 	state.tick_samples = taken + 1;
 	thread = thread_get();
 	if (!thread ||
-	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_FAULT, address, 0, period << shift))
+	    sample_send(THREAD_GIVE(thread), TMBPF_SAMPLE_FAULT, address, 0, period << shift))
 		count_loss(TMBPF_LOSS_FAULT);
 	add(&state.fault_ns, bpf_ktime_get_ns() - now);
-}
-
-static __always_inline void large_born(struct thread *thread, __u64 address, __u64 size,
-				       __u32 domain)
-{
-	__u64 now = bpf_ktime_get_ns();
-
-	if (now - state.large_tick > SAMPLE_TICK_NS) {
-		state.large_tick = now;
-		state.large_births = 0;
-	}
-	thread->domain = domain;
-	if (fetch_add(&state.large_births, 1) >= LARGE_TICK_MAX ||
-	    sample_take(THREAD_GIVE(thread), TMBPF_SAMPLE_BIRTH, address, size, 1))
-		count_loss(TMBPF_LOSS_LARGE);
-	thread->domain = 0;
-	add(&state.large_ns, bpf_ktime_get_ns() - now);
-}
-
-/* libc has answered the request for a large block by ADDRESS. */
-static __always_inline void large_answer(struct thread *thread, __u64 address)
-{
-	__u64 size = thread->large.size;
-
-	thread->large.returns = 0;
-	if (address)
-		large_born(thread, address, size > cfg.hook_extra ? size - cfg.hook_extra : 0, 0);
-}
-
-/* A large block of another domain: nothing need be waited for. */
-static __always_inline int large_track(struct pt_regs *regs, const struct tmbpf_site *site)
-{
-	__u64 address, size, domain;
-	struct thread *thread;
-
-	if (!value_read(regs, &site->a[0], &address) || !value_read(regs, &site->a[1], &size) ||
-	    !value_read(regs, &site->a[2], &domain)) {
-		count_loss(TMBPF_LOSS_ARGUMENT_UNREADABLE);
-		return 0;
-	}
-	if (size < cfg.large_least)
-		return 0;
-	thread = thread_get();
-	if (thread)
-		large_born(thread, address, size, domain);
-	else
-		count_loss(TMBPF_LOSS_LARGE);
-	return 0;
 }
 
 #endif

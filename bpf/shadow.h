@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The live blocks: which stack allocated what is held. pymalloc's blocks are in a dense shadow of its arenas, 32 bits a
- * granule; the raw domain's in a hash table by address.
+ * The live blocks: which stack allocated what is held. pymalloc's blocks are in a dense shadow of
+ * its arenas, 32 bits a granule. The raw domain's are in a hash table by address.
  *
- * The shadow is made of slabs, each for 64 Ki granules of address space, handed out in the order in which chunks of
- * address space are first seen; a small directory (open addressing, TMBPF_CHUNK_PROBES places) leads from the chunk to its
- * slab. User space keeps spare slabs ready.
+ * The shadow is made of slabs, each for 64 Ki granules of address space. They are handed out in the
+ * order in which chunks of address space are first seen. A small directory (open addressing,
+ * TMBPF_CHUNK_PROBES places) leads from the chunk to its slab. User space keeps spare slabs ready.
  *
- * Every update is idempotent: a block that is already there with the same stack and size is left as it is, and a free
- * of an unknown block does nothing. So nested calls within the allocator may be seen twice.
+ * Every update is idempotent: a block that is already there with the same stack and size is left as
+ * it is, and a free of an unknown block does nothing. So nested calls within the allocator may be
+ * seen twice.
  *
- * Where the object domain's frees are not probed (cfg.lazy), an entry outlives its block: it is dead when its address is
- * handed out again, or when user space finds that by its pool the block is free (user/trace/tracer/sweep.h).
+ * Where the object domain's frees are not probed (TMBPF_MODE_LAZY), an entry outlives its block. It
+ * is dead when its address is handed out again, or when user space finds that by its pool the block
+ * is free (user/trace/tracer/sweep.h).
  */
 #ifndef TMBPF_SHADOW_H
 #define TMBPF_SHADOW_H
 
-#include "intern.h"
+#include "code.h"
+#include "kernel.h"
+#include "shared/block.h"
+#include "shared/loss.h"
+#include "shared/record.h"
 #include "state.h"
-
-#define SPARE_SLABS_LOW 32
 
 static __always_inline void stats_add(__u32 stack, __u64 size)
 {
@@ -46,12 +50,14 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 	__u64 current, peak;
 
 	stats_add(stack, size);
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		return; /* user space adds up the rows */
 	current = fetch_add(&state.current, size) + size;
 	peak = state.peak;
 	if (current > peak && compare_exchange(&state.peak, peak, current) != peak) {
-		/* Another thread raised it at the same moment: once more is enough for two; a third would raise it itself. */
+		/*
+		 * Another thread raised it just now. Once more is enough: a third raises it itself.
+		 */
 		peak = state.peak;
 		if (current > peak)
 			compare_exchange(&state.peak, peak, current);
@@ -61,7 +67,7 @@ static __always_inline void totals_add(__u32 stack, __u64 size)
 static __always_inline void totals_remove(__u32 stack, __u64 size)
 {
 	stats_remove(stack, size);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		add(&state.current, -size);
 }
 
@@ -75,11 +81,11 @@ static __always_inline void slab_wanted(void)
 	bpf_ringbuf_output(&ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 }
 
-/* The place of the block at ADDRESS in the shadow; with CREATE a slab is taken for a chunk that has none. */
+/* The entry of the block at ADDRESS. With CREATE a chunk that has no slab gets one. */
 static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 {
-	__u64 chunk = (address >> (TMBPF_SLAB_BITS + cfg.granule_shift)) + 1;
-	__u32 place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40, slab, granule, zero = 0;
+	__u64 chunk = tmbpf_chunk_number(address, cfg.granule_shift);
+	__u32 place = tmbpf_chunk_place(chunk), slab, granule, zero = 0;
 	struct tmbpf_chunk *entry;
 	__u32 *values;
 	void *map;
@@ -101,7 +107,7 @@ static __always_inline __u32 *shadow_entry(__u64 address, bool create)
 		    compare_exchange(&entry->chunk, 0, chunk))
 			goto full;
 		slab = fetch_add(&state.next_slab, 1);
-		if (state.ready_slabs - slab < SPARE_SLABS_LOW)
+		if (state.ready_slabs - slab < TMBPF_SLABS_SPARE / 2)
 			slab_wanted();
 		entry->slab = slab + 1;
 		break;
@@ -123,29 +129,33 @@ full:
 	return NULL;
 }
 
-/* Lists a block that was allocated in a window. Whatever was at its address before is no more. */
-static __always_inline void birth_add(__u64 address, __u64 size, __u32 stack, __u32 kind)
+/* Lists a block that was allocated in a sampling window. What was at its address before is gone. */
+static __always_inline void window_allocation_add(__u64 address, __u64 size, __u32 stack,
+						  __u32 kind)
 {
-	__u32 index = fetch_add(&state.births, 1);
-	struct tmbpf_birth *birth;
+	__u32 index = fetch_add(&state.window_allocations, 1);
+	struct tmbpf_allocation *listed;
 
 	code_end(address + cfg.hook_delta);
-	if (index + 1 >= cfg.births && state.window) {
+	if (index + 1 >= cfg.window_allocations && state.tracing) {
 		state.closed_at = bpf_ktime_get_ns();
-		state.window = 0;
+		state.tracing = 0;
 	}
-	birth = bpf_map_lookup_elem(&births, &index);
-	if (!birth)
+	listed = bpf_map_lookup_elem(&window_allocations, &index);
+	if (!listed)
 		return; /* of the same moment, in another thread */
-	birth->size = size;
-	birth->stack = stack;
-	birth->kind = kind;
-	/* User space may be reading: only what has an address is complete. Stores are in order on x86. */
+	listed->size = size;
+	listed->stack = stack;
+	listed->kind = kind;
+	/*
+	 * User space may be reading: only what has an address is complete. Stores are in order on
+	 * x86.
+	 */
 	barrier();
-	*(volatile __u64 *)&birth->address = address;
+	*(volatile __u64 *)&listed->address = address;
 }
 
-/* OLD, taken out of the entry of the block at ADDRESS, counts no more. */
+/* OLD, which was the entry of the block at ADDRESS, counts no more. */
 static __always_inline void entry_drop(__u64 address, __u32 old)
 {
 	if (ENTRY_CODE(old))
@@ -155,30 +165,31 @@ static __always_inline void entry_drop(__u64 address, __u32 old)
 }
 
 /*
- * A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. If it is there already, this is
- * the same call, seen once more; where frees are not probed only AGAIN can say so. Entries are exchanged as a whole:
- * where frees are not probed, user space takes out those of dead blocks at any time.
+ * A pymalloc block of SIZE bytes (at most 512) was or will be handed out at ADDRESS. If it is there
+ * already, this is the same call, seen once more. Where frees are not probed only AGAIN can say so.
+ * Entries are exchanged as a whole, as user space removes those of dead blocks at any time where
+ * frees are not probed.
  */
 static __always_inline void shadow_note(__u64 address, __u32 size, __u32 stack, bool again)
 {
 	__u32 *entry, old;
-	__u32 new = size << TMBPF_STACK_BITS | stack;
+	__u32 new = ENTRY_MAKE(size, stack);
 
-	if (cfg.births) {
-		birth_add(address, size, stack, TMBPF_BIRTH_POOL);
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
+		window_allocation_add(address, size, stack, TMBPF_ALLOCATION_POOL);
 		return;
 	}
 	entry = shadow_entry(address, true);
 	if (!entry)
 		return;
 	old = exchange(entry, new);
-	if (old == new && (again || !cfg.lazy))
+	if (old == new && (again || cfg.mode != TMBPF_MODE_LAZY))
 		return;
 	totals_add(stack, size);
 	if (!old)
 		return;
 	entry_drop(address, old);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		count_loss(TMBPF_LOSS_STALE_BLOCK);
 }
 
@@ -192,7 +203,7 @@ static __always_inline bool shadow_remove(__u64 address)
 {
 	__u32 *entry, old;
 
-	if (cfg.births)
+	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		return false;
 	entry = shadow_entry(address, false);
 	if (!entry || !*entry)
@@ -204,7 +215,10 @@ static __always_inline bool shadow_remove(__u64 address)
 	return true;
 }
 
-/* The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again. False: there is none. */
+/*
+ * The traced block at ADDRESS gets a new stack, as if it had been freed and handed out again.
+ * False: there is none.
+ */
 static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 {
 	__u32 *entry = shadow_entry(address, false), old, new;
@@ -229,54 +243,54 @@ static __always_inline bool shadow_assign(__u64 address, __u32 stack)
 }
 
 /*
- * libc has handed out ADDRESS: where frees of arenas' blocks are not seen, that is how one at the same address is known to
- * be dead.
+ * libc has handed out ADDRESS. Where frees of arenas' blocks are not seen, that is how one at the
+ * same address is known to be dead.
  */
 static __always_inline void shadow_yield(__u64 address)
 {
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		return;
 	shadow_remove(address);
 	if (cfg.hook_delta)
 		shadow_remove(address + cfg.hook_delta);
 }
 
-static __always_inline void large_add(__u64 address, __u64 size, __u32 stack)
+static __always_inline void raw_block_add(__u64 address, __u64 size, __u32 stack)
 {
-	struct tmbpf_large block = {.size = size, .stack = stack}, *old;
+	struct tmbpf_raw_block block = {.size = size, .stack = stack}, *old;
 
-	if (cfg.births) {
-		birth_add(address, size, stack, TMBPF_BIRTH_RAW);
+	if (cfg.mode == TMBPF_MODE_SAMPLED) {
+		window_allocation_add(address, size, stack, TMBPF_ALLOCATION_RAW);
 		return;
 	}
 	shadow_yield(address);
-	old = bpf_map_lookup_elem(&large, &address);
+	old = bpf_map_lookup_elem(&raw_blocks, &address);
 	if (old) {
 		totals_remove(old->stack, old->size);
 		count_loss(TMBPF_LOSS_STALE_BLOCK);
 		if (old->code)
 			code_end(address + cfg.hook_delta);
 	}
-	if (bpf_map_update_elem(&large, &address, &block, BPF_ANY)) {
-		count_loss(TMBPF_LOSS_LARGE_FULL);
+	if (bpf_map_update_elem(&raw_blocks, &address, &block, BPF_ANY)) {
+		count_loss(TMBPF_LOSS_RAW_BLOCKS_FULL);
 		return;
 	}
 	totals_add(stack, size);
 }
 
 /* True if there was a traced block, given in RET; totals are told. */
-static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
+static __always_inline bool raw_block_remove(__u64 address, struct tmbpf_raw_block *ret)
 {
-	struct tmbpf_large *old;
+	struct tmbpf_raw_block *old;
 
-	if (cfg.births)
+	if (cfg.mode == TMBPF_MODE_SAMPLED)
 		return false;
-	old = bpf_map_lookup_elem(&large, &address);
+	old = bpf_map_lookup_elem(&raw_blocks, &address);
 	if (!old)
 		return false;
 	*ret = *old;
 	/* Two threads cannot free one block: whoever deletes it is the one that found it. */
-	if (bpf_map_delete_elem(&large, &address))
+	if (bpf_map_delete_elem(&raw_blocks, &address))
 		return false;
 	if (ret->code)
 		code_end(address + cfg.hook_delta);
@@ -285,16 +299,19 @@ static __always_inline bool large_remove(__u64 address, struct tmbpf_large *ret)
 }
 
 /*
- * Where the object domain's frees are not probed: the large block at ADDRESS is freed, and with debug hooks on both
- * domains its code object began after two headers, which code_mark() does not look for.
+ * Where the object domain's frees are not probed: the raw block at ADDRESS is freed. With debug
+ * hooks on both domains its code object began after two headers, which code_mark() does not look
+ * for.
  */
-static __always_inline void large_code_end(__u64 address)
+static __always_inline void raw_block_code_end(__u64 address)
 {
-	if (cfg.lazy && cfg.hook_delta)
+	if (cfg.mode == TMBPF_MODE_LAZY && cfg.hook_delta)
 		code_end(address + 2 * cfg.hook_delta);
 }
 
-/* The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before. */
+/*
+ * The block at ADDRESS, which nobody traced, is freed: it may have held a code object from before.
+ */
 static __always_inline void unknown_free(__u64 address)
 {
 	add(&state.unknown_frees, 1);

@@ -1,31 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The Python stack of the current thread, read out of interpreter memory: its thread state, then the chain of its
- * frames. What a frame's fields mean is left to user space, but for one thing: a topmost frame that has not yet
- * reached its first traceable instruction is no frame to tracemalloc (_PyFrame_IsIncomplete,
- * Include/internal/pycore_frame.h), nor are frames that belong to the C stack.
+ * The Python stack of the current thread, read out of interpreter memory: its thread state, then
+ * the chain of its frames. What a frame's fields mean is left to user space, but for two things. A
+ * topmost frame that has not yet reached its first traceable instruction is no frame to tracemalloc
+ * (_PyFrame_IsIncomplete, Include/internal/pycore_frame.h). Nor are frames that belong to the C
+ * stack.
  */
 #ifndef TMBPF_WALK_H
 #define TMBPF_WALK_H
 
+#include "kernel.h"
+#include "read.h"
+#include "shared/config.h"
+#include "shared/stack.h"
 #include "state.h"
+#include "thread.h"
 #include "x86.h"
 
-/* enum python_frames, enum python_thread_source */
-#define FRAMES_OBJECT     0
-#define FRAMES_CFRAME     1
-#define FRAMES_INTERNAL   2
-#define THREAD_GLOBAL     0
-#define THREAD_STATIC_TLS 1
-#define THREAD_DTV        2
-
-#define FRAME_SPAN         128 /* frame_size is at most this */
 #define OWNED_BY_GENERATOR 1
-#define NO_OFFSET          0xffffffff
 /*
- * How far into its code a frame may stand and still be looked at for incompleteness. The topmost one may be in a
- * prologue, with an instruction for each of its cells; further down there are only the shims that clean up after
- * __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
+ * How far into its code a frame may stand and still be looked at for incompleteness. The topmost
+ * one may be in a prologue, with an instruction for each of its cells; further down there are only
+ * the shims that clean up after __init__ (_Py_InitCleanup, from 3.12 on, a few instructions long).
  */
 #define PROLOGUE_BYTES 512
 #define PAGE_BYTES     4096ULL
@@ -43,9 +39,9 @@ static __always_inline bool thread_state_holder(__u64 *ret)
 {
 	__u64 pointer = thread_pointer(), dtv, block;
 
-	if (cfg.thread_source == THREAD_GLOBAL)
+	if (cfg.thread_source == PYTHON_THREAD_GLOBAL)
 		return read_word(cfg.thread_address, ret);
-	if (cfg.thread_source == THREAD_STATIC_TLS)
+	if (cfg.thread_source == PYTHON_THREAD_STATIC_TLS)
 		return read_word(pointer + cfg.tls_offset, ret);
 	/* The dtv has an entry for each module; glibc's of -1 is not allocated yet (dl-dtv.h). */
 	if (!read_word(pointer + 8, &dtv) ||
@@ -70,7 +66,7 @@ static __always_inline bool thread_state_own(__u64 *ret)
 		return read_word(pointer + cfg.own_offset, ret);
 	if (!thread_state_holder(ret))
 		return false;
-	if (cfg.thread_source != THREAD_GLOBAL || !*ret)
+	if (cfg.thread_source != PYTHON_THREAD_GLOBAL || !*ret)
 		return true;
 	if (!read_word(*ret + cfg.tstate_thread_id, &owner))
 		return false;
@@ -83,13 +79,13 @@ static __always_inline bool thread_frame(__u64 tstate, __u64 *ret)
 {
 	if (!read_word(tstate + cfg.tstate_frame, ret))
 		return false;
-	if (cfg.frames == FRAMES_CFRAME && *ret)
+	if (cfg.frames == PYTHON_FRAMES_CFRAME && *ret)
 		return read_word(*ret + cfg.cframe_current, ret);
 	return true;
 }
 
-/* Makes the window hold the frame at w->frame; its offset there, or -1. */
-static __always_inline __s64 window_offset(struct thread *thread)
+/* Makes the buffer hold the frame at w->frame. Returns its offset there, or -1. */
+static __always_inline __s64 buffer_offset(struct thread *thread)
 {
 	struct walk *w = &thread->walk;
 	__u64 offset = w->frame - w->base, length, page;
@@ -98,24 +94,24 @@ static __always_inline __s64 window_offset(struct thread *thread)
 		return offset;
 	w->base = w->frame;
 	/*
-	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk, Python/pystate.c): read
-	 * downward, but not below the page's start. The piece may begin there, and a read that faults costs
-	 * more than several that do not.
+	 * From 3.11 on frames lie in one piece of memory, callers below callees (push_chunk,
+	 * Python/pystate.c). So it is read downward, but not below the page's start: the piece may
+	 * begin there, and a read that faults costs more than several that do not.
 	 */
-	if (cfg.frames != FRAMES_OBJECT) {
+	if (cfg.frames != PYTHON_FRAMES_OBJECT) {
 		page = w->frame & ~(PAGE_BYTES - 1);
-		w->base = w->frame + cfg.frame_size - WINDOW;
+		w->base = w->frame + cfg.frame_size - BUFFER_BYTES;
 		if (w->base < page)
 			w->base = page;
 	}
 	length = w->frame + cfg.frame_size - w->base;
-	if (length > WINDOW)
+	if (length > BUFFER_BYTES)
 		return -1;
 	w->limit = w->frame - w->base;
-	if (read_user(thread->window, length, w->base))
+	if (read_user(thread->buffer, length, w->base))
 		return w->limit;
 	w->limit = 0;
-	w->base = w->frame + 1; /* nothing is in the window */
+	w->base = w->frame + 1; /* nothing is in the buffer */
 	return -1;
 }
 
@@ -143,15 +139,16 @@ LOOP_STEP walk_step(__u32 index, struct thread **of)
 
 	if (!w->frame)
 		return 1;
-	offset = window_offset(thread);
-	if (offset < 0 || offset > WINDOW - FRAME_SPAN + (FRAME_SPAN - cfg.frame_size)) {
+	offset = buffer_offset(thread);
+	if (offset < 0 ||
+	    offset > BUFFER_BYTES - TMBPF_FRAME_BYTES + (TMBPF_FRAME_BYTES - cfg.frame_size)) {
 		w->failed = 1;
 		return 1;
 	}
-	frame = thread->window + offset;
+	frame = thread->buffer + offset;
 	code = *(__u64 *)(frame + cfg.frame_code);
 	back = *(__u64 *)(frame + cfg.frame_back);
-	if (cfg.frames == FRAMES_OBJECT) {
+	if (cfg.frames == PYTHON_FRAMES_OBJECT) {
 		instruction = *(__u32 *)(frame + cfg.frame_lasti);
 	} else {
 		instruction = *(__u64 *)(frame + cfg.frame_lasti);
@@ -160,7 +157,7 @@ LOOP_STEP walk_step(__u32 index, struct thread **of)
 	(void)index;
 	w->frame = back;
 	code &= ~(__u64)cfg.code_tag_mask;
-	if (cfg.frames != FRAMES_OBJECT) {
+	if (cfg.frames != PYTHON_FRAMES_OBJECT) {
 		if (owner > cfg.frame_owner_max || !code)
 			return 0;
 		if (frame_incomplete(code, instruction, owner, !w->total))
@@ -215,15 +212,15 @@ static __always_inline void walk_all(struct thread *thread)
 #endif
 
 /*
- * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The hash says which
- * stack it is, the code objects' addresses standing for themselves.
+ * Walks the frames that start at FRAME into thread->frames. False if one could not be read. The
+ * hash says which stack it is; in it code objects are their addresses.
  */
 static __always_inline bool walk_frames(struct thread *thread, __u64 frame, __u64 *ret_hash)
 {
 	struct walk *w = &thread->walk;
 
 	w->frame = frame;
-	w->base = frame + 1; /* nothing is in the window */
+	w->base = frame + 1; /* nothing is in the buffer */
 	w->limit = 0;
 	w->hash = cfg.seed[0];
 	w->count = w->total = w->failed = 0;

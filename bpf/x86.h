@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* x86-64: registers at a probe. The only file here that knows the architecture. */
+/* Registers at a probe, of x86-64. The only file here that knows the architecture. */
 #ifndef TMBPF_X86_H
 #define TMBPF_X86_H
 
-#include "state.h"
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "read.h"
+#include "shared/site.h"
 
 #define FLAG_ZF 0x40
 
 /*
- * One case: the load must stay in it. Left to itself the compiler would choose an offset first and load
- * once, and the verifier wants the offset into the context constant.
+ * One case, in which the load must stay. The compiler would otherwise choose an offset first and
+ * load once, but the verifier wants a constant offset into the context.
  */
 #define REGISTER_CASE(number, name)                                                                \
 	case number:                                                                               \

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Pages, maps, task storage and the ring buffer, in the memory of the test. */
 #include "bpf_emulation.h"
 #include "numbered.h"
 #include "support.h"

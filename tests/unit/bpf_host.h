@@ -80,15 +80,15 @@ static __u64 host_time; /* goes on by 1 whenever it is looked at */
 #pragma GCC diagnostic pop
 /* NOLINTEND(bugprone-*) */
 
-#define HOST_STACKS  1024
-#define HOST_BUCKETS 256 /* powers of two, as user space makes them */
-#define HOST_CHUNKS  64
-#define HOST_SLABS   32
-#define HOST_LARGE   1024
-#define HOST_CODES   1024
-#define HOST_SITES   32
-#define HOST_RETURNS 8
-#define HOST_BIRTHS  8
+#define HOST_STACKS      1024
+#define HOST_BUCKETS     256 /* powers of two, as user space makes them */
+#define HOST_CHUNKS      64
+#define HOST_SLABS       32
+#define HOST_LARGE       1024
+#define HOST_CODES       1024
+#define HOST_SITES       32
+#define HOST_RETURNS     8
+#define HOST_ALLOCATIONS 8
 
 /* Puts COUNT more slabs in their place, as tracer_grow() does. */
 static inline void host_slabs_add(__u32 count)
@@ -102,7 +102,7 @@ struct host_sizes {
 	__u32 stacks, buckets, chunks, slabs, large, codes;
 };
 
-/* A new world: no target memory, empty maps, the window open. What cfg says of Python is all 0. */
+/* A new world: no target memory, empty maps, tracing on. What cfg says of Python is all 0. */
 static inline void host_start(const struct host_sizes *sizes)
 {
 	struct host_sizes none = {0}, s = sizes ? *sizes : none;
@@ -129,16 +129,17 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_hash(&returns, sizeof(*returns.value), HOST_RETURNS);
 	emulation_array(&chunks, sizeof(*chunks.value), cfg.chunk_mask + 1);
 	emulation_array_of_maps(&slabs, cfg.slab_limit);
-	emulation_hash(&large, sizeof(*large.value), s.large ? s.large : HOST_LARGE);
+	emulation_hash(&raw_blocks, sizeof(*raw_blocks.value), s.large ? s.large : HOST_LARGE);
 	emulation_array(&captures, sizeof(*captures.value), CAPTURES);
-	emulation_array(&births, sizeof(*births.value), HOST_BIRTHS);
+	emulation_array(&window_allocations, sizeof(*window_allocations.value), HOST_ALLOCATIONS);
 	emulation_array(&stacks, sizeof(*stacks.value), cfg.bucket_mask + 1);
 	emulation_array(&stats, sizeof(*stats.value), cfg.stack_limit);
 	emulation_array(&recycled, sizeof(*recycled.value), cfg.recycled_mask + 1);
 	emulation_hash(&codes, sizeof(*codes.value), s.codes ? s.codes : HOST_CODES);
 	emulation_hash(&sampled_codes, sizeof(*sampled_codes.value), HOST_CODES);
 	state.next_stack = TMBPF_STACK_FIRST;
-	state.window = 1;
+	state.tracing = 1;
+	state.tracing = 1;
 	host_slabs_add(cfg.slab_limit);
 }
 

@@ -39,7 +39,7 @@ enum {
 	AT_RAW_REALLOC,
 	AT_RAW_FREE,
 	AT_RESULT,
-	AT_REUSE,
+	AT_FREELIST_POP,
 };
 
 /* By hardware number: rdi and rsi, rax. */
@@ -58,7 +58,7 @@ static const struct tmbpf_site known_sites[] = {
 	[AT_RAW_REALLOC] = {.action = TMBPF_RAW_REALLOC, .returns = CALL, .a = {FIRST, SECOND}},
 	[AT_RAW_FREE] = {.action = TMBPF_RAW_FREE, .a = {FIRST, NONE}},
 	[AT_RESULT] = {.action = TMBPF_RESULT, .returns = CALL, .a = {RESULT, NONE}},
-	[AT_REUSE] = {.action = TMBPF_REUSE, .a = {FIRST, NONE}},
+	[AT_FREELIST_POP] = {.action = TMBPF_FREELIST_POP, .a = {FIRST, NONE}},
 };
 
 struct block {
@@ -227,7 +227,7 @@ static inline struct block *block_add(uint64_t address, uint64_t size, bool raw,
 				.raw = raw,
 				.object = object,
 				.code = -1,
-				.traced = state.window,
+				.traced = state.tracing,
 				.text = trace_text()};
 	if (block->traced)
 		current_add(size);
@@ -320,7 +320,7 @@ static inline void block_free(struct block *block)
 {
 	if (block->raw && refill.active)
 		m.peak_exact = false;
-	if (block->object && !cfg.lazy)
+	if (block->object && cfg.mode != TMBPF_MODE_LAZY)
 		hit(AT_FREE, block->address + (block->raw ? cfg.hook_delta : 0), 0);
 	if (block->raw) {
 		hit(AT_RAW_FREE, block->address, 0);
@@ -384,7 +384,7 @@ static inline void object_realloc_do(struct block *block)
 	if (chance(2)) {
 		hit(AT_MALLOC, bytes, 0);
 		address = pymalloc_malloc(&m.heap, bytes);
-		if (!cfg.lazy)
+		if (cfg.mode != TMBPF_MODE_LAZY)
 			hit(AT_FREE, old, 0);
 	} else {
 		address = pymalloc_malloc(&m.heap, bytes);
@@ -394,13 +394,13 @@ static inline void object_realloc_do(struct block *block)
 }
 
 /* An object comes back from a free list. Its header is of 0, 16 or 32 bytes. */
-static inline void reuse_do(struct block *block)
+static inline void freelist_pop_do(struct block *block)
 {
 	uint64_t header = 16 * chance(3);
 
 	if (block->raw || block->code >= 0 || block->size <= header)
 		return; /* there is no such object, or its block is not pymalloc's */
-	hit(AT_REUSE, block->address + cfg.hook_delta + header, 0);
+	hit(AT_FREELIST_POP, block->address + cfg.hook_delta + header, 0);
 	free(block->text);
 	block->text = trace_text();
 }
@@ -486,7 +486,7 @@ static inline void model_step(bool full)
 		else if (what < 70)
 			object_realloc_do(block);
 		else if (what < 75)
-			reuse_do(block);
+			freelist_pop_do(block);
 		else
 			block_free(block);
 	}
@@ -495,7 +495,7 @@ static inline void model_step(bool full)
 }
 
 /*
- * The program, with some code objects, of 3.MINOR with HOOKS. The window is closed: tracing has not
+ * The program, with some code objects, of 3.MINOR with HOOKS. Tracing is off: it has not
  * begun.
  */
 static inline void model_start(unsigned minor, enum sites_hooks hooks)
@@ -509,7 +509,7 @@ static inline void model_start(unsigned minor, enum sites_hooks hooks)
 	fake_pymalloc = false;
 	fake_hooks = SITES_PLAIN;
 	cfg.nframe = NFRAME;
-	state.window = 0;
+	state.tracing = 0;
 	for (__u32 i = 0; i < array_size(known_sites); i++)
 		*(struct tmbpf_site *)bpf_map_lookup_elem(&sites, &i) = known_sites[i];
 	fake_heap_start(4, &m.heap);
@@ -527,7 +527,7 @@ static inline void model_start(unsigned minor, enum sites_hooks hooks)
 		memory_put_u64(pointer + FAKE_TLS, tstate);
 		memory_put_u64(tstate + cfg.tstate_thread_id, pointer);
 		memory_put_u64(tstate + cfg.tstate_interp, FAKE_INTERP);
-		if (cfg.frames == FRAMES_CFRAME)
+		if (cfg.frames == PYTHON_FRAMES_CFRAME)
 			memory_put_u64(tstate + cfg.tstate_frame, FAKE_CFRAME + 64 * i);
 	}
 	thread_switch(0);

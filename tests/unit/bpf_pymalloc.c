@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Does what pymalloc does, in the emulated memory: pools, arenas, free lists. */
 #include "bpf_pymalloc.h"
 #include "bpf_emulation.h"
 #include "support.h"

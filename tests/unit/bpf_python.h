@@ -95,7 +95,7 @@ static inline void fake_start(unsigned minor, const struct host_sizes *sizes)
 	memory_put_u64(FAKE_THREAD + FAKE_TLS, FAKE_TSTATE);
 	memory_put_u64(FAKE_TSTATE + cfg.tstate_thread_id, FAKE_THREAD);
 	memory_put_u64(FAKE_TSTATE + cfg.tstate_interp, FAKE_INTERP);
-	if (cfg.frames == FRAMES_CFRAME)
+	if (cfg.frames == PYTHON_FRAMES_CFRAME)
 		memory_put_u64(FAKE_TSTATE + cfg.tstate_frame, FAKE_CFRAME);
 	if (cfg.heap_kind == TMBPF_HEAP_POINTER)
 		memory_put_u64(FAKE_INTERP + cfg.interp_obmalloc, FAKE_HEAP);
@@ -169,11 +169,11 @@ static inline void fake_code_at(uint64_t address, const char *filename, const ch
 
 	memory_put_u64(address + cfg.code_filename, fake_ascii(filename));
 	memory_put_u64(address + cfg.code_name, fake_ascii(name));
-	if (cfg.code_qualname != NO_OFFSET)
+	if (cfg.code_qualname != PYTHON_NO_OFFSET)
 		memory_put_u64(address + cfg.code_qualname, fake_ascii(name));
 	memory_put_u32(address + cfg.code_firstlineno, firstlineno);
 	memory_put_u64(address + cfg.code_linetable, fake_bytes(table, sizeof(table)));
-	if (cfg.code_firsttraceable != NO_OFFSET)
+	if (cfg.code_firsttraceable != PYTHON_NO_OFFSET)
 		memory_put_u32(address + cfg.code_firsttraceable, FAKE_PROLOGUE);
 }
 
@@ -199,7 +199,7 @@ struct fake_frame {
 /* What the frame's word says of its instruction. */
 static inline uint64_t fake_instruction(const struct fake_frame *frame)
 {
-	if (cfg.frames == FRAMES_OBJECT)
+	if (cfg.frames == PYTHON_FRAMES_OBJECT)
 		return (uint32_t)frame->unit;
 	return frame->code + cfg.code_adaptive + 2 * (int64_t)frame->unit;
 }
@@ -210,7 +210,7 @@ static inline void fake_frame_put(uint64_t address, const struct fake_frame *fra
 	memory_put_u64(address + cfg.frame_back, back);
 	/* 3.14 on: a tagged reference (Include/internal/pycore_stackref.h). */
 	memory_put_u64(address + cfg.frame_code, frame->code | (cfg.code_tag_mask ? 1 : 0));
-	if (cfg.frames == FRAMES_OBJECT) {
+	if (cfg.frames == PYTHON_FRAMES_OBJECT) {
 		memory_put_u32(address + cfg.frame_lasti, frame->unit);
 		return;
 	}
@@ -221,7 +221,7 @@ static inline void fake_frame_put(uint64_t address, const struct fake_frame *fra
 /* The thread's topmost frame is the one at ADDRESS. */
 static inline void fake_frame_set(uint64_t address)
 {
-	if (cfg.frames == FRAMES_CFRAME)
+	if (cfg.frames == PYTHON_FRAMES_CFRAME)
 		memory_put_u64(fake_cframe + cfg.cframe_current, address);
 	else
 		memory_put_u64(fake_tstate + cfg.tstate_frame, address);

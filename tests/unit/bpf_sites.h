@@ -35,7 +35,7 @@ enum {
 	AT_TAIL_REALLOC,
 	AT_GUARD,
 	AT_REFILL,
-	AT_REUSE,
+	AT_FREELIST_POP,
 	AT_HOOK,
 	AT_RESULT_ANY,
 	AT_STACK_ARGUMENT,
@@ -72,7 +72,7 @@ static const struct tmbpf_site known_sites[] = {
 		      .flags = TMBPF_SITE_GUARD,
 		      .a = {VALUE(RSI), NO_VALUE}},
 	[AT_REFILL] = {.action = TMBPF_REFILL, .a = {NO_VALUE, NO_VALUE}},
-	[AT_REUSE] = {.action = TMBPF_REUSE, .a = {VALUE(RCX), NO_VALUE}},
+	[AT_FREELIST_POP] = {.action = TMBPF_FREELIST_POP, .a = {VALUE(RCX), NO_VALUE}},
 	[AT_HOOK] = {.action = TMBPF_HOOK, .a = {VALUE(RDI), NO_VALUE}},
 	[AT_RESULT_ANY] = {.action = TMBPF_RESULT, .a = {VALUE(RAX), NO_VALUE}},
 	[AT_STACK_ARGUMENT] = {.action = TMBPF_OBJ_MALLOC,
@@ -154,18 +154,18 @@ static inline void raw_free(__u64 address)
 	hit(AT_RAW_FREE);
 }
 
-static inline void assert_large(__u64 address, __u64 size)
+static inline void assert_raw_block(__u64 address, __u64 size)
 {
-	struct tmbpf_large *block = bpf_map_lookup_elem(&large, &address);
+	struct tmbpf_raw_block *block = bpf_map_lookup_elem(&raw_blocks, &address);
 
 	assert_non_null(block);
 	assert_int_equal(block->size, size);
 	assert_int_equal(block->stack, TMBPF_STACK_FIRST);
 }
 
-static inline bool is_large(__u64 address)
+static inline bool is_raw_block(__u64 address)
 {
-	return bpf_map_lookup_elem(&large, &address);
+	return bpf_map_lookup_elem(&raw_blocks, &address);
 }
 
 #endif

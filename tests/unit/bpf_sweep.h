@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The sweep at work on the emulated shadow and memory, as user/trace/tracer/tracer_walk.c sets it to
- * work. The target runs on meanwhile, in steps as small as from a malloc's probe to what it does
+ * The sweep at work on the emulated shadow and memory, as user/trace/tracer/tracer_walk.c sets it
+ * to work. The target runs on meanwhile, in steps as small as from a malloc's probe to what it does
  * then: whenever the sweep reads. To be included after bpf_model.h and bpf_tracer.h.
  */
 #ifndef TMBPF_TESTS_BPF_SWEEP_H

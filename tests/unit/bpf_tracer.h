@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tracer and its process, as far as user/trace/symbols/symbols.c needs them, over the maps and the
- * memory of the emulation. To be included after tracer_fake.h and bpf_python.h.
+ * The tracer and its process, as far as user/trace/symbols/symbols.c needs them, over the maps and
+ * the memory of the emulation. To be included after tracer_fake.h and bpf_python.h.
  */
 #ifndef TMBPF_TESTS_BPF_TRACER_H
 #define TMBPF_TESTS_BPF_TRACER_H

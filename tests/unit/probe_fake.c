@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Puts the made-up interpreter together: sections, symbols, relocations, allocator tables. */
 #include "probe_fake.h"
 
 #include <elf.h>

@@ -40,6 +40,5 @@ static void fake_sites_raw_table(const struct sites *sites, __u64 *ret_word, __u
 #define sites_lazy_free(sites)               fake_sites_lazy_free(sites)
 #define sites_raw_table(sites, word, malloc) fake_sites_raw_table(sites, word, malloc)
 #include "trace/tracer/config.c" /* NOLINT(bugprone-suspicious-include) */
-#undef FRAME_SPAN                /* bpf/walk.h has its own */
 
 #endif

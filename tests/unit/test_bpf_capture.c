@@ -66,7 +66,7 @@ static void test_every_version(void **context)
 		fake_start(minor, NULL);
 		code = fake_code("/srv/app/main.py", "handle", 4321);
 		memory_put_u64(code + cfg.code_linetable, fake_bytes(table, sizeof(table)));
-		if (cfg.code_qualname != NO_OFFSET)
+		if (cfg.code_qualname != PYTHON_NO_OFFSET)
 			memory_put_u64(code + cfg.code_qualname, fake_ascii("Server.handle"));
 		got = capture(code);
 		assert_int_equal(got.record->firstlineno, 4321);
@@ -100,12 +100,12 @@ static void test_string_kinds(void **context)
 		code = fake_code("f", "n", 1);
 		memory_put_u64(code + cfg.code_filename, fake_string(1, false, latin, 3));
 		memory_put_u64(code + cfg.code_name, fake_string(2, false, two, 5));
-		if (cfg.code_qualname != NO_OFFSET)
+		if (cfg.code_qualname != PYTHON_NO_OFFSET)
 			memory_put_u64(code + cfg.code_qualname, fake_string(4, false, four, 2));
 		got = capture(code);
 		assert_string(&got.record->filename, got.filename, 1, latin, 3);
 		assert_string(&got.record->name, got.name, 2, two, 5);
-		if (cfg.code_qualname != NO_OFFSET)
+		if (cfg.code_qualname != PYTHON_NO_OFFSET)
 			assert_string(&got.record->qualname, got.qualname, 4, four, 2);
 		memory_put_u64(code + cfg.code_name, fake_ascii(""));
 		got = capture(code);

@@ -71,7 +71,9 @@ static void test_track(void **context)
 	host_lost_nothing();
 }
 
-/* One address in several domains, malloc's own among them: each has blocks and stacks of its own. */
+/*
+ * One address in several domains, malloc's own among them: each has blocks and stacks of its own.
+ */
 static void test_domains_apart(void **context)
 {
 	(void)context;
@@ -101,7 +103,7 @@ static void test_default_domain(void **context)
 	(void)context;
 	world_tracked();
 	track(0, BLOCK, 200);
-	assert_large(BLOCK, 200);
+	assert_raw_block(BLOCK, 200);
 	assert_int_equal(stack_told()->domain, 0);
 	untrack(0, BLOCK);
 	assert_int_equal(state.current, 0);
@@ -144,18 +146,19 @@ static void test_too_many_domains(void **context)
 
 static void test_window_allocations(void **context)
 {
-	struct tmbpf_birth *birth;
+	struct tmbpf_allocation *listed;
 
 	(void)context;
 	world_tracked();
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_ALLOCATIONS;
 	track(NUMPY, BLOCK, 200);
 	untrack(NUMPY, BLOCK);
-	assert_int_equal(state.births, 1);
-	birth = bpf_map_lookup_elem(&births, &(__u32){0});
-	assert_int_equal(birth->address, BLOCK);
-	assert_int_equal(birth->size, 200);
-	assert_int_equal(birth->kind, TMBPF_BIRTH_RAW);
+	assert_int_equal(state.window_allocations, 1);
+	listed = bpf_map_lookup_elem(&window_allocations, &(__u32){0});
+	assert_int_equal(listed->address, BLOCK);
+	assert_int_equal(listed->size, 200);
+	assert_int_equal(listed->kind, TMBPF_ALLOCATION_RAW);
 	assert_int_equal(stack_told()->domain, NUMPY);
 }
 

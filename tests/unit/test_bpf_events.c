@@ -47,15 +47,15 @@ static void test_values(void **context)
 	assert_false(value_read(&regs, &value, &got));
 }
 
-static void test_window(void **context)
+static void test_tracing(void **context)
 {
 	(void)context;
 	world();
-	state.window = 0;
+	state.tracing = 0;
 	hit_malloc(100);
 	assert_int_equal(state.events[TMBPF_EVENT_OBJ_MALLOC], 0);
 	assert_int_equal(hit_session(AT_TAIL), 1);
-	state.window = 1;
+	state.tracing = 1;
 	hit_malloc(100);
 	assert_int_equal(state.events[TMBPF_EVENT_OBJ_MALLOC], 1);
 	/* No such site. */
@@ -65,7 +65,10 @@ static void test_window(void **context)
 	host_lost_nothing();
 }
 
-/* Sampling windows: a site that was hit in a window is noted, also if there was nothing to do, and no other. */
+/*
+ * Sampling windows: a site that was hit in a window is noted, also if there was nothing to do, and
+ * no other.
+ */
 static void test_hit_noted(void **context)
 {
 	const __u32 guard = AT_GUARD, malloc_site = AT_MALLOC;
@@ -78,11 +81,12 @@ static void test_hit_noted(void **context)
 	regs.flags = ~(unsigned long)FLAG_ZF;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);
-	cfg.births = HOST_BIRTHS;
-	state.window = 0;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_ALLOCATIONS;
+	state.tracing = 0;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 0);
-	state.window = 1;
+	state.tracing = 1;
 	hit(AT_GUARD);
 	assert_int_equal(hit_guard->hit, 1);
 	assert_int_equal(hit_malloc_site->hit, 0);
@@ -178,7 +182,7 @@ static void test_refill(void **context)
 	host_lost(TMBPF_LOSS_REFILL_UNANNOUNCED, 1);
 }
 
-static void test_reuse(void **context)
+static void test_freelist_pop(void **context)
 {
 	uint64_t block;
 
@@ -190,8 +194,8 @@ static void test_reuse(void **context)
 	block = pymalloc_malloc(&heap_model, 40);
 	fake_frames(&(struct fake_frame){.code = fake_code("b", "b", 1), .unit = 30}, 1);
 	regs.cx = block + 16;
-	hit(AT_REUSE);
-	assert_int_equal(state.events[TMBPF_EVENT_REUSE], 1);
+	hit(AT_FREELIST_POP);
+	assert_int_equal(state.events[TMBPF_EVENT_FREELIST_POP], 1);
 	host_holds(TMBPF_STACK_FIRST, 1, 40);
 	host_holds(TMBPF_STACK_FIRST + 1, 1, 40);
 	host_lost_nothing();
@@ -200,21 +204,21 @@ static void test_reuse(void **context)
 /* The block of a thread that has no Python frame, and of one that has no thread state. */
 static void test_threads_without_python(void **context)
 {
-	struct tmbpf_large *block;
+	struct tmbpf_raw_block *block;
 	__u64 address = LARGE;
 
 	(void)context;
 	world();
 	memory_put_u64(FAKE_THREAD + FAKE_TLS, 0);
 	raw_malloc(100, LARGE);
-	block = bpf_map_lookup_elem(&large, &address);
+	block = bpf_map_lookup_elem(&raw_blocks, &address);
 	assert_non_null(block);
 	assert_int_equal(block->stack, TMBPF_STACK_UNKNOWN);
 	host_lost_nothing();
 	host_tasks[0].thread.fsbase = 0xdead0000;
 	raw_malloc(100, LARGE + 0x100);
 	address += 0x100;
-	block = bpf_map_lookup_elem(&large, &address);
+	block = bpf_map_lookup_elem(&raw_blocks, &address);
 	assert_non_null(block);
 	assert_int_equal(block->stack, TMBPF_STACK_LOST);
 	host_lost(TMBPF_LOSS_THREAD_STATE, 1);
@@ -243,10 +247,10 @@ static void test_exec(void **context)
 	world();
 	emulation.pid_tgid = (__u64)(cfg.pid + 1) << 32 | cfg.pid;
 	process_exec(NULL);
-	assert_int_equal(state.window, 1);
+	assert_int_equal(state.tracing, 1);
 	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	process_exec(NULL);
-	assert_int_equal(state.window, 0);
+	assert_int_equal(state.tracing, 0);
 	assert_int_equal(emulation.ring_wakeups, 1);
 	record = emulation_ring_take(&size);
 	assert_non_null(record);
@@ -259,14 +263,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_tracing),
 		cmocka_unit_test(test_hit_noted),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_argument_on_the_stack),
 		cmocka_unit_test(test_object_domain),
 		cmocka_unit_test(test_calloc_overflow),
 		cmocka_unit_test(test_refill),
-		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_freelist_pop),
 		cmocka_unit_test(test_threads_without_python),
 		cmocka_unit_test(test_no_storage),
 		cmocka_unit_test(test_exec),

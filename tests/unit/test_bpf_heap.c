@@ -431,7 +431,7 @@ static void test_debug_hooks(void **context)
 }
 
 /* An object from a free list: its block begins up to 32 bytes before it. */
-static void test_reuse(void **context)
+static void test_freelist_pop(void **context)
 {
 	uint64_t code, blocks[4];
 
@@ -446,20 +446,20 @@ static void test_reuse(void **context)
 			blocks[i] = object_new(64 + cfg.hook_extra);
 		run(code, 21);
 		for (uint64_t i = 0; i < 3; i++)
-			object_reuse(host_thread(), blocks[i] + cfg.hook_delta + 16 * i);
+			object_popped(host_thread(), blocks[i] + cfg.hook_delta + 16 * i);
 		host_holds(TMBPF_STACK_FIRST, 1, 64);
 		host_holds(TMBPF_STACK_FIRST + 1, 3, 192);
 		assert_int_equal(state.current, 256);
 		/* One that nothing is known of, and none at all. */
-		object_reuse(host_thread(), blocks[3] + cfg.hook_delta + 48);
-		object_reuse(host_thread(), 0);
+		object_popped(host_thread(), blocks[3] + cfg.hook_delta + 48);
+		object_popped(host_thread(), 0);
 		host_holds(TMBPF_STACK_FIRST, 1, 64);
 		host_lost_nothing();
 	}
 }
 
 /* An object whose block is from before tracing began leaves its neighbours alone. */
-static void test_reuse_of_unknown(void **context)
+static void test_freelist_pop_of_unknown(void **context)
 {
 	uint64_t code;
 
@@ -476,11 +476,11 @@ static void test_reuse_of_unknown(void **context)
 		assert_int_equal(unknown, known + (size + 15) / 16 * 16);
 		run(code, 21);
 		for (uint32_t header = 0; header < size && header <= 32; header += 16) {
-			object_reuse(host_thread(), unknown + header);
+			object_popped(host_thread(), unknown + header);
 			host_holds(TMBPF_STACK_FIRST, 2, 400 + size);
 		}
 		for (uint32_t header = 0; header < size && header <= 32; header += 16)
-			object_reuse(host_thread(), known + header);
+			object_popped(host_thread(), known + header);
 		host_holds(TMBPF_STACK_FIRST, 1, 400);
 		object_drop(own);
 		host_holds(TMBPF_STACK_FIRST, 0, 0);
@@ -536,8 +536,8 @@ int main(void)
 		cmocka_unit_test(test_realloc_kinds),
 		cmocka_unit_test(test_no_pool),
 		cmocka_unit_test(test_debug_hooks),
-		cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_reuse_of_unknown),
+		cmocka_unit_test(test_freelist_pop),
+		cmocka_unit_test(test_freelist_pop_of_unknown),
 		cmocka_unit_test(test_no_thread_state),
 		cmocka_unit_test(test_free_of_unknown),
 	};

@@ -339,11 +339,11 @@ static void test_returned_twice(void **context)
 {
 	(void)context;
 	world(NULL);
-	stack_id_return(40);
-	stack_id_return(41);
+	stack_id_put(40);
+	stack_id_put(41);
 	assert_int_equal(state.leaked_stacks, 1);
-	assert_int_equal(stack_id_take(), 40);
-	assert_int_equal(stack_id_take(), TMBPF_STACK_FIRST);
+	assert_int_equal(stack_id_get(), 40);
+	assert_int_equal(stack_id_get(), TMBPF_STACK_FIRST);
 }
 
 static void test_end_while_ring_is_full(void **context)

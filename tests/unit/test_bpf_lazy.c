@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Frees that are not probed: what the BPF programs make of entries whose blocks are gone. That all of it holds
- * together is test_bpf_model.c's.
+ * Frees that are not probed: what the BPF programs make of entries whose blocks are gone. That all
+ * of it holds together is test_bpf_model.c's.
  */
 #include "bpf_model.h"
 
@@ -19,8 +19,8 @@ static void world(unsigned minor, enum sites_hooks hooks)
 	fake_lazy_free = true;
 	model_start(minor, hooks);
 	fake_lazy_free = false;
-	assert_true(cfg.lazy);
-	state.window = 1;
+	assert_int_equal(cfg.mode, TMBPF_MODE_LAZY);
+	state.tracing = 1;
 }
 
 /* The thread stands in line UNITS + N. Returns its stack. */
@@ -150,7 +150,7 @@ static void test_nested(void **context)
 }
 
 /* An object begins where an entry was left from a block of another class. */
-static void test_reuse_over_entries(void **context)
+static void test_freelist_pop_over_entries(void **context)
 {
 	(void)context;
 	for (int hooks = SITES_PLAIN; hooks <= SITES_DEBUG; hooks++) {
@@ -167,7 +167,7 @@ static void test_reuse_over_entries(void **context)
 			block = allocate(150);
 			host_holds(two, 1, 150);
 			three = stand(2);
-			object_reuse(host_thread(), block + cfg.hook_delta + header);
+			object_popped(host_thread(), block + cfg.hook_delta + header);
 			host_holds(two, 0, 0);
 			host_holds(three, 1, 150);
 			pymalloc_free(&m.heap, block);
@@ -176,34 +176,38 @@ static void test_reuse_over_entries(void **context)
 			host_holds(three, 0, 0);
 		}
 		/* Where no pool is. */
-		object_reuse(host_thread(), 0x1000);
+		object_popped(host_thread(), 0x1000);
 		host_lost_nothing();
 	}
 }
 
-/* In sampling windows an object that comes back from a free list is born anew; its pool says where its block begins. */
-static void test_reuse_is_birth(void **context)
+/*
+ * In sampling windows an object that comes back from a free list is born anew; its pool says where
+ * its block begins.
+ */
+static void test_freelist_pop_is_listed(void **context)
 {
 	(void)context;
 	for (int hooks = SITES_PLAIN; hooks <= SITES_DEBUG; hooks++) {
-		const struct tmbpf_birth *birth;
+		const struct tmbpf_allocation *listed;
 		__u32 index = 0, stack;
 		uint64_t block;
 
 		world(13, hooks);
 		stand(0);
 		block = allocate(150);
-		cfg.births = HOST_BIRTHS;
+		cfg.mode = TMBPF_MODE_SAMPLED;
+		cfg.window_allocations = HOST_ALLOCATIONS;
 		stack = stand(1);
-		object_reuse(host_thread(), block + cfg.hook_delta + 16);
-		assert_int_equal(state.births, 1);
-		birth = bpf_map_lookup_elem(&births, &index);
-		assert_int_equal(birth->address, block);
-		assert_int_equal(birth->kind, TMBPF_BIRTH_REUSED);
-		assert_int_equal(birth->stack, stack);
+		object_popped(host_thread(), block + cfg.hook_delta + 16);
+		assert_int_equal(state.window_allocations, 1);
+		listed = bpf_map_lookup_elem(&window_allocations, &index);
+		assert_int_equal(listed->address, block);
+		assert_int_equal(listed->kind, TMBPF_ALLOCATION_FREELIST);
+		assert_int_equal(listed->stack, stack);
 		/* Where no pool is. */
-		object_reuse(host_thread(), 0x1000);
-		assert_int_equal(state.births, 1);
+		object_popped(host_thread(), 0x1000);
+		assert_int_equal(state.window_allocations, 1);
 		host_lost_nothing();
 	}
 }
@@ -230,7 +234,7 @@ static void test_libc_takes_over(void **context)
 		assert_int_equal(ENTRY_STACK(entry_at(block)), one);
 		epoch = state.epoch;
 		/* With debug hooks on both domains libc's block begins one header earlier. */
-		large_add(block - (hooks == SITES_DEBUG ? cfg.hook_delta : 0), 1000, one);
+		raw_block_add(block - (hooks == SITES_DEBUG ? cfg.hook_delta : 0), 1000, one);
 		assert_int_equal(state.epoch, epoch + 1);
 		assert_null(bpf_map_lookup_elem(&codes, &code));
 		assert_int_equal(entry_at(block), 0);
@@ -260,7 +264,7 @@ static void test_code_from_before(void **context)
 	assert_int_equal(entry_at(block), ENTRY_CODE_ALONE);
 	assert_non_null(bpf_map_lookup_elem(&codes, &code));
 	/* An object there is not traced for that. */
-	object_reuse(host_thread(), block);
+	object_popped(host_thread(), block);
 	assert_int_equal(entry_at(block), ENTRY_CODE_ALONE);
 	epoch = state.epoch;
 	m.threads[0].depth = 0;
@@ -287,7 +291,7 @@ static void test_suspected(void **context)
 	block = allocate(200);
 	*shadow_entry(block, false) |= TMBPF_SUSPECT;
 	two = stand(1);
-	object_reuse(host_thread(), block);
+	object_popped(host_thread(), block);
 	host_holds(one, 0, 0);
 	host_holds(two, 1, 200);
 	assert_int_equal(entry_at(block), 200u << TMBPF_STACK_BITS | two);
@@ -313,10 +317,14 @@ static void test_suspected(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_handed_out_again), cmocka_unit_test(test_said_last),
-		cmocka_unit_test(test_nested),           cmocka_unit_test(test_reuse_over_entries),
-		cmocka_unit_test(test_reuse_is_birth),   cmocka_unit_test(test_libc_takes_over),
-		cmocka_unit_test(test_code_from_before), cmocka_unit_test(test_suspected),
+		cmocka_unit_test(test_handed_out_again),
+		cmocka_unit_test(test_said_last),
+		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_freelist_pop_over_entries),
+		cmocka_unit_test(test_freelist_pop_is_listed),
+		cmocka_unit_test(test_libc_takes_over),
+		cmocka_unit_test(test_code_from_before),
+		cmocka_unit_test(test_suspected),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -154,7 +154,7 @@ static void settle(void)
 	if (!refill.active)
 		return;
 	thread_switch(0);
-	if (cfg.lazy) {
+	if (cfg.mode == TMBPF_MODE_LAZY) {
 		struct heap heap = {0};
 
 		assert_true(heap_of(fake_tstate, &heap));
@@ -172,7 +172,7 @@ static bool block_check(const struct block *block)
 	__u32 stack = 0;
 
 	if (block->raw) {
-		struct tmbpf_large *found = bpf_map_lookup_elem(&large, &block->address);
+		struct tmbpf_raw_block *found = bpf_map_lookup_elem(&raw_blocks, &block->address);
 
 		if (found)
 			size = found->size, stack = found->stack;
@@ -196,12 +196,12 @@ static void check(void)
 	size_t traced = 0;
 
 	settle();
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		reap(false);
 	drain();
 	host_lost_nothing();
 	assert_int_equal(state.leaked_stacks, 0);
-	if (!cfg.lazy)
+	if (cfg.mode != TMBPF_MODE_LAZY)
 		assert_int_equal(state.current, m.current);
 	for (size_t i = 0; i < m.count; i++)
 		traced += block_check(&m.blocks[i]);
@@ -229,7 +229,7 @@ static void clear(void)
 	for (__u32 i = 0; i < HOST_SLABS; i++)
 		memset(emulation_lookup(emulation_lookup(&slabs, &i), &(__u32){0}), 0,
 		       TMBPF_SLAB_ENTRIES * sizeof(__u32));
-	emulation_hash_clear(&large);
+	emulation_hash_clear(&raw_blocks);
 	emulation_hash_clear(&codes);
 	memset(emulation_lookup(&stacks, &(__u32){0}), 0,
 	       (cfg.bucket_mask + 1) * sizeof(struct tmbpf_bucket));
@@ -257,7 +257,7 @@ static void play(int events)
 			drain();
 		if (!chance(150))
 			sweep();
-		if (!cfg.lazy) {
+		if (cfg.mode != TMBPF_MODE_LAZY) {
 			assert_int_equal(state.current + (refill.active ? refill.size : 0),
 					 m.current);
 			assert_true(state.peak <= m.peak);
@@ -267,7 +267,7 @@ static void play(int events)
 		if (i % CHECK_EVERY == 0)
 			check();
 	}
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		return;
 	if (m.peak_exact)
 		assert_int_equal(state.peak, m.peak);
@@ -285,7 +285,7 @@ static void finish(void)
 	while (m.count)
 		block_free(&m.blocks[m.count - 1]);
 	settle();
-	if (cfg.lazy)
+	if (cfg.mode == TMBPF_MODE_LAZY)
 		reap(false);
 	assert_int_equal(state.current, 0);
 	for (int i = 0; i < 4; i++)
@@ -304,7 +304,7 @@ static void run(unsigned minor, enum sites_hooks hooks)
 	world(minor, hooks);
 	/* Before tracing begins. */
 	play(3000);
-	state.window = 1;
+	state.tracing = 1;
 	play(EVENTS);
 	symbols_counters(symbols, &counters);
 	assert_in_range(counters.recycled, 1000, UINT64_MAX);
@@ -323,7 +323,7 @@ static void test_objects_alone(void **context)
 	(void)context;
 	world(12, SITES_PLAIN);
 	m.objects_alone = true;
-	state.window = 1;
+	state.tracing = 1;
 	play(EVENTS);
 	assert_true(m.peak_exact);
 	finish();

@@ -7,16 +7,16 @@ static void test_raw_malloc(void **context)
 	(void)context;
 	world();
 	raw_malloc(5000, LARGE);
-	assert_large(LARGE, 5000);
+	assert_raw_block(LARGE, 5000);
 	regs.di = 10;
 	regs.si = 500;
 	hit(AT_RAW_CALLOC);
 	come_back(hit, LARGE + 0x10000);
-	assert_large(LARGE + 0x10000, 5000);
+	assert_raw_block(LARGE + 0x10000, 5000);
 	assert_int_equal(state.current, 10000);
 	raw_free(LARGE);
 	raw_free(0);
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	assert_int_equal(state.current, 5000);
 	assert_int_equal(state.unknown_frees, 0);
 	raw_free(LARGE);
@@ -40,11 +40,11 @@ static void test_result_of_another_call(void **context)
 	hit(AT_RESULT); /* 16 bytes off */
 	regs.sp -= 32;
 	hit(AT_RESULT); /* a deeper call's */
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	assert_int_equal(state.events[TMBPF_EVENT_RESULT], 0);
 	regs.sp = STACK;
 	hit(AT_RESULT_ANY);
-	assert_large(LARGE, 5000);
+	assert_raw_block(LARGE, 5000);
 	hit(AT_RESULT_ANY); /* once */
 	assert_int_equal(state.current, 5000);
 	assert_int_equal(state.events[TMBPF_EVENT_RESULT], 1);
@@ -67,7 +67,7 @@ static void test_result_missed(void **context)
 	hit(AT_RAW_MALLOC);
 	raw_malloc(6000, LARGE);
 	host_lost(TMBPF_LOSS_RESULT_MISSED, 1);
-	assert_large(LARGE, 6000);
+	assert_raw_block(LARGE, 6000);
 	assert_int_equal(state.current, 6000);
 }
 
@@ -93,27 +93,27 @@ static void test_raw_realloc(void **context)
 	(void)context;
 	world();
 	raw_realloc(0, 1000, LARGE);
-	assert_large(LARGE, 1000);
+	assert_raw_block(LARGE, 1000);
 	raw_realloc(LARGE, 2000, LARGE); /* in place */
-	assert_large(LARGE, 2000);
+	assert_raw_block(LARGE, 2000);
 	assert_int_equal(state.peak, 2000);
 	raw_realloc(LARGE, 3000, LARGE + 0x8000);
-	assert_false(is_large(LARGE));
-	assert_large(LARGE + 0x8000, 3000);
+	assert_false(is_raw_block(LARGE));
+	assert_raw_block(LARGE + 0x8000, 3000);
 	assert_int_equal(state.current, 3000);
 	/* It fails: the old block is as it was. */
 	raw_realloc(LARGE + 0x8000, 1ull << 50, 0);
-	assert_large(LARGE + 0x8000, 3000);
+	assert_raw_block(LARGE + 0x8000, 3000);
 	assert_int_equal(state.current, 3000);
 	assert_int_equal(state.peak, 3000);
 	/* So does one of a block that nobody knows. */
 	raw_realloc(LARGE, 100, 0);
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	raw_malloc(1ull << 50, 0);
 	assert_int_equal(state.current, 3000);
 	/* An unknown block gets a trace when it is resized. */
 	raw_realloc(LARGE + 0x100, 10, LARGE);
-	assert_large(LARGE, 10);
+	assert_raw_block(LARGE, 10);
 	host_lost_nothing();
 }
 
@@ -133,8 +133,8 @@ static void test_realloc_and_another_thread(void **context)
 	regs.ax = LARGE + 0x8000;
 	regs.sp -= 16;
 	hit(AT_RESULT);
-	assert_large(LARGE, 1000);
-	assert_large(LARGE + 0x8000, 2000);
+	assert_raw_block(LARGE, 1000);
+	assert_raw_block(LARGE + 0x8000, 2000);
 	assert_int_equal(state.current, 3000);
 	host_lost_nothing();
 }
@@ -146,15 +146,15 @@ static void test_object_to_raw(void **context)
 	world();
 	hit_malloc(0);
 	raw_malloc(1, LARGE); /* _PyMem_RawMalloc makes 1 of 0 */
-	assert_large(LARGE, 0);
+	assert_raw_block(LARGE, 0);
 	hit_malloc(513);
 	raw_malloc(513, LARGE + 0x1000);
-	assert_large(LARGE + 0x1000, 513);
+	assert_raw_block(LARGE + 0x1000, 513);
 	regs.si = LARGE + 0x1000;
 	hit(AT_FREE);
-	assert_large(LARGE + 0x1000, 513);
+	assert_raw_block(LARGE + 0x1000, 513);
 	raw_free(LARGE + 0x1000);
-	assert_false(is_large(LARGE + 0x1000));
+	assert_false(is_raw_block(LARGE + 0x1000));
 	assert_int_equal(state.unknown_frees, 0);
 	host_lost_nothing();
 }
@@ -169,16 +169,16 @@ static void test_object_to_raw_with_hooks(void **context)
 	/* PyObject_Malloc(1000): pymalloc is asked for 1024, libc for 1048. */
 	hit_malloc(1024);
 	raw_malloc(1048, LARGE);
-	assert_large(LARGE, 1000);
+	assert_raw_block(LARGE, 1000);
 	raw_malloc(1024, LARGE + 0x1000); /* PyMem_RawMalloc(1000) */
-	assert_large(LARGE + 0x1000, 1000);
+	assert_raw_block(LARGE + 0x1000, 1000);
 	raw_malloc(24, LARGE + 0x2000); /* PyMem_RawMalloc(0) */
-	assert_large(LARGE + 0x2000, 0);
+	assert_raw_block(LARGE + 0x2000, 0);
 	/* The object domain frees what its hooks begin with, libc what theirs do. */
 	regs.si = LARGE + cfg.hook_delta;
 	hit(AT_FREE);
 	raw_free(LARGE);
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	assert_int_equal(state.current, 1000);
 	host_lost_nothing();
 }
@@ -240,17 +240,17 @@ static void test_arena_tables(void **context)
 		regs.si = 8 << bits;
 		hit(AT_RAW_CALLOC);
 		come_back(hit, LARGE + 0x10000);
-		assert_int_equal(emulation_count(&large), 0);
+		assert_int_equal(emulation_count(&raw_blocks), 0);
 	}
 	pymalloc_malloc(&heap_model, 40);
 	/* Of the same sizes, but not at that moment: the arena is there. */
 	raw_realloc(0, 48 * 16, LARGE);
-	assert_large(LARGE, 48 * 16);
+	assert_raw_block(LARGE, 48 * 16);
 	raw_free(LARGE);
 	hit_malloc(40);
 	pymalloc_malloc(&heap_model, 40);
 	raw_realloc(0, 48 * 16, LARGE);
-	assert_large(LARGE, 48 * 16);
+	assert_raw_block(LARGE, 48 * 16);
 	host_lost_nothing();
 }
 
@@ -267,7 +267,7 @@ static void test_tail_jumps(void **context)
 	regs.sp = STACK - 16;
 	regs.ax = LARGE;
 	hit(AT_RESULT);
-	assert_large(LARGE, 7000);
+	assert_raw_block(LARGE, 7000);
 	host_lost_nothing();
 	/* Nobody will see the result. */
 	regs.sp = STACK - 8;
@@ -294,7 +294,7 @@ static void test_return_probes(void **context)
 	regs.sp = STACK - 16;
 	regs.ax = LARGE;
 	hit(AT_RESULT);
-	assert_large(LARGE, 7000);
+	assert_raw_block(LARGE, 7000);
 	regs.sp = STACK - 8;
 	regs.ip = 0x400500;
 	memory_put_u64(STACK - 8, OTHER);
@@ -305,7 +305,7 @@ static void test_return_probes(void **context)
 	regs.ax = LARGE + 0x1000;
 	regs.di = 12345;
 	assert_int_equal(hit_session(AT_TAIL), 0);
-	assert_large(LARGE + 0x1000, 7000);
+	assert_raw_block(LARGE + 0x1000, 7000);
 	assert_int_equal(state.events[TMBPF_EVENT_RETURN], 1);
 	assert_int_equal(state.events[TMBPF_EVENT_RAW_MALLOC], 2);
 	assert_int_equal(state.current, 14000);
@@ -354,13 +354,13 @@ static void test_outer_hooks(void **context)
 	fake_hooks = SITES_PLAIN;
 	assert_int_equal(cfg.hooked_raw, 1);
 	raw_malloc(5000, LARGE); /* its own */
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	regs.di = 5000;
 	hit(AT_HOOK);
 	raw_malloc(5000, LARGE + 0x1000);
-	assert_large(LARGE + 0x1000, 5000);
+	assert_raw_block(LARGE + 0x1000, 5000);
 	raw_malloc(5000, LARGE);
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	raw_free(LARGE + 0x1000);
 	assert_int_equal(state.current, 0);
 	assert_int_equal(state.events[TMBPF_EVENT_HOOK], 1);
@@ -369,10 +369,10 @@ static void test_outer_hooks(void **context)
 	cfg.raw_malloc = 0x403000;
 	memory_put_u64(cfg.raw_table, 0x404000);
 	raw_malloc(6000, LARGE);
-	assert_false(is_large(LARGE));
+	assert_false(is_raw_block(LARGE));
 	memory_put_u64(cfg.raw_table, cfg.raw_malloc);
 	raw_malloc(6000, LARGE);
-	assert_large(LARGE, 6000);
+	assert_raw_block(LARGE, 6000);
 }
 
 /* Hooks that were put in while tracing. */
@@ -381,13 +381,13 @@ static void test_outer_hooks_later(void **context)
 	(void)context;
 	world();
 	raw_malloc(5000, LARGE);
-	assert_large(LARGE, 5000);
+	assert_raw_block(LARGE, 5000);
 	state.hooked_later = 1;
 	raw_malloc(5000, LARGE + 0x1000);
-	assert_false(is_large(LARGE + 0x1000));
+	assert_false(is_raw_block(LARGE + 0x1000));
 	hit(AT_HOOK);
 	raw_malloc(5000, LARGE + 0x1000);
-	assert_large(LARGE + 0x1000, 5000);
+	assert_raw_block(LARGE + 0x1000, 5000);
 	host_lost_nothing();
 }
 

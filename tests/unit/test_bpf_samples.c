@@ -7,9 +7,10 @@ static struct bpf_perf_event_data fault;
 static void sampled_world(void)
 {
 	world();
-	cfg.births = HOST_BIRTHS;
+	cfg.mode = TMBPF_MODE_SAMPLED;
+	cfg.window_allocations = HOST_ALLOCATIONS;
 	cfg.large_least = 32768;
-	state.window = 0;
+	state.tracing = 0;
 	state.sampling = 1;
 	emulation.pid_tgid = (__u64)cfg.pid << 32 | 9999;
 	fault = (struct bpf_perf_event_data){.sample_period = 7, .addr = 0x7f5500001008};
@@ -130,7 +131,10 @@ static void test_no_stack(void **context)
 	host_lost(TMBPF_LOSS_FAULT, 1);
 }
 
-/* Of many within a moment fewer are taken, each of which stands for more; all of them together stay the same. */
+/*
+ * Of many within a moment fewer are taken, each of which stands for more; all of them together stay
+ * the same.
+ */
 static void test_thinned(void **context)
 {
 	const struct tmbpf_record_sample *sample;
@@ -174,7 +178,7 @@ static void test_large(void **context)
 	assert_null(sample_next(&codes_told));
 	large_malloc(32768, LARGE);
 	sample = sample_next(&codes_told);
-	assert_int_equal(sample->kind, TMBPF_SAMPLE_BIRTH);
+	assert_int_equal(sample->kind, TMBPF_SAMPLE_LARGE);
 	assert_int_equal(sample->address, LARGE);
 	assert_int_equal(sample->size, 32768);
 	assert_int_equal(sample->weight, 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The live blocks: the shadow of the arenas and the table of large blocks, bpf/shadow.h. */
+/* The live blocks: the shadow of the arenas and the table of raw blocks, bpf/shadow.h. */
 #include "bpf_python.h"
 
 #define BLOCK 0x7f3300010030ULL
@@ -211,11 +211,11 @@ static void test_code_behind_hooks(void **context)
 	emulation_ring_drop(0);
 	unknown_free(block);
 	assert_int_equal(emulation_ring_drop(TMBPF_RECORD_CODE_END), 1);
-	/* A large one. */
-	large_add(block, 3000, ONE);
+	/* One of the raw domain. */
+	raw_block_add(block, 3000, ONE);
 	stack_of_code(code);
 	emulation_ring_drop(0);
-	assert_true(large_remove(block, &(struct tmbpf_large){0}));
+	assert_true(raw_block_remove(block, &(struct tmbpf_raw_block){0}));
 	assert_int_equal(emulation_ring_drop(TMBPF_RECORD_CODE_END), 1);
 }
 
@@ -273,12 +273,15 @@ static void test_slab_while_ring_is_full(void **context)
 
 static __u32 chunk_place(__u64 address)
 {
-	__u64 chunk = (address >> (TMBPF_SLAB_BITS + cfg.granule_shift)) + 1;
+	__u64 chunk = tmbpf_chunk_number(address, cfg.granule_shift);
 
 	return (chunk * 0x9e3779b97f4a7c15ULL) >> 40 & cfg.chunk_mask;
 }
 
-/* Chunks that belong at one place of the directory stand behind one another, up to TMBPF_CHUNK_PROBES. */
+/*
+ * Chunks that belong at one place of the directory stand behind one another, up to
+ * TMBPF_CHUNK_PROBES.
+ */
 static void test_directory_collisions(void **context)
 {
 	__u64 addresses[TMBPF_CHUNK_PROBES + 1], address = BLOCK;
@@ -330,24 +333,24 @@ static void test_slab_ends(void **context)
 	}
 }
 
-static void test_large(void **context)
+static void test_raw_blocks(void **context)
 {
-	struct tmbpf_large block;
+	struct tmbpf_raw_block block;
 
 	(void)context;
 	world(NULL);
-	assert_false(large_remove(BLOCK, &block));
-	large_add(BLOCK, 5ull << 32, ONE);
-	large_add(BLOCK + 16, 600, TWO);
+	assert_false(raw_block_remove(BLOCK, &block));
+	raw_block_add(BLOCK, 5ull << 32, ONE);
+	raw_block_add(BLOCK + 16, 600, TWO);
 	host_holds(ONE, 1, 5ull << 32);
 	assert_int_equal(state.current, (5ull << 32) + 600);
-	assert_true(large_remove(BLOCK, &block));
+	assert_true(raw_block_remove(BLOCK, &block));
 	assert_int_equal(block.size, 5ull << 32);
 	assert_int_equal(block.stack, ONE);
-	assert_false(large_remove(BLOCK, &block));
+	assert_false(raw_block_remove(BLOCK, &block));
 	host_holds(ONE, 0, 0);
 	host_lost_nothing();
-	large_add(BLOCK + 16, 700, ONE);
+	raw_block_add(BLOCK + 16, 700, ONE);
 	host_lost(TMBPF_LOSS_STALE_BLOCK, 1);
 	host_holds(TWO, 0, 0);
 	host_holds(ONE, 1, 700);
@@ -355,43 +358,43 @@ static void test_large(void **context)
 	assert_int_equal(state.peak, (5ull << 32) + 600);
 }
 
-static void test_large_full(void **context)
+static void test_raw_blocks_full(void **context)
 {
-	struct tmbpf_large block;
+	struct tmbpf_raw_block block;
 
 	(void)context;
 	world(&(struct host_sizes){.large = 3});
 	for (__u64 i = 0; i < 5; i++)
-		large_add(BLOCK + 4096 * i, 1000, ONE);
-	host_lost(TMBPF_LOSS_LARGE_FULL, 2);
+		raw_block_add(BLOCK + 4096 * i, 1000, ONE);
+	host_lost(TMBPF_LOSS_RAW_BLOCKS_FULL, 2);
 	host_holds(ONE, 3, 3000);
 	assert_int_equal(state.current, 3000);
-	assert_false(large_remove(BLOCK + 4096 * 4, &block));
-	assert_true(large_remove(BLOCK, &block));
-	large_add(BLOCK + 4096 * 4, 1000, ONE);
-	host_lost(TMBPF_LOSS_LARGE_FULL, 2);
+	assert_false(raw_block_remove(BLOCK + 4096 * 4, &block));
+	assert_true(raw_block_remove(BLOCK, &block));
+	raw_block_add(BLOCK + 4096 * 4, 1000, ONE);
+	host_lost(TMBPF_LOSS_RAW_BLOCKS_FULL, 2);
 	host_holds(ONE, 3, 3000);
 }
 
-static void test_large_code(void **context)
+static void test_raw_block_code(void **context)
 {
-	struct tmbpf_large block;
+	struct tmbpf_raw_block block;
 	uint64_t code;
 	__u32 id;
 
 	(void)context;
 	world(NULL);
 	code = fake_code("/srv/a.py", "a", 1);
-	large_add(code, 4000, ONE);
+	raw_block_add(code, 4000, ONE);
 	id = stack_of_code(code);
 	emulation_ring_drop(0);
-	assert_true(large_remove(code, &block));
+	assert_true(raw_block_remove(code, &block));
 	assert_int_equal(block.code, 1);
 	assert_int_equal(emulation_ring_drop(TMBPF_RECORD_CODE_END), 1);
-	large_add(code, 4000, ONE);
+	raw_block_add(code, 4000, ONE);
 	assert_int_not_equal(stack_of_code(code), id);
 	emulation_ring_drop(0);
-	large_add(code, 4000, ONE); /* its free was not seen */
+	raw_block_add(code, 4000, ONE); /* its free was not seen */
 	assert_int_equal(emulation_ring_drop(TMBPF_RECORD_CODE_END), 1);
 }
 
@@ -429,9 +432,9 @@ int main(void)
 		cmocka_unit_test(test_slab_while_ring_is_full),
 		cmocka_unit_test(test_directory_collisions),
 		cmocka_unit_test(test_slab_ends),
-		cmocka_unit_test(test_large),
-		cmocka_unit_test(test_large_full),
-		cmocka_unit_test(test_large_code),
+		cmocka_unit_test(test_raw_blocks),
+		cmocka_unit_test(test_raw_blocks_full),
+		cmocka_unit_test(test_raw_block_code),
 		cmocka_unit_test(test_totals_of_no_stack),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

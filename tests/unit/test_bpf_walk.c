@@ -31,7 +31,7 @@ static void frames_make(struct fake_frame *ret, size_t count)
 	for (size_t i = 0; i < count; i++)
 		ret[i] = (struct fake_frame){.code = fake_object(fake_code_size()),
 					     .unit = (int)(FAKE_PROLOGUE + 3 * i)};
-	for (size_t i = 0; cfg.code_firsttraceable != NO_OFFSET && i < count; i++)
+	for (size_t i = 0; cfg.code_firsttraceable != PYTHON_NO_OFFSET && i < count; i++)
 		memory_put_u32(ret[i].code + cfg.code_firsttraceable, FAKE_PROLOGUE);
 }
 
@@ -156,7 +156,7 @@ static void test_incomplete_unreadable(void **context)
 }
 
 /* Many frames are read at once, whatever pages they lie in. */
-static void test_window_over_pages(void **context)
+static void test_buffer_over_pages(void **context)
 {
 	struct fake_frame frames[DEEP];
 
@@ -180,7 +180,7 @@ static void test_window_over_pages(void **context)
 }
 
 /* A generator's frame lies on the heap, and the next piece of frames elsewhere. */
-static void test_window_elsewhere(void **context)
+static void test_buffer_elsewhere(void **context)
 {
 	const uint64_t heap = FAKE_OBJECTS + 0x200000, other = FAKE_OBJECTS + 0x400000;
 	struct fake_frame frames[12];
@@ -290,7 +290,7 @@ static void test_cycle_ends(void **context)
 		frames[0].code = 0;
 		fake_frame_put(FAKE_FRAMES, &frames[0], FAKE_FRAMES);
 		fake_frame_set(FAKE_FRAMES);
-		if (cfg.frames != FRAMES_OBJECT)
+		if (cfg.frames != PYTHON_FRAMES_OBJECT)
 			assert_walk(frames, 0, 0);
 	}
 }
@@ -387,7 +387,7 @@ static void test_state_dtv(void **context)
 	(void)context;
 	fake_start(12, NULL);
 	memory_map(dtv, EMULATION_PAGE);
-	cfg.thread_source = THREAD_DTV;
+	cfg.thread_source = PYTHON_THREAD_DTV;
 	cfg.tls_module = 3;
 	cfg.dtv_entry = 16;
 	cfg.tls_offset = 0x48;
@@ -414,7 +414,7 @@ static void test_state_musl(void **context)
 	(void)context;
 	fake_start(12, NULL);
 	memory_map(dtv, EMULATION_PAGE);
-	cfg.thread_source = THREAD_DTV;
+	cfg.thread_source = PYTHON_THREAD_DTV;
 	cfg.tls_module = 3;
 	cfg.dtv_entry = 8;
 	cfg.tls_offset = 0x48;
@@ -442,8 +442,8 @@ int main(void)
 		cmocka_unit_test(test_incomplete_frames),
 		cmocka_unit_test(test_incomplete_below),
 		cmocka_unit_test(test_incomplete_unreadable),
-		cmocka_unit_test(test_window_over_pages),
-		cmocka_unit_test(test_window_elsewhere),
+		cmocka_unit_test(test_buffer_over_pages),
+		cmocka_unit_test(test_buffer_elsewhere),
 		cmocka_unit_test(test_frame_objects_anywhere),
 		cmocka_unit_test(test_nframe),
 		cmocka_unit_test(test_total_is_capped),

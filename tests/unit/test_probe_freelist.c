@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Objects taken from free lists, in the forms in which compilers write it, and what looks like it. */
+/*
+ * Objects taken from free lists, in the forms in which compilers write it, and what looks like it.
+ * The code: probe_freelist_code.c.
+ */
 #include "support.h"
 
 #include <elf.h>
@@ -17,368 +20,12 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define OWNER  (DATA + 0x40) /* a word of the GOT */
 #define CONFIG (DATA + 0x80)
 
-/*
- * `at NAME` is a label, reuse_NAME. The tested word is at 0x600020, a list's head at 0x600100 or at
- * 0x2b80 of what rax points to, with its count behind it.
- */
-__asm__(".pushsection .rodata.reuse, \"a\"\n"
-	".p2align 4\n"
-	".global reuse_text\n"
-	"reuse_text:\n"
-	".set word, 0x600020\n"
-	".set owner, 0x600040\n"
-	".macro rat name\n"
-	".global reuse_\\name\n"
-	"reuse_\\name:\n"
-	".endm\n"
-	".macro rfunction name\n"
-	".p2align 4, 0x90\n"
-	"rat \\name\n"
-	".endm\n"
-
-	"rfunction NewReference\n"
-	"endbr64\n"
-	"mov word, %rax\n"
-	"movq $1, (%rdi)\n"
-	"test %rax, %rax\n"
-	"jne 1f\n"
-	"ret\n"
-	"1: jmp *%rax\n"
-
-	"rfunction NewReferenceOwned\n" /* through the GOT */
-	"push %rbx\n"
-	"mov owner, %rax\n"
-	"mov %rdi, %rbx\n"
-	"mov 4(%rax), %eax\n"
-	"test %eax, %eax\n"
-	"jne 1f\n"
-	"movq $1, (%rbx)\n"
-	"1: pop %rbx\n"
-	"ret\n"
-
-	/* 3.14's ints: the test is the list's own. */
-	"rfunction linked\n"
-	"mov 0x2b80(%rax), %rcx\n"
-	"test %rcx, %rcx\n"
-	"je 1f\n"
-	"mov (%rcx), %rdx\n"
-	"subq $1, 0x2b88(%rax)\n"
-	"mov %rdx, 0x2b80(%rax)\n"
-	"mov word, %rax\n"
-	"movq $1, (%rcx)\n"
-	"test %rax, %rax\n"
-	"rat linked_site\n"
-	"jne 2f\n"
-	"mov %rcx, %rax\n"
-	"ret\n"
-	"1: call reuse_allocate\n"
-	"mov %rax, %rcx\n"
-	"mov word, %rax\n"
-	"movq $1, (%rcx)\n"
-	"test %rax, %rax\n"
-	"rat linked_new\n"
-	"jne 2f\n"
-	"ret\n"
-	"2: ret\n"
-
-	/* 3.13's floats: new ones go through the same test, but for the branch before it. */
-	"rfunction joined\n"
-	"mov 0x2ad0(%rax), %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"mov 8(%rbx), %rdx\n"
-	"decl 0x2ac8(%rax)\n"
-	"mov %rdx, 0x2ad0(%rax)\n"
-	"mov 0x600200, %eax\n"
-	"add $1, %eax\n"
-	"rat joined_site\n"
-	"jne 2f\n"
-	"3: mov word, %rax\n"
-	"movq $1, (%rbx)\n"
-	"test %rax, %rax\n"
-	"rat joined_check\n"
-	"jne 2f\n"
-	"ret\n"
-	"1: call reuse_allocate\n"
-	"mov %rax, %rbx\n"
-	"jmp 3b\n"
-	"2: ret\n"
-
-	/* Nothing to be had between the list and where new ones join. */
-	"rfunction lost\n"
-	"mov 0x2ad0(%rax), %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"mov 8(%rbx), %rdx\n"
-	"subl $1, 0x2ac8(%rax)\n"
-	"mov %rdx, 0x2ad0(%rax)\n"
-	"rat lost_joins\n"
-	"3: mov word, %rax\n"
-	"movq $1, (%rbx)\n"
-	"test %rax, %rax\n"
-	"rat lost_check\n"
-	"jne 2f\n"
-	"ret\n"
-	"1: call reuse_allocate\n"
-	"mov %rax, %rbx\n"
-	"jmp 3b\n"
-	"2: ret\n"
-
-	/* The list is found behind a jump, by its other edge; the word is compared in memory. */
-	"rfunction turned\n"
-	"mov 0x600100, %r12\n"
-	"test %r12, %r12\n"
-	"jne 1f\n"
-	"call reuse_allocate\n"
-	"ret\n"
-	"1: mov 0x18(%r12), %rax\n"
-	"mov %rax, 0x600100\n"
-	"mov %r12, %rbp\n"
-	"cmpq $0, word\n"
-	"rat turned_site\n"
-	"je 2f\n"
-	"xor %r12d, %r12d\n"
-	"ret\n"
-	"2: movq $1, (%rbp)\n"
-	"ret\n"
-
-	/* 3.11's lists: an array and a count. */
-	"rfunction counted\n"
-	"mov 0x11a0(%rsi), %eax\n"
-	"test %eax, %eax\n"
-	"je 1f\n"
-	"sub $1, %eax\n"
-	"cmpl $0, word\n"
-	"mov %eax, 0x11a0(%rsi)\n"
-	"cltq\n"
-	"mov 0xf20(%rsi,%rax,8), %r14\n"
-	"rat counted_site\n"
-	"jne 1f\n"
-	"movq $1, (%r14)\n"
-	"1: ret\n"
-
-	/* A count that is not tested, an element that is not the last one. */
-	"rfunction untested\n"
-	"mov 0x11a0(%rsi), %eax\n"
-	"sub $1, %eax\n"
-	"mov %eax, 0x11a0(%rsi)\n"
-	"cltq\n"
-	"mov 0xf20(%rsi,%rax,8), %r14\n"
-	"mov word, %rdx\n"
-	"movq $1, (%r14)\n"
-	"test %rdx, %rdx\n"
-	"rat untested_check\n"
-	"jne 1f\n"
-	"1: ret\n"
-	"rfunction other_element\n"
-	"mov 0x11a0(%rsi), %eax\n"
-	"test %eax, %eax\n"
-	"je 1f\n"
-	"sub $1, %eax\n"
-	"mov %eax, 0x11a0(%rsi)\n"
-	"mov 0xf20(%rsi,%rdx,8), %r14\n"
-	"mov word, %rdx\n"
-	"movq $1, (%r14)\n"
-	"test %rdx, %rdx\n"
-	"rat other_element_check\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* 3.13's tuples: a list for each size. */
-	"rfunction indexed\n"
-	"mov 0x2ac8(%rax,%rdx,8), %rbp\n"
-	"test %rbp, %rbp\n"
-	"je 1f\n"
-	"mov 0x18(%rbp), %rcx\n"
-	"mov %rcx, 0x2ac8(%rax,%rdx,8)\n"
-	"subl $1, 0x2b74(%rax,%rdi,4)\n"
-	"mov word, %rax\n"
-	"movq $1, (%rbp)\n"
-	"test %rax, %rax\n"
-	"rat indexed_site\n"
-	"jne 1f\n"
-	"1: ret\n"
-	/* The same, but the index is another one when the head is stored. */
-	"rfunction misindexed\n"
-	"mov 0x2ac8(%rax,%rdx,8), %rbp\n"
-	"test %rbp, %rbp\n"
-	"je 1f\n"
-	"mov 0x18(%rbp), %rcx\n"
-	"add $1, %rdx\n"
-	"mov %rcx, 0x2ac8(%rax,%rdx,8)\n"
-	"mov word, %rax\n"
-	"movq $1, (%rbp)\n"
-	"test %rax, %rax\n"
-	"rat misindexed_check\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* The head's base is lost with the load; a copy of it is left. */
-	"rfunction copied\n"
-	"mov %rbx, %rax\n"
-	"mov 0x2b70(%rbx), %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"mov (%rbx), %rdx\n"
-	"subq $1, 0x2b78(%rax)\n"
-	"mov %rdx, 0x2b70(%rax)\n"
-	"mov word, %rax\n"
-	"movq $1, (%rbx)\n"
-	"test %rax, %rax\n"
-	"rat copied_site\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* A slice's: room for one. */
-	"rfunction single\n"
-	"mov 0x600300, %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"xor %edx, %edx\n"
-	"mov %rdx, 0x600300\n"
-	"mov word, %rcx\n"
-	"movq $1, (%rbx)\n"
-	"test %rcx, %rcx\n"
-	"rat single_site\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* A context's: the count is tested, not the head. */
-	"rfunction tested_count\n"
-	"mov 0xe10(%rdx), %eax\n"
-	"test %eax, %eax\n"
-	"je 1f\n"
-	"mov 0xe08(%rdx), %rbx\n"
-	"sub $1, %eax\n"
-	"subl $1, 0xe10(%rdx)\n"
-	"mov 0x30(%rbx), %rcx\n"
-	"mov %rcx, 0xe08(%rdx)\n"
-	"mov %rbx, %rdi\n"
-	"rat tested_count_site\n"
-	"call reuse_NewReference\n"
-	"1: ret\n"
-
-	/* The same, and the count is stored from a register. */
-	"rfunction lowered\n"
-	"mov 0x600310, %eax\n"
-	"test %eax, %eax\n"
-	"je 1f\n"
-	"mov 0x600318, %rbx\n"
-	"sub $1, %eax\n"
-	"mov %eax, 0x600310\n"
-	"mov 0x20(%rbx), %rax\n"
-	"mov %rax, 0x600318\n"
-	"mov word, %rax\n"
-	"test %rax, %rax\n"
-	"rat lowered_site\n"
-	"jne 1f\n"
-	"movq $1, (%rbx)\n"
-	"1: ret\n"
-
-	/* 3.8's methods: a call lies between; what calls preserve still holds the object. */
-	"rfunction called\n"
-	"mov 0x600320, %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"mov 0x18(%rbx), %rax\n"
-	"mov %rax, 0x600320\n"
-	"rat called_site\n"
-	"call reuse_allocate\n"
-	"mov word, %rax\n"
-	"movq $1, (%rbx)\n"
-	"test %rax, %rax\n"
-	"jne 1f\n"
-	"1: ret\n"
-	"rfunction clobbered\n"
-	"mov 0x600320, %rcx\n"
-	"test %rcx, %rcx\n"
-	"je 1f\n"
-	"mov 0x18(%rcx), %rax\n"
-	"mov %rax, 0x600320\n"
-	"rat clobbered_call\n"
-	"call reuse_allocate\n"
-	"mov word, %rax\n"
-	"movq $1, (%rcx)\n"
-	"test %rax, %rax\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* The object is elsewhere than in what _Py_NewReference() is given. */
-	"rfunction elsewhere\n"
-	"mov 0x2b80(%rax), %rcx\n"
-	"test %rcx, %rcx\n"
-	"je 1f\n"
-	"mov (%rcx), %rdx\n"
-	"mov %rdx, 0x2b80(%rax)\n"
-	"mov %rdx, %rdi\n"
-	"rat elsewhere_call\n"
-	"call reuse_NewReference\n"
-	"1: ret\n"
-
-	/* pymalloc itself: the pool's free block, with its successor, looks much like a free list. */
-	"rfunction pymalloc\n"
-	"mov 8(%rax), %r13\n"
-	"addl $1, (%rax)\n"
-	"mov (%r13), %rdx\n"
-	"mov %rdx, 8(%rax)\n"
-	"test %rdx, %rdx\n"
-	"je 1f\n"
-	"mov word, %rax\n"
-	"movq $1, (%r13)\n"
-	"test %rax, %rax\n"
-	"rat pymalloc_check\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* A dict's keys: no object, nobody is told. */
-	"rfunction keys\n"
-	"mov 0x2d10(%rax), %rcx\n"
-	"test %rcx, %rcx\n"
-	"je 1f\n"
-	"mov (%rcx), %rdx\n"
-	"subq $1, 0x2d18(%rax)\n"
-	"mov %rdx, 0x2d10(%rax)\n"
-	"cmp $1, %rdx\n"
-	"rat keys_jump\n"
-	"jne 1f\n"
-	"1: ret\n"
-
-	/* 3.8: the word is reached through the GOT, and the slice's slot is cleared in between. */
-	"rfunction owned\n"
-	"mov 0x600300, %rbx\n"
-	"test %rbx, %rbx\n"
-	"je 1f\n"
-	"mov owner, %rax\n"
-	"movq $0, 0x600300\n"
-	"mov 4(%rax), %eax\n"
-	"test %eax, %eax\n"
-	"rat owned_site\n"
-	"jne 1f\n"
-	"movq $1, (%rbx)\n"
-	"1: ret\n"
-
-	/* An object dies. */
-	"rfunction dies\n"
-	"mov 0x30(%rdi), %rbp\n"
-	"mov word, %rax\n"
-	"test %rax, %rax\n"
-	"rat dies_check\n"
-	"je 1f\n"
-	"call *%rax\n"
-	"1: ret\n"
-
-	"rfunction allocate\n"
-	"ret\n"
-	".global reuse_text_end\n"
-	"reuse_text_end:\n"
-	".popsection\n");
-
-extern const uint8_t reuse_text[], reuse_text_end[];
+extern const uint8_t freelist_text[], freelist_text_end[];
 
 #define AT(label)                                                                                  \
 	({                                                                                         \
-		extern const uint8_t reuse_##label[];                                              \
-		(uint64_t)(reuse_##label - reuse_text) + TEXT;                                     \
+		extern const uint8_t freelist_##label[];                                           \
+		(uint64_t)(freelist_##label - freelist_text) + TEXT;                               \
 	})
 
 struct made {
@@ -395,11 +42,11 @@ struct made {
 static struct made *made_create(const char *symbol, uint64_t address)
 {
 	struct made *made = calloc(1, sizeof(*made));
-	size_t size = reuse_text_end - reuse_text;
+	size_t size = freelist_text_end - freelist_text;
 
 	assert_non_null(made);
 	assert_true(size <= sizeof(made->text));
-	memcpy(made->text, reuse_text, size);
+	memcpy(made->text, freelist_text, size);
 	made->sections[0] = (struct image_section){.name = ".text",
 						   .address = TEXT,
 						   .size = size,
@@ -438,11 +85,11 @@ static struct made *made_create(const char *symbol, uint64_t address)
 
 static struct error *made_run(struct made *made)
 {
-	const struct freelist_word *word = &made->builder.reuse;
+	const struct freelist_word *word = &made->builder.freelist_word;
 	uint64_t addresses[2];
 	struct listing_watch watch = {.addresses = addresses};
 
-	freelist_word_find(&made->builder);
+	freelist_word_find(&made->image, made->builder.version, &made->builder.freelist_word);
 	if (word->address)
 		addresses[watch.address_count++] = word->address;
 	if (word->owner)
@@ -489,7 +136,7 @@ static void expect_site(uint64_t address, uint8_t base)
 
 	if (!site)
 		fail_msg("no site at %#llx", (unsigned long long)address);
-	assert_int_equal(site->kind, SITE_REUSE);
+	assert_int_equal(site->kind, SITE_FREELIST_POP);
 	assert_true(site->a[0].has_base);
 	assert_int_equal(site->a[0].base, base);
 	assert_false(site->a[0].dereference || site->a[0].shift || site->a[0].displacement);
@@ -564,12 +211,13 @@ static void test_audit(void **state)
 	(void)state;
 	assert_int_equal(audit->freelist_sites, made->plan.site_count);
 	assert_int_equal(audit->freelist_sites, 10);
-	assert_int_equal(audit->reuse_taken, 11);
+	assert_int_equal(audit->freelist_pops, 11);
 	/*
-	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed, misindexed,
-	 * copied, single, lowered, called, clobbered, pymalloc; NewReference itself; the calls of tested_count and elsewhere.
+	 * Two of linked; joined, lost, turned, counted, untested, other_element, indexed,
+	 * misindexed, copied, single, lowered, called, clobbered, pymalloc; NewReference itself;
+	 * the calls of tested_count and elsewhere.
 	 */
-	assert_int_equal(audit->reuse_checks, 19);
+	assert_int_equal(audit->freelist_checks, 19);
 }
 
 static void test_word(void **state)
@@ -577,12 +225,12 @@ static void test_word(void **state)
 	struct made *other = made_create("_Py_NewReference", AT(NewReferenceOwned));
 
 	(void)state;
-	assert_int_equal(made->builder.reuse.address, DATA + 0x20);
-	assert_int_equal(made->builder.reuse.owner, 0);
-	freelist_word_find(&other->builder);
-	assert_int_equal(other->builder.reuse.address, 0);
-	assert_int_equal(other->builder.reuse.owner, OWNER);
-	assert_int_equal(other->builder.reuse.distance, 4);
+	assert_int_equal(made->builder.freelist_word.address, DATA + 0x20);
+	assert_int_equal(made->builder.freelist_word.owner, 0);
+	freelist_word_find(&other->image, other->builder.version, &other->builder.freelist_word);
+	assert_int_equal(other->builder.freelist_word.address, 0);
+	assert_int_equal(other->builder.freelist_word.owner, OWNER);
+	assert_int_equal(other->builder.freelist_word.distance, 4);
 	made_destroy(other);
 
 	/* 3.8 has no such function, but the exported word. */
@@ -591,10 +239,10 @@ static void test_word(void **state)
 		.address = OWNER, .type = R_X86_64_GLOB_DAT, .symbol = "_Py_tracemalloc_config"};
 	other->image.relocation_count = 1;
 	other->builder.version = 0x030800f0;
-	freelist_word_find(&other->builder);
-	assert_int_equal(other->builder.reuse.address, CONFIG + 4);
-	assert_int_equal(other->builder.reuse.owner, OWNER);
-	assert_int_equal(other->builder.reuse.distance, 4);
+	freelist_word_find(&other->image, other->builder.version, &other->builder.freelist_word);
+	assert_int_equal(other->builder.freelist_word.address, CONFIG + 4);
+	assert_int_equal(other->builder.freelist_word.owner, OWNER);
+	assert_int_equal(other->builder.freelist_word.distance, 4);
 	made_destroy(other);
 }
 
@@ -608,7 +256,7 @@ static void test_owner(void **state)
 	support_ok(made_run(other));
 	site = builder_site_at(&other->builder, AT(owned_site));
 	assert_non_null(site);
-	assert_int_equal(site->kind, SITE_REUSE);
+	assert_int_equal(site->kind, SITE_FREELIST_POP);
 	assert_int_equal(site->a[0].base, RBX);
 	/* Of the tests of the other word nothing is known here. */
 	assert_int_equal(other->plan.site_count, 1);
@@ -625,7 +273,7 @@ static void test_version(void **state)
 	other->builder.version = 0x030710f0;
 	support_ok(made_run(other));
 	assert_int_equal(other->plan.site_count, 0);
-	assert_int_equal(other->plan.audit.reuse_checks, 0);
+	assert_int_equal(other->plan.audit.freelist_checks, 0);
 	made_destroy(other);
 }
 

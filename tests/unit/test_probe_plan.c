@@ -215,7 +215,10 @@ static void test_raw(void **state)
 	site_expect(FAKE(raw_calloc_tail_2), SITE_RAW);
 	assert_int_equal(site_expect(FAKE(raw_realloc_tail), SITE_RAW)->operation, SITE_REALLOC);
 	assert_int_equal(site_expect(FAKE(r_free_tail), SITE_RAW)->operation, SITE_FREE);
-	/* A raw guard is not probed itself; neither is a call of libc's that is not the raw domain's. */
+	/*
+	 * A raw guard is not probed itself; neither is a call of libc's that is not the raw
+	 * domain's.
+	 */
 	assert_null(site_at(FAKE(r_call_jump)));
 	assert_null(site_at(FAKE(obj_realloc_tail)));
 }
@@ -390,7 +393,10 @@ static void foreign_set(struct fake *other, uint64_t address)
 		fake_word(other, address + 8 + 8 * i, functions[i]);
 }
 
-/* However often constants repeat, they are not what allocators are set in: by flags, by what is relocated, by name. */
+/*
+ * Constants are not taken for allocators' tables, however often they repeat. They are told by
+ * flags, by what is read-only after relocation, by name.
+ */
 static void test_constant_tables(void **state)
 {
 	const struct plan_input input = {.version = 0x030b02f0};
@@ -433,7 +439,9 @@ static void test_constant_tables(void **state)
 	}
 }
 
-/* A register that keeps what was loaded from a table, for ever, in a loop: it is not followed for ever. */
+/*
+ * A register that keeps what was loaded from a table in an endless loop is not followed for ever.
+ */
 static void test_endless_loop(void **state)
 {
 	static const uint8_t loop[] = {0x48, 0x8b, 0x1c, 0x25,

@@ -98,9 +98,9 @@ static void test_estimate(void **state)
 	python.process = process;
 	support_ok(native_memory_create(&python, &native));
 	for (uint32_t i = 0; i < 10; i++) {
-		put(TMBPF_SAMPLE_BIRTH, 1, i, 1 << 20);
+		put(TMBPF_SAMPLE_LARGE, 1, i, 1 << 20);
 		put(TMBPF_SAMPLE_FAULT, 2, i, 4096)->weight = 64;
-		put(TMBPF_SAMPLE_BIRTH, 3, i, 1 << 20)->died = i < 9 ? (i + 2) * NSEC_PER_SEC
+		put(TMBPF_SAMPLE_LARGE, 3, i, 1 << 20)->died = i < 9 ? (i + 2) * NSEC_PER_SEC
 								     : ESTIMATE_ALIVE;
 	}
 	support_ok(samples_estimate(&samples, native, &input, classes, &estimate));
@@ -191,7 +191,7 @@ static void test_look(void **state)
 	memset(block, 1, size / 2);
 	memset(pages, 1, 1 << 20);
 	self_start();
-	birth = put_at(TMBPF_SAMPLE_BIRTH, block, size);
+	birth = put_at(TMBPF_SAMPLE_LARGE, block, size);
 	birth->resident = 0;
 	assert_int_equal(tracked_chunk(samples.process, birth->address, &birth->chunk_size),
 			 TRACKED_USED);

@@ -13,13 +13,13 @@
 /* By address, and in time order at one address. */
 static void test_order(void **state)
 {
-	static const struct tmbpf_birth births[] = {
+	static const struct tmbpf_allocation births[] = {
 		{.address = 0x3000, .stack = 8},
 		{.address = 0x1000, .stack = 9},
 		{.address = 0x3000, .stack = 10},
 		{.address = 0x2000, .stack = 11},
 	};
-	cleanup_free const struct tmbpf_birth **order = NULL;
+	cleanup_free const struct tmbpf_allocation **order = NULL;
 	size_t count;
 
 	(void)state;
@@ -41,12 +41,12 @@ static void test_order(void **state)
  */
 static void test_incomplete(void **state)
 {
-	struct tmbpf_birth births[] = {
+	struct tmbpf_allocation births[] = {
 		{.address = 0x1000, .size = 16, .stack = 8},
 		{.address = 0x2000, .size = 16, .stack = 9},
 		{.address = 0x3000, .size = 16, .stack = 10},
 	};
-	cleanup_free const struct tmbpf_birth **seen = NULL, **order = NULL, **since = NULL;
+	cleanup_free const struct tmbpf_allocation **seen = NULL, **order = NULL, **since = NULL;
 	size_t seen_count, count, since_count;
 
 	(void)state;
@@ -56,9 +56,9 @@ static void test_incomplete(void **state)
 		assert_int_equal(births[i].stack, 0);
 	}
 	/* The second one's thread is slow, the third one's is not. */
-	births[0] = (struct tmbpf_birth){.address = 0x5000, .stack = 20};
+	births[0] = (struct tmbpf_allocation){.address = 0x5000, .stack = 20};
 	births[1].size = 32;
-	births[2] = (struct tmbpf_birth){.address = 0x4000, .stack = 22};
+	births[2] = (struct tmbpf_allocation){.address = 0x4000, .stack = 22};
 	support_ok(window_allocations_order(births, array_size(births), &seen, &seen_count));
 	assert_int_equal(seen_count, 2);
 	assert_ptr_equal(seen[0], &births[2]);

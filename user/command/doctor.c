@@ -275,7 +275,7 @@ static void sites_text(const struct plan *plan, char *buffer, size_t size)
 		[SITE_RAW] = "raw calls and jumps",
 		[SITE_RESULT] = "results",
 		[SITE_REFILL] = "refill",
-		[SITE_REUSE] = "reuses of free objects",
+		[SITE_FREELIST_POP] = "reuses of free objects",
 		[SITE_TRACK] = "of other domains",
 	};
 	size_t counts[array_size(kinds)] = {0}, used;

@@ -304,7 +304,7 @@ static struct error *summary_print(struct session *session)
 	tracer_counters(session->tracer, &counters);
 	if (session_is_lazy(session))
 		lazy_summary_print(session);
-	else if (session->options.births_limit)
+	else if (session->options.mode == TMBPF_MODE_SAMPLED)
 		try(estimate_print(session));
 	else
 		fprintf(stderr, "tmbpf: process %d held %s at the end, %s at its peak\n",

@@ -81,7 +81,7 @@ static struct error *start_run(int argc, char **argv)
 	       json_get_number(status, "sites"),
 	       strcmp(mode, SNAPSHOT_MODE_ESTIMATE) ? "" : " in short windows", options.nframe,
 	       options.nframe == 1 ? " is" : "s are");
-	if (options.lazy_free && strcmp(mode, SNAPSHOT_MODE_LAZY) != 0)
+	if (options.mode == TMBPF_MODE_LAZY && strcmp(mode, SNAPSHOT_MODE_LAZY) != 0)
 		printf("it has no pools to read (PYTHONMALLOC): frees are probed as without "
 		       "--lazy-free\n");
 	return NULL;

@@ -161,7 +161,7 @@ static struct error *losses_add(const struct tracer_counters *counters,
 
 static const char *mode_name(const struct session *session)
 {
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return SNAPSHOT_MODE_ESTIMATE;
 	return session_is_lazy(session) ? SNAPSHOT_MODE_LAZY : SNAPSHOT_MODE_EXACT;
 }
@@ -217,7 +217,7 @@ static struct error *info_fill(struct session *session, struct snapshot_info *in
 	info->peak = counters.peak;
 	if (session_is_lazy(session))
 		info_lazy(session, info);
-	if (session->options.births_limit) {
+	if (session->options.mode == TMBPF_MODE_SAMPLED) {
 		info->peak = 0;
 		info->peak_unmeasured = true;
 	}
@@ -241,12 +241,12 @@ struct error *reports_snapshot(struct session *session, bool rested, struct snap
 	try(session_walk(session, rested));
 	try(snapshot_builder_create(NULL, &builder));
 	try(info_fill(session, snapshot_builder_info(builder)));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		try(reports_estimate(session, row_add, builder));
 	else
 		try(session_each(session, row_add, builder));
 	try(snapshot_builder_finish(take(builder), ret));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		(*ret)->info.current = snapshot_totals(*ret).size;
 	return NULL;
 }
@@ -345,7 +345,7 @@ static void status_counters(const struct session *session, struct json *json)
 	json_number(json, reply, "tracebacks", symbols.tracebacks);
 	json_number(json, reply, "stacks", symbols.stacks);
 	json_number(json, reply, "stack_limit", session->options.stack_limit);
-	if (!session->options.births_limit)
+	if (session->options.mode != TMBPF_MODE_SAMPLED)
 		json_number(json, reply, "large_limit", session->options.raw_limit);
 	json_number(json, reply, "recycled_stacks", symbols.recycled);
 	json_number(json, reply, "code_objects", symbols.codes);
@@ -480,7 +480,7 @@ static void status_growth(const struct session *session, struct json *json)
 	double share = grown->at ? heap_check_share(&grown->counts) : -1;
 	cleanup_free char *basis = growth_basis(grown, share);
 
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return;
 	if (share < 0)
 		json_null(json, json->root, "growth_coverage");
@@ -551,7 +551,7 @@ struct error *reports_status(struct session *session, struct json_object *reply)
 	json_number(&json, reply, "tracer_pid", getpid());
 	status_counters(session, &json);
 	status_growth(session, &json);
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		try(reports_estimate_status(session, &json));
 	if (session->warning)
 		json_text(&json, reply, "warning", session->warning);

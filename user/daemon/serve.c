@@ -77,7 +77,7 @@ static struct error *serve_where(struct session *session, struct json_object *re
 	uint64_t size;
 
 	(void)reply;
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return error_advise(
 			error_create(ERROR_NOTHING,
 				     "this session only samples: it does not know each block"),
@@ -97,7 +97,7 @@ static struct error *serve_top(struct session *session, struct json_object *requ
 	(void)ret_size;
 	session_heap_check(session, false);
 	try(reports_status(session, reply));
-	if (session->options.births_limit)
+	if (session->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL; /* its growth says more */
 	try(reports_snapshot(session, true, &snapshot));
 	return top_fill(snapshot, json_get_number(request, "limit"), reply);
@@ -109,7 +109,7 @@ static struct error *serve_clear(struct session *session, struct json_object *re
 	(void)reply;
 	(void)ret;
 	(void)ret_size;
-	if (json_get_flag(request, "peak") && session->options.births_limit)
+	if (json_get_flag(request, "peak") && session->options.mode == TMBPF_MODE_SAMPLED)
 		return error_advise(error_create(ERROR_FAILED,
 						 "this session measures no peak: it estimates"),
 				    "Start one with --exact.");
@@ -147,7 +147,7 @@ static struct error *serve_inherit(struct session *session, json_object *request
 	pid_t child;
 
 	try(fork_protocol_child(request, &child));
-	if (session->options.births_limit || session->state != SESSION_RUNNING ||
+	if (session->options.mode == TMBPF_MODE_SAMPLED || session->state != SESSION_RUNNING ||
 	    session_over(session) || !tracer_forked(session->tracer, child, &events))
 		return fork_protocol_nothing(session->process);
 	/* Where frees are not probed: a block that is dead here may be another one in the child. */
@@ -251,8 +251,9 @@ int serve_signals(void)
 
 struct error *serve_attached(const struct session *session, bool writes)
 {
-	return privileges_keep(
-		session->options.births_limit ? PRIVILEGES_WINDOWS : PRIVILEGES_EXACT, writes);
+	return privileges_keep(session->options.mode == TMBPF_MODE_SAMPLED ? PRIVILEGES_WINDOWS
+									   : PRIVILEGES_EXACT,
+			       writes);
 }
 
 /* What starts a tracer, in the process that becomes it. */

@@ -1,106 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Makes plans: prepares what the finders are given, runs them in order, and sorts what they found.
+ */
 #include "probe/plan.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/find/builder.h"
 #include "probe/find/entries.h"
+#include "probe/find/freelist.h"
+#include "probe/find/guards.h"
+#include "probe/find/hooks.h"
+#include "probe/find/raw.h"
+#include "probe/find/refill.h"
 #include "probe/find/results.h"
-
-#define SITES_MAX    65536
-#define WARNINGS_MAX 200
-
-const char *operation_name(enum site_operation operation)
-{
-	static const char *const names[] = {"malloc", "calloc", "realloc", "free"};
-
-	return (unsigned)operation < array_size(names) ? names[operation] : "?";
-}
-
-void builder_warn(struct builder *builder, const char *format, ...)
-{
-	struct plan *plan = builder->plan;
-	char *line = NULL;
-	va_list arguments;
-	int length;
-
-	plan->audit.warnings++;
-	if (plan->warning_count == WARNINGS_MAX)
-		return;
-	va_start(arguments, format);
-	length = vasprintf(&line, format, arguments);
-	va_end(arguments);
-	if (length < 0)
-		return;
-	if (!plan->warnings)
-		plan->warnings = calloc(WARNINGS_MAX, sizeof(*plan->warnings));
-	if (!plan->warnings) {
-		free(line);
-		return;
-	}
-	plan->warnings[plan->warning_count++] = line;
-}
-
-static struct error *builder_check(const struct builder *builder)
-{
-	if (builder->listing->decodes >= LISTING_DECODES_MAX)
-		return error_create(ERROR_FAILED, "%s: too much code to look at closely",
-				    builder->image->path);
-	return NULL;
-}
-
-static bool site_equal(const void *context, uint32_t position, const void *key);
-
-struct error *builder_site(struct builder *builder, const struct site *site)
-{
-	struct plan *plan = builder->plan;
-	struct x86_instruction instruction;
-	struct site complete = *site;
-	const uint8_t *bytes;
-	size_t size;
-
-	try(builder_check(builder));
-	if (!listing_decode(builder->listing, site->address, &instruction) ||
-	    !image_offset(builder->image, site->address, &complete.offset))
-		return error_create(ERROR_FAILED, "%s: %#llx is no instruction in the file",
-				    builder->image->path, (unsigned long long)site->address);
-	if (builder_site_at(builder, site->address))
-		return error_create(ERROR_FAILED, "%s: two reasons to probe %#llx",
-				    builder->image->path, (unsigned long long)site->address);
-	if (plan->site_count == SITES_MAX)
-		return error_create(ERROR_FAILED, "%s: more than %u places to probe",
-				    builder->image->path, SITES_MAX);
-	bytes = listing_bytes(builder->listing, site->address, &size);
-	complete.length = instruction.length;
-	memcpy(complete.bytes, bytes, instruction.length);
-	try(array_reserve(&plan->sites, &builder->site_capacity, plan->site_count, 1,
-			  sizeof(*plan->sites)));
-	try(lookup_add(&builder->by_address, lookup_hash_number(0, complete.address),
-		       plan->site_count));
-	plan->sites[plan->site_count++] = complete;
-	return NULL;
-}
-
-static bool site_equal(const void *context, uint32_t position, const void *key)
-{
-	const struct plan *plan = context;
-
-	return plan->sites[position].address == *(const uint64_t *)key;
-}
-
-struct site *builder_site_at(struct builder *builder, uint64_t address)
-{
-	struct plan *plan = builder->plan;
-	uint32_t position = lookup_find(&builder->by_address, lookup_hash_number(0, address),
-					site_equal, plan, &address);
-
-	return position == LOOKUP_NONE ? NULL : &plan->sites[position];
-}
+#include "probe/find/returns.h"
 
 static int site_compare(const void *a, const void *b)
 {
@@ -117,7 +34,7 @@ static void plan_sort(struct plan *plan)
 		qsort(plan->sites, plan->site_count, sizeof(*plan->sites), site_compare);
 }
 
-static struct error *builder_run(struct builder *builder)
+static struct error *plan_run(struct builder *builder)
 {
 	struct plan *plan = builder->plan;
 
@@ -156,7 +73,7 @@ static uint64_t *words_add(const struct imports *imports, uint64_t *at)
  * What the sweep is to take note of: the implementations, every slot of every table, _PyRuntime and
  * the words that lead to it, and those that lead to the exported functions.
  */
-static struct error *builder_sweep(struct builder *builder)
+static struct error *plan_sweep(struct builder *builder)
 {
 	const struct tables *tables = &builder->tables;
 	uint64_t addresses[8 + TABLE_WORDS * 2 * TABLES_COPIES_MAX + 1 + 2 * IMPORT_SLOTS_MAX + 2];
@@ -175,15 +92,15 @@ static struct error *builder_sweep(struct builder *builder)
 		*at++ = builder->runtime;
 	at = words_add(&builder->runtime_words, at);
 	at = words_add(&builder->exports, at);
-	if (builder->reuse.address)
-		*at++ = builder->reuse.address;
-	if (builder->reuse.owner)
-		*at++ = builder->reuse.owner;
+	if (builder->freelist_word.address)
+		*at++ = builder->freelist_word.address;
+	if (builder->freelist_word.owner)
+		*at++ = builder->freelist_word.owner;
 	/* Only from 3.12 on do the live tables stand in _PyRuntime. */
 	for (unsigned i = 0; i < 12 && builder->runtime_tables; i++)
 		*to++ = tables->live[i / 4] + 8 + 8 * (i % 4) - builder->runtime;
-	if (freelist_word_displaced(&builder->reuse))
-		*to++ = builder->reuse.distance;
+	if (freelist_word_displaced(&builder->freelist_word))
+		*to++ = builder->freelist_word.distance;
 	watch.address_count = at - addresses;
 	watch.displacement_count = to - displacements;
 	qsort(addresses, watch.address_count, sizeof(*addresses), address_compare);
@@ -191,7 +108,7 @@ static struct error *builder_sweep(struct builder *builder)
 	return listing_create(builder->image, &watch, &builder->listing);
 }
 
-static struct error *builder_prepare(struct builder *builder, const uint64_t *live)
+static struct error *plan_prepare(struct builder *builder, const uint64_t *live)
 {
 	const struct image_symbol *runtime = image_symbol(builder->image, "_PyRuntime");
 
@@ -199,18 +116,11 @@ static struct error *builder_prepare(struct builder *builder, const uint64_t *li
 	builder->runtime_tables = builder->runtime && builder->tables.live[0] > builder->runtime &&
 				  runtime && runtime->address == builder->runtime &&
 				  builder->tables.live[0] - builder->runtime < runtime->size;
-	freelist_word_find(builder);
+	freelist_word_find(builder->image, builder->version, &builder->freelist_word);
 	imports_add(&builder->runtime_words, builder->image, "_PyRuntime", 0);
 	for (unsigned i = 0; i < return_export_count; i++)
 		imports_add(&builder->exports, builder->image, return_exports[i].name, i);
 	return NULL;
-}
-
-static void builder_deinit(struct builder *builder)
-{
-	listing_destroy(builder->listing);
-	free(builder->guards);
-	lookup_deinit(&builder->by_address);
 }
 
 struct error *plan_create_image(const struct image *image, const struct plan_input *input,
@@ -222,9 +132,9 @@ struct error *plan_create_image(const struct image *image, const struct plan_inp
 
 	if (!plan)
 		return error_create(ERROR_FAILED, "no memory for a plan");
-	try(builder_prepare(&builder, input->live[0] ? input->live : NULL));
-	try(builder_sweep(&builder));
-	try(builder_run(&builder));
+	try(plan_prepare(&builder, input->live[0] ? input->live : NULL));
+	try(plan_sweep(&builder));
+	try(plan_run(&builder));
 	*ret = take(plan);
 	return NULL;
 }
@@ -242,7 +152,7 @@ struct error *plan_module_results(const struct image *image, struct site **ret, 
 	for (unsigned i = 0; i < return_export_count; i++)
 		imports_add(&builder.exports, image, return_exports[i].name, i);
 	if (builder.exports.count) {
-		try(builder_sweep(&builder));
+		try(plan_sweep(&builder));
 		try(results_sites(&builder));
 		try(builder_check(&builder));
 		plan_sort(plan);
@@ -261,7 +171,7 @@ struct error *plan_hook_results(const struct image *image, const struct plan *pl
 
 	if (!found)
 		return error_create(ERROR_FAILED, "no memory for a plan");
-	try(builder_sweep(&builder));
+	try(plan_sweep(&builder));
 	try(hooks_results(&builder, functions, count));
 	try(builder_check(&builder));
 	hooks_subtract(found, plan);
@@ -279,7 +189,7 @@ struct error *plan_hook_entries(const struct image *image, const uint64_t functi
 
 	if (!found)
 		return error_create(ERROR_FAILED, "no memory for a plan");
-	try(builder_sweep(&builder));
+	try(plan_sweep(&builder));
 	for (unsigned i = 0; i < 4; i++) {
 		struct site site;
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/: folders of root's that nobody else may
- * write to, used by root alone. Whoever else could bring a plan of his own would have breakpoints put where he likes in
- * other users' processes. A plan is found by the file's build-id and a hash of all of its content
- * under a secret of this folder, for a build-id is whatever a container's owner wrote there. It is
- * used only if made by this very program, from the same questions, and if each site is an instruction of the file, as a
- * sweep finds them, of the kind that the site is on; otherwise the plan is made anew. That the cache cannot be read or
- * written costs time, nothing else: such errors are dropped.
+ * Plans kept between runs, below $TMBPF_CACHE or /var/cache/tmbpf, in plans/. The folders are
+ * root's, nobody else may write to them, and root alone uses them: whoever else could bring a plan
+ * of his own would have breakpoints put where he likes in other users' processes.
+ *
+ * A plan is found by the file's build-id and a hash of all of its content under a secret of this
+ * folder, because a build-id is whatever a container's owner wrote there. It is used only if this
+ * very program made it, from the same questions, and if each site is an instruction of the file, as
+ * a sweep finds them, and of the site's kind. Otherwise the plan is made anew.
+ *
+ * A cache that cannot be read or written costs time, nothing else: such errors are dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,17 +23,14 @@
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "probe/find/builder.h"
-#include "sandbox/privileges.h"
-#include "probe/plan.h"
+#include "probe/code/listing.h"
 #include "probe/code/x86.h"
+#include "probe/plan.h"
+#include "sandbox/privileges.h"
 
-#define FOLDER       "/var/cache/tmbpf"
-#define MAGIC        0x324e414c50424d54ULL /* "TMBPLAN2" */
-#define SITES_MAX    65536
-#define WARNINGS_MAX 200
-#define TEXT_MAX     512
-#define FILE_MAX     (16U << 20)
+#define FOLDER   "/var/cache/tmbpf"
+#define MAGIC    0x324e414c50424d54ULL /* "TMBPLAN2" */
+#define FILE_MAX (16U << 20)
 
 struct secret {
 	uint64_t words[4];
@@ -211,7 +211,7 @@ static bool instruction_fits(const struct site *site, const struct x86_instructi
 	case SITE_ENTRY:
 	case SITE_RESULT:
 	case SITE_REFILL:
-	case SITE_REUSE:
+	case SITE_FREELIST_POP:
 	case SITE_TRACK:
 		return instruction->emulated || site->single_step;
 	}
@@ -261,7 +261,7 @@ static bool sites_start(const struct image *image, const struct plan *plan)
 	return !error && all;
 }
 
-static bool warnings_take(struct plan *plan, const char *text, size_t size, uint32_t count)
+static bool warnings_unpack(struct plan *plan, const char *text, size_t size, uint32_t count)
 {
 	plan->warnings = calloc(count ? count : 1, sizeof(*plan->warnings));
 	if (!plan->warnings)
@@ -287,8 +287,8 @@ static struct plan *plan_unpack(const struct image *image, const struct header *
 	cleanup(plan_cleanup) struct plan *plan = calloc(1, sizeof(*plan));
 	size_t size = header->size, sites = header->site_count * sizeof(struct site);
 
-	if (!plan || header->site_count > SITES_MAX || header->warning_count > WARNINGS_MAX ||
-	    sites > size)
+	if (!plan || header->site_count > PLAN_SITES_MAX ||
+	    header->warning_count > PLAN_WARNINGS_MAX || sites > size)
 		return NULL;
 	plan->sites = malloc(sites ? sites : 1);
 	if (!plan->sites)
@@ -302,7 +302,7 @@ static struct plan *plan_unpack(const struct image *image, const struct header *
 	}
 	if (!sites_start(image, plan))
 		return NULL;
-	if (!warnings_take(plan, (const char *)body + sites, size - sites, header->warning_count))
+	if (!warnings_unpack(plan, (const char *)body + sites, size - sites, header->warning_count))
 		return NULL;
 	memcpy(plan->functions, header->functions, sizeof(plan->functions));
 	memcpy(plan->tables, header->tables, sizeof(plan->tables));

@@ -62,7 +62,7 @@ static void arguments_text(const struct site *site, char *ret, size_t size)
 	}
 	value_text(&site->a[0], text[0], sizeof(text[0]));
 	value_text(&site->a[1], text[1], sizeof(text[1]));
-	if (site->kind == SITE_REUSE)
+	if (site->kind == SITE_FREELIST_POP)
 		snprintf(ret, size, "object=%s", text[0]);
 	else if (site->kind == SITE_TRACK)
 		track_text(site, text[0], text[1], ret, size);
@@ -136,7 +136,7 @@ void plan_print(const struct plan *plan, FILE *out)
 		(unsigned long long)plan->refill, audit->refill_callers, audit->refill_attributed,
 		audit->refill_in_realloc);
 	fprintf(out, "reuse: %u checks, %u objects from free lists, %u of them probed\n",
-		audit->reuse_checks, audit->reuse_taken, audit->freelist_sites);
+		audit->freelist_checks, audit->freelist_pops, audit->freelist_sites);
 	fprintf(out, "usedpools: %#llx, usable_arenas: %#llx\n",
 		(unsigned long long)plan->usedpools, (unsigned long long)plan->usable_arenas);
 	fprintf(out, "compares that are no sites: %u\n", audit->rejected_compares);

@@ -11,17 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/python_kinds.h"
 #include "target/elf/image.h"
 #include "target/process/process.h"
 
 struct error;
-
-/* How frames are linked and what tells the line (Include/internal/pycore_frame.h and older). */
-enum python_frames {
-	PYTHON_FRAMES_OBJECT,   /* 3.6 to 3.10: PyFrameObject, f_back, f_lasti */
-	PYTHON_FRAMES_CFRAME,   /* 3.11, 3.12: tstate->cframe->current_frame, prev_instr */
-	PYTHON_FRAMES_INTERNAL, /* 3.13 on: tstate->current_frame, instr_ptr */
-};
 
 /* Where the line numbers are (Objects/lnotab_notes.txt, InternalDocs/code_objects.md). */
 enum python_lines {
@@ -29,8 +23,6 @@ enum python_lines {
 	PYTHON_LINES_LINETABLE, /* 3.10, PEP 626 */
 	PYTHON_LINES_LOCATIONS, /* 3.11 on, PEP 657 */
 };
-
-#define PYTHON_NO_OFFSET UINT32_MAX
 
 /* Offsets in bytes; PYTHON_NO_OFFSET where this version has no such field. */
 struct python_layout {
@@ -121,17 +113,6 @@ struct python_heap {
 	uint32_t interp_obmalloc; /* offset of interp->obmalloc, PYTHON_NO_OFFSET up to 3.11 */
 	bool obmalloc_is_pointer; /* 3.13 on */
 	uint32_t obmalloc_usedpools, obmalloc_usable_arenas; /* offsets within _obmalloc_state */
-};
-
-/* How to find the current thread's PyThreadState. */
-enum python_thread_source {
-	PYTHON_THREAD_GLOBAL, /* up to 3.11: a word in memory that names the holder of the GIL */
-	/*
-	 * 3.12 on: at a fixed offset from the thread pointer. Also for a shared libpython that was
-	 * loaded with the program: its thread-locals lie in each thread's static block then.
-	 */
-	PYTHON_THREAD_STATIC_TLS,
-	PYTHON_THREAD_DTV, /* 3.12 on, libpython loaded later: through the DTV */
 };
 
 struct python_thread {

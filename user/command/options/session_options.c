@@ -22,7 +22,7 @@ enum {
 };
 
 /* Allocations listed of one window: about as many as a process can have in 50 ms. */
-#define BIRTHS_LIMIT 65536
+#define WINDOW_ALLOCATIONS 65536
 /* Stacks of one window. */
 #define SAMPLER_STACKS 16384
 /* Of the process's time. */
@@ -86,13 +86,16 @@ const struct argp session_argp = {.options = options, .parser = parse_option};
 static struct error *options_read(const struct session_options *given, struct tracer_options *ret)
 {
 	*ret = (struct tracer_options)TRACER_OPTIONS_DEFAULT;
-	ret->lazy_free = given->lazy_free;
+	if (given->lazy_free)
+		ret->mode = TMBPF_MODE_LAZY;
+	else if (!given->exact)
+		ret->mode = TMBPF_MODE_SAMPLED;
 	if ((given->exact || given->lazy_free) && given->overhead)
 		return error_create(
 			ERROR_USAGE,
 			"--overhead is a budget for estimates: tracing exactly has none");
-	if (!given->exact && !given->lazy_free) {
-		ret->births_limit = BIRTHS_LIMIT;
+	if (ret->mode == TMBPF_MODE_SAMPLED) {
+		ret->window_allocations = WINDOW_ALLOCATIONS;
 		ret->stack_limit = ret->code_limit = SAMPLER_STACKS;
 		ret->overhead = DEFAULT_OVERHEAD;
 		try(option_percent("--overhead", given->overhead, 1, 50, &ret->overhead));

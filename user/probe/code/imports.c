@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds the words of an image that the loader fills, and the calls that go through them. */
 #include "probe/code/imports.h"
 
 #include <elf.h>
@@ -19,14 +20,6 @@ void imports_add(struct imports *imports, const struct image *image, const char 
 		imports->slots[imports->count].slot = relocation->address;
 		imports->slots[imports->count++].function = function;
 	}
-}
-
-void imports_add_libc(struct imports *imports, const struct image *image)
-{
-	imports_add(imports, image, "malloc", SITE_MALLOC);
-	imports_add(imports, image, "calloc", SITE_CALLOC);
-	imports_add(imports, image, "realloc", SITE_REALLOC);
-	imports_add(imports, image, "free", SITE_FREE);
 }
 
 static bool slot_find(const struct imports *imports, const struct x86_operand *operand,

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include "probe/code/listing.h"
-#include "probe/plan.h"
 
 #define IMPORT_SLOTS_MAX 64
 
@@ -32,8 +31,5 @@ void imports_add(struct imports *imports, const struct image *image, const char 
  */
 bool imports_target(const struct imports *imports, struct listing *listing,
 		    const struct x86_instruction *instruction, unsigned *ret_function);
-
-/* malloc, calloc, realloc and free, numbered as operations. */
-void imports_add_libc(struct imports *imports, const struct image *image);
 
 #endif

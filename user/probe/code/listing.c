@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Sweeps an image's code once and indexes what it saw. Later, single instructions are decoded again
+ * where a finder asks for them.
+ */
 #include "probe/code/listing.h"
 
 #include <elf.h>
@@ -240,7 +244,8 @@ static size_t functions_upto(const struct listing *listing, uint64_t address)
 }
 
 /*
- * Sweeps up to ADDRESS, from *AT if that is on the way, else from where the sweep last starts anew. *AT is where it got to.
+ * Whether the sweep comes to ADDRESS. It begins at *AT if that is on the way, else where it last
+ * starts anew. *AT becomes where it got to.
  */
 static bool starts_at(const struct listing *listing, uint64_t address, uint64_t *at)
 {

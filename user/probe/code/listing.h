@@ -92,8 +92,9 @@ static inline void listing_cleanup(struct listing **listing)
 }
 
 /*
- * Whether an instruction starts at each of COUNT ADDRESSES, sorted, as listing_create()'s sweep would see it; no more is swept
- * than the functions that they are in. Not so: one lies outside the code, or in a PLT. Fails as listing_create() does.
+ * Whether an instruction starts at each of COUNT ADDRESSES, sorted, as listing_create()'s sweep
+ * would see it. Only the functions that hold them are swept. False if one lies outside the code, or
+ * in a PLT. Fails as listing_create() does.
  */
 struct error *listing_starts(const struct image *image, const uint64_t *addresses, size_t count,
 			     bool *ret);

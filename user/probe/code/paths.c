@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Walks backwards over control flow, by the listing's index of jumps. */
 #include "probe/code/paths.h"
 
 struct walk {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Steps through straight-line code, and keeps what each register and stack slot holds. */
 #include "probe/code/symbolic.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probe/plan.h"
+#include "probe/code/site_value.h"
 #include "probe/code/x86.h"
 
 #define STATE_STORES_MAX 24

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Reads the functions' boundaries out of .eh_frame, with libdw. */
 #include "probe/code/unwind.h"
 
 #include <dwarf.h>

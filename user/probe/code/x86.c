@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Decodes instructions with Zydis, and says of each what the finders ask. */
 #include "probe/code/x86.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Finds the allocator tables among the words of an image's data, and settles which are live. */
 #include "probe/find/allocators.h"
 
 #include <elf.h>
@@ -111,7 +112,7 @@ static struct span code_span(const struct image *image)
 	return span;
 }
 
-/* Tuples {0, f, g, h, i} in one section: a window of words slides over it. */
+/* Collects the tuples {0, f, g, h, i} of one section. */
 static struct error *section_tuples(const struct image *image, const struct image_section *section,
 				    struct span span, struct tuple **tuples, size_t *count,
 				    size_t *capacity)
@@ -204,7 +205,7 @@ static bool groups_near(const struct group *left, const struct group *right)
 	return false;
 }
 
-static void group_take(struct tables *tables, bool raw, const struct group *group)
+static void group_adopt(struct tables *tables, bool raw, const struct group *group)
 {
 	memcpy(tables->functions[raw], group->first->functions, sizeof(tables->functions[raw]));
 	for (size_t i = 0; i < group->count && i < TABLES_COPIES_MAX; i++)
@@ -266,8 +267,8 @@ static struct error *groups_choose(const struct image *image, const struct tuple
 		return error_create(ERROR_FAILED,
 				    "%s: the mem and obj allocator tables do not start out alike",
 				    image->path);
-	group_take(tables, false, &obj);
-	group_take(tables, true, &raw);
+	group_adopt(tables, false, &obj);
+	group_adopt(tables, true, &raw);
 	return NULL;
 }
 

@@ -32,12 +32,12 @@ struct tables {
 };
 
 /*
- * Finds the implementations by structure: of the tuples {0, four functions} in IMAGE's variables the
- * most repeated is pymalloc's, and the repeated one nearby is the raw domain's. Constants do not count: a table that
- * allocators are set in can be written to, and other libraries, linked in, have the like of it. Where LIVE is not
- * NULL it gives the live tables' addresses, known by layout (3.12 on), and what they hold initially
- * must agree; where it is NULL they are looked for in _PyRuntime. Fails where that is not unique or
- * does not agree.
+ * Finds the implementations by structure: of the tuples {0, four functions} in IMAGE's variables
+ * the most repeated is pymalloc's, and the repeated one nearby is the raw domain's. Constants do
+ * not count: a table that allocators are set in can be written to, and other libraries, linked in,
+ * have the like of it. Where LIVE is not NULL it gives the live tables' addresses, known by layout
+ * (3.12 on), and what they hold initially must agree; where it is NULL they are looked for in
+ * _PyRuntime. Fails where that is not unique or does not agree.
  */
 struct error *tables_find(const struct image *image, const uint64_t *live, struct tables *ret);
 

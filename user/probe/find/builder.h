@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A plan in the making: what the parts of probe/ that find sites hand to each other. */
+/* A plan in the making: what the finders share, and how they add to it. Below all of them. */
 #ifndef TMBPF_PROBE_FIND_BUILDER_H
 #define TMBPF_PROBE_FIND_BUILDER_H
 
 #include "base/lookup.h"
-#include "probe/find/allocators.h"
 #include "probe/code/imports.h"
 #include "probe/code/listing.h"
-#include "probe/plan.h"
-#include "probe/find/freelist.h"
+#include "probe/find/allocators.h"
+#include "probe/find/freelist_word.h"
+#include "probe/find/site.h"
 
 struct error;
 
@@ -31,7 +31,7 @@ struct builder {
 	struct imports libc;
 	struct imports exports;       /* return_exports, by its indices */
 	struct imports runtime_words; /* GOT words that hold the address of _PyRuntime */
-	struct freelist_word reuse;
+	struct freelist_word freelist_word;
 	uint32_t version;
 	uint64_t runtime;     /* image address of _PyRuntime; 0 unknown */
 	bool runtime_tables;  /* the live tables stand in it */
@@ -41,6 +41,12 @@ struct builder {
 	struct lookup by_address; /* plan->sites */
 	size_t site_capacity;
 };
+
+/* Frees what the builder owns: all but the image and the plan. */
+void builder_deinit(struct builder *builder);
+
+/* Fails once more code was decoded than is decoded for one image. */
+struct error *builder_check(const struct builder *builder);
 
 /* A line for plan->warnings; where it does not fit or there is no memory it is only counted. */
 void builder_warn(struct builder *builder, const char *format, ...)
@@ -57,20 +63,5 @@ struct site *builder_site_at(struct builder *builder, uint64_t address);
 
 /* "malloc", "calloc", "realloc", "free". */
 const char *operation_name(enum site_operation operation);
-
-struct error *guards_find(struct builder *builder);
-/* The guard whose conditional jump stands at JUMP, or NULL. */
-const struct guard *guard_at(const struct builder *builder, uint64_t jump);
-/* Adds the object domain's guards to the sites. */
-struct error *guards_sites(struct builder *builder);
-
-struct error *entries_sites(struct builder *builder);
-struct error *track_sites(struct builder *builder);
-struct error *raw_sites(struct builder *builder);
-struct error *refill_sites(struct builder *builder);
-/* The sites behind the calls that hooks, FUNCTIONS and what they call, make through their context. */
-struct error *hooks_results(struct builder *builder, const uint64_t *functions, size_t count);
-/* Leaves out of FOUND what is probed by PLAN already. */
-void hooks_subtract(struct plan *found, const struct plan *plan);
 
 #endif

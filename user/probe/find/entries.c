@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Entries of functions: the first emulated instruction in the straight line from a function's
- * first byte, at which the arguments can still be named. A conditional jump ends the line, and is
- * itself emulated: where it is reached its site has been found.
+ * Finds entries of functions: the first emulated instruction in the straight line from a function's
+ * first byte, at which the arguments can still be named. A conditional jump ends the line; as it is
+ * emulated itself, it is the site where no earlier instruction is.
  */
+#include "probe/find/entries.h"
+
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
-#include "probe/find/entries.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
 
 #define LINE_MAX_INSTRUCTIONS 64
 
@@ -20,7 +21,8 @@ struct arguments {
 };
 
 /*
- * The straight line from FUNCTION on; the first emulated instruction where all of ARGUMENTS can be named.
+ * Walks the straight line from FUNCTION on to the first emulated instruction where all of ARGUMENTS
+ * can be named.
  */
 static bool entry_walk(struct listing *listing, uint64_t function,
 		       const struct arguments *arguments, struct site *ret)
@@ -88,7 +90,12 @@ bool entry_find(struct listing *listing, uint64_t function, enum site_operation 
 	return true;
 }
 
-bool entry_find_track(struct listing *listing, uint64_t function, bool allocates, struct site *ret)
+/*
+ * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain,
+ * pointer, size) and (domain, pointer).
+ */
+static bool entry_find_track(struct listing *listing, uint64_t function, bool allocates,
+			     struct site *ret)
 {
 	const struct arguments arguments = {{X86_RSI, allocates ? X86_RDX : X86_NONE, X86_RDI}};
 	struct site site = {.kind = SITE_TRACK, .operation = allocates ? SITE_MALLOC : SITE_FREE};

@@ -2,20 +2,27 @@
 #ifndef TMBPF_PROBE_FIND_ENTRIES_H
 #define TMBPF_PROBE_FIND_ENTRIES_H
 
-#include "probe/plan.h"
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "probe/code/listing.h"
+#include "probe/find/site.h"
+
+struct builder;
+struct error;
 
 /*
- * The site at the entry of FUNCTION, which takes an allocator's arguments (ctx, then OPERATION's):
- * its first emulated instruction, else its first one, single-stepped. False where there is no code.
+ * The site at the entry of FUNCTION, which takes an allocator's arguments (ctx, then OPERATION's).
+ * It is the first emulated instruction, else the first one, single-stepped. False where there is no
+ * code.
  */
 bool entry_find(struct listing *listing, uint64_t function, enum site_operation operation, bool raw,
 		struct site *ret);
 
-/*
- * The same of PyTraceMalloc_Track (ALLOCATES) and PyTraceMalloc_Untrack, which take (domain, pointer, size) and (domain,
- * pointer).
- */
-bool entry_find_track(struct listing *listing, uint64_t function, bool allocates, struct site *ret);
+/* Adds the entries of the object domain's implementations. */
+struct error *entries_sites(struct builder *builder);
+
+/* Adds the entries of PyTraceMalloc_Track and _Untrack; warns of what is not there. */
+struct error *track_sites(struct builder *builder);
 
 #endif

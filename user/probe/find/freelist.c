@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Finds the places that tell tracemalloc of new objects, and probes those objects among them that
+ * were taken from a free list. How that is told: freelist_pop.c.
+ */
 #include "probe/find/freelist.h"
 
 #include <stdlib.h>
@@ -6,8 +10,8 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/operands.h"
+#include "probe/find/builder.h"
 #include "probe/find/freelist_pop.h"
 
 /* Tests, and calls of _Py_NewReference(), to look at. CPython has some 1500. */
@@ -87,7 +91,7 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 	trail_make(builder->listing, root, &search->trail);
 	if (root->kind == X86_BRANCH && !trail_tells_new(builder->listing, &search->trail))
 		return NULL;
-	audit->reuse_checks++;
+	audit->freelist_checks++;
 	for (unsigned i = 1; i < search->trail.count; i++) {
 		for (unsigned counted = 0; counted < 2; counted++) {
 			struct site site;
@@ -99,7 +103,7 @@ static struct error *root_examine(struct search *search, const struct x86_instru
 			try(addresses_add(&search->taken, taken, &new));
 			if (!new)
 				continue;
-			audit->reuse_taken++;
+			audit->freelist_pops++;
 			if (site.address) {
 				try(builder_site(builder, &site));
 				audit->freelist_sites++;
@@ -121,7 +125,7 @@ static struct error *mention_examine(struct search *search, uint64_t mention, ui
 	struct builder *builder = search->builder;
 	struct x86_instruction root;
 
-	if (!reuse_test_find(builder->listing, &builder->reuse, mention, owners, &root))
+	if (!freelist_test_find(builder->listing, &builder->freelist_word, mention, owners, &root))
 		return NULL;
 	return root_examine(search, &root);
 }
@@ -140,8 +144,9 @@ static struct error *mentions_examine(struct search *search, uint64_t named)
 }
 
 /*
- * Loads at the word's distance from a register that may have got the owner's content long before.
- * That it did is not looked into: such a distance is rare, and much else is asked for besides.
+ * Looks at loads at the word's distance from a register that may hold the owner's content since
+ * long before. Whether it does is not checked: such a distance is rare, and much else has to fit as
+ * well.
  */
 static struct error *displaced_examine(struct search *search)
 {
@@ -152,7 +157,8 @@ static struct error *displaced_examine(struct search *search)
 
 		if (listing_decode(listing, listing->displaced[i], &load) &&
 		    load.kind == X86_MOVE &&
-		    operand_is_behind(&load.operands[1], 0xffff, search->builder->reuse.distance))
+		    operand_is_behind(&load.operands[1], 0xffff,
+				      search->builder->freelist_word.distance))
 			try(mention_examine(search, load.address, 1u << load.operands[1].base));
 	}
 	return NULL;
@@ -201,18 +207,18 @@ struct error *freelist_sites(struct builder *builder)
 {
 	cleanup(search_destroy) struct search *search = calloc(1, sizeof(*search));
 
-	if (builder->version < REUSE_VERSION_FIRST)
+	if (builder->version < FREELIST_VERSION_FIRST)
 		return NULL;
 	if (!search)
 		return error_create(ERROR_FAILED, "no memory to look for free lists");
 	search->builder = builder;
-	try(mentions_examine(search, builder->reuse.address));
-	try(mentions_examine(search, builder->reuse.owner));
-	if (freelist_word_displaced(&builder->reuse))
+	try(mentions_examine(search, builder->freelist_word.address));
+	try(mentions_examine(search, builder->freelist_word.owner));
+	if (freelist_word_displaced(&builder->freelist_word))
 		try(displaced_examine(search));
 	try(function_examine(search, "_Py_NewReference"));
 	try(function_examine(search, "_Py_NewReferenceNoTotal"));
-	if (!builder->plan->audit.reuse_taken)
+	if (!builder->plan->audit.freelist_pops)
 		builder_warn(builder, "where objects come back from free lists was not found: "
 				      "their owner stays who had them before");
 	return NULL;

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Follows the ways to a root, and keeps on the way what is known of a list's head, of the object
+ * that it led to, and of what is stored as the new head.
+ */
 #include "probe/find/freelist_pop.h"
 
-#include "probe/find/builder.h"
 #include "probe/code/operands.h"
 #include "probe/code/paths.h"
+#include "probe/find/builder.h"
 
 /* Instructions, in front of a test and behind it, among which the object's count is set to one. */
 #define COUNT_BEFORE 10
@@ -13,8 +17,11 @@
 /* Instructions of one way to the root. */
 #define TRAIL_DEPTH 48
 
-/* What is known on the way from where a list's head is loaded to the root. Registers: a bit each. */
-struct taking {
+/*
+ * What is known on the way from the load of a list's head to the root. Sets of registers have a bit
+ * for each.
+ */
+struct pop {
 	struct x86_operand head; /* the list's first object, or the count of an array */
 	bool counted;
 	uint16_t bases;   /* those that hold what the head's base register held */
@@ -80,7 +87,7 @@ void trail_make(struct listing *listing, const struct x86_instruction *root, str
 }
 
 /* Whether OPERAND is memory that is reached as the head is: absolute, or from the same base. */
-static bool is_based(const struct taking *pop, const struct x86_operand *operand)
+static bool is_based(const struct pop *pop, const struct x86_operand *operand)
 {
 	if (operand->segment)
 		return false;
@@ -90,7 +97,7 @@ static bool is_based(const struct taking *pop, const struct x86_operand *operand
 }
 
 /* The same memory, as far as its registers are what they were. */
-static bool is_head(const struct taking *pop, const struct x86_operand *operand)
+static bool is_head(const struct pop *pop, const struct x86_operand *operand)
 {
 	const struct x86_operand *head = &pop->head;
 
@@ -108,7 +115,7 @@ static bool is_decrement(const struct x86_instruction *instruction)
 	       (instruction->kind == X86_ADD && operand_is_immediate(from, -1));
 }
 
-static void pop_flags(struct taking *pop, const struct x86_instruction *instruction)
+static void pop_flags(struct pop *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
 	uint16_t tested = pop->counted ? pop->count : pop->object;
@@ -122,7 +129,7 @@ static void pop_flags(struct taking *pop, const struct x86_instruction *instruct
 		pop->tests = false;
 }
 
-static void pop_store(struct taking *pop, const struct x86_instruction *instruction)
+static void pop_store(struct pop *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
 
@@ -152,7 +159,7 @@ struct belongs {
 	bool base, object, count, link, lowered, zero;
 };
 
-static struct belongs belongs_find(struct taking *pop, const struct x86_instruction *instruction)
+static struct belongs belongs_find(struct pop *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0], *from = &instruction->operands[1];
 	bool wide = to->width == 64;
@@ -196,7 +203,7 @@ static struct belongs belongs_find(struct taking *pop, const struct x86_instruct
 	return is;
 }
 
-static void pop_forget(struct taking *pop, uint16_t written)
+static void pop_forget(struct pop *pop, uint16_t written)
 {
 	if (pop->head.index != X86_NONE && (written >> pop->head.index & 1))
 		pop->indexed = false;
@@ -208,7 +215,7 @@ static void pop_forget(struct taking *pop, uint16_t written)
 	pop->zero &= ~written;
 }
 
-static void pop_step(struct taking *pop, const struct x86_instruction *instruction)
+static void pop_step(struct pop *pop, const struct x86_instruction *instruction)
 {
 	const struct x86_operand *to = &instruction->operands[0];
 	struct belongs is = belongs_find(pop, instruction);
@@ -228,7 +235,7 @@ static void pop_step(struct taking *pop, const struct x86_instruction *instructi
 	pop->zero |= is.zero << to->number;
 }
 
-static bool pop_done(const struct taking *pop)
+static bool pop_done(const struct pop *pop)
 {
 	if (!pop->stored || !pop->object)
 		return false;
@@ -266,7 +273,7 @@ static uint16_t copies_find(struct listing *listing, uint64_t address, uint8_t n
 
 /* Begins where a head may be loaded: at the step INDEX. */
 static bool pop_begin(struct listing *listing, const struct trail *trail, unsigned index,
-		      bool counted, struct taking *ret)
+		      bool counted, struct pop *ret)
 {
 	const struct x86_instruction *load = &trail->steps[index].instruction;
 	const struct x86_operand *to = &load->operands[0], *from = &load->operands[1];
@@ -277,7 +284,7 @@ static bool pop_begin(struct listing *listing, const struct trail *trail, unsign
 		return false;
 	if (!counted && (from->width != 64 || load->kind != X86_MOVE))
 		return false;
-	*ret = (struct taking){.head = *from, .counted = counted};
+	*ret = (struct pop){.head = *from, .counted = counted};
 	ret->indexed = from->index == X86_NONE || from->index != to->number;
 	if (from->base != X86_NONE)
 		ret->bases = copies_find(listing, load->address, from->base) & ~(1u << to->number);
@@ -330,7 +337,7 @@ bool trail_tells_new(struct listing *listing, const struct trail *trail)
  * The step behind STEP: at the branch that tests it, where there is an object; else the shortest
  * way to the root. NULL: that does not lead there.
  */
-static const struct step *pop_next(struct taking *pop, const struct trail *trail,
+static const struct step *pop_next(struct pop *pop, const struct trail *trail,
 				   const struct step *step)
 {
 	const struct x86_instruction *branch = &step->instruction;
@@ -339,7 +346,7 @@ static const struct step *pop_next(struct taking *pop, const struct trail *trail
 	if (branch->kind != X86_BRANCH || !pop->tests)
 		return &trail->steps[step->next];
 	pop->checked = true;
-	/* Of a count any comparison will do: one of less than 1, too. */
+	/* For a count any comparison will do, also whether it is less than 1. */
 	if (!branch->tests_equal && !branch->tests_unequal)
 		return pop->counted ? &trail->steps[step->next] : NULL;
 	for (unsigned i = 0; i < trail->count; i++) {
@@ -350,7 +357,7 @@ static const struct step *pop_next(struct taking *pop, const struct trail *trail
 }
 
 /* The root tells of the object that was taken. */
-static bool pop_arrives(struct listing *listing, const struct taking *pop,
+static bool pop_arrives(struct listing *listing, const struct pop *pop,
 			const struct x86_instruction *root)
 {
 	if (root->kind != X86_BRANCH)
@@ -362,15 +369,15 @@ bool freelist_pop_follow(struct builder *builder, const struct trail *trail, uns
 			 bool counted, uint64_t *ret_taken, struct site *ret_site)
 {
 	const struct step *step = &trail->steps[index];
-	struct site site = {.kind = SITE_REUSE, .a[0].has_base = true};
-	struct taking pop;
+	struct site site = {.kind = SITE_FREELIST_POP, .a[0].has_base = true};
+	struct pop pop;
 	uint64_t taken = 0;
 	bool alone = true;
 
 	if (!pop_begin(builder->listing, trail, index, counted, &pop))
 		return false;
 	/*
-	 * What stores the list's head takes an object, from wherever it is reached; only what
+	 * What stores the list's head takes an object, from wherever it is reached. Only what
 	 * follows must be reached from there alone.
 	 */
 	for (unsigned i = 0; step != trail->steps; i++) {

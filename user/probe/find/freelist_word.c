@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The word that says whether somebody wants to know of new objects, and where it is tested. */
-#include "probe/find/builder.h"
+/*
+ * Finds the word that says whether new objects are to be told of, and the tests of it.
+ */
+#include "probe/find/freelist_word.h"
+
+#include "probe/code/imports.h"
 #include "probe/code/operands.h"
 #include "probe/code/paths.h"
-#include "probe/find/freelist.h"
 
 /* Offset of tracing in struct _PyTraceMalloc_Config (Include/internal/pycore_pymem.h), 3.8 on. */
 #define CONFIG_TRACING 4
@@ -47,8 +50,8 @@ static void test_step(struct test *test, const struct x86_instruction *instructi
 		test->owners |= 1u << to->number;
 }
 
-bool reuse_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
-		     uint16_t owners, struct x86_instruction *ret)
+bool freelist_test_find(struct listing *listing, const struct freelist_word *word, uint64_t address,
+			uint16_t owners, struct x86_instruction *ret)
 {
 	struct test test = {.word = word, .owners = owners};
 
@@ -127,22 +130,22 @@ static void word_resolve(const struct image *image, struct freelist_word *word)
 		word->address = symbol->address + relocation->addend + word->distance;
 }
 
-void freelist_word_find(struct builder *builder)
+void freelist_word_find(const struct image *image, uint32_t version, struct freelist_word *ret)
 {
-	const struct image *image = builder->image;
 	const struct image_symbol *function = image_symbol(image, "_Py_NewReference");
 	const struct image_symbol *config = image_symbol(image, "_Py_tracemalloc_config");
 	struct imports owners = {.count = 0};
 
-	if (builder->version < REUSE_VERSION_FIRST)
+	*ret = (struct freelist_word){0};
+	if (version < FREELIST_VERSION_FIRST)
 		return;
 	if (function)
-		word_read(image, function->address, &builder->reuse);
-	word_resolve(image, &builder->reuse);
+		word_read(image, function->address, ret);
+	word_resolve(image, ret);
 	if (function || !config)
 		return;
 	imports_add(&owners, image, "_Py_tracemalloc_config", 0);
-	builder->reuse.address = config->address + CONFIG_TRACING;
-	builder->reuse.owner = owners.count ? owners.slots[0].slot : 0;
-	builder->reuse.distance = CONFIG_TRACING;
+	ret->address = config->address + CONFIG_TRACING;
+	ret->owner = owners.count ? owners.slots[0].slot : 0;
+	ret->distance = CONFIG_TRACING;
 }

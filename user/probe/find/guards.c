@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * GCC's promoted calls: `cmp table-slot, implementation; jne slow`. At the jump, the arguments are
- * what the slow edge puts in their registers before its indirect call, said in terms of the
- * registers at the jump.
+ * Finds GCC's promoted calls: `cmp table-slot, implementation; jne slow`. The slow edge puts the
+ * arguments in their registers before its indirect call. From that is told where they are at the
+ * jump.
  */
+#include "probe/find/guards.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
 
 /*
  * Instructions between a compare and its jump; on a slow edge. More were never seen than 3 and 12.

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Hooks in the allocator tables (PYTHONMALLOC=debug, tracemalloc) call what they stand before
- * through their context, a PyMemAllocatorEx or a structure that begins with a word and one:
- * `call *0x8(%rbx)`. libc returns behind those calls.
+ * Finds where libc returns to hooks in the allocator tables (PYTHONMALLOC=debug, tracemalloc). A
+ * hook calls the allocator that it stands before through its context, which is a PyMemAllocatorEx,
+ * or a structure with a word before one: `call *0x8(%rbx)`. libc returns behind those calls.
  */
+#include "probe/find/hooks.h"
+
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/paths.h"
+#include "probe/find/builder.h"
 #include "probe/find/results.h"
 
 #define INSTRUCTIONS_MAX 20000

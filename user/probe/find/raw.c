@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The raw domain: the calls of libc's functions that stand where _PyMem_Raw* was inlined, on the
+ * Finds the raw domain's calls of libc's functions: where _PyMem_Raw* was inlined, which is on the
  * fast edges of raw guards, and in its out-of-line functions.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "probe/find/raw.h"
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/paths.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 /* Instructions of an inlined _PyMem_Raw*; those of calloc, the longest, are some 15. */
 #define INLINED_MAX 48
@@ -20,6 +19,7 @@
  */
 #define BACKWARD_MAX 200
 
+/* By operation. */
 static const char *const libc_names[] = {"malloc", "calloc", "realloc", "free"};
 
 /* A call of libc's OPERATION at ADDRESS, as found from a guard or a function. */
@@ -150,7 +150,8 @@ struct error *raw_sites(struct builder *builder)
 	struct plan_audit *audit = &builder->plan->audit;
 	enum reached reached;
 
-	imports_add_libc(&builder->libc, builder->image);
+	for (unsigned i = 0; i < array_size(libc_names); i++)
+		imports_add(&builder->libc, builder->image, libc_names[i], i);
 	for (unsigned operation = 0; operation < 4; operation++) {
 		uint64_t function = builder->tables.functions[1][operation];
 

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before): where
- * pymalloc goes when a size class has no pool left. Every inlined copy of pymalloc's malloc calls
- * it, so each of its callers must lie where a probe stands before it: that audits the guards.
+ * Finds allocate_from_new_pool() (Objects/obmalloc.c, 3.8 on; part of pymalloc_alloc() before),
+ * which pymalloc calls when a size class has no pool left. Every inlined copy of pymalloc's malloc
+ * calls it, so there must be a probe before each of its callers. That audits the guards.
  */
+#include "probe/find/refill.h"
+
 #include <elf.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
-#include "probe/find/entries.h"
 #include "probe/code/paths.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 #define POOL_CLASSES 32 /* size classes of 16 bytes: fewer than any version has */
 /* Instructions of pymalloc's malloc, with all its paths; of the refill function's beginning. */

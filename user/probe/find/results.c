@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Where the pointer that libc returned is known: the first emulated instruction behind the return
- * at which a register or a stack slot holds it.
+ * Finds where the pointer that libc returned can be seen: the first emulated instruction behind the
+ * return at which a register or a stack slot holds it.
  *
  * Code is often merged: the jump that tests the pointer of a raw allocation may test those of
  * pymalloc's fast path as well. A probe there would cost a trap for every small allocation, so an
  * instruction that only the return leads to is taken, or one that is otherwise reached only by rare
  * paths.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "probe/find/results.h"
 
-#include "base/array.h"
+#include <stdlib.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "probe/find/builder.h"
 #include "probe/code/paths.h"
-#include "probe/find/results.h"
 #include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 /* Instructions from a return to its site. */
 #define LINE_MAX_INSTRUCTIONS 64
@@ -169,8 +169,8 @@ static struct error *result_add(struct results *results, const struct return_poi
 	bool found = line_walk(results, point, &site, &join);
 
 	/*
-	 * What only the return leads to is better single-stepped than what every allocation passes
-	 * emulated.
+	 * A single-stepped site that only the return leads to is better than an emulated one that
+	 * every allocation passes.
 	 */
 	if ((!found || join == JOIN_HOT) && first != JOIN_HOT && site_fits(builder, &single)) {
 		site = single;

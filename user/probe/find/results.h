@@ -3,8 +3,12 @@
 #ifndef TMBPF_PROBE_FIND_RESULTS_H
 #define TMBPF_PROBE_FIND_RESULTS_H
 
-#include "probe/find/builder.h"
+#include <stddef.h>
+
 #include "probe/find/returns.h"
+
+struct builder;
+struct error;
 
 /* Adds the sites behind POINTS, sorted by address. */
 struct error *results_add(struct builder *builder, struct return_point *points, size_t count);

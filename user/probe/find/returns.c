@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Finds where libc's malloc, calloc and realloc may return to. Begins with the uses of what the
+ * tables hold, then spreads from each function that may leave by a tail jump to those that call it.
+ */
 #include "probe/find/returns.h"
 
 #include <stdlib.h>
@@ -8,7 +12,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "probe/code/paths.h"
-#include "probe/code/symbolic.h"
+#include "probe/find/builder.h"
+#include "probe/find/guards.h"
 
 /*
  * The exported functions that end in `return table.function(...)`, or in realloc's
@@ -227,10 +232,7 @@ static struct error *slot_uses(struct collector *collector)
 	return NULL;
 }
 
-/*
- * The register that INSTRUCTION makes point to _PyRuntime, from its GOT word or by address; or
- * none.
- */
+/* The register that INSTRUCTION makes point to _PyRuntime, from its GOT word or by address. */
 static uint8_t runtime_register(const struct builder *builder,
 				const struct x86_instruction *instruction)
 {

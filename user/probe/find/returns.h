@@ -7,7 +7,12 @@
 #ifndef TMBPF_PROBE_FIND_RETURNS_H
 #define TMBPF_PROBE_FIND_RETURNS_H
 
-#include "probe/find/builder.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct builder;
+struct error;
 
 struct return_point {
 	uint64_t address;

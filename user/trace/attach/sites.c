@@ -102,8 +102,8 @@ static uint8_t site_action(const struct site *site)
 		return TMBPF_RESULT;
 	case SITE_REFILL:
 		return TMBPF_REFILL;
-	case SITE_REUSE:
-		return TMBPF_REUSE;
+	case SITE_FREELIST_POP:
+		return TMBPF_FREELIST_POP;
 	case SITE_TRACK:
 		return site->operation == SITE_FREE ? TMBPF_UNTRACK : TMBPF_TRACK;
 	}

@@ -185,8 +185,8 @@ int sampler_wait(const struct sampler *sampler, int most)
 }
 
 /* A tracked block is dead if its address was handed out in this window. */
-static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **births, size_t count,
-			uint64_t start)
+static void reborn_mark(struct sampler *sampler, const struct tmbpf_allocation **births,
+			size_t count, uint64_t start)
 {
 	for (size_t i = 0; i < sampler->tracked_count; i++) {
 		struct tracked *block = &sampler->tracked[i];
@@ -200,12 +200,12 @@ static void reborn_mark(struct sampler *sampler, const struct tmbpf_birth **birt
 }
 
 /* Moves a random sample of MOST of COUNT to the front, in no order. Returns its size. */
-static size_t births_sample(struct sampler *sampler, const struct tmbpf_birth **births,
+static size_t births_sample(struct sampler *sampler, const struct tmbpf_allocation **births,
 			    size_t count, size_t most)
 {
 	for (size_t i = 0; i < most && i < count; i++) {
 		size_t k = i + (size_t)(random_share(&sampler->random) * (double)(count - i));
-		const struct tmbpf_birth *other = births[k];
+		const struct tmbpf_allocation *other = births[k];
 
 		births[k] = births[i];
 		births[i] = other;
@@ -247,9 +247,9 @@ static struct error *survivors_add(struct sampler *sampler, const struct tracked
 /* What a window has listed, until it is kept. */
 struct harvest {
 	/* all allocations, by address; of one address, in time order */
-	const struct tmbpf_birth **order;
+	const struct tmbpf_allocation **order;
 	size_t count;
-	const struct tmbpf_birth **seen; /* those of them that came before the look */
+	const struct tmbpf_allocation **seen; /* those of them that came before the look */
 	size_t seen_count;
 	size_t born; /* how many came before the window's end; later ones only tell who died */
 	struct tracked *list; /* those of BORN whose address was not handed out again */
@@ -294,8 +294,8 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 				  struct window *window)
 {
 	size_t count, kept = 0;
-	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
-	cleanup_free const struct tmbpf_birth **unique = NULL;
+	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
+	cleanup_free const struct tmbpf_allocation **unique = NULL;
 
 	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
@@ -309,7 +309,7 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	 */
 	for (size_t i = 0; i < count; i++)
 		if (unique[i] < births + harvest->born &&
-		    !(sampler->malloc->other && unique[i]->kind == TMBPF_BIRTH_RAW))
+		    !(sampler->malloc->other && unique[i]->kind == TMBPF_ALLOCATION_RAW))
 			unique[kept++] = unique[i];
 	count = births_sample(sampler, unique, kept, BIRTHS_MAX);
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
@@ -322,8 +322,8 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 			.size = unique[i]->size,
 			.traceback = unique[i]->stack, /* the stack, until it is known to survive */
 			.window = (uint32_t)sampler->window_count,
-			.raw = unique[i]->kind == TMBPF_BIRTH_RAW,
-			.reused = unique[i]->kind == TMBPF_BIRTH_REUSED,
+			.raw = unique[i]->kind == TMBPF_ALLOCATION_RAW,
+			.reused = unique[i]->kind == TMBPF_ALLOCATION_FREELIST,
 			.died = ESTIMATE_ALIVE,
 		};
 		harvest->looked[i] = &harvest->list[i];
@@ -337,9 +337,10 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
  */
 static struct error *harvest_end(struct sampler *sampler, struct harvest *harvest)
 {
-	cleanup_free const struct tmbpf_birth **late = NULL; /* those that came since, by address */
+	cleanup_free const struct tmbpf_allocation **late =
+		NULL; /* those that came since, by address */
 	size_t count;
-	const struct tmbpf_birth *births = tracer_births(sampler->tracer, &count);
+	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
 
 	sampler->counters.births += count;
 	try(window_allocations_order(births, count, &harvest->order, &harvest->count));

@@ -155,10 +155,10 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 		.time = sample->time,
 		.died = ESTIMATE_ALIVE,
 		.traceback = traceback,
-		.kind = sample->kind == TMBPF_SAMPLE_BIRTH ? TMBPF_SAMPLE_BIRTH
+		.kind = sample->kind == TMBPF_SAMPLE_LARGE ? TMBPF_SAMPLE_LARGE
 							   : TMBPF_SAMPLE_FAULT,
 	};
-	if (added->kind == TMBPF_SAMPLE_BIRTH)
+	if (added->kind == TMBPF_SAMPLE_LARGE)
 		samples->counters.births++;
 	else
 		samples->counters.faults++;
@@ -399,7 +399,7 @@ void samples_counters(const struct samples *samples, struct samples_counters *re
 	for (size_t i = 0; i < samples->fresh; i++) {
 		if (!sample_alive(&samples->list[i]))
 			continue;
-		if (samples->list[i].kind == TMBPF_SAMPLE_BIRTH)
+		if (samples->list[i].kind == TMBPF_SAMPLE_LARGE)
 			ret->blocks++;
 		else
 			ret->pages++;

@@ -108,12 +108,12 @@ static void blocks_replace(struct sample **blocks, size_t count)
 
 static struct error *blocks_settle(struct samples *samples, struct sample ***ret, size_t *ret_count)
 {
-	try(alive_sort(samples, TMBPF_SAMPLE_BIRTH, ret, ret_count));
+	try(alive_sort(samples, TMBPF_SAMPLE_LARGE, ret, ret_count));
 	blocks_replace(*ret, *ret_count);
 	for (size_t i = samples->fresh; i < samples->count; i++) {
 		struct sample *sample = &samples->list[i];
 
-		if (sample->kind == TMBPF_SAMPLE_BIRTH && sample_alive(sample))
+		if (sample->kind == TMBPF_SAMPLE_LARGE && sample_alive(sample))
 			block_look(samples, sample, true);
 	}
 	return NULL;
@@ -188,9 +188,9 @@ struct error *samples_look(struct samples *samples)
 	size_t count;
 
 	for (size_t i = 0; i < samples->fresh; i++)
-		if (samples->list[i].kind == TMBPF_SAMPLE_BIRTH && sample_alive(&samples->list[i]))
+		if (samples->list[i].kind == TMBPF_SAMPLE_LARGE && sample_alive(&samples->list[i]))
 			block_look(samples, &samples->list[i], false);
-	try(alive_sort(samples, TMBPF_SAMPLE_BIRTH, &blocks, &count));
+	try(alive_sort(samples, TMBPF_SAMPLE_LARGE, &blocks, &count));
 	for (size_t i = 0; i < samples->fresh; i++)
 		if (samples->list[i].kind == TMBPF_SAMPLE_FAULT && sample_alive(&samples->list[i]))
 			page_look(samples, &samples->list[i], blocks, count);

@@ -97,7 +97,7 @@ static struct fork_protocol *parent_ask_early(struct session *session)
 	struct fork_protocol *fork = NULL;
 	struct error *error = NULL;
 
-	if (session->parent && !session->options.births_limit)
+	if (session->parent && session->options.mode != TMBPF_MODE_SAMPLED)
 		error = parent_ask(session, &fork);
 	if (error && error_kind(error) == ERROR_NOTHING)
 		error_destroy(error);
@@ -123,7 +123,7 @@ static struct error *tracing_start(struct session *session, struct fork_protocol
 	try(process_check(session->process));
 	try(process_resident(session->process, &session->rss_at_start, &anonymous));
 	session->last_rss = session->rss_at_start;
-	if (session->options.births_limit) {
+	if (session->options.mode == TMBPF_MODE_SAMPLED) {
 		since_set(session);
 		/* A heap that is not there yet cannot be counted. */
 		return session->reference_unchecked ? NULL : session_sampler_start(session);
@@ -222,7 +222,7 @@ struct error *session_clear(struct session *session)
 	/* From now on the target has more from before than what it inherited. */
 	session->inherits = session->parent_knew = false;
 	session->inherited = (struct fork_counts){0};
-	if (session->options.births_limit && !session->sampler)
+	if (session->options.mode == TMBPF_MODE_SAMPLED && !session->sampler)
 		return NULL; /* nothing was seen yet */
 	if (session->sampler) {
 		try(sampler_clear(session->sampler));

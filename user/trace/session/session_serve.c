@@ -142,8 +142,9 @@ static bool session_tick(struct session *session, uint64_t *swept)
 	if (session->reference_unchecked)
 		reference_check(session);
 	/* The interpreter has just begun: if this fails, the next sweep tries again. */
-	if (!session->sampler && !session->reference_unchecked && session->options.births_limit &&
-	    session->state == SESSION_RUNNING && reached)
+	if (!session->sampler && !session->reference_unchecked &&
+	    session->options.mode == TMBPF_MODE_SAMPLED && session->state == SESSION_RUNNING &&
+	    reached)
 		session_warn(session, session_sampler_start(session));
 	session_warn(session, tracer_modules(session->tracer));
 	if (!session->sampler)
@@ -159,7 +160,7 @@ static bool session_tick(struct session *session, uint64_t *swept)
 static void session_confine(struct session *session)
 {
 	if (session->confined || session->reference_unchecked ||
-	    (session->options.births_limit && !session->sampler))
+	    (session->options.mode == TMBPF_MODE_SAMPLED && !session->sampler))
 		return;
 	session->confined = true;
 	/* A module that is loaded later may lie on an overlay. */

@@ -9,9 +9,6 @@
 #include "base/error.h"
 #include "base/random.h"
 
-/* bpf/walk.h reads frames into a buffer, and needs this much room after the start of a frame. */
-#define FRAME_SPAN 128
-
 static void config_layout(const struct python_layout *layout, struct tmbpf_config *ret)
 {
 	ret->frames = layout->frames;
@@ -83,7 +80,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 	const struct python_layout *layout = &python->layout;
 
 	memset(ret, 0, sizeof(*ret));
-	if (layout->frame.size > FRAME_SPAN || layout->frame.lasti + 8 > FRAME_SPAN)
+	if (layout->frame.size > TMBPF_FRAME_BYTES || layout->frame.lasti + 8 > TMBPF_FRAME_BYTES)
 		return error_create(ERROR_FAILED,
 				    "frames of this interpreter are too large (%u bytes)",
 				    layout->frame.size);
@@ -106,7 +103,7 @@ struct error *config_fill(const struct python *python, const struct plan *plan,
 		ret->hook_extra = python->version < 0x03080000 ? 32 : 24;
 		ret->hook_delta = 16;
 	}
-	ret->lazy = sites_lazy_free(sites);
+	ret->mode = sites_lazy_free(sites) ? TMBPF_MODE_LAZY : TMBPF_MODE_EXACT;
 	sites_raw_table(sites, &ret->raw_table, &ret->raw_malloc);
 	ret->hooked_raw = !!(sites_hooks(sites) & SITES_TRACEMALLOC);
 	return random_fill(ret->seed, sizeof(ret->seed));

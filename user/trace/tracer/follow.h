@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "follow_record.h"
+#include "shared/follow_record.h"
 
 struct error;
 struct follow;

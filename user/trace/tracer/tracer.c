@@ -19,9 +19,6 @@
 #include "trace/attach/sites.h"
 #include "trace/tracer/tracer_internal.h"
 
-/* Slabs that are kept ready: more than a target can ask for while we wait to be scheduled. */
-#define SPARE_SLABS 64
-
 /*
  * The end of libbpf's messages, for the error of a load that fails: the verifier's verdict comes
  * last.
@@ -70,7 +67,7 @@ static struct error *programs_load(struct tracer *tracer)
 	/*
 	 * These programs change entries without atomic instructions, and user space exchanges them.
 	 */
-	if (!features.loops && tracer->options.lazy_free)
+	if (!features.loops && tracer->options.mode == TMBPF_MODE_LAZY)
 		return error_create(ERROR_FAILED, "--lazy-free needs Linux 5.17 or later");
 	load_log[0] = 0;
 	libbpf_set_print(load_log_print);
@@ -83,20 +80,22 @@ static struct error *programs_load(struct tracer *tracer)
 	config->by_address = probes_way() == PROBES_EVENTS;
 	/* The programs for older kernels have none of this. */
 	returns = features.uprobe_session && features.loops && sites_want_returns(tracer->sites);
-	config->return_probes = returns && !tracer->options.births_limit;
+	config->return_probes = returns && tracer->options.mode != TMBPF_MODE_SAMPLED;
 	try(tracer_maps_size(tracer, &features, config));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe, probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_session,
 					      probes_attach_type(true));
 	bpf_program__set_autoload(skeleton->progs.probe_session, config->return_probes);
-	config->large_returns = returns && tracer->options.births_limit;
+	config->large_returns = returns && tracer->options.mode == TMBPF_MODE_SAMPLED;
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large,
 					      probes_attach_type(false));
 	bpf_program__set_expected_attach_type(skeleton->progs.probe_large_session,
 					      probes_attach_type(true));
-	bpf_program__set_autoload(skeleton->progs.probe_large, tracer->options.births_limit);
+	bpf_program__set_autoload(skeleton->progs.probe_large,
+				  tracer->options.mode == TMBPF_MODE_SAMPLED);
 	bpf_program__set_autoload(skeleton->progs.probe_large_session, config->large_returns);
-	bpf_program__set_autoload(skeleton->progs.page_fault, tracer->options.births_limit);
+	bpf_program__set_autoload(skeleton->progs.page_fault,
+				  tracer->options.mode == TMBPF_MODE_SAMPLED);
 	if (tmbpf_bpf__load(skeleton)) {
 		int number = errno;
 
@@ -117,7 +116,7 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(tracer_table_map(skeleton->maps.stats, &tracer->stats));
 	try(tracer_table_map(skeleton->maps.recycled, &tracer->recycled));
 	try(tracer_table_map(skeleton->maps.chunks, &tracer->chunks));
-	try(tracer_table_map(skeleton->maps.births, &tracer->births));
+	try(tracer_table_map(skeleton->maps.window_allocations, &tracer->births));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
 	return tracer_grow(tracer);
@@ -143,7 +142,7 @@ static struct error *groups_attach(struct tracer *tracer, size_t first)
 	size_t count = sites_group_count(tracer->sites);
 	struct probes_link *links;
 
-	if (tracer->options.births_limit)
+	if (tracer->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL; /* only during a sampling window */
 	links = realloc(tracer->links, (count + 1) * sizeof(*links));
 	if (!links)
@@ -207,7 +206,7 @@ struct error *tracer_hooks(struct tracer *tracer)
 
 static bool is_open(const struct tracer *tracer)
 {
-	return __atomic_load_n(&tracer->skeleton->bss->state.window, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&tracer->skeleton->bss->state.tracing, __ATOMIC_SEQ_CST);
 }
 
 struct error *tracer_modules(struct tracer *tracer)
@@ -218,7 +217,8 @@ struct error *tracer_modules(struct tracer *tracer)
 	size_t groups = sites_group_count(tracer->sites);
 	uint32_t count = sites_count(tracer->sites);
 
-	if (unknown == tracer->returns_unknown || !is_open(tracer) || tracer->options.births_limit)
+	if (unknown == tracer->returns_unknown || !is_open(tracer) ||
+	    tracer->options.mode == TMBPF_MODE_SAMPLED)
 		return NULL;
 	tracer->returns_unknown = unknown;
 	try(sites_modules(tracer->sites, tracer->python));
@@ -237,7 +237,8 @@ static struct error *tracer_start(struct tracer *tracer)
 	else
 		try(python_create(tracer->process, &tracer->python));
 	try(plan_load(tracer->python, &tracer->plan));
-	try(sites_create(tracer->python, tracer->plan, tracer->options.lazy_free, &tracer->sites));
+	try(sites_create(tracer->python, tracer->plan, tracer->options.mode == TMBPF_MODE_LAZY,
+			 &tracer->sites));
 	try(process_resident(tracer->process, &rss, &anonymous));
 	/* A heap that is there already hands out memory wherever it has room. */
 	tracer->initial_slabs = anonymous >> 22;
@@ -277,7 +278,7 @@ struct error *tracer_create(struct process *process, const struct tracer_options
 	/*
 	 * In sampling mode allocations are listed, and nothing is kept of the blocks that are held.
 	 */
-	if (options->births_limit)
+	if (options->mode == TMBPF_MODE_SAMPLED)
 		tracer->options.slab_limit = tracer->options.raw_limit = 0;
 	limits_raise();
 	error = tracer_start(tracer);
@@ -330,12 +331,12 @@ void tracer_destroy(struct tracer *tracer)
 
 void tracer_open(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 1, __ATOMIC_SEQ_CST);
 }
 
 void tracer_close(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 0, __ATOMIC_SEQ_CST);
 }
 
 struct error *tracer_grow(struct tracer *tracer)
@@ -343,11 +344,11 @@ struct error *tracer_grow(struct tracer *tracer)
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t used = __atomic_load_n(&state->next_slab, __ATOMIC_SEQ_CST),
 		 ready = state->ready_slabs;
-	uint64_t want = used + SPARE_SLABS + (ready ? 0 : tracer->initial_slabs);
+	uint64_t want = used + TMBPF_SLABS_SPARE + (ready ? 0 : tracer->initial_slabs);
 
 	if (want > tracer->options.slab_limit)
 		want = tracer->options.slab_limit;
-	if (ready >= used + SPARE_SLABS / 2 || want <= ready)
+	if (ready >= used + TMBPF_SLABS_SPARE / 2 || want <= ready)
 		return NULL;
 	try(tracer_slabs_add(tracer, want - ready));
 	__atomic_store_n(&state->ready_slabs, (uint32_t)want, __ATOMIC_SEQ_CST);
@@ -373,7 +374,7 @@ struct error *tracer_clear(struct tracer *tracer)
 		if (bpf_map_update_elem(tracer->slab_fds[i], &zero, zeros, BPF_ANY))
 			return error_create_errno(ERROR_FAILED, errno, "cannot clear the shadow");
 	}
-	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.large));
+	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.raw_blocks));
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes));
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.forked));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
@@ -406,7 +407,7 @@ const struct plan *tracer_plan(const struct tracer *tracer)
 
 bool tracer_is_lazy(const struct tracer *tracer)
 {
-	return tracer->skeleton->rodata->cfg.lazy;
+	return tracer->skeleton->rodata->cfg.mode == TMBPF_MODE_LAZY;
 }
 
 uint32_t tracer_hook_extra(const struct tracer *tracer)

@@ -5,7 +5,7 @@
  * thread uses a tracer.
  *
  * There are two modes. Exact tracing probes everything from the start to the end. The sampling mode
- * (options.births_limit) attaches probes for sampling windows only.
+ * (TMBPF_MODE_SAMPLED) attaches probes for sampling windows only.
  */
 #ifndef TMBPF_TRACE_TRACER_TRACER_H
 #define TMBPF_TRACE_TRACER_TRACER_H
@@ -22,16 +22,16 @@
 struct error;
 
 struct tracer_options {
+	enum tmbpf_mode mode;
+	/* sampling mode: allocations that a window lists at most */
+	uint32_t window_allocations;
 	uint32_t nframe;      /* 1 to TMBPF_NFRAME_MAX */
 	uint32_t stack_limit; /* distinct stacks at a time; below TMBPF_STACK_MAX */
 	uint32_t raw_limit;   /* live blocks of the raw domain; exact only */
 	uint32_t code_limit;  /* code objects at a time that stacks refer to */
-	bool lazy_free;       /* no probes on frees of the object domain */
 	/* a process like one whose interpreter has not begun; otherwise NULL */
 	const struct python *reference;
 	double overhead; /* sampling mode: what it may cost, a share of the target's time */
-	/* allocations that a sampling window lists at most; 0: exact tracing */
-	uint32_t births_limit;
 	/* slabs of the shadow, exact only; each covers 64 Ki granules (1 MiB) and takes 256 KiB */
 	uint32_t slab_limit;
 };
@@ -79,7 +79,7 @@ struct error *tracer_grow(struct tracer *tracer);
 struct error *tracer_modules(struct tracer *tracer);
 
 /*
- * Whether frees of the object domain are not seen: lazy_free was asked for, and there is a pymalloc
+ * Whether frees of the object domain are not seen: TMBPF_MODE_LAZY was asked for, and there is a pymalloc
  * whose pools can tell. Then rows and `current` count what was held at the last walk, and what was
  * allocated since and is not known to be dead. There is no peak.
  */
@@ -172,7 +172,7 @@ void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_
  * The allocations that the last window listed; valid until the next one opens. While probes are on,
  * the last ones may not be complete.
  */
-const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count);
+const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count);
 
 /*
  * Samples, in sampling mode, are taken all the time while tracer_sampling() is on. They come as

@@ -43,7 +43,7 @@ slab_blocks(const struct tracer *tracer, const struct tmbpf_chunk *chunk,
 
 struct batch {
 	uint64_t keys[BATCH];
-	struct tmbpf_large values[BATCH];
+	struct tmbpf_raw_block values[BATCH];
 };
 
 static struct error *
@@ -52,7 +52,7 @@ raw_blocks(const struct tracer *tracer,
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 	cleanup_free struct batch *batch = calloc(1, sizeof(*batch));
-	int map = bpf_map__fd(tracer->skeleton->maps.large);
+	int map = bpf_map__fd(tracer->skeleton->maps.raw_blocks);
 	uint32_t position, *last = NULL, count;
 	bool more = true;
 
@@ -134,7 +134,7 @@ static struct error *slab_obtain(struct tracer *tracer, uint64_t chunk, uint32_t
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct tmbpf_chunk *chunks = tracer->chunks.data;
 	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
+	uint32_t place = tmbpf_chunk_place(chunk);
 
 	*ret_full = false;
 	if (tracer_chunk_slab(tracer, chunk, ret))
@@ -172,8 +172,7 @@ static struct error *slab_add(struct tracer *tracer, const struct tracer_block *
 		if (full) {
 			loss_add(tracer, TMBPF_LOSS_SHADOW_FULL, 1);
 		} else if (!entries[granule]) {
-			entries[granule] = (uint32_t)list[i].size << TMBPF_STACK_BITS |
-					   list[i].stack;
+			entries[granule] = ENTRY_MAKE(list[i].size, list[i].stack);
 			block_count(tracer, &list[i]);
 		}
 	}
@@ -184,15 +183,15 @@ static struct error *slab_add(struct tracer *tracer, const struct tracer_block *
 
 static struct error *raw_add(struct tracer *tracer, const struct tracer_block *list, size_t count)
 {
-	int map = bpf_map__fd(tracer->skeleton->maps.large);
+	int map = bpf_map__fd(tracer->skeleton->maps.raw_blocks);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct tmbpf_large value = {.size = list[i].size, .stack = list[i].stack};
+		const struct tmbpf_raw_block value = {.size = list[i].size, .stack = list[i].stack};
 
 		if (!bpf_map_update_elem(map, &list[i].address, &value, BPF_NOEXIST))
 			block_count(tracer, &list[i]);
 		else if (errno == E2BIG)
-			loss_add(tracer, TMBPF_LOSS_LARGE_FULL, 1);
+			loss_add(tracer, TMBPF_LOSS_RAW_BLOCKS_FULL, 1);
 		else if (errno != EEXIST)
 			return error_create_errno(ERROR_FAILED, errno,
 						  "cannot add to the live blocks");
@@ -214,7 +213,7 @@ static struct error *pool_drop(struct tracer *tracer, const struct tracer_block 
 {
 	uint32_t shift = granule_shift(tracer), slab, *entries, *entry, expected;
 
-	if (!tracer_chunk_slab(tracer, (block->address >> (TMBPF_SLAB_BITS + shift)) + 1, &slab))
+	if (!tracer_chunk_slab(tracer, tmbpf_chunk_number(block->address, shift), &slab))
 		return NULL;
 	try(tracer_slab_map(tracer, slab, &entries));
 	entry = &entries[block->address >> shift & (TMBPF_SLAB_ENTRIES - 1)];
@@ -232,7 +231,7 @@ static struct error *pool_drop(struct tracer *tracer, const struct tracer_block 
 }
 
 /* Takes what is at KEY out of MAP. False: nothing is there. */
-static bool raw_take(int map, uint64_t key, struct tmbpf_large *ret)
+static bool raw_take(int map, uint64_t key, struct tmbpf_raw_block *ret)
 {
 	if (!bpf_map_lookup_and_delete_elem(map, &key, ret))
 		return true;
@@ -247,8 +246,8 @@ static bool raw_take(int map, uint64_t key, struct tmbpf_large *ret)
  */
 static struct error *raw_drop(struct tracer *tracer, const struct tracer_block *block, bool *ret)
 {
-	int map = bpf_map__fd(tracer->skeleton->maps.large);
-	struct tmbpf_large value;
+	int map = bpf_map__fd(tracer->skeleton->maps.raw_blocks);
+	struct tmbpf_raw_block value;
 
 	if (bpf_map_lookup_elem(map, &block->address, &value) || value.stack != block->stack ||
 	    !raw_take(map, block->address, &value))
@@ -256,7 +255,7 @@ static struct error *raw_drop(struct tracer *tracer, const struct tracer_block *
 	if (value.stack == block->stack)
 		*ret = true;
 	else if (bpf_map_update_elem(map, &block->address, &value, BPF_NOEXIST) && errno != EEXIST)
-		loss_add(tracer, TMBPF_LOSS_LARGE_FULL, 1);
+		loss_add(tracer, TMBPF_LOSS_RAW_BLOCKS_FULL, 1);
 	return NULL;
 }
 
@@ -293,7 +292,7 @@ bool tracer_forked(const struct tracer *tracer, pid_t pid, uint64_t *ret_events)
 	const __typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t key = pid;
 	struct tmbpf_fork note;
-	uint64_t events = state->events[TMBPF_EVENT_REUSE];
+	uint64_t events = state->events[TMBPF_EVENT_FREELIST_POP];
 
 	if (bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.forked), &key, &note))
 		return false;

@@ -170,14 +170,15 @@ static bool shadow_block(const struct tracer *tracer, uint64_t address, uint32_t
 }
 
 /* Finds the block at ADDRESS of one of tracemalloc's other domains. */
-static bool tracked_block(const struct tracer *tracer, uint64_t address, struct tmbpf_large *ret)
+static bool tracked_block(const struct tracer *tracer, uint64_t address,
+			  struct tmbpf_raw_block *ret)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
 	for (uint32_t place = 0; place < TMBPF_DOMAINS_MAX && state->domains[place]; place++) {
 		uint64_t key = TMBPF_DOMAIN_KEY(address, place);
 
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &key, ret))
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.raw_blocks), &key, ret))
 			return true;
 	}
 	return false;
@@ -187,18 +188,18 @@ struct error *tracer_block(const struct tracer *tracer, uint64_t address, uint32
 			   uint64_t *ret_size)
 {
 	uint64_t delta = tracer->skeleton->rodata->cfg.hook_delta;
-	struct tmbpf_large tracked;
+	struct tmbpf_raw_block tracked;
 
 	/*
 	 * Debug hooks put one header before the caller's block, or two before a block of malloc's.
 	 */
 	for (int i = 0; i < 3; i++) {
 		uint64_t block = address - i * delta;
-		struct tmbpf_large found;
+		struct tmbpf_raw_block found;
 
 		if (shadow_block(tracer, block, ret_stack, ret_size))
 			return NULL;
-		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.large), &block,
+		if (!bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.raw_blocks), &block,
 					 &found)) {
 			*ret_stack = found.stack;
 			*ret_size = found.size;

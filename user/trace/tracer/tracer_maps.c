@@ -49,7 +49,7 @@ static uint32_t ring_bytes(const struct tracer_options *options)
 	size_t frames = (options->nframe + TMBPF_NFRAME_SPARE) * sizeof(struct tmbpf_frame);
 	uint32_t bytes = RING_LEAST;
 
-	if (!options->births_limit)
+	if (options->mode != TMBPF_MODE_SAMPLED)
 		return RING_MOST;
 	while (bytes < RING_MOST &&
 	       bytes < RING_STACKS * (sizeof(struct tmbpf_record_stack) + frames))
@@ -70,11 +70,11 @@ static uint32_t one_at_least(uint32_t entries)
 static int maps_fill_beforehand(struct tracer *tracer)
 {
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
-	int failed = bpf_map__set_map_flags(skeleton->maps.large, 0) |
+	int failed = bpf_map__set_map_flags(skeleton->maps.raw_blocks, 0) |
 		     bpf_map__set_map_flags(skeleton->maps.codes, 0);
 
 	if (tracer->options.raw_limit > RAW_BEFOREHAND)
-		failed |= bpf_map__set_max_entries(skeleton->maps.large, RAW_BEFOREHAND);
+		failed |= bpf_map__set_max_entries(skeleton->maps.raw_blocks, RAW_BEFOREHAND);
 	if (tracer->options.code_limit > CODES_BEFOREHAND)
 		failed |= bpf_map__set_max_entries(skeleton->maps.codes, CODES_BEFOREHAND);
 	return failed;
@@ -87,7 +87,8 @@ static int maps_fill_beforehand(struct tracer *tracer)
 static struct error *threads_size(struct tracer *tracer)
 {
 	cleanup_free pid_t *threads = NULL;
-	uint32_t more = tracer->options.births_limit ? THREADS_MORE : THREADS_MORE_EXACT;
+	uint32_t more = tracer->options.mode == TMBPF_MODE_SAMPLED ? THREADS_MORE
+								   : THREADS_MORE_EXACT;
 	size_t count;
 
 	try(process_threads(tracer->process, &threads, &count));
@@ -123,13 +124,17 @@ struct error *tracer_maps_size(struct tracer *tracer, const struct kernel_featur
 					   sites_count(tracer->sites) + LATER_SITES);
 	failed |= bpf_map__set_max_entries(skeleton->maps.chunks, chunks);
 	failed |= bpf_map__set_max_entries(skeleton->maps.slabs, one_at_least(options->slab_limit));
-	failed |= bpf_map__set_max_entries(skeleton->maps.large, one_at_least(options->raw_limit));
-	failed |= bpf_map__set_max_entries(skeleton->maps.births,
-					   one_at_least(options->births_limit));
-	config->births = options->births_limit;
+	failed |= bpf_map__set_max_entries(skeleton->maps.raw_blocks,
+					   one_at_least(options->raw_limit));
+	failed |= bpf_map__set_max_entries(skeleton->maps.window_allocations,
+					   one_at_least(options->window_allocations));
+	config->window_allocations = options->window_allocations;
+	if (options->mode == TMBPF_MODE_SAMPLED)
+		config->mode = TMBPF_MODE_SAMPLED;
 	failed |= bpf_map__set_max_entries(skeleton->maps.codes, options->code_limit);
-	failed |= bpf_map__set_max_entries(skeleton->maps.sampled_codes,
-					   options->births_limit ? TRACER_SAMPLED_CODES : 1);
+	failed |= bpf_map__set_max_entries(
+		skeleton->maps.sampled_codes,
+		options->mode == TMBPF_MODE_SAMPLED ? TRACER_SAMPLED_CODES : 1);
 	config->large_least = TRACER_LARGE_LEAST;
 	failed |= bpf_map__set_max_entries(skeleton->maps.stacks, buckets);
 	failed |= bpf_map__set_max_entries(skeleton->maps.stats, options->stack_limit);

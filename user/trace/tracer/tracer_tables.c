@@ -68,7 +68,7 @@ bool tracer_chunk_slab(const struct tracer *tracer, uint64_t chunk, uint32_t *re
 {
 	const struct tmbpf_chunk *chunks = tracer->chunks.data;
 	uint32_t mask = tracer->skeleton->rodata->cfg.chunk_mask;
-	uint32_t place = (chunk * 0x9e3779b97f4a7c15ULL) >> 40;
+	uint32_t place = tmbpf_chunk_place(chunk);
 
 	for (uint32_t i = 0; i < TMBPF_CHUNK_PROBES; i++) {
 		const struct tmbpf_chunk *entry = &chunks[(place + i) & mask];

@@ -42,7 +42,6 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	struct tracer *tracer = context;
 	struct tmbpf_bpf *skeleton = tracer->skeleton;
 	uint64_t code = address + skeleton->rodata->cfg.hook_delta;
-	size_t generations = array_size(skeleton->bss->generations);
 	int codes = bpf_map__fd(skeleton->maps.codes);
 	uint32_t id, taken;
 
@@ -53,9 +52,8 @@ static void reap_code(void *context, uint64_t address, const uint32_t *entry, ui
 	 * This comes before the address can be handed out unnoticed: stacks of the dead code match
 	 * no more.
 	 */
-	__atomic_fetch_add(
-		&skeleton->bss->generations[(code >> 4 ^ code >> 20) & (generations - 1)], 1,
-		__ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&skeleton->bss->generations[tmbpf_generation_place(code)], 1,
+			   __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&skeleton->bss->state.epoch, 1, __ATOMIC_SEQ_CST);
 	if (bpf_map_lookup_and_delete_elem(codes, &code, &taken))
 		return;

@@ -117,7 +117,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	state->next_stack = TMBPF_STACK_FIRST;
 	state->recycled_head = state->recycled_tail = 0;
 	state->returned_stack = state->leaked_stacks = 0;
-	state->births = state->closed_at = 0;
+	state->window_allocations = state->closed_at = 0;
 	/*
 	 * Attaching and removing probes takes longer than many a window, and a thread that keeps
 	 * hitting them hardly gets on. So the sites that are known to be hit come last and go
@@ -135,6 +135,7 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	}
 	*ret_start = clock_now(CLOCK_MONOTONIC);
 	__atomic_store_n(&state->window, ++tracer->windows, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&state->tracing, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -147,7 +148,7 @@ void tracer_window_end(struct tracer *tracer, uint64_t *ret_end)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 
-	__atomic_store_n(&state->window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&state->tracing, 0, __ATOMIC_SEQ_CST);
 	*ret_end = clock_now(CLOCK_MONOTONIC);
 	if (state->closed_at)
 		*ret_end = state->closed_at;
@@ -155,17 +156,19 @@ void tracer_window_end(struct tracer *tracer, uint64_t *ret_end)
 
 void tracer_window_close(struct tracer *tracer)
 {
-	__atomic_store_n(&tracer->skeleton->bss->state.window, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->skeleton->bss->state.tracing, 0, __ATOMIC_SEQ_CST);
 	/* The kernel waits for programs that run. */
 	while (tracer->link_count)
 		probes_detach(&tracer->links[--tracer->link_count]);
 }
 
-const struct tmbpf_birth *tracer_births(const struct tracer *tracer, size_t *ret_count)
+const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count)
 {
-	uint64_t count = tracer->skeleton->bss->state.births;
+	uint64_t count = tracer->skeleton->bss->state.window_allocations;
 
-	*ret_count = count < tracer->options.births_limit ? count : tracer->options.births_limit;
+	*ret_count = count < tracer->options.window_allocations
+			     ? count
+			     : tracer->options.window_allocations;
 	return tracer->births.data;
 }
 

@@ -12,8 +12,8 @@
 
 static int birth_compare(const void *left, const void *right)
 {
-	const struct tmbpf_birth *a = *(const struct tmbpf_birth *const *)left;
-	const struct tmbpf_birth *b = *(const struct tmbpf_birth *const *)right;
+	const struct tmbpf_allocation *a = *(const struct tmbpf_allocation *const *)left;
+	const struct tmbpf_allocation *b = *(const struct tmbpf_allocation *const *)right;
 
 	if (a->address != b->address)
 		return a->address < b->address ? -1 : 1;
@@ -23,20 +23,20 @@ static int birth_compare(const void *left, const void *right)
 static int birth_find(const void *key, const void *element)
 {
 	uint64_t address = *(const uint64_t *)key;
-	const struct tmbpf_birth *birth = *(const struct tmbpf_birth *const *)element;
+	const struct tmbpf_allocation *birth = *(const struct tmbpf_allocation *const *)element;
 
 	return address < birth->address ? -1 : address > birth->address;
 }
 
-void window_allocations_clear(struct tmbpf_birth *births, size_t count)
+void window_allocations_clear(struct tmbpf_allocation *births, size_t count)
 {
 	memset(births, 0, count * sizeof(*births));
 }
 
-struct error *window_allocations_order(const struct tmbpf_birth *births, size_t count,
-				       const struct tmbpf_birth ***ret, size_t *ret_count)
+struct error *window_allocations_order(const struct tmbpf_allocation *births, size_t count,
+				       const struct tmbpf_allocation ***ret, size_t *ret_count)
 {
-	const struct tmbpf_birth **order = calloc(count + 1, sizeof(*order));
+	const struct tmbpf_allocation **order = calloc(count + 1, sizeof(*order));
 	size_t complete = 0;
 
 	if (!order)
@@ -50,11 +50,12 @@ struct error *window_allocations_order(const struct tmbpf_birth *births, size_t 
 	return NULL;
 }
 
-struct error *window_allocations_since(const struct tmbpf_birth *const *order, size_t count,
-				       const struct tmbpf_birth *const *seen, size_t seen_count,
-				       const struct tmbpf_birth ***ret, size_t *ret_count)
+struct error *window_allocations_since(const struct tmbpf_allocation *const *order, size_t count,
+				       const struct tmbpf_allocation *const *seen,
+				       size_t seen_count, const struct tmbpf_allocation ***ret,
+				       size_t *ret_count)
 {
-	const struct tmbpf_birth **since = calloc(count + 1, sizeof(*since));
+	const struct tmbpf_allocation **since = calloc(count + 1, sizeof(*since));
 	size_t kept = 0, k = 0;
 
 	if (!since)
@@ -70,7 +71,7 @@ struct error *window_allocations_since(const struct tmbpf_birth *const *order, s
 	return NULL;
 }
 
-size_t window_allocations_unique(const struct tmbpf_birth **births, size_t count)
+size_t window_allocations_unique(const struct tmbpf_allocation **births, size_t count)
 {
 	size_t kept = 0;
 
@@ -80,10 +81,10 @@ size_t window_allocations_unique(const struct tmbpf_birth **births, size_t count
 	return kept;
 }
 
-const struct tmbpf_birth *window_allocations_find(const struct tmbpf_birth *const *births,
-						  size_t count, uint64_t address)
+const struct tmbpf_allocation *window_allocations_find(const struct tmbpf_allocation *const *births,
+						       size_t count, uint64_t address)
 {
-	const struct tmbpf_birth *const *found =
+	const struct tmbpf_allocation *const *found =
 		bsearch(&address, births, count, sizeof(*births), birth_find);
 
 	return found ? *found : NULL;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What follow.bpf.c shares with user/trace/tracer/follow.c. */
-#ifndef TMBPF_BPF_FOLLOW_RECORD_H
-#define TMBPF_BPF_FOLLOW_RECORD_H
+#ifndef TMBPF_SHARED_FOLLOW_RECORD_H
+#define TMBPF_SHARED_FOLLOW_RECORD_H
+
+#include "shared/types.h"
 
 /* Which processes are told of. */
 enum follow_scope {
