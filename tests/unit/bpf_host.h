@@ -139,7 +139,7 @@ static inline void host_start(const struct host_sizes *sizes)
 	emulation_hash(&sampled_codes, sizeof(*sampled_codes.value), HOST_CODES);
 	state.next_stack = TMBPF_STACK_FIRST;
 	state.tracing = 1;
-	state.tracing = 1;
+	state.window = 1;
 	host_slabs_add(cfg.slab_limit);
 }
 

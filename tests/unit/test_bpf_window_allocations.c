@@ -66,7 +66,7 @@ static void test_next_window(void **state_)
 	thread->pending.returns = 0x1234;
 	thread->object_request = 1025;
 	assert_int_equal(host_thread()->pending.returns, 0x1234);
-	state.tracing = 2;
+	state.window = 2;
 	assert_int_equal(host_thread()->pending.returns, 0);
 	assert_int_equal(host_thread()->object_request, 0);
 }
