@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* malloc's heaps that a test makes up. */
 #include "glibc_fake.h"
 #include "support.h"
 #include <stdlib.h>

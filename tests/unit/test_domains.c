@@ -55,7 +55,10 @@ static void mapped_deinit(struct mapped *mapped)
 	fake_destroy(mapped->fake);
 }
 
-/* The table at ADDRESS of the file holds these now: a context, and functions that begin at FUNCTION. */
+/*
+ * The table at ADDRESS of the file holds these now: a context, and functions that begin at
+ * FUNCTION.
+ */
 static void table_put(struct mapped *mapped, uint64_t address, uint64_t context, uint64_t function)
 {
 	const uint64_t table[5] = {context, function, function + 1, function + 2, function + 3};
@@ -171,7 +174,7 @@ static void test_mimalloc(void **state)
 	table_put(&mapped, FAKE_OBJ, 0, FAKE(refill) + BIAS);
 	assert_kinds(&mapped, PYTHON_ALLOCATOR_MALLOC, PYTHON_ALLOCATOR_MIMALLOC,
 		     PYTHON_ALLOCATOR_MIMALLOC);
-	/* With a context it is somebody's hook; so it is in an older interpreter, or one without it. */
+	/* With a context it is somebody's hook, as in an interpreter that is older or has none. */
 	table_put(&mapped, FAKE_OBJ, CONTEXT, FAKE(refill) + BIAS);
 	assert_kinds(&mapped, PYTHON_ALLOCATOR_MALLOC, PYTHON_ALLOCATOR_MIMALLOC,
 		     PYTHON_ALLOCATOR_OTHER);

@@ -26,11 +26,11 @@ static void check(const struct seen *seen, size_t i, uint64_t address, uint64_t 
 /* A cache with one chunk, then chunks of each state. */
 static void heap_put(struct made *made, uint64_t cache, uint64_t ret[5])
 {
-	bool large = cache == 0x300;
-	size_t counts = cache == 0x250 ? 64 : large ? 152 : 128, i;
+	bool has_powers = cache == 0x300;
+	size_t counts = cache == 0x250 ? 64 : has_powers ? 152 : 128, i;
 	uint64_t at = made_chunk(made, cache, GLIBC_PREV_INUSE);
 
-	for (i = 0; large && i < 76; i++)
+	for (i = 0; has_powers && i < 76; i++)
 		memory_fake_put(&made->fake, at + i * 2, "\x10", 2);
 	ret[0] = made_chunk(made, 0x40, GLIBC_PREV_INUSE);
 	ret[1] = made_chunk(made, 0x40, GLIBC_PREV_INUSE);
@@ -40,7 +40,7 @@ static void heap_put(struct made *made, uint64_t cache, uint64_t ret[5])
 	ret[4] = made_chunk(made, 0x2000, GLIBC_PREV_INUSE);
 	made_top(made, STATE, HEAP + HEAP_SIZE);
 	/* Chunks of 0x40 are in the third list: ret[1], then ret[0]. */
-	if (!large)
+	if (!has_powers)
 		memory_fake_put(&made->fake, at + (cache == 0x250 ? 2 : 4), "\2", 1);
 	made_put(made, at + counts + 16, ret[1]);
 	made_put(made, ret[1], cache == 0x250 ? ret[0] : protect(ret[1], ret[0]));
@@ -180,7 +180,7 @@ static void test_mapped(void **state)
 	made_init(&made, 0x70);
 	made_top(&made, STATE, HEAP + HEAP_SIZE);
 	made_map(&made, MAPPED, 0x100000, "");
-	/* As up to 2.42, a neighbour as since 2.43, one that is aligned, one in another allocator's. */
+	/* As up to 2.42, a neighbour as since 2.43, an aligned one, one in another allocator's. */
 	made_put(&made, MAPPED + 0x1008, 0x21002);
 	made_put(&made, MAPPED + 0x22008, 0x4ff2);
 	made_put(&made, MAPPED + 0x30030, 0x30);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGE       0x300000 /* bytes of a heap that takes several windows */
+#define LONG        0x300000 /* bytes of a heap that takes several buffers */
 #define READS_MAX   200000   /* a walk that makes more does not end */
 #define KEY         0x9c1d35f7a2e48b61ULL
 #define SECOND_SIZE 0x180000 /* bytes of the second heap: likewise */
@@ -115,12 +115,12 @@ static void nothing(struct made *made, uint64_t argument)
 	(void)argument;
 }
 
-/* Chunks of many sizes, one of them larger than a window, and a thread's arena. */
-static void large_put(struct made *made)
+/* Chunks of many sizes, one of them larger than a buffer, and a thread's arena. */
+static void long_put(struct made *made)
 {
 	size_t i;
 
-	made_init_sized(made, 0x70, LARGE);
+	made_init_sized(made, 0x70, LONG);
 	for (i = 0; i < 40; i++)
 		made_chunk(made, 0x40 + i % 7 * 0x30, GLIBC_PREV_INUSE);
 	made_chunk(made, 0xa0000, GLIBC_PREV_INUSE);
@@ -162,7 +162,7 @@ static bool change_walk(unsigned int moment, void (*apply)(struct made *made, ui
 	struct made made;
 
 	assert_non_null(seen);
-	large_put(&made);
+	long_put(&made);
 	glibc = change_begin(&made, moment, apply, argument);
 	error = glibc_init(glibc, &made.fake.process.memory, -1);
 	/* Without the C library there is no walk. */
@@ -171,9 +171,9 @@ static bool change_walk(unsigned int moment, void (*apply)(struct made *made, ui
 		error = glibc_each(glibc, made_see, seen);
 	error_destroy(error);
 	totals = glibc_totals(glibc);
-	assert_true(made_bytes(totals) <= LARGE + ARENA_SIZE + SECOND_SIZE);
-	assert_true(totals->mapped_unknown <= LARGE + ARENA_SIZE + SECOND_SIZE);
-	assert_true(totals->vanished <= LARGE + ARENA_SIZE + SECOND_SIZE);
+	assert_true(made_bytes(totals) <= LONG + ARENA_SIZE + SECOND_SIZE);
+	assert_true(totals->mapped_unknown <= LONG + ARENA_SIZE + SECOND_SIZE);
+	assert_true(totals->vanished <= LONG + ARENA_SIZE + SECOND_SIZE);
 	*ret = totals->vanished;
 	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
@@ -209,17 +209,16 @@ static void test_unchanged(void **state)
 
 static void test_shrinks(void **state)
 {
-	static const uint64_t left[] = {0x1000,   0x6000,   0xa0000,
-					0x1ff000, 0x200000, LARGE - 0x1000};
+	static const uint64_t left[] = {0x1000, 0x6000, 0xa0000, 0x1ff000, 0x200000, LONG - 0x1000};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < array_size(left); i++) {
-		assert_true(change_each(brk_trim, left[i], LARGE - left[i]) > 50);
-		assert_true(change_each(brk_cut, left[i], LARGE - left[i]) > 50);
+		assert_true(change_each(brk_trim, left[i], LONG - left[i]) > 50);
+		assert_true(change_each(brk_cut, left[i], LONG - left[i]) > 50);
 	}
 	/* All of it. */
-	change_each(brk_trim, 0, LARGE);
+	change_each(brk_trim, 0, LONG);
 }
 
 static void test_heap_shrinks(void **state)
@@ -349,7 +348,7 @@ static void test_grows(void **state)
 
 	(void)state;
 	assert_non_null(seen);
-	made_init_sized(&made, 0x70, LARGE);
+	made_init_sized(&made, 0x70, LONG);
 	cache = made_chunk(&made, 0x290, GLIBC_PREV_INUSE);
 	made_chunk(&made, 0x1000, GLIBC_PREV_INUSE);
 	behind = made.at;
@@ -357,11 +356,11 @@ static void test_grows(void **state)
 	mapping_resize(&made, HEAP, HEAP_SIZE);
 	glibc = made_walk_begin(&made, NULL, 0);
 	support_ok(glibc_init(glibc, &made.fake.process.memory, -1));
-	mapping_resize(&made, HEAP, LARGE);
+	mapping_resize(&made, HEAP, LONG);
 	made.at = behind;
 	made_chunk(&made, 0x180000, GLIBC_PREV_INUSE);
 	at = made_chunk(&made, 0x40, GLIBC_PREV_INUSE);
-	made_top(&made, STATE, HEAP + LARGE);
+	made_top(&made, STATE, HEAP + LONG);
 	memory_fake_put(&made.fake, cache + 4, "\1", 1);
 	made_put(&made, cache + 128 + 16, at);
 	made_put(&made, at, at >> 12);
@@ -370,39 +369,39 @@ static void test_grows(void **state)
 	assert_int_equal(seen->count, 3);
 	assert_int_equal(seen->list[2].address, at);
 	assert_int_equal(seen->list[2].state, GLIBC_TCACHE);
-	assert_int_equal(made_bytes(glibc_totals(glibc)), LARGE);
+	assert_int_equal(made_bytes(glibc_totals(glibc)), LONG);
 	assert_int_equal(glibc_totals(glibc)->broken + glibc_totals(glibc)->vanished, 0);
 	made_walk_end(glibc);
 	memory_fake_deinit(&made.fake);
 	free(seen);
 }
 
-/* A window holds what there is room for, and nothing of what ends before it begins. */
-static void test_window(void **state)
+/* A buffer holds what there is room for, and nothing of what ends before it begins. */
+static void test_buffer(void **state)
 {
-	struct glibc_window window = {0};
+	struct glibc_buffer buffer = {0};
 	struct made made;
 
 	(void)state;
-	made_init_sized(&made, 0x70, LARGE);
-	support_ok(glibc_window_init(&window, &made.fake.process.memory, -1, GLIBC_PAGE));
-	glibc_window_load(&window, HEAP, HEAP + LARGE);
-	assert_int_equal(window.end - window.start, GLIBC_PAGE);
-	glibc_window_load(&window, HEAP, UINT64_MAX);
-	assert_int_equal(window.end - window.start, GLIBC_PAGE);
-	glibc_window_load(&window, HEAP + 0x2000, HEAP + 0x1000);
-	assert_int_equal(window.end, window.start);
-	assert_null(glibc_window_at(&window, HEAP + 0x2000, 8));
-	glibc_window_load(&window, HEAP, HEAP);
-	assert_int_equal(window.end, window.start);
-	assert_int_equal(glibc_pages_next(&window, HEAP + 0x2000, HEAP + 0x1000), HEAP + 0x1000);
-	glibc_window_deinit(&window);
-	support_ok(glibc_window_init(&window, &made.fake.process.memory, -1, GLIBC_WINDOW));
-	glibc_window_load(&window, HEAP, UINT64_MAX);
-	assert_int_equal(window.end - window.start, GLIBC_WINDOW);
-	glibc_window_load(&window, -GLIBC_PAGE, UINT64_MAX);
-	assert_null(glibc_window_at(&window, HEAP, 8));
-	glibc_window_deinit(&window);
+	made_init_sized(&made, 0x70, LONG);
+	support_ok(glibc_buffer_init(&buffer, &made.fake.process.memory, -1, GLIBC_PAGE));
+	glibc_buffer_load(&buffer, HEAP, HEAP + LONG);
+	assert_int_equal(buffer.end - buffer.start, GLIBC_PAGE);
+	glibc_buffer_load(&buffer, HEAP, UINT64_MAX);
+	assert_int_equal(buffer.end - buffer.start, GLIBC_PAGE);
+	glibc_buffer_load(&buffer, HEAP + 0x2000, HEAP + 0x1000);
+	assert_int_equal(buffer.end, buffer.start);
+	assert_null(glibc_buffer_at(&buffer, HEAP + 0x2000, 8));
+	glibc_buffer_load(&buffer, HEAP, HEAP);
+	assert_int_equal(buffer.end, buffer.start);
+	assert_int_equal(glibc_pages_next(&buffer, HEAP + 0x2000, HEAP + 0x1000), HEAP + 0x1000);
+	glibc_buffer_deinit(&buffer);
+	support_ok(glibc_buffer_init(&buffer, &made.fake.process.memory, -1, GLIBC_BUFFER));
+	glibc_buffer_load(&buffer, HEAP, UINT64_MAX);
+	assert_int_equal(buffer.end - buffer.start, GLIBC_BUFFER);
+	glibc_buffer_load(&buffer, -GLIBC_PAGE, UINT64_MAX);
+	assert_null(glibc_buffer_at(&buffer, HEAP, 8));
+	glibc_buffer_deinit(&buffer);
 	memory_fake_deinit(&made.fake);
 }
 
@@ -413,7 +412,7 @@ int main(void)
 		cmocka_unit_test(test_heap_shrinks), cmocka_unit_test(test_heap_lies),
 		cmocka_unit_test(test_ends),         cmocka_unit_test(test_size_wraps),
 		cmocka_unit_test(test_top_lies),     cmocka_unit_test(test_sums_lie),
-		cmocka_unit_test(test_grows),        cmocka_unit_test(test_window),
+		cmocka_unit_test(test_grows),        cmocka_unit_test(test_buffer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * malloc's heaps of a live process: a child that allocates and frees what is known, and what its own
- * mallinfo2() says. With TMBPF_MALLINFO="PID FORDBLKS UORDBLKS HBLKHD", the process of that pid is held
- * against these numbers of its own (tests/oracle/malloc does so for each C library found).
+ * malloc's heaps of a live process: a child that allocates and frees what is known, and what its
+ * own mallinfo2() says. With TMBPF_MALLINFO="PID FORDBLKS UORDBLKS HBLKHD", the process of that pid
+ * is held against these numbers of its own (tests/oracle/malloc does so for each C library found).
  */
 #include "support.h"
 #include "base/cleanup.h"
@@ -312,11 +312,11 @@ static void test_own(void **state)
 {
 	struct process *process = NULL;
 	struct glibc *glibc;
-	void *large = malloc(1 << 20);
-	struct wanted wanted = {.address = (uintptr_t)large};
+	void *mapped = malloc(1 << 20);
+	struct wanted wanted = {.address = (uintptr_t)mapped};
 
 	(void)state;
-	assert_non_null(large);
+	assert_non_null(mapped);
 	support_ok(process_create(getpid(), &process));
 	support_ok(glibc_create(process, NULL, 0, NULL, &glibc));
 	support_ok(glibc_each(glibc, own_see, &wanted));
@@ -327,7 +327,7 @@ static void test_own(void **state)
 	}
 	glibc_destroy(glibc);
 	process_destroy(process);
-	free(large);
+	free(mapped);
 }
 
 int main(void)

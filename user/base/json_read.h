@@ -16,7 +16,7 @@ struct json_object;
 /* The object that TEXT is, json_object_put()'s to free; NULL if it is none. */
 struct json_object *json_parse(const char *text);
 
-/* Whatever the SIZE bytes of TEXT are, an array, say, at most 64 levels deep; NULL if it is no JSON. */
+/* What the SIZE bytes of TEXT are, of any kind, at most 64 levels deep; NULL: they are no JSON. */
 struct json_object *json_parse_any(const char *text, size_t size);
 
 /* For cleanup(). */

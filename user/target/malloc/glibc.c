@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A walk over the heaps of glibc's malloc, from finding them to what of them was not found. */
 #include "target/malloc/glibc.h"
 
 #include <errno.h>
@@ -28,9 +29,9 @@ static struct error *process_look(struct glibc *glibc, int *ret_pagemap)
 struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap)
 {
 	glibc->memory = memory;
-	glibc->window.pagemap = pagemap;
-	try(glibc_window_init(&glibc->window, memory, pagemap, GLIBC_WINDOW));
-	try(glibc_window_init(&glibc->small, memory, pagemap, GLIBC_PAGE));
+	glibc->buffer.pagemap = pagemap;
+	try(glibc_buffer_init(&glibc->buffer, memory, pagemap, GLIBC_BUFFER));
+	try(glibc_buffer_init(&glibc->small, memory, pagemap, GLIBC_PAGE));
 	glibc->found = reallocarray(NULL, GLIBC_FOUND_MAX, sizeof(*glibc->found));
 	if (!glibc->found)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
@@ -38,6 +39,7 @@ struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap
 	if (glibc->absent[0])
 		return NULL;
 	try(glibc_areas_find(glibc));
+	try(glibc_morecore_find(glibc));
 	glibc->totals.arenas = glibc->arena_count;
 	glibc->totals.heaps = glibc->area_count;
 	return NULL;
@@ -56,7 +58,7 @@ struct error *glibc_create(struct process *process, const struct glibc_range *ex
 
 	if (!glibc)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "a walk over malloc's heaps");
-	glibc->window.pagemap = -1;
+	glibc->buffer.pagemap = -1;
 	glibc->process = process;
 	if (other) {
 		snprintf(glibc->other, sizeof(glibc->other), "%s", other);
@@ -83,10 +85,10 @@ void glibc_destroy(struct glibc *glibc)
 {
 	if (!glibc)
 		return;
-	if (glibc->window.pagemap >= 0)
-		close(glibc->window.pagemap);
-	glibc_window_deinit(&glibc->window);
-	glibc_window_deinit(&glibc->small);
+	if (glibc->buffer.pagemap >= 0)
+		close(glibc->buffer.pagemap);
+	glibc_buffer_deinit(&glibc->buffer);
+	glibc_buffer_deinit(&glibc->small);
 	glibc_areas_deinit(glibc);
 	process_maps_destroy(glibc->maps, glibc->map_count);
 	free(glibc->own_excluded);
@@ -117,26 +119,6 @@ bool glibc_heap_range(const struct glibc *glibc, size_t i, struct glibc_range *r
 const struct glibc_totals *glibc_totals(const struct glibc *glibc)
 {
 	return &glibc->totals;
-}
-
-struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk)
-{
-	struct glibc_sum *sum = &glibc->totals.states[chunk->state];
-	size_t i;
-
-	/* A thread's cache is malloc's own. */
-	if (chunk->state == GLIBC_IN_USE &&
-	    (chunk->total == 0x250 || chunk->total == 0x290 || chunk->total == 0x300)) {
-		for (i = 0; i < glibc->cache_count; i++) {
-			if (glibc->caches[i] != chunk->address)
-				continue;
-			glibc->totals.overhead += chunk->total;
-			return NULL;
-		}
-	}
-	sum->count++;
-	sum->bytes += chunk->total;
-	return glibc->visit(glibc->context, chunk);
 }
 
 static uint64_t least_of(uint64_t a, uint64_t b)

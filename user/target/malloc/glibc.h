@@ -7,8 +7,8 @@
  * The arenas are found by their structure in the C library's data, for malloc has no symbol for
  * them: bins that point to themselves, and a list of arenas that comes back to the first.
  *
- * A running target changes all of it meanwhile. What does not hold together is read again a few times;
- * then the walk goes on where chunks hold together again, and what lies between is counted.
+ * A running target changes all of it meanwhile. What does not hold together is read again a few
+ * times. Then the walk goes on where chunks hold together again, and what lies between is counted.
  */
 #ifndef TMBPF_TARGET_MALLOC_GLIBC_H
 #define TMBPF_TARGET_MALLOC_GLIBC_H
@@ -41,8 +41,8 @@ struct glibc_chunk {
 	uint64_t total;   /* bytes with what malloc adds */
 	enum glibc_state state;
 	/*
-	 * The memory's first bytes as they were read: all of most chunks, at least a page of larger ones
-	 * (less only where the chunk is smaller). Pages never touched are zero. Good during the call.
+	 * The memory's first bytes as they were read: all of most chunks, at least a page of longer
+	 * ones. Pages never touched are zero. Good during the call.
 	 */
 	const uint8_t *start;
 	size_t start_size;
@@ -88,8 +88,8 @@ struct glibc_totals {
  * Finds the heaps of PROCESS. What lies in the COUNT ranges EXCLUDED (sorted, not overlapping; NULL
  * for none) is not taken for chunks that have mappings of their own: other allocators' arenas.
  *
- * It works where glibc's malloc is not in use as well: glibc_absent() then says so. OTHER: the file whose malloc is used
- * instead, so that nothing is looked for; NULL for none.
+ * It works where glibc's malloc is not in use as well; glibc_absent() then says so. OTHER is the
+ * file whose malloc is used instead, so that nothing is looked for; NULL for none.
  */
 struct error *glibc_create(struct process *process, const struct glibc_range *excluded,
 			   size_t count, const char *other, struct glibc **ret);
@@ -103,9 +103,10 @@ const char *glibc_other(const struct glibc *glibc);
 
 /*
  * Calls VISIT for each chunk, free ones too; the heaps' in the order of their addresses, those with
- * mappings of their own after them. It takes a window's memory (about 1 MiB), and where a MiB of heap
- * has chunks in caches or fastbins, up to 16 KiB for it. To be called once; fails with VISIT's error,
- * and if the process has ended. Threads' caches themselves are malloc's own and are not visited.
+ * mappings of their own after them. It takes a buffer's memory (about 1 MiB), and up to 16 KiB for
+ * each MiB of heap that has chunks in caches or fastbins. To be called once; fails with VISIT's
+ * error, and if the process has ended. Threads' caches themselves are malloc's own and are not
+ * visited.
  */
 struct error *glibc_each(struct glibc *glibc,
 			 struct error *(*visit)(void *context, const struct glibc_chunk *chunk),

@@ -351,7 +351,7 @@ static void overlaps_drop(struct glibc *glibc)
 	glibc->area_count = kept;
 }
 
-static void areas_sort(struct glibc *glibc)
+void glibc_areas_sort(struct glibc *glibc)
 {
 	if (glibc->area_count)
 		qsort(glibc->areas, glibc->area_count, sizeof(*glibc->areas), area_compare);
@@ -366,8 +366,6 @@ struct error *glibc_areas_find(struct glibc *glibc)
 	for (i = 0; i < glibc->arena_count; i++)
 		if (!glibc->arenas[i].main)
 			try(heaps_find(glibc, i));
-	areas_sort(glibc);
-	try(glibc_morecore_find(glibc));
-	areas_sort(glibc);
+	glibc_areas_sort(glibc);
 	return NULL;
 }

@@ -84,7 +84,10 @@ static struct error *arena_add(struct glibc *glibc, uint64_t state, uint64_t bin
 	return NULL;
 }
 
-/* Adds main_arena, whose bins are BINS bytes from STATE on, and those on its list; *RET: they are. */
+/*
+ * Adds main_arena, whose bins are BINS bytes from MAIN on, and the arenas on its list; *RET: all of
+ * them are some.
+ */
 static struct error *arenas_follow(struct glibc *glibc, uint64_t main, uint64_t bins, uint64_t next,
 				   bool *ret)
 {

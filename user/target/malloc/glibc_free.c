@@ -258,7 +258,7 @@ static struct error *cache_bin(struct glibc *glibc, uint64_t address, size_t bin
 	return NULL;
 }
 
-struct error *glibc_caches_read(struct glibc *glibc)
+static struct error *caches_read(struct glibc *glibc)
 {
 	struct votes votes = {0};
 	size_t i, j;
@@ -332,7 +332,7 @@ static struct error *fastbins_read(struct glibc *glibc)
 
 struct error *glibc_lists_read(struct glibc *glibc)
 {
-	try(glibc_caches_read(glibc));
+	try(caches_read(glibc));
 	return fastbins_read(glibc);
 }
 
@@ -357,7 +357,7 @@ struct error *glibc_state_of(struct glibc *glibc, const struct glibc_area *area,
 		/* It came into a cache after that was read; or else kept what was left in it. */
 		if (!listed && area && glibc->refreshes < REFRESHES_MAX) {
 			glibc->refreshes++;
-			try(glibc_caches_read(glibc));
+			try(caches_read(glibc));
 			listed = glibc_area_marked(area, GLIBC_MARK_TCACHE, address);
 		}
 		if (listed || !area)

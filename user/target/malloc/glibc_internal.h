@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the glibc*.c files share. */
+/* What the glibc*.c files share, from the bottom up: each file uses those above it only. */
 #ifndef TMBPF_TARGET_MALLOC_GLIBC_INTERNAL_H
 #define TMBPF_TARGET_MALLOC_GLIBC_INTERNAL_H
 
@@ -8,8 +8,8 @@
 #include "target/process/process.h"
 
 #define GLIBC_PAGE         4096ULL
-#define GLIBC_WINDOW       (512ULL << 10) /* bytes read at a time */
-#define GLIBC_WINDOW_PAGES (GLIBC_WINDOW / GLIBC_PAGE)
+#define GLIBC_BUFFER       (512ULL << 10) /* bytes read at a time */
+#define GLIBC_BUFFER_PAGES (GLIBC_BUFFER / GLIBC_PAGE)
 #define GLIBC_HEAP_MAX     (64ULL << 20) /* HEAP_MAX_SIZE */
 #define GLIBC_CHUNK_MIN    0x20ULL       /* MINSIZE */
 #define GLIBC_ADDRESS_MAX  (1ULL << 47)
@@ -51,26 +51,26 @@ struct glibc_arena {
 	bool main;
 };
 
-/* Pages of a window. */
+/* What a page of a buffer is. */
 enum glibc_page { GLIBC_PAGE_ABSENT, GLIBC_PAGE_SWAPPED, GLIBC_PAGE_READ };
 
-struct glibc_window {
+struct glibc_buffer {
 	struct memory *memory;
 	int pagemap;       /* of /proc/PID; -1: every page is there */
 	uint64_t capacity; /* bytes that DATA has room for */
 	uint64_t start, end;
 	bool whole; /* every page of it was read */
-	uint8_t pages[GLIBC_WINDOW_PAGES];
+	uint8_t pages[GLIBC_BUFFER_PAGES];
 	uint8_t *data;
 };
 
-/* What a window found, by its place in the window. */
+/* What a buffer found, by its place in the buffer. */
 struct glibc_found {
 	uint32_t offset;
 	bool bin;
 	uint64_t size;
 };
-#define GLIBC_FOUND_MAX (GLIBC_WINDOW / GLIBC_CHUNK_MIN)
+#define GLIBC_FOUND_MAX (GLIBC_BUFFER / GLIBC_CHUNK_MIN)
 
 /* How a chunk tells that it is in a thread's cache: the word behind its link. */
 enum glibc_key {
@@ -105,37 +105,41 @@ struct glibc {
 	size_t morecore_arena;             /* whose memory is looked for */
 	uint64_t morecore_left;            /* bytes of it */
 	uint64_t parameters;               /* address of mp_.mmapped_mem; 0 not found */
-	struct glibc_window window, small; /* SMALL: a page, for lists */
+	struct glibc_buffer buffer, small; /* SMALL: a page, for lists */
 	struct glibc_found *found;
 	struct glibc_totals totals;
 	struct error *(*visit)(void *context, const struct glibc_chunk *chunk);
 	void *context;
 };
 
-/* glibc_window.c */
-struct error *glibc_window_init(struct glibc_window *window, struct memory *memory, int pagemap,
+/* glibc_buffer.c */
+struct error *glibc_buffer_init(struct glibc_buffer *buffer, struct memory *memory, int pagemap,
 				uint64_t size);
-void glibc_window_deinit(struct glibc_window *window);
+void glibc_buffer_deinit(struct glibc_buffer *buffer);
 /*
  * What is there of START (a page's) to END, as much of it as there is room for: nothing where END
  * is not behind START.
  */
-void glibc_window_load(struct glibc_window *window, uint64_t start, uint64_t end);
+void glibc_buffer_load(struct glibc_buffer *buffer, uint64_t start, uint64_t end);
 /* SIZE bytes at ADDRESS that lie in one page; NULL outside and where there is no page. */
-const void *glibc_window_at(struct glibc_window *window, uint64_t address, size_t size);
+const void *glibc_buffer_at(struct glibc_buffer *buffer, uint64_t address, size_t size);
 /* SIZE bytes at ADDRESS, in one page, as they are now. False where there is no page. */
-bool glibc_peek(struct glibc_window *small, uint64_t address, void *ret, size_t size);
+bool glibc_peek(struct glibc_buffer *small, uint64_t address, void *ret, size_t size);
 /* The same, from the page that SMALL holds if it is that one. */
-bool glibc_peek_again(struct glibc_window *small, uint64_t address, void *ret, size_t size);
+bool glibc_peek_again(struct glibc_buffer *small, uint64_t address, void *ret, size_t size);
 /* The first page from START on, before END, that is there (or swapped out); END if none is. */
-uint64_t glibc_pages_next(struct glibc_window *small, uint64_t start, uint64_t end);
+uint64_t glibc_pages_next(struct glibc_buffer *small, uint64_t start, uint64_t end);
 
 /* glibc_find.c */
 struct error *glibc_find(struct glibc *glibc);
 
 /* glibc_areas.c */
+/* sbrk()'s memory, and the heaps of the other arenas. */
 struct error *glibc_areas_find(struct glibc *glibc);
+/* To be followed by glibc_areas_sort() before the next look-up. */
 struct error *glibc_area_add(struct glibc *glibc, const struct glibc_area *area);
+/* Puts them in order; what overlaps another one is left out, and counted. */
+void glibc_areas_sort(struct glibc *glibc);
 /*
  * Sets its end to where it is now: at its start where it is no more. Fails where the process' maps
  * cannot be read, as when it has ended.
@@ -163,14 +167,17 @@ bool glibc_cache_is(struct glibc *glibc, uint64_t address, uint64_t size, bool f
 struct error *glibc_cache_add(struct glibc *glibc, uint64_t address);
 /* Marks what the threads' caches and the fastbins hold. */
 struct error *glibc_lists_read(struct glibc *glibc);
-struct error *glibc_caches_read(struct glibc *glibc);
 /* Of a chunk that its neighbour calls in use: is it? MEMORY: the memory's first 16 bytes. */
 struct error *glibc_state_of(struct glibc *glibc, const struct glibc_area *area, uint64_t address,
 			     const uint64_t *memory, enum glibc_state *ret);
 
+/* glibc_emit.c */
+/* Counts a chunk and visits it, but for a thread's cache, which is malloc's own. */
+struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk);
+
 /* glibc_walk.c */
 enum glibc_end {
-	GLIBC_END_MORE, /* the window's */
+	GLIBC_END_MORE, /* the buffer's */
 	GLIBC_END_AREA, /* the area's, which lies at the walk's place or before it */
 	GLIBC_END_TOP,
 	GLIBC_END_FENCE, /* what closes a heap's memory */
@@ -194,20 +201,14 @@ void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_
  * now and against its limit. A walk that has not moved since this was asked last is over, too.
  */
 bool glibc_walk_goes_on(struct glibc_walk *walk);
-/* The chunks from AT on that the window holds. */
-enum glibc_end glibc_walk_window(struct glibc_walk *walk);
+/* The chunks from AT on that the buffer holds. */
+enum glibc_end glibc_walk_buffer(struct glibc_walk *walk);
 /* Finds the threads' caches among the chunks. */
 struct error *glibc_walk_caches(struct glibc *glibc);
 struct error *glibc_walk_areas(struct glibc *glibc);
 
 /* Do a good many chunks, or as many as there are to the area's end, begin at ADDRESS? */
 bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address);
-
-/* glibc_morecore.c */
-/* Adds what main_arenas have where sbrk() did not do. */
-struct error *glibc_morecore_find(struct glibc *glibc);
-/* What malloc says it has for the arenas. */
-uint64_t glibc_system_bytes(struct glibc *glibc);
 
 /* glibc_mapped.c */
 struct error *glibc_mapped_each(struct glibc *glibc);
@@ -216,10 +217,14 @@ struct error *glibc_unknown_each(struct glibc *glibc,
 				 struct error *(*each)(struct glibc *glibc, uint64_t start,
 						       uint64_t end));
 
+/* glibc_morecore.c */
+/* Adds what main_arenas have where sbrk() did not do, and sorts. */
+struct error *glibc_morecore_find(struct glibc *glibc);
+/* What malloc says it has for the arenas. */
+uint64_t glibc_system_bytes(struct glibc *glibc);
+
 /* glibc.c: with what glibc_create() reads of /proc already there; PAGEMAP is taken over. */
 struct error *glibc_init(struct glibc *glibc, struct memory *memory, int pagemap);
-/* Counts and visits one. */
-struct error *glibc_emit(struct glibc *glibc, const struct glibc_chunk *chunk);
 
 static inline uint64_t glibc_align(uint64_t value, uint64_t to)
 {

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "target/malloc/glibc_internal.h"
 
-#define READ (16 * GLIBC_PAGE) /* bytes of a window: most of a chunk is jumped over */
+#define READ (16 * GLIBC_PAGE) /* bytes of a buffer: most of a chunk is jumped over */
 #define HUGE 1ULL              /* MMAP_HP, in prev_size, since 2.43 */
 
 static bool is_candidate(const struct process_map *map)
@@ -64,8 +64,8 @@ static struct glibc_range excluded_next(const struct glibc *glibc, uint64_t addr
 }
 
 /*
- * The chunk whose header is OFFSET bytes from the mapping's start at START, which ends at END at the
- * latest. Returns the mapping's size, 0 for none.
+ * The chunk whose header is OFFSET bytes from START, where its mapping begins, which ends at END at
+ * the latest. Returns the mapping's size, 0 for none.
  */
 static uint64_t chunk_total(struct glibc_header header, uint64_t offset, uint64_t start,
 			    uint64_t end, uint64_t *ret_size)
@@ -85,8 +85,8 @@ static uint64_t chunk_total(struct glibc_header header, uint64_t offset, uint64_
 }
 
 /*
- * The chunk that the page of the window at ADDRESS begins, in memory from START to END. An alignment
- * of 32 bytes or more puts the header 16 before a multiple of it.
+ * The chunk that begins in the page at ADDRESS of the buffer, in memory from START to END. An
+ * alignment of 32 bytes or more puts the header 16 bytes before a multiple of it.
  */
 static uint64_t page_chunk(struct glibc *glibc, uint64_t address, uint64_t start, uint64_t end,
 			   struct glibc_chunk *ret)
@@ -94,7 +94,7 @@ static uint64_t page_chunk(struct glibc *glibc, uint64_t address, uint64_t start
 	uint64_t within, total, base;
 
 	for (within = 0; within < GLIBC_PAGE; within = within ? within * 2 + 16 : 16) {
-		const void *data = glibc_window_at(&glibc->window, address + within,
+		const void *data = glibc_buffer_at(&glibc->buffer, address + within,
 						   sizeof(struct glibc_header));
 		struct glibc_header header;
 
@@ -122,10 +122,10 @@ static struct error *chunk_visit(struct glibc *glibc, struct glibc_chunk *chunk)
 {
 	uint64_t memory[2] = {0}, held = 0;
 
-	if (chunk->address < glibc->window.end)
-		held = glibc->window.end - chunk->address;
+	if (chunk->address < glibc->buffer.end)
+		held = glibc->buffer.end - chunk->address;
 	chunk->start_size = held < chunk->size ? held : chunk->size;
-	chunk->start = glibc->window.data + (chunk->address - glibc->window.start);
+	chunk->start = glibc->buffer.data + (chunk->address - glibc->buffer.start);
 	if (chunk->start_size >= sizeof(memory))
 		memcpy(memory, chunk->start, sizeof(memory));
 	try(glibc_state_of(glibc, NULL, chunk->address, memory, &chunk->state));
@@ -140,11 +140,11 @@ static struct error *range_walk(struct glibc *glibc, uint64_t start, uint64_t en
 	while (at < end) {
 		struct glibc_chunk chunk = {0};
 
-		if (at < glibc->window.start || at >= glibc->window.end) {
+		if (at < glibc->buffer.start || at >= glibc->buffer.end) {
 			at = glibc_pages_next(&glibc->small, at, end);
 			if (at >= end)
 				break;
-			glibc_window_load(&glibc->window, at, end - at > READ ? at + READ : end);
+			glibc_buffer_load(&glibc->buffer, at, end - at > READ ? at + READ : end);
 		}
 		next = page_chunk(glibc, at, start, end, &chunk);
 		if (next)
@@ -184,7 +184,7 @@ struct error *glibc_unknown_each(struct glibc *glibc,
 		while (j < glibc->map_count && is_candidate(&glibc->maps[j]) &&
 		       glibc->maps[j].start == glibc->maps[j - 1].end)
 			j++;
-		glibc->window.start = glibc->window.end = 0;
+		glibc->buffer.start = glibc->buffer.end = 0;
 		try(region_each(glibc, glibc->maps[i].start, glibc->maps[j - 1].end, each));
 	}
 	return NULL;

@@ -44,8 +44,8 @@ static uint64_t morecore_end(struct glibc *glibc, struct glibc_area *area)
 	if (!glibc_walk_starts(&walk, area->first))
 		return 0;
 	while (end == GLIBC_END_MORE && glibc_walk_goes_on(&walk)) {
-		glibc_window_load(&glibc->window, walk.at & ~(GLIBC_PAGE - 1), area->end);
-		end = glibc_walk_window(&walk);
+		glibc_buffer_load(&glibc->buffer, walk.at & ~(GLIBC_PAGE - 1), area->end);
+		end = glibc_walk_buffer(&walk);
 	}
 	if (end == GLIBC_END_TOP && walk.at == walk.top)
 		at = walk.at + walk.top_size;
@@ -100,5 +100,6 @@ struct error *glibc_morecore_find(struct glibc *glibc)
 		glibc->morecore_left = all - known;
 		try(glibc_unknown_each(glibc, morecore_search));
 	}
+	glibc_areas_sort(glibc);
 	return NULL;
 }

@@ -4,7 +4,7 @@
  * size says where the next one is, whose PREV_INUSE says whether this one is in a bin; then
  * the next one's prev_size repeats the size.
  *
- * A window's chunks are all gone through before one of them is visited, so that a window that
+ * A buffer's chunks are all gone through before one of them is visited, so that a buffer that
  * was read while it changed can be read again.
  */
 #include <string.h>
@@ -53,21 +53,21 @@ static uint64_t passed_since(const struct glibc_walk *walk, uint64_t from)
 	return glibc_area_left(walk->area, from) - glibc_area_left(walk->area, walk->at);
 }
 
-static void window_load(struct glibc_walk *walk)
+static void buffer_load(struct glibc_walk *walk)
 {
-	glibc_window_load(&walk->glibc->window, walk->at & ~(GLIBC_PAGE - 1),
+	glibc_buffer_load(&walk->glibc->buffer, walk->at & ~(GLIBC_PAGE - 1),
 			  glibc_align(walk->area->end, GLIBC_PAGE));
 }
 
-/* The header at ADDRESS, in the window or, if FAR, behind it. */
+/* The header at ADDRESS, in the buffer or, if FAR, behind it. */
 static bool header_read(struct glibc_walk *walk, uint64_t address, bool far,
 			struct glibc_header *ret)
 {
-	const void *data = glibc_window_at(&walk->glibc->window, address, sizeof(*ret));
+	const void *data = glibc_buffer_at(&walk->glibc->buffer, address, sizeof(*ret));
 
 	if (data)
 		memcpy(ret, data, sizeof(*ret));
-	else if (!far || address < walk->glibc->window.end)
+	else if (!far || address < walk->glibc->buffer.end)
 		return false;
 	else
 		return glibc_peek(&walk->glibc->small, address, ret, sizeof(*ret));
@@ -100,7 +100,7 @@ static bool is_top(const struct glibc_walk *walk, uint64_t p, uint64_t size, uin
 	return size >= GLIBC_CHUNK_MIN && (size == left || (p == walk->top && size < left));
 }
 
-enum glibc_end glibc_walk_window(struct glibc_walk *walk)
+enum glibc_end glibc_walk_buffer(struct glibc_walk *walk)
 {
 	struct glibc *glibc = walk->glibc;
 	uint64_t p = walk->at, left;
@@ -111,7 +111,7 @@ enum glibc_end glibc_walk_window(struct glibc_walk *walk)
 		uint64_t size;
 
 		walk->at = p;
-		if (p >= glibc->window.end && walk->found)
+		if (p >= glibc->buffer.end && walk->found)
 			return GLIBC_END_MORE;
 		if (!header_read(walk, p, false, &header))
 			return GLIBC_END_BROKEN;
@@ -127,14 +127,14 @@ enum glibc_end glibc_walk_window(struct glibc_walk *walk)
 										 : GLIBC_END_FENCE;
 		if (size & 15 || header.size & GLIBC_IS_MMAPPED || !chunk_fits(size, left))
 			return GLIBC_END_BROKEN;
-		/* A chunk that is larger than the window is the only one in it. */
-		if (p + size + sizeof(next) > glibc->window.end && walk->found)
+		/* A chunk that is larger than the buffer is the only one in it. */
+		if (p + size + sizeof(next) > glibc->buffer.end && walk->found)
 			return GLIBC_END_MORE;
 		if (!header_read(walk, p + size, true, &next) ||
 		    !chunk_is_sound(walk, header.size, next))
 			return GLIBC_END_BROKEN;
 		glibc->found[walk->found++] = (struct glibc_found){
-			p - glibc->window.start,
+			p - glibc->buffer.start,
 			!(next.size & GLIBC_PREV_INUSE),
 			size,
 		};
@@ -144,8 +144,8 @@ enum glibc_end glibc_walk_window(struct glibc_walk *walk)
 	return GLIBC_END_AREA;
 }
 
-/* The window from AT on, read again while it does not hold together. */
-static struct error *window_walk(struct glibc_walk *walk, enum glibc_end *ret)
+/* The buffer from AT on, read again while it does not hold together. */
+static struct error *buffer_walk(struct glibc_walk *walk, enum glibc_end *ret)
 {
 	uint64_t at = walk->at;
 	unsigned int again;
@@ -153,8 +153,8 @@ static struct error *window_walk(struct glibc_walk *walk, enum glibc_end *ret)
 
 	for (again = 0;; again++) {
 		walk->at = at;
-		window_load(walk);
-		*ret = glibc_walk_window(walk);
+		buffer_load(walk);
+		*ret = glibc_walk_buffer(walk);
 		top = walk->top;
 		if (*ret == GLIBC_END_TOP && walk->at == top) {
 			/* Is that still the top? */
@@ -176,10 +176,10 @@ static struct error *window_walk(struct glibc_walk *walk, enum glibc_end *ret)
 static struct error *chunk_visit(struct glibc_walk *walk, const struct glibc_found *found)
 {
 	struct glibc *glibc = walk->glibc;
-	const uint8_t *start = glibc->window.data + found->offset + 16;
-	uint64_t held = glibc->window.end - glibc->window.start - found->offset;
+	const uint8_t *start = glibc->buffer.data + found->offset + 16;
+	uint64_t held = glibc->buffer.end - glibc->buffer.start - found->offset;
 	struct glibc_chunk chunk = {
-		.address = glibc->window.start + found->offset + 16,
+		.address = glibc->buffer.start + found->offset + 16,
 		.size = found->size - 8,
 		.total = found->size,
 		.state = GLIBC_BIN,
@@ -205,7 +205,7 @@ static bool is_start(uint64_t size, uint64_t left)
 
 bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address)
 {
-	struct glibc_window *small = &walk->glibc->small;
+	struct glibc_buffer *small = &walk->glibc->small;
 	uint64_t p = address, left;
 	size_t i;
 
@@ -234,17 +234,17 @@ bool glibc_walk_starts(struct glibc_walk *walk, uint64_t address)
 }
 
 /*
- * Looks for where chunks begin in the window, from the walk's place on; if nowhere, that is at the
- * window's end.
+ * Looks for where chunks begin in the buffer, from the walk's place on; if nowhere, that is at the
+ * buffer's end.
  */
-static bool window_search(struct glibc_walk *walk)
+static bool buffer_search(struct glibc_walk *walk)
 {
 	struct glibc *glibc = walk->glibc;
 
-	window_load(walk);
-	for (; walk->at < glibc->window.end; walk->at += sizeof(struct glibc_header)) {
+	buffer_load(walk);
+	for (; walk->at < glibc->buffer.end; walk->at += sizeof(struct glibc_header)) {
 		const struct glibc_header *header =
-			glibc_window_at(&glibc->window, walk->at, sizeof(*header));
+			glibc_buffer_at(&glibc->buffer, walk->at, sizeof(*header));
 
 		if (!header)
 			walk->at |= GLIBC_PAGE - sizeof(*header);
@@ -262,7 +262,7 @@ static bool window_search(struct glibc_walk *walk)
  */
 static uint64_t start_find(struct glibc_walk *walk, uint64_t address)
 {
-	struct glibc_window *small = &walk->glibc->small;
+	struct glibc_buffer *small = &walk->glibc->small;
 	uint64_t from = walk->at, left;
 
 	top_read(walk);
@@ -274,7 +274,7 @@ static uint64_t start_find(struct glibc_walk *walk, uint64_t address)
 
 		if (next > page)
 			walk->at = next;
-		if (next < end && window_search(walk))
+		if (next < end && buffer_search(walk))
 			break;
 	}
 	return passed_since(walk, from);
@@ -316,7 +316,7 @@ static struct error *area_walk(struct glibc *glibc, struct glibc_area *area)
 	while (glibc_walk_goes_on(&walk)) {
 		enum glibc_end end;
 
-		try(window_walk(&walk, &end));
+		try(buffer_walk(&walk, &end));
 		for (i = 0; i < walk.found; i++)
 			try(chunk_visit(&walk, &glibc->found[i]));
 		switch (end) {
@@ -358,10 +358,10 @@ static struct error *caches_of(struct glibc_walk *walk)
 	while (glibc_walk_goes_on(walk)) {
 		enum glibc_end end;
 
-		try(window_walk(walk, &end));
+		try(buffer_walk(walk, &end));
 		for (i = 0; i < walk->found; i++) {
 			const struct glibc_found *found = &glibc->found[i];
-			uint64_t address = glibc->window.start + found->offset + 16;
+			uint64_t address = glibc->buffer.start + found->offset + 16;
 
 			if (!found->bin && glibc_cache_is(glibc, address, found->size,
 							  address == walk->first + 16))
