@@ -216,6 +216,39 @@ load session
 	((status == 7))
 }
 
+# ask_raw PID LINE...: writes each LINE to the session's socket, and prints what it answers
+ask_raw()
+{
+	/usr/bin/python3 - "${TMBPF_RUN:-/run/tmbpf}/$1.sock" "${@:2}" <<-'CODE'
+		import socket, sys
+		for line in sys.argv[2:]:
+		    with socket.socket(socket.AF_UNIX) as s:
+		        s.settimeout(60)
+		        s.connect(sys.argv[1])
+		        s.sendall(line.encode() + b"\n")
+		        print(s.makefile().readline().strip())
+	CODE
+}
+
+@test "requests of any shape get an answer, and the session goes on" {
+	start_target "$TARGETS/busy.py"
+	tmbpf start -p "$TARGET_PID" --exact
+	run -0 ask_raw "$TARGET_PID" '{"command": null}' '{"command": 1}' '{"command": {}}' \
+		'{"command": ["status"]}' '{}' '[]' 'null' '{"command": "inherit", "child": null}' \
+		'{"command": "inherit", "child": "x"}' '{"command": "where", "address": []}' \
+		'{"command": "clear", "peak": null, "command": null}'
+	((${#lines[@]} == 11))
+	for line in "${lines[@]}"; do
+		jq -e 'has("error")' <<<"$line"
+	done
+	run -0 ask_raw "$TARGET_PID" '{"command": "status", "growth": {}}' \
+		'{"command": "top", "limit": "many"}'
+	jq -e '.sites > 0' <<<"${lines[0]}"
+	jq -e '.sites > 0 and .lines == []' <<<"${lines[1]}"
+	status_field .state | grep -x running
+	target_alive
+}
+
 @test "several sessions on different targets at once" {
 	start_target "$TARGETS/busy.py"
 	first=$TARGET_PID

@@ -3,12 +3,15 @@
 #include "trace/fork/fork_protocol.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "target/process/lineage.h"
 #include "trace/fork/fork_liveness.h"
 #include "trace/fork/fork_packet.h"
@@ -42,31 +45,30 @@ struct error *fork_protocol_nothing(const struct process *process)
 	return error_create(ERROR_NOTHING, "nothing of process %d is inherited", process->pid);
 }
 
-json_object *fork_protocol_request(pid_t child)
+void fork_protocol_request(pid_t child, struct json *ret)
 {
-	json_object *request = json_object_new_object();
-
-	json_object_object_add(request, "command", json_object_new_string(FORK_PROTOCOL_COMMAND));
-	json_object_object_add(request, "child", json_object_new_int(child));
-	return request;
+	json_init(ret);
+	json_text(ret, ret->root, "command", FORK_PROTOCOL_COMMAND);
+	json_number(ret, ret->root, "child", (uint64_t)child);
 }
 
-struct error *fork_protocol_child(json_object *request, pid_t *ret)
+struct error *fork_protocol_child(struct json_object *request, pid_t *ret)
 {
-	json_object *child;
+	uint64_t child;
 
-	if (!json_object_object_get_ex(request, "child", &child))
+	if (!json_read_number(request, "child", &child) || child > INT_MAX)
 		return error_create(ERROR_FAILED, "whose inheritance is asked for is not said");
-	*ret = json_object_get_int(child);
+	*ret = (pid_t)child;
 	return NULL;
 }
 
-struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, json_object *reply,
-				   void **ret_payload, size_t *ret_size)
+struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child,
+				   struct json_object *reply, void **ret_payload, size_t *ret_size)
 {
 	cleanup(fork_packet_deinit) struct fork_packet taken = {0};
 	char lineage[2 * LINEAGE_SIZE + 1];
 	struct tracer_counters counters;
+	struct json json = json_of(reply);
 	uint64_t events;
 
 	try(fork_packet_collect(parent->tracer, parent->symbols, parent->drain, parent->context,
@@ -76,29 +78,19 @@ struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, 
 	tracer_counters(parent->tracer, &counters);
 	try(lineage_text(parent->process, lineage));
 	try(fork_packet_pack(&taken, ret_payload, ret_size));
-	json_object_object_add(reply, "events", json_object_new_uint64(events));
-	json_object_object_add(reply, "peak", json_object_new_uint64(counters.peak));
-	json_object_object_add(reply, "lineage", json_object_new_string(lineage));
-	return NULL;
+	json_number(&json, reply, "events", events);
+	json_number(&json, reply, "peak", counters.peak);
+	json_text(&json, reply, "lineage", lineage);
+	return json_built(&json);
 }
 
-static uint64_t reply_number(json_object *reply, const char *key)
-{
-	json_object *value;
-
-	return json_object_object_get_ex(reply, key, &value) ? json_object_get_uint64(value) : 0;
-}
-
-static struct error *reply_read(json_object *reply, void *payload, size_t size,
+static struct error *reply_read(struct json_object *reply, void *payload, size_t size,
 				struct fork_protocol *protocol)
 {
-	json_object *lineage;
-
-	protocol->parent_events = reply_number(reply, "events");
-	protocol->peak = reply_number(reply, "peak");
-	if (json_object_object_get_ex(reply, "lineage", &lineage))
-		snprintf(protocol->lineage, sizeof(protocol->lineage), "%s",
-			 json_object_get_string(lineage));
+	protocol->parent_events = json_get_number(reply, "events");
+	protocol->peak = json_get_number(reply, "peak");
+	snprintf(protocol->lineage, sizeof(protocol->lineage), "%s",
+		 json_get_text(reply, "lineage"));
 	return fork_packet_unpack(payload, size, &protocol->blocks);
 }
 
@@ -113,8 +105,8 @@ static struct error *lineage_check(const struct fork_protocol *protocol, struct 
 	return NULL;
 }
 
-static struct error *receive(struct process *child, pid_t parent, json_object *reply, void *payload,
-			     size_t size, struct fork_protocol *protocol)
+static struct error *receive(struct process *child, pid_t parent, struct json_object *reply,
+			     void *payload, size_t size, struct fork_protocol *protocol)
 {
 	bool same;
 
@@ -124,7 +116,7 @@ static struct error *receive(struct process *child, pid_t parent, json_object *r
 	return same ? NULL : fork_protocol_nothing(child);
 }
 
-struct error *fork_protocol_receive(struct process *child, pid_t parent, json_object *reply,
+struct error *fork_protocol_receive(struct process *child, pid_t parent, struct json_object *reply,
 				    void *payload, size_t size, struct fork_protocol **ret)
 {
 	struct fork_protocol *protocol = calloc(1, sizeof(*protocol));

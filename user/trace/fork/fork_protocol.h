@@ -15,7 +15,6 @@
 #ifndef TMBPF_TRACE_FORK_FORK_PROTOCOL_H
 #define TMBPF_TRACE_FORK_FORK_PROTOCOL_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +22,8 @@
 
 struct error;
 struct fork_protocol;
+struct json;
+struct json_object;
 struct process;
 struct symbols;
 struct tracer;
@@ -52,13 +53,13 @@ struct fork_counts {
 	uint64_t parent_events; /* allocations and frees of the parent since the fork */
 };
 
-/* The child's side: the request to its parent's session, to be put. */
-json_object *fork_protocol_request(pid_t child);
+/* The child's side: begins RET, the request to its parent's session. */
+void fork_protocol_request(pid_t child, struct json *ret);
 /*
  * Takes in what the session of PARENT replied for the process CHILD. PAYLOAD is taken over, also if
  * this fails. Fails with ERROR_NOTHING if CHILD has become another program meanwhile.
  */
-struct error *fork_protocol_receive(struct process *child, pid_t parent, json_object *reply,
+struct error *fork_protocol_receive(struct process *child, pid_t parent, struct json_object *reply,
 				    void *payload, size_t size, struct fork_protocol **ret);
 /* NULL is accepted. */
 void fork_protocol_destroy(struct fork_protocol *protocol);
@@ -70,13 +71,13 @@ struct error *fork_protocol_settle(struct fork_protocol *protocol, const struct 
 				   struct fork_counts *counts);
 
 /* The parent's side: the pid that REQUEST is for. */
-struct error *fork_protocol_child(json_object *request, pid_t *ret);
+struct error *fork_protocol_child(struct json_object *request, pid_t *ret);
 /*
  * Fills REPLY and its payload, malloc'd, for the process CHILD. Fails with ERROR_NOTHING unless
  * PARENT forked CHILD while it was traced.
  */
-struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child, json_object *reply,
-				   void **ret_payload, size_t *ret_size);
+struct error *fork_protocol_answer(const struct fork_side *parent, pid_t child,
+				   struct json_object *reply, void **ret_payload, size_t *ret_size);
 /* The answer if there is nothing to inherit: an ERROR_NOTHING. */
 struct error *fork_protocol_nothing(const struct process *process);
 

@@ -3,6 +3,7 @@
 #include "trace/session/control.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,6 +16,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "trace/session/control_internal.h"
 #include "trace/session/run_folder.h"
 
@@ -211,9 +214,9 @@ static struct error *bytes_write(int fd, const void *data, size_t size)
 	return NULL;
 }
 
-static struct error *object_write(int fd, json_object *object)
+static struct error *object_write(int fd, struct json_object *object)
 {
-	const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+	const char *text = object ? json_pack(object) : NULL;
 
 	if (!text)
 		return error_create_errno(ERROR_FAILED, ENOMEM,
@@ -222,22 +225,15 @@ static struct error *object_write(int fd, json_object *object)
 	return bytes_write(fd, "\n", 1);
 }
 
-static struct error *object_read(int fd, size_t most, int timeout, json_object **ret)
+static struct error *object_read(int fd, size_t most, int timeout, struct json_object **ret)
 {
 	cleanup_free char *line = NULL;
-	json_object *object;
-
 	try(line_read(fd, most, timeout, &line));
-	object = json_tokener_parse(line);
-	if (!json_object_is_type(object, json_type_object)) {
-		json_object_put(object);
-		return error_create(ERROR_FAILED, "no JSON object at the control socket");
-	}
-	*ret = object;
-	return NULL;
+	*ret = json_parse(line);
+	return *ret ? NULL : error_create(ERROR_FAILED, "no JSON object at the control socket");
 }
 
-struct error *control_receive(int fd, json_object **ret)
+struct error *control_receive(int fd, struct json_object **ret)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -249,24 +245,28 @@ struct error *control_receive(int fd, json_object **ret)
 	return object_read(fd, REQUEST_MAX, REQUEST_TIMEOUT_MS, ret);
 }
 
-struct error *control_reply(int fd, json_object *reply, const void *payload, size_t size)
+struct error *control_reply(int fd, struct json_object *reply, const void *payload, size_t size)
 {
+	struct json json = json_of(reply);
+
 	if (payload)
-		json_object_object_add(reply, "payload", json_object_new_int64(size));
+		json_number(&json, reply, "payload", size);
+	try(json_built(&json));
 	try(object_write(fd, reply));
 	return payload ? bytes_write(fd, payload, size) : NULL;
 }
 
 struct error *control_reply_error(int fd, const struct error *error)
 {
-	cleanup(json_cleanup) json_object *reply = json_object_new_object();
+	cleanup(json_deinit) struct json reply;
 
-	json_object_object_add(reply, "error", json_object_new_string(error_message(error)));
-	json_object_object_add(reply, "kind", json_object_new_int(error_kind(error)));
+	json_init(&reply);
+	json_text(&reply, reply.root, "error", error_message(error));
+	json_number(&reply, reply.root, "kind", error_kind(error));
 	if (error_advice(error))
-		json_object_object_add(reply, "advice",
-				       json_object_new_string(error_advice(error)));
-	return object_write(fd, reply);
+		json_text(&reply, reply.root, "advice", error_advice(error));
+	try(json_built(&reply));
+	return object_write(fd, reply.root);
 }
 
 struct error *control_subject_connect(const struct control_subject *subject, int *ret)
@@ -299,39 +299,35 @@ struct error *control_subject_connect(const struct control_subject *subject, int
 	return NULL;
 }
 
-static struct error *reply_error(json_object *reply)
+static struct error *reply_error(struct json_object *reply)
 {
-	json_object *message, *advice, *kind;
+	const char *message = "the session failed, and does not say why", *advice;
+	bool nothing = json_get_number(reply, "kind") == ERROR_NOTHING;
 	struct error *error;
 
-	if (!json_object_object_get_ex(reply, "error", &message))
+	if (!json_has(reply, "error"))
 		return NULL;
-	error = error_create(json_object_object_get_ex(reply, "kind", &kind) &&
-					     json_object_get_int(kind) == ERROR_NOTHING
-				     ? ERROR_NOTHING
-				     : ERROR_FAILED,
-			     "%s", json_object_get_string(message));
-	if (json_object_object_get_ex(reply, "advice", &advice))
-		error = error_advise(error, "%s", json_object_get_string(advice));
+	json_read_text(reply, "error", &message);
+	error = error_create(nothing ? ERROR_NOTHING : ERROR_FAILED, "%s", message);
+	if (json_read_text(reply, "advice", &advice))
+		error = error_advise(error, "%s", advice);
 	return error;
 }
 
-static struct error *payload_read(int fd, json_object *reply, void **ret, size_t *ret_size)
+static struct error *payload_read(int fd, struct json_object *reply, void **ret, size_t *ret_size)
 {
 	cleanup_free char *data = NULL;
-	json_object *length;
-	int64_t size;
+	uint64_t size;
 
-	if (!json_object_object_get_ex(reply, "payload", &length))
+	if (!json_has(reply, "payload"))
 		return error_create(ERROR_FAILED, "the session sent no data");
-	size = json_object_get_int64(length);
-	if (size < 0 || (uint64_t)size > PAYLOAD_MAX)
+	if (!json_read_number(reply, "payload", &size) || size > PAYLOAD_MAX)
 		return error_create(ERROR_FAILED, "the session sent a wrong size");
 	data = malloc(size + 1);
 	if (!data)
-		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot receive %lld bytes",
-					  (long long)size);
-	for (int64_t have = 0; have < size;) {
+		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot receive %" PRIu64 " bytes",
+					  size);
+	for (uint64_t have = 0; have < size;) {
 		ssize_t got = recv(fd, data + have, size - have, 0);
 
 		if (got <= 0)
@@ -344,10 +340,11 @@ static struct error *payload_read(int fd, json_object *reply, void **ret, size_t
 	return NULL;
 }
 
-static struct error *subject_request(const struct control_subject *subject, json_object *request,
-				     json_object **ret, void **ret_payload, size_t *ret_size)
+static struct error *subject_request(const struct control_subject *subject,
+				     struct json_object *request, struct json_object **ret,
+				     void **ret_payload, size_t *ret_size)
 {
-	cleanup(json_cleanup) json_object *reply = NULL;
+	cleanup(json_cleanup) struct json_object *reply = NULL;
 	cleanup_fd int fd = -1;
 	struct error *error;
 
@@ -368,7 +365,7 @@ static struct error *subject_request(const struct control_subject *subject, json
 	return NULL;
 }
 
-struct error *control_request(pid_t pid, json_object *request, json_object **ret,
+struct error *control_request(pid_t pid, struct json_object *request, struct json_object **ret,
 			      void **ret_payload, size_t *ret_size)
 {
 	const struct control_subject subject = control_subject_of_process(pid);
@@ -376,7 +373,8 @@ struct error *control_request(pid_t pid, json_object *request, json_object **ret
 	return subject_request(&subject, request, ret, ret_payload, ret_size);
 }
 
-struct error *control_group_request(const char *name, json_object *request, json_object **ret)
+struct error *control_group_request(const char *name, struct json_object *request,
+				    struct json_object **ret)
 {
 	const struct control_subject subject = control_subject_of_group(name);
 

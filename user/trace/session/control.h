@@ -10,14 +10,12 @@
 #ifndef TMBPF_TRACE_SESSION_CONTROL_H
 #define TMBPF_TRACE_SESSION_CONTROL_H
 
-#include <json-c/json.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/json_read.h"
-
 struct error;
+struct json_object;
 
 /*
  * Takes the lock of PID's session. There is one session at a time: this fails with ERROR_FAILED if
@@ -33,8 +31,8 @@ void control_unlisten(pid_t pid, int fd);
  * Server side: reads one request from the connection FD, at most 64 KiB within a second. Refuses
  * who is neither root nor the session's own user.
  */
-struct error *control_receive(int fd, json_object **ret);
-struct error *control_reply(int fd, json_object *reply, const void *payload, size_t size);
+struct error *control_receive(int fd, struct json_object **ret);
+struct error *control_reply(int fd, struct json_object *reply, const void *payload, size_t size);
 struct error *control_reply_error(int fd, const struct error *error);
 
 /*
@@ -42,7 +40,7 @@ struct error *control_reply_error(int fd, const struct error *error);
  * malloc'd, unless RET_PAYLOAD is NULL. Fails with ERROR_NOTHING if there is no session, and with
  * the session's own error if that is what it replied.
  */
-struct error *control_request(pid_t pid, json_object *request, json_object **ret,
+struct error *control_request(pid_t pid, struct json_object *request, struct json_object **ret,
 			      void **ret_payload, size_t *ret_size);
 
 /* The pids that have a session, ascending; malloc'd. */
@@ -64,7 +62,8 @@ char *control_path(pid_t pid, const char *kind);
 struct error *control_group_lock(const char *name, int *ret_lock);
 struct error *control_group_listen(const char *name, int *ret);
 void control_group_unlisten(const char *name, int fd);
-struct error *control_group_request(const char *name, json_object *request, json_object **ret);
+struct error *control_group_request(const char *name, struct json_object *request,
+				    struct json_object **ret);
 char *control_group_path(const char *name, const char *kind);
 /*
  * The names of the groups that have a file of KIND, sorted. For "sock": those that answer.

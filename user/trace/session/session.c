@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "trace/session/control.h"
 #include "trace/session/session_internal.h"
 
@@ -79,12 +81,14 @@ static struct error *place_find(struct session *session, pid_t pid)
 /* Asks the session of the parent what it knows of the target's blocks. */
 static struct error *parent_ask(const struct session *session, struct fork_protocol **ret)
 {
-	cleanup(json_cleanup) json_object *request = fork_protocol_request(session->pid);
-	cleanup(json_cleanup) json_object *reply = NULL;
+	cleanup(json_cleanup) struct json_object *reply = NULL;
+	cleanup(json_deinit) struct json request;
 	void *payload = NULL;
 	size_t size = 0;
 
-	try(control_request(session->parent, request, &reply, &payload, &size));
+	fork_protocol_request(session->pid, &request);
+	try(json_built(&request));
+	try(control_request(session->parent, request.root, &reply, &payload, &size));
 	return fork_protocol_receive(session->process, session->parent, reply, payload, size, ret);
 }
 

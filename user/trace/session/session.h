@@ -6,7 +6,6 @@
 #ifndef TMBPF_TRACE_SESSION_SESSION_H
 #define TMBPF_TRACE_SESSION_SESSION_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -20,6 +19,7 @@
 #include "trace/tracer/tracer.h"
 
 struct error;
+struct json_object;
 
 enum session_state {
 	SESSION_RUNNING,
@@ -83,8 +83,8 @@ struct session_origin {
 struct session_request {
 	const char *name;
 	/* Fills REPLY. The payload is malloc'd; the loop frees it. */
-	struct error *(*run)(struct session *session, json_object *request, json_object *reply,
-			     void **ret_payload, size_t *ret_size);
+	struct error *(*run)(struct session *session, struct json_object *request,
+			     struct json_object *reply, void **ret_payload, size_t *ret_size);
 };
 
 /*

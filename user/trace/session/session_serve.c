@@ -12,6 +12,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_read.h"
 #include "python/reference_process.h"
 #include "sandbox/confine.h"
 #include "trace/attach/kernel.h"
@@ -25,29 +27,29 @@
 static void connection_serve(struct session *session, const struct session_request *requests,
 			     int fd)
 {
-	cleanup(json_cleanup) json_object *request = NULL, *reply = json_object_new_object();
+	cleanup(json_cleanup) struct json_object *request = NULL;
+	cleanup(json_deinit) struct json reply;
 	cleanup_free void *payload = NULL;
-	const char *name = "";
-	json_object *command;
+	const char *name;
 	struct error *error;
 	size_t size = 0;
 
+	json_init(&reply);
 	error = control_receive(fd, &request);
 	if (!error) {
-		if (json_object_object_get_ex(request, "command", &command))
-			name = json_object_get_string(command);
+		name = json_get_text(request, "command");
 		while (requests->name && strcmp(requests->name, name))
 			requests++;
 		session_drain(session);
 		error = requests->name
-				? requests->run(session, request, reply, &payload, &size)
+				? requests->run(session, request, reply.root, &payload, &size)
 				: error_create(ERROR_FAILED,
 					       "this session does not know the request \"%s\"",
 					       name);
 	}
 	/* If even the answer fails, the client has gone, and knows. */
 	error_destroy(error ? control_reply_error(fd, error)
-			    : control_reply(fd, reply, payload, size));
+			    : control_reply(fd, reply.root, payload, size));
 	error_destroy(error);
 }
 
