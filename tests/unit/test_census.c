@@ -227,9 +227,9 @@ static void test_json_older(void **state)
 	static const char text[] =
 		"{\"schema\": \"tmbpf-census\", \"version\": %d, \"time_nanos\": 1, \"pid\": 7, "
 		"\"command\": \"c\", \"host\": \"h\", \"container\": \"\", "
-		"\"malloc_absent\": \"\", \"python_version\": 51053296, \"rss\": 1, "
-		"\"rss_anonymous\": 1, \"heaps\": 1, \"arenas\": 1, "
-		"\"allocated_blocks\": null, \"unstable_pools\": 0, "
+		"\"malloc_absent\": \"\", "
+		"\"python_version\": 51053296, \"rss\": 1, \"rss_anonymous\": 1, \"heaps\": 1, "
+		"\"arenas\": 1, \"allocated_blocks\": null, \"unstable_pools\": 0, "
 		"\"reread_pools\": 0, \"lost_arenas\": 0, \"malloc_unknown\": 4096, "
 		"\"memory\": [], \"sizes\": [], \"items\": []}";
 	char *folder = support_folder();

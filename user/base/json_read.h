@@ -16,7 +16,10 @@ struct json_object;
 /* The object that TEXT is, json_object_put()'s to free; NULL if it is none. */
 struct json_object *json_parse(const char *text);
 
-/* What the SIZE bytes of TEXT are, of any kind, at most 64 levels deep; NULL: they are no JSON. */
+/*
+ * Whatever the SIZE bytes of TEXT are, an array, say, at most 64 levels deep; NULL if they are no
+ * JSON.
+ */
 struct json_object *json_parse_any(const char *text, size_t size);
 
 /* For cleanup(). */

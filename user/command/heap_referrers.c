@@ -171,8 +171,8 @@ static struct error *unread_print(const struct printing *printing, FILE *file)
 			text_size(found->malloc_unknown, size));
 	if (found->malloc_vanished)
 		fprintf(file,
-			"\n%s of malloc's were given back meanwhile: what was there may be missing, "
-			"or be no more\n",
+			"\n%s of malloc's were given back meanwhile: what was there may be "
+			"missing, or be no more\n",
 			text_size(found->malloc_vanished, size));
 	if (found->malloc_absent)
 		try(line_print("not looked at: malloc's blocks: ", found->malloc_absent, file));

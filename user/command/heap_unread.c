@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which of a process' allocators `heap` does not read. */
 #include "command/heap_unread.h"
 
 #include <stdio.h>

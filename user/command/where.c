@@ -48,7 +48,8 @@ static const char doc[] =
 	"Shows the traceback that allocated the block at ADDRESS, oldest call first, as "
 	"tracemalloc's get_object_traceback(). An object's block starts at its id(), or 16 or 32 "
 	"bytes before it where the garbage collector has a header: these are tried as well. Of "
-	"sessions with --exact: estimates know no single block.\vExample:\n"
+	"sessions with --exact: estimates know no single block.\v"
+	"Example:\n"
 	"  tmbpf where -p 1234 0x7f2a3c5e9d10\n"
 	"\n" COMMAND_EXIT_STATUSES;
 
