@@ -200,7 +200,7 @@ struct error *heap_census_create(pid_t pid, enum heap_depth depth, struct census
 	try(python_create(reading.process, &reading.python));
 	try(python_census_create(reading.python, depths[depth], &reading.found));
 	heap_unread_look(reading.python, &reading.unread);
-	/* What was read may have been of a process that took over its pid, or became another program. */
+	/* What was read may be of a process that took over its pid, or became another program. */
 	try(process_check(reading.process));
 	try(census_create(&reading.census));
 	try(info_fill(&reading));

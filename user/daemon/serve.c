@@ -139,8 +139,8 @@ static struct error *serve_stop(struct session *session, struct json_object *req
 }
 
 /* What a child's session asks of its parent's. */
-static struct error *serve_inherit(struct session *session, json_object *request,
-				   json_object *reply, void **ret, size_t *ret_size)
+static struct error *serve_inherit(struct session *session, struct json_object *request,
+				   struct json_object *reply, void **ret, size_t *ret_size)
 {
 	const struct fork_side parent = session_fork_side(session);
 	uint64_t events;
