@@ -14,14 +14,11 @@
  */
 static __always_inline void fork_note(__u32 child)
 {
-	struct tmbpf_fork note = {0};
-	int i;
+	struct tmbpf_fork note;
 
 	if (!state.tracing || cfg.mode == TMBPF_MODE_SAMPLED)
 		return;
-	for (i = 0; i <= TMBPF_EVENT_RAW_FREE; i++)
-		note.events += state.events[i];
-	note.events += state.events[TMBPF_EVENT_FREELIST_POP];
+	note.events = tmbpf_block_events(state.events);
 	bpf_map_update_elem(&forked, &child, &note, BPF_ANY);
 }
 

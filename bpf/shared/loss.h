@@ -3,6 +3,8 @@
 #ifndef TMBPF_SHARED_LOSS_H
 #define TMBPF_SHARED_LOSS_H
 
+#include "shared/types.h"
+
 /* What is not seen, by cause. One list makes the enum and the words for it. */
 #define TMBPF_LOSSES(X)                                                                            \
 	X(STACK_TABLE_FULL, stack_table_full, "stacks not kept: the stack table was full")         \
@@ -69,5 +71,18 @@ enum tmbpf_loss { TMBPF_LOSSES(TMBPF_LOSS_ENUM) TMBPF_LOSS_COUNT };
 #define TMBPF_EVENT_ENUM(upper, lower) TMBPF_EVENT_##upper,
 enum tmbpf_event { TMBPF_EVENTS(TMBPF_EVENT_ENUM) TMBPF_EVENT_COUNT };
 #undef TMBPF_EVENT_ENUM
+
+/*
+ * Of the counters EVENTS, by event: all allocations and frees, in which blocks come, go or change.
+ */
+static inline __u64 tmbpf_block_events(const __u64 *events)
+{
+	__u64 sum = events[TMBPF_EVENT_FREELIST_POP];
+	int i;
+
+	for (i = 0; i <= TMBPF_EVENT_RAW_FREE; i++)
+		sum += events[i];
+	return sum;
+}
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TMBPF_SHARED_SITE_H
 #define TMBPF_SHARED_SITE_H
 
+#include "shared/loss.h"
 #include "shared/types.h"
 
 /* What a probe does. OBJ_* and RAW_* have the same order as enum tmbpf_event. */
@@ -52,5 +53,10 @@ struct tmbpf_site {
 
 _Static_assert(sizeof(struct tmbpf_value) == 16, "value");
 _Static_assert(sizeof(struct tmbpf_site) == 64, "site");
+_Static_assert((int)TMBPF_OBJ_MALLOC == (int)TMBPF_EVENT_OBJ_MALLOC &&
+		       (int)TMBPF_OBJ_FREE == (int)TMBPF_EVENT_OBJ_FREE &&
+		       (int)TMBPF_RAW_MALLOC == (int)TMBPF_EVENT_RAW_MALLOC &&
+		       (int)TMBPF_RAW_FREE == (int)TMBPF_EVENT_RAW_FREE,
+	       "actions and events");
 
 #endif

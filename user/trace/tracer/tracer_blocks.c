@@ -289,15 +289,11 @@ void tracer_peak_raise(struct tracer *tracer, uint64_t bytes)
 
 bool tracer_forked(const struct tracer *tracer, pid_t pid, uint64_t *ret_events)
 {
-	const __typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	uint32_t key = pid;
 	struct tmbpf_fork note;
-	uint64_t events = state->events[TMBPF_EVENT_FREELIST_POP];
 
 	if (bpf_map_lookup_elem(bpf_map__fd(tracer->skeleton->maps.forked), &key, &note))
 		return false;
-	for (int i = 0; i <= TMBPF_EVENT_RAW_FREE; i++)
-		events += state->events[i];
-	*ret_events = events - note.events;
+	*ret_events = tmbpf_block_events(tracer->skeleton->bss->state.events) - note.events;
 	return true;
 }
