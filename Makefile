@@ -85,7 +85,7 @@ bats: all ## run the command tests (root)
 	$(Q)tests/run bats
 
 parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
-	$(Q)tests/run parity workloads blocks memory modes
+	$(Q)tests/run parity blocks modes
 
 builds: all ## the same on the CPythons that scripts/pythons built (root)
 	$(Q)tests/run builds

@@ -16,8 +16,6 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 TARGETS = os.path.join(TOP, "tests", "targets")
-PARITY = os.environ.get("TMBPF_PARITY") or os.path.join(TOP, "..", "shared", "oracle", "parity")
-ORACLE = os.path.dirname(os.path.abspath(PARITY))
 PATIENCE = 120
 
 
@@ -29,9 +27,15 @@ class Skipped(Exception):
     """It cannot be shown here; the text says why."""
 
 
-def roots():
-    done = subprocess.run([os.path.join(TOP, "scripts", "roots"), "--list"], stdout=subprocess.PIPE, universal_newlines=True)
+def said_by(script, *arguments):
+    """The words that a script of the project prints."""
+    done = subprocess.run([os.path.join(TOP, script), *arguments], stdout=subprocess.PIPE,
+                          universal_newlines=True)
     return done.stdout.split()
+
+
+def roots():
+    return said_by("scripts/roots", "--list")
 
 
 def interpreters():
@@ -52,9 +56,9 @@ def split_root(name):
     return root, python
 
 
-def find(*wanted):
-    """The interpreters of interpreters() whose label ends in one of WANTED."""
-    return [(root, python) for root, python in interpreters() if ("%s:%s" % (root, python)).endswith(wanted)]
+def label(root, python):
+    """How an interpreter is called: DIR:PY of a root, else its path."""
+    return root + ":" + python if root else python
 
 
 class Python:
@@ -63,7 +67,7 @@ class Python:
     def __init__(self, root, python):
         self.root = root.rstrip("/")
         self.command = (["chroot", self.root] if root else []) + [python]
-        self.label = (self.root + ":" if root else "") + python
+        self.label = label(self.root, python)
         self.folder = tempfile.mkdtemp(prefix="oracle-", dir=self.root + "/tmp")
         self.env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
         for name in ("PYTHONMALLOC", "PYTHONTRACEMALLOC", "TMPDIR"):
@@ -305,14 +309,21 @@ class Tally:
         sys.exit(1 if self.failed or not (self.passed or self.skipped) else 0)
 
 
-def arguments(doc, **extra):
-    """The options that every driver has: --tmbpf, --python, --root."""
+def arguments(doc, lazy=False, **extra):
+    """What a driver is given: --tmbpf, --python and --root, and what EXTRA has of its own.
+
+    In what is returned `tmbpf` is a Tmbpf, and `chosen` are (root, python) as interpreters() has
+    them. With LAZY there is the option --lazy-free, with which its sessions are started.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tmbpf", default=os.path.join(TOP, "build", "tmbpf"))
-    parser.add_argument("--python", action="append", default=[])
+    parser.add_argument("--tmbpf", metavar="PATH", default=os.path.join(TOP, "build", "tmbpf"))
+    parser.add_argument("--python", action="append", default=[], metavar="PY")
     parser.add_argument("--root", action="append", default=[], metavar="DIR:PY")
+    if lazy:
+        parser.add_argument("--lazy-free", action="store_true")
     for name, settings in extra.items():
         parser.add_argument("--" + name, **settings)
     args = parser.parse_args()
+    args.tmbpf = Tmbpf(os.path.abspath(args.tmbpf), *["--lazy-free"] * (lazy and args.lazy_free))
     args.chosen = [("", python) for python in args.python] + [split_root(name) for name in args.root]
     return args
