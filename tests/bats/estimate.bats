@@ -95,7 +95,7 @@ uprobe_count()
 	[[ $output == *"estimate (a block in "*" was seen"* ]]
 	[[ $output == *"peak not measured"* ]]
 	[[ $output == *" ± "* ]]
-	go tool pprof -raw one.snap >raw.txt
+	go_pprof -raw one.snap >raw.txt
 	grep -q '^PeriodType: ' raw.txt
 	(($(sed -n 's/^Period: //p' raw.txt) > 1)) || return
 	tmbpf snapshot -p "$TARGET_PID" --exact --for 1s -o exact.snap

@@ -36,7 +36,7 @@ class Group:
 
     def wait(self, *processes):
         wanted = {process.pid for process in processes}
-        box.until("processes %s are traced; the status is %s" % (wanted, self.status()["processes"]), lambda: self.traced() == wanted, 30)
+        box.until("processes %s are traced; the status is %s" % (wanted, self.status()["processes"]), lambda: self.traced() == wanted)
 
     def snapshots(self, folder):
         """{pid: what the file says of itself}"""
@@ -79,7 +79,7 @@ def whole_group(place, inside, which, stack):
                 raise Failed("%s: the snapshot of %d names %s, %s" % (which, pid, found["container"], found["cgroup"]))
         place.tmbpf.must("stop", *which)
     end(second, first)
-    box.until("the sockets go", lambda: not place.sockets(), 30)
+    box.until("the sockets go", lambda: not place.sockets())
 
 
 def group(place):
@@ -177,7 +177,7 @@ class Daemon:
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            box.until("the end of the start of %s" % self.command[0], lambda: self.process.poll() is not None or self.serves(), 60)
+            box.until("the end of the start of %s" % self.command[0], lambda: self.process.poll() is not None or self.serves())
         except Failed:
             self.process.kill()
             raise

@@ -361,8 +361,8 @@ def killed(place):
             box.must("runc", "delete", inside.name)
             box.until("the overlay can be unmounted", lambda: not subprocess.run(
                 ["umount", inside.merged], stderr=subprocess.DEVNULL).returncode, 30)
-            box.until("the end of the tracer", lambda: box.is_gone(tracer), 30)
-            box.until("programs and links go", lambda: not box.kernel_objects_left(held), 30)
+            box.until("the end of the tracer", lambda: box.is_gone(tracer))
+            box.until("programs and links go", lambda: not box.kernel_objects_left(held))
             took.append(time.monotonic() - began)
             if os.path.exists(memory):
                 raise Failed("the control group is still there")
@@ -370,7 +370,7 @@ def killed(place):
             if status["state"] not in ("exited", "ended"):
                 raise Failed("the state is %s" % status["state"])
             place.tmbpf.must("stop", *which)
-            box.until("the sockets go", lambda: not place.sockets(), 30)
+            box.until("the sockets go", lambda: not place.sockets())
     return "%d links and programs, mount, control groups and sockets were gone after %.1f and %.1f s" % (len(held), *took)
 
 
@@ -392,7 +392,7 @@ def steady(place, inside, lines, end):
 
 def assert_no_probe_soon(process):
     """The kernel takes them out a moment after the tracer's end."""
-    box.until("the code is as it was", lambda: not box.code_changed(process.pid), 10)
+    box.until("the code is as it was", lambda: not box.code_changed(process.pid))
 
 
 def output(place):
@@ -405,7 +405,7 @@ def output(place):
     def kill(pid):
         tracer = tracer_of(place.tmbpf, pid)
         os.kill(tracer, 9)
-        box.until("the end of the tracer", lambda: box.is_gone(tracer), 10)
+        box.until("the end of the tracer", lambda: box.is_gone(tracer))
 
     with place.box() as inside:
         inside.put(os.path.join(harness.TARGETS, "steady.py"))

@@ -16,7 +16,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 TARGETS = os.path.join(TOP, "tests", "targets")
-PATIENCE = 120
+# How long anything may take that is waited for, in seconds: a last resort, however busy it is here.
+PATIENCE = 300
 
 
 class Failed(Exception):
@@ -281,18 +282,20 @@ class Tally:
         self.lock = threading.Lock()
 
     def check(self, label, function, *arguments):
+        began = time.monotonic()
         try:
             detail = function(*arguments)
             with self.lock:
                 self.passed += 1
-                print("ok   %s: %s" % (label, detail), flush=True)
+                print("ok   %s: %s (%.1f s)" % (label, detail, time.monotonic() - began), flush=True)
         except Skipped as reason:
             self.skip(label, reason)
         except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
             text = str(error) if isinstance(error, Failed) else repr(error)
             with self.lock:
                 self.failed += 1
-                print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+                print("FAIL %s: %s (%.1f s)" % (label, text.replace("\n", " | "),
+                                                time.monotonic() - began), flush=True)
 
     def skip(self, label, reason):
         with self.lock:
