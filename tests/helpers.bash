@@ -29,6 +29,12 @@ tmbpf()
 	"$TMBPF" "$@" 3>&-
 }
 
+# The sessions of a test are its own.
+if [[ ${BATS_TEST_TMPDIR:-} ]]; then
+	export TMBPF_RUN=$BATS_TEST_TMPDIR/run
+	mkdir -p -m 700 "$TMBPF_RUN"
+fi
+
 # go_pprof ARGUMENT...: Go's pprof, which newer Gos build when it is first called
 go_pprof()
 {

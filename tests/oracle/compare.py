@@ -47,7 +47,8 @@ def compare(truth, seen, exact):
     """What two groupings come to, and whether they agree."""
     agrees, worst, worst_at = bool(truth), 0, None
     for place in set(truth) | set(seen):
-        (wanted_size, wanted), (found_size, found) = truth.get(place, (0, 0)), seen.get(place, (0, 0))
+        wanted_size, wanted = truth.get(place, (0, 0))
+        found_size, found = seen.get(place, (0, 0))
         allowed = SLACK if exact else ALLOW + wanted // 1000
         mean = max([size // count for size, count in ((wanted_size, wanted), (found_size, found))
                     if count] + [SIZE])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A workload twice: under tracemalloc for the truth, and plain while tmbpf traces it; then both compared.
+"""A workload twice, under tracemalloc for the truth, and traced by tmbpf; then both compared.
 
 The functions take a harness.Python; what they leave in its folder is called `truth` and `seen`.
 """
@@ -45,7 +45,7 @@ def memory_noted(python):
 
 
 def snapshot(tmbpf, python, target):
-    """Takes the snapshot; the status at that moment. A thread that was joined may be ending still."""
+    """Takes the snapshot; the status at that moment. A thread that was joined may still be ending."""
     end = time.monotonic() + harness.PATIENCE
     while True:
         before = tmbpf.status(target.pid)

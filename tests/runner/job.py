@@ -2,7 +2,7 @@
 """A process that runs tests, and what its output says of them."""
 import re
 
-# The formats of outputs: TAP, as bats and cmocka write it, that of tests/oracle/harness.py, and that
+# The formats of outputs: TAP, as bats and cmocka write it; that of tests/oracle/harness.py; and none,
 # of what only makes something.
 TAP, TALLY, NO_TESTS = "tap", "tally", "none"
 

@@ -20,12 +20,13 @@ def bats_tests():
     found = []
     for file in parts.bats_files():
         with open(parts.path("tests/bats", file)) as f:
-            found += [(file, test[2].replace('\\"', '"')) for test in map(BATS_TEST.match, f) if test]
+            tests = [test[2].replace('\\"', '"') for test in map(BATS_TEST.match, f) if test]
+        found += [(file, test) for test in tests]
     return found
 
 
 def bats_called(name):
-    """Those that have NAME in theirs; if there are none, those that have its words in this order."""
+    """Those that have NAME in theirs; if there are none, those that have its words in order."""
     tests = bats_tests()
     words = re.compile(".*".join(map(re.escape, name.split())))
     return ([each for each in tests if name in (each[1], " ".join(each))] or

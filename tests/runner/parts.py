@@ -61,14 +61,14 @@ def unit_programs():
     return sorted(os.path.basename(name)[:-2] for name in glob.glob(path("tests/unit/test_*.c")))
 
 
-def unit_jobs(part, build, **more):
+def unit_jobs(part, build, env, **more):
     return [Job(part, "%s %s" % (part, name), [path(build, "tests/unit", name)], TAP, load=1,
-                seconds=5, **dict(more, env={"CMOCKA_MESSAGE_OUTPUT": "TAP", **more.get("env", {})}))
+                seconds=5, env={"CMOCKA_MESSAGE_OUTPUT": "TAP", **env}, **more)
             for name in unit_programs()]
 
 
 def part_unit(scope):
-    return unit_jobs("unit", "build")
+    return unit_jobs("unit", "build", {})
 
 
 def part_asan(scope):
@@ -77,7 +77,7 @@ def part_asan(scope):
     build = Job("asan", "asan build", [
         "make", "--no-print-directory", "-C", TOP, "-j", str(os.cpu_count()), "asan-programs"],
         NO_TESTS, load=1.5, seconds=400, env={"HOME": user.pw_dir, "MAKEFLAGS": ""}, user=user)
-    return [build] + unit_jobs("asan", "build-asan", env=ASAN, after=build)
+    return [build] + unit_jobs("asan", "build-asan", ASAN, after=build)
 
 
 def bats_files():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Runs jobs at the same time, as many as the processors have room for, and ends all that they started."""
+"""Runs jobs at the same time, as many as the processors have room for."""
 import os
 import signal
 import subprocess
@@ -58,7 +58,8 @@ class Running:
         if job.user and job.user.pw_uid != os.getuid():
             user = {"user": job.user.pw_uid, "group": job.user.pw_gid, "extra_groups": []}
         self.process = subprocess.Popen(job.command, stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, start_new_session=True, env=env, **user)
+                                        stderr=subprocess.STDOUT, env=env,
+                                        start_new_session=True, **user)
 
     def seconds(self):
         return time.monotonic() - self.began
@@ -73,7 +74,10 @@ class Running:
 
 
 class Scheduler:
-    """Runs JOBS until DEADLINE, a time of time.monotonic(). REPORT is told of each: (job, output, result)."""
+    """Runs WORK, jobs, until DEADLINE, a time of time.monotonic().
+
+    REPORT is called with each job, what it printed, and its result.
+    """
 
     def __init__(self, work, deadline, report):
         self.left = sorted(work, key=lambda job: -job.seconds)
