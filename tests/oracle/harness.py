@@ -302,9 +302,9 @@ class Tally:
             self.skipped += 1
             print("skip %s: %s" % (label, reason), flush=True)
 
-    def check_beside(self, checks):
-        """CHECKS, each as check() takes it, all at the same time: of those that mostly wait."""
-        with concurrent.futures.ThreadPoolExecutor(max_workers=len(checks)) as pool:
+    def check_beside(self, checks, most):
+        """CHECKS, each as check() takes it, MOST at the same time: of those that mostly wait."""
+        with concurrent.futures.ThreadPoolExecutor(max_workers=most) as pool:
             list(pool.map(lambda check: self.check(*check), checks))
 
     def finish(self):

@@ -97,9 +97,9 @@ def part_bats(scope):
 def part_estimates(scope):
     if not scope.short:
         return oracle("estimates", "estimates", scope.all, load=1.2, seconds=120)
-    return (oracle("estimates", "estimates", [OWN], load=1.2, seconds=120) +
-            oracle("estimates", "estimates", [scope.newest], "--scenario", "shares", "--scenario",
-                   "large", load=0.5, seconds=60))
+    return (oracle("estimates", "estimates", [OWN], "--short", load=1.2, seconds=60) +
+            oracle("estimates", "estimates", [scope.newest], "--short", "--scenario", "shares",
+                   "--scenario", "large", load=0.5))
 
 
 def part_parity(scope):
@@ -163,9 +163,7 @@ def part_html(scope):
 
 
 def part_containers(scope):
-    short = ["--short"] * scope.short
-    return [Job("containers", "containers", [path("tests/containers/run"), *short], load=0.5,
-                seconds=120)]
+    return [Job("containers", "containers", [path("tests/containers/run")], load=0.5, seconds=120)]
 
 
 def part_endurance(scope):
