@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# `make help` lists the targets. V=1 shows the commands; WERROR= lets warnings pass.
+# `make help` lists the targets. V=1 shows the commands; WERROR= lets warnings pass; T=NAME names a
+# test (tests/run --list has them all).
 
 ARCH := $(shell uname -m)
 ifneq ($(ARCH),x86_64)
@@ -55,6 +56,9 @@ FUZZ_OBJ := $(FUZZ_SRC:%.c=$(BUILD)/%.o) $(PROTO_H:.h=.o)
 LIB := $(BUILD)/libtmbpf.a
 TMBPF := $(MAIN:user/command/main.c=$(BUILD)/tmbpf)
 
+# As one word of a shell.
+TEST := $(if $(T),'$(subst ','\'',$(T))')
+
 ifeq ($(V),1)
 Q :=
 say =
@@ -67,7 +71,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check unit bats parity builds vmtest containertest endurance asan bench lint install clean help
+.PHONY: all demo check check-all unit bats parity builds vmtest containertest endurance asan bench lint install clean help
 .PHONY: unit-programs asan-programs fuzz fuzz-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
@@ -75,8 +79,11 @@ all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
 demo: ## install what is missing, build, and find a leak in a bundled program (root)
 	$(Q)scripts/demo
 
-check: ## install what is missing, build, and run every test (root)
-	$(Q)scripts/check
+check: ## install what is missing, build, and run the tests in short (root); T=NAME: that test alone
+	$(Q)scripts/check $(TEST)
+
+check-all: ## the same, all tests on all interpreters, in hours; docs/check-all.md has what came of it
+	$(Q)scripts/check --all $(TEST)
 
 unit: unit-programs ## run the unit tests
 	$(Q)tests/run unit
@@ -85,10 +92,10 @@ bats: all ## run the command tests (root)
 	$(Q)tests/run bats
 
 parity: all ## hold tmbpf against tracemalloc on every interpreter found (root)
-	$(Q)tests/run parity workloads blocks memory modes
+	$(Q)tests/run --all parity blocks modes
 
 builds: all ## the same on the CPythons of scripts/pythons and scripts/uv-pythons (root)
-	$(Q)tests/run builds
+	$(Q)tests/run --all builds
 
 vmtest: all ## boot Debian's kernels 5.10, 6.1, 6.12 and 7 under qemu, and trace in each (root)
 	$(Q)tests/vm/run
@@ -132,7 +139,7 @@ clean: ## remove what was built
 	$(Q)rm -rf build build-asan build-fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
 # What scripts/lint needs.
 generated: $(SKELS) $(PROTO_H)

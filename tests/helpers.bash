@@ -18,14 +18,27 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for the tests
 TARGETS=$TOP/tests/targets
 TMBPF=${TMBPF:-$TOP/build/tmbpf}
-# How long anything may take that a test waits for, in seconds.
-PATIENCE=${PATIENCE:-30}
+# How long anything may take that a test waits for, in seconds: a last resort, however busy the
+# machine is.
+PATIENCE=${PATIENCE:-240}
 
 # The program under test. It must not keep what bats has open: a session that did would keep bats
 # from ending.
 tmbpf()
 {
 	"$TMBPF" "$@" 3>&-
+}
+
+# The sessions of a test are its own.
+if [[ ${BATS_TEST_TMPDIR:-} ]]; then
+	export TMBPF_RUN=$BATS_TEST_TMPDIR/run
+	mkdir -p -m 700 "$TMBPF_RUN"
+fi
+
+# go_pprof ARGUMENT...: Go's pprof, which newer Gos build when it is first called
+go_pprof()
+{
+	GOTOOLCHAIN=local GOCACHE=${TMBPF_CACHE:-/var/cache/tmbpf}/go go tool pprof "$@"
 }
 
 # version_at_least HAVE WANTED

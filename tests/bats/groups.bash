@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash
 #
-# What tests of groups share: a folder of sockets of its own, tests/targets/workers.py, and what a group's status says.
+# What tests of groups share: tests/targets/workers.py, and what a group's status says.
 
 # TARGET_PIDS and what else start_target sets is one test's own.
 # shellcheck disable=SC2030,SC2031,SC2154
@@ -10,8 +10,6 @@ setup()
 {
 	requires root command:jq
 	cd "$BATS_TEST_TMPDIR" || return
-	export TMBPF_RUN=$BATS_TEST_TMPDIR/run
-	mkdir -m 700 "$TMBPF_RUN"
 	GROUP=()
 	CGROUPS=()
 }

@@ -210,7 +210,7 @@ pty.spawn(sys.argv[1:])'
 	# Of the address space that it may have, the limit of 512 MiB is the larger part.
 	# shellcheck disable=SC2016 # for the other shell
 	fails_with 1 "bomb.snap unpacks to more than 512 MiB: refused" \
-		timeout 60 bash -c 'ulimit -v 1600000; exec "$@"' - "$TMBPF" stats bomb.snap
+		timeout "$PATIENCE" bash -c 'ulimit -v 1600000; exec "$@"' - "$TMBPF" stats bomb.snap
 }
 
 @test "what is no snapshot is refused" {

@@ -30,8 +30,7 @@ setup()
 	requires command:go command:jq python:/usr/bin/python3
 	cd "$BATS_TEST_TMPDIR" || return
 	FILES=$BATS_FILE_TMPDIR
-	# Where go and pprof keep things of their own.
-	export HOME=$BATS_TEST_TMPDIR GOCACHE=$BATS_TEST_TMPDIR/cache GOTOOLCHAIN=local
+	export HOME=$BATS_TEST_TMPDIR
 }
 
 # top INDEX FILE ARGUMENT...: pprof's whole list, nothing left out
@@ -39,7 +38,7 @@ top()
 {
 	local index=$1 file=$2
 	shift 2
-	go tool pprof -top "-sample_index=$index" -nodecount=1000000 -nodefraction=0 -edgefraction=0 \
+	go_pprof -top "-sample_index=$index" -nodecount=1000000 -nodefraction=0 -edgefraction=0 \
 		"$@" "$file" 2>/dev/null
 }
 
@@ -110,7 +109,7 @@ same()
 
 @test "go tool pprof: held bytes are what it shows unasked, the largest line first" {
 	tmbpf export "$FILES/dumped.pickle" --format pprof -o dumped.snap
-	run -0 go tool pprof -top -lines -nodecount=1 dumped.snap
+	run -0 go_pprof -top -lines -nodecount=1 dumped.snap
 	[[ $output == *"Type: inuse_space"* ]]
 	first=$(tmbpf stats dumped.snap --format json --limit 1 |
 		jq -r '.statistics[0].traceback[0] | .filename + ":" + (.lineno | tostring)')

@@ -392,8 +392,8 @@ ask_raw()
 
 @test "snapshot --for: what cannot be written is refused before anything is traced" {
 	start_target "$TARGETS/busy.py"
-	fails_with 1 "cannot write missing/one.snap" timeout 60 "$TMBPF" snapshot -p "$TARGET_PID" --for 600s -o missing/one.snap
-	fails_with 1 "some.txt" timeout 60 "$TMBPF" snapshot -p "$TARGET_PID" --follow --for 600s -o some.txt/folder
+	fails_with 1 "cannot write missing/one.snap" timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --for 600s -o missing/one.snap
+	fails_with 1 "some.txt" timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --follow --for 600s -o some.txt/folder
 	run -3 tmbpf status -p "$TARGET_PID"
 	fails_with 2 'such as 30s, 5m or 1h, not "0s"' tmbpf snapshot -p "$TARGET_PID" --for 0s -o one.snap
 	fails_with 1 "cannot write missing/one.snap" tmbpf run -o missing/one.snap -- touch ran
@@ -403,10 +403,10 @@ ask_raw()
 @test "snapshot --for: a process that ends before has held something last" {
 	start_target "$TARGETS/busy.py"
 	(
-		sleep 2
+		wait_until field_at_least .allocations 1
 		kill -KILL "$TARGET_PID"
-	) &
-	run --separate-stderr -0 timeout 120 "$TMBPF" snapshot -p "$TARGET_PID" --exact --for 600s -o one.snap
+	) 3>&- &
+	run --separate-stderr -0 timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --exact --for 600s -o one.snap
 	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == "process $TARGET_PID ended after "* ]]
 	tmbpf stats one.snap

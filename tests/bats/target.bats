@@ -253,6 +253,12 @@ not_traceable()
 	done
 }
 
+# program_settled PID NAME: whether the shell that is to become the program NAME is it, or has ended
+program_settled()
+{
+	grep -q "$2" "/proc/$1/comm" || ! kill -0 "$1"
+}
+
 @test "a 32-bit program" {
 	requires command:as command:ld
 	# pause(), system call 29
@@ -265,9 +271,8 @@ not_traceable()
 	ld -m elf_i386 -o pause32 pause.o
 	./pause32 3>&- &
 	TARGET_PIDS+=($!)
-	sleep 0.2
+	wait_until program_settled "$!" pause32
 	kill -0 "$!" || skip "this kernel does not run 32-bit programs"
-	wait_until grep -q pause32 "/proc/$!/comm"
 	refused 1 "is a 32-bit program" "$!"
 }
 

@@ -7,17 +7,13 @@ import tempfile
 import time
 
 import box
+import comparison
 import harness
 from harness import Failed
 
 WORKLOADS = ("classes.py", "codes.py", "mixed.py", "threads.py", "closures.py", "growth.py", "recursion.py")
 MIB = box.MIB
 GROWING = os.path.join(harness.TARGETS, "growing.py")
-
-
-def workload_file(name):
-    return next(path for path in (os.path.join(folder, "workloads", name) for folder in (harness.ORACLE, harness.HERE))
-                if os.path.exists(path))
 
 
 def assert_no_losses(status, *but):
@@ -40,13 +36,10 @@ def assert_no_probe(process, when):
 
 
 def parity(place, name):
-    if not os.path.exists(os.path.join(harness.ORACLE, "target.py")):
-        raise harness.Skipped("there is no %s; name it in TMBPF_PARITY" % harness.PARITY)
     with place.box() as inside:
-        inside.put(*(os.path.join(harness.ORACLE, file) for file in ("target.py", "compare.py")))
-        workload = inside.put(workload_file(name))
-        target = inside.inside("target.py")
-        inside.must(target, "truth", workload, inside.inside("truth"), "25")
+        workload = inside.put(*comparison.SCRIPTS, comparison.workload_file(name))
+        target, scratch = inside.inside("target.py"), inside.inside("truth")
+        inside.must(target, "truth", workload, scratch, "25")
         with inside.start(target, "traced", workload, "-", "25") as process:
             process.expect("READY")
             process.settle()
@@ -54,23 +47,14 @@ def parity(place, name):
             process.tell()
             process.expect("DONE")
             process.settle()
-            status = place.tmbpf.status(process.pid)
-            place.tmbpf.snapshot(process.pid, inside, "seen")
+            status = comparison.snapshot(place.tmbpf, inside, process)
             place.tmbpf.stop(process.pid)
             process.tell()
             process.finish()
         assert_no_losses(status)
-        with inside.start(inside.inside("compare.py"), inside.inside("truth"), inside.inside("seen"), workload, limit=None) as process:
-            said = process.process.stdout.read()
-    if not said:
-        raise Failed("Python cannot load what was exported")
-    found = json.loads(said)
-    detail = "truth %d blocks, seen %d; worst line off by %d, worst traceback off by %d" % (
-        found["lineno"]["truth"]["blocks"], found["lineno"]["seen"]["blocks"], found["lineno"]["worst_block_difference"],
-        found["traceback"]["worst_block_difference"])
-    if not found["agrees"]:
-        raise Failed(detail)
-    return detail
+        with inside.start(inside.inside("compare.py"), scratch, inside.inside("seen"), workload,
+                          limit=None) as process:
+            return comparison.agree(process.process.stdout.read(), "")
 
 
 SOURCE = """import sys
@@ -377,8 +361,8 @@ def killed(place):
             box.must("runc", "delete", inside.name)
             box.until("the overlay can be unmounted", lambda: not subprocess.run(
                 ["umount", inside.merged], stderr=subprocess.DEVNULL).returncode, 30)
-            box.until("the end of the tracer", lambda: box.is_gone(tracer), 30)
-            box.until("programs and links go", lambda: not box.kernel_objects_left(held), 30)
+            box.until("the end of the tracer", lambda: box.is_gone(tracer))
+            box.until("programs and links go", lambda: not box.kernel_objects_left(held))
             took.append(time.monotonic() - began)
             if os.path.exists(memory):
                 raise Failed("the control group is still there")
@@ -386,7 +370,7 @@ def killed(place):
             if status["state"] not in ("exited", "ended"):
                 raise Failed("the state is %s" % status["state"])
             place.tmbpf.must("stop", *which)
-            box.until("the sockets go", lambda: not place.sockets(), 30)
+            box.until("the sockets go", lambda: not place.sockets())
     return "%d links and programs, mount, control groups and sockets were gone after %.1f and %.1f s" % (len(held), *took)
 
 
@@ -408,7 +392,7 @@ def steady(place, inside, lines, end):
 
 def assert_no_probe_soon(process):
     """The kernel takes them out a moment after the tracer's end."""
-    box.until("the code is as it was", lambda: not box.code_changed(process.pid), 10)
+    box.until("the code is as it was", lambda: not box.code_changed(process.pid))
 
 
 def output(place):
@@ -421,7 +405,7 @@ def output(place):
     def kill(pid):
         tracer = tracer_of(place.tmbpf, pid)
         os.kill(tracer, 9)
-        box.until("the end of the tracer", lambda: box.is_gone(tracer), 10)
+        box.until("the end of the tracer", lambda: box.is_gone(tracer))
 
     with place.box() as inside:
         inside.put(os.path.join(harness.TARGETS, "steady.py"))

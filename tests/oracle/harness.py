@@ -16,9 +16,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 TARGETS = os.path.join(TOP, "tests", "targets")
-PARITY = os.environ.get("TMBPF_PARITY") or os.path.join(TOP, "..", "shared", "oracle", "parity")
-ORACLE = os.path.dirname(os.path.abspath(PARITY))
-PATIENCE = 120
+# How long anything may take that is waited for, in seconds: a last resort, however busy it is here.
+PATIENCE = 300
 
 
 class Failed(Exception):
@@ -29,9 +28,15 @@ class Skipped(Exception):
     """It cannot be shown here; the text says why."""
 
 
-def roots():
-    done = subprocess.run([os.path.join(TOP, "scripts", "roots"), "--list"], stdout=subprocess.PIPE, universal_newlines=True)
+def said_by(script, *arguments):
+    """The words that a script of the project prints."""
+    done = subprocess.run([os.path.join(TOP, script), *arguments], stdout=subprocess.PIPE,
+                          universal_newlines=True)
     return done.stdout.split()
+
+
+def roots():
+    return said_by("scripts/roots", "--list")
 
 
 def interpreters():
@@ -52,9 +57,9 @@ def split_root(name):
     return root, python
 
 
-def find(*wanted):
-    """The interpreters of interpreters() whose label ends in one of WANTED."""
-    return [(root, python) for root, python in interpreters() if ("%s:%s" % (root, python)).endswith(wanted)]
+def label(root, python):
+    """How an interpreter is called: DIR:PY of a root, else its path."""
+    return root + ":" + python if root else python
 
 
 class Python:
@@ -63,7 +68,7 @@ class Python:
     def __init__(self, root, python):
         self.root = root.rstrip("/")
         self.command = (["chroot", self.root] if root else []) + [python]
-        self.label = (self.root + ":" if root else "") + python
+        self.label = label(self.root, python)
         self.folder = tempfile.mkdtemp(prefix="oracle-", dir=self.root + "/tmp")
         self.env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
         for name in ("PYTHONMALLOC", "PYTHONTRACEMALLOC", "TMPDIR"):
@@ -277,27 +282,29 @@ class Tally:
         self.lock = threading.Lock()
 
     def check(self, label, function, *arguments):
+        began = time.monotonic()
         try:
             detail = function(*arguments)
             with self.lock:
                 self.passed += 1
-                print("ok   %s: %s" % (label, detail), flush=True)
+                print("ok   %s: %s (%.1f s)" % (label, detail, time.monotonic() - began), flush=True)
         except Skipped as reason:
             self.skip(label, reason)
         except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
             text = str(error) if isinstance(error, Failed) else repr(error)
             with self.lock:
                 self.failed += 1
-                print("FAIL %s: %s" % (label, text.replace("\n", " | ")), flush=True)
+                print("FAIL %s: %s (%.1f s)" % (label, text.replace("\n", " | "),
+                                                time.monotonic() - began), flush=True)
 
     def skip(self, label, reason):
         with self.lock:
             self.skipped += 1
             print("skip %s: %s" % (label, reason), flush=True)
 
-    def check_beside(self, checks):
-        """CHECKS, each as check() takes it, all at the same time: of those that mostly wait."""
-        with concurrent.futures.ThreadPoolExecutor(max_workers=len(checks)) as pool:
+    def check_beside(self, checks, most):
+        """CHECKS, each as check() takes it, MOST at the same time: of those that mostly wait."""
+        with concurrent.futures.ThreadPoolExecutor(max_workers=most) as pool:
             list(pool.map(lambda check: self.check(*check), checks))
 
     def finish(self):
@@ -305,14 +312,21 @@ class Tally:
         sys.exit(1 if self.failed or not (self.passed or self.skipped) else 0)
 
 
-def arguments(doc, **extra):
-    """The options that every driver has: --tmbpf, --python, --root."""
+def arguments(doc, lazy=False, **extra):
+    """What a driver is given: --tmbpf, --python and --root, and what EXTRA has of its own.
+
+    In what is returned `tmbpf` is a Tmbpf, and `chosen` are (root, python) as interpreters() has
+    them. With LAZY there is the option --lazy-free, with which its sessions are started.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tmbpf", default=os.path.join(TOP, "build", "tmbpf"))
-    parser.add_argument("--python", action="append", default=[])
+    parser.add_argument("--tmbpf", metavar="PATH", default=os.path.join(TOP, "build", "tmbpf"))
+    parser.add_argument("--python", action="append", default=[], metavar="PY")
     parser.add_argument("--root", action="append", default=[], metavar="DIR:PY")
+    if lazy:
+        parser.add_argument("--lazy-free", action="store_true")
     for name, settings in extra.items():
         parser.add_argument("--" + name, **settings)
     args = parser.parse_args()
+    args.tmbpf = Tmbpf(os.path.abspath(args.tmbpf), *["--lazy-free"] * (lazy and args.lazy_free))
     args.chosen = [("", python) for python in args.python] + [split_root(name) for name in args.root]
     return args

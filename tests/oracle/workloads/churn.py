@@ -3,6 +3,9 @@
 
 No list or tuple is kept: one that the compiler gave back to a free list would be taken again.
 """
+CLASS_NAMES = ["<class-%d>" % i for i in range(5)]
+EVAL_NAMES = ["made-\xe9-%d" % i for i in range(9)]
+FILE_NAMES = CLASS_NAMES + EVAL_NAMES
 
 
 class Kept:
