@@ -32,8 +32,14 @@ tmbpf()
 # The sessions of a test are its own.
 if [[ ${BATS_TEST_TMPDIR:-} ]]; then
 	export TMBPF_RUN=$BATS_TEST_TMPDIR/run
-	mkdir -p -m 700 "$TMBPF_RUN"
+	[[ -d $TMBPF_RUN ]] || mkdir -m 700 "$TMBPF_RUN"
 fi
+
+# in_short SHORT ALL: SHORT in make check, ALL in make check-all and where nothing is said of it
+in_short()
+{
+	[[ ${TMBPF_SHORT:-} ]] && echo "$1" || echo "$2"
+}
 
 # go_pprof ARGUMENT...: Go's pprof, which newer Gos build when it is first called
 go_pprof()

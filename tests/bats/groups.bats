@@ -324,8 +324,8 @@ shop_make()
 	cat >ask.py <<-'CODE'
 		import socket
 		leaked, i = 0, 0
-		# Who answers is the kernel's choice: until the one that leaks has answered a hundred times.
-		while leaked < 100 and i < 20000:
+		# Who answers is the kernel's choice: until the one that leaks has answered fifty times.
+		while leaked < 50 and i < 20000:
 		    with socket.socket(socket.AF_UNIX) as s:
 		        s.connect("shop.sock")
 		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n" % (i, i))

@@ -114,13 +114,13 @@ run_walked()
 }
 
 @test "code objects that come and go are told apart" {
-	code_churn_told_apart code_churn.py 300000 --lazy-free
+	code_churn_told_apart code_churn.py "$(in_short 60000 300000)" --lazy-free
 }
 
 @test "code objects whose memory was something else's meanwhile are told apart" {
-	code_churn_told_apart code_recarve.py 200 --lazy-free
+	code_churn_told_apart code_recarve.py "$(in_short 50 200)" --lazy-free
 }
 
 @test "code objects whose memory was something else's meanwhile are told apart, with debug hooks too" {
-	PYTHONMALLOC=debug code_churn_told_apart code_recarve.py 100 --lazy-free
+	PYTHONMALLOC=debug code_churn_told_apart code_recarve.py "$(in_short 50 100)" --lazy-free
 }

@@ -58,8 +58,8 @@ def one_unit_test(program, test, jobs):
     return Job(job.part, "%s %s" % (job.name, test), job.command, job.says, env=env)
 
 
-def one_bats_test(file, test):
-    return parts.bats_job(file, "--filter", "^%s$" % re.sub(r"([][\\.^$*+?(){}|])", r"\\\1", test))
+def one_bats_test(file, test, short):
+    return parts.bats_job(file, short, "--filter", "^%s$" % re.sub(r"([][\\.^$*+?(){}|])", r"\\\1", test))
 
 
 def with_what_is_before(chosen):
@@ -82,7 +82,7 @@ def find(name, scope):
                  if name in (test, program + " " + test)]
         chosen = [one_unit_test(program, test, jobs) for program, test in dict.fromkeys(units)]
     if not chosen:
-        chosen = [one_bats_test(file, test) for file, test in bats_called(name)]
+        chosen = [one_bats_test(file, test, scope.short) for file, test in bats_called(name)]
     if not chosen:
         raise Unknown("there is no test %s" % name)
     return with_what_is_before(chosen)

@@ -84,14 +84,15 @@ def bats_files():
     return sorted(os.path.basename(name) for name in glob.glob(path("tests/bats/*.bats")))
 
 
-def bats_job(file, *options):
+def bats_job(file, short, *options):
+    env = {"TMBPF": path("build/tmbpf"), **({"TMBPF_SHORT": "1"} if short else {})}
     return Job("bats", "bats " + file, ["bats", "--tap", "--timing", *options,
                                         path("tests/bats", file)], TAP, load=0.5,
-               seconds=LONG_BATS.get(file, 20), env={"TMBPF": path("build/tmbpf")})
+               seconds=LONG_BATS.get(file, 20), env=env)
 
 
 def part_bats(scope):
-    return [bats_job(file) for file in bats_files()]
+    return [bats_job(file, scope.short) for file in bats_files()]
 
 
 def part_estimates(scope):
