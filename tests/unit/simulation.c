@@ -51,15 +51,16 @@ static uint32_t poisson(struct simulation_player *player, double mean)
 	return count;
 }
 
-static void birth_add(struct simulation_player *player, struct place place, uint8_t line)
+static void allocation_add(struct simulation_player *player, struct place place, uint8_t line)
 {
 	struct cell *cell = cell_at(player, place);
 
 	/* Scenarios stay far below the limit. */
-	assert_true(player->birth_count < BIRTHS_LIMIT);
+	assert_true(player->allocation_count < ALLOCATIONS_LIMIT);
 	cell->window = player->opened;
-	cell->birth = (uint32_t)player->birth_count;
-	player->births[player->birth_count++] = (struct birth){place, line, !player->guard};
+	cell->allocation = (uint32_t)player->allocation_count;
+	player->allocations[player->allocation_count++] =
+		(struct allocation){place, line, !player->guard};
 }
 
 static struct place block_allocate(struct simulation_player *player, uint8_t line)
@@ -83,7 +84,7 @@ static struct place block_allocate(struct simulation_player *player, uint8_t lin
 	player->live[line]++;
 	player->since[line]++;
 	if (player->open)
-		birth_add(player, place, line);
+		allocation_add(player, place, line);
 	return place;
 }
 
@@ -414,8 +415,8 @@ struct simulation_player *simulation_create(const struct simulation *simulation)
 	assert_non_null(player);
 	player->simulation = *simulation;
 	usual_set(&player->simulation);
-	player->births = calloc(BIRTHS_LIMIT, sizeof(*player->births));
-	assert_non_null(player->births);
+	player->allocations = calloc(ALLOCATIONS_LIMIT, sizeof(*player->allocations));
+	assert_non_null(player->allocations);
 	for (uint8_t i = 0; i < SIMULATION_CLASSES; i++) {
 		player->space_of[i] = i;
 		for (uint8_t k = i; k-- > 0;)
@@ -436,7 +437,7 @@ void simulation_destroy(struct simulation_player *player)
 	for (uint32_t k = 0; k < SIMULATION_LINES; k++)
 		free(player->lists[k].addresses);
 	free(player->deaths);
-	free(player->births);
+	free(player->allocations);
 	free(player->windows);
 	free(player->scales);
 	free(player->blocks);

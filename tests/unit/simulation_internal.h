@@ -6,14 +6,14 @@
 #include "simulation.h"
 
 /* As in trace/. */
-#define INTERVAL_FIRST 2.0
-#define BIRTHS_LIMIT   65536
-#define HISTORY_MAX    64
+#define INTERVAL_FIRST    2.0
+#define ALLOCATIONS_LIMIT 65536
+#define HISTORY_MAX       64
 
-struct cell {            /* an address */
-	uint32_t serial; /* of the block that lies there, 0: none */
-	uint32_t window; /* the last one that saw an allocation there, counted from 1 */
-	uint32_t birth;  /* and which one that was */
+struct cell {                /* an address */
+	uint32_t serial;     /* of the block that lies there, 0: none */
+	uint32_t window;     /* the last one that saw an allocation there, counted from 1 */
+	uint32_t allocation; /* and which one that was */
 	uint8_t line;
 };
 
@@ -34,7 +34,7 @@ struct death {
 	struct place place;
 };
 
-struct birth {
+struct allocation {
 	struct place place;
 	uint8_t line;
 	bool tracked; /* before the guard */
@@ -44,7 +44,7 @@ struct block { /* one that is tracked */
 	struct place place;
 	uint32_t window, content;
 	uint8_t line, class;
-	bool blank, reborn;
+	bool blank, replaced;
 	uint64_t died;
 };
 
@@ -73,8 +73,8 @@ struct simulation_player {
 	/* the tracer's */
 	bool open, guard;
 	uint32_t opened;
-	struct birth *births;
-	size_t birth_count;
+	struct allocation *allocations;
+	size_t allocation_count;
 	double from, to; /* of this interval */
 	struct estimate_window *windows;
 	double *scales; /* of each window: what one tracked block stands for */

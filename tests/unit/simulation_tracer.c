@@ -12,11 +12,11 @@
 #include "base/error.h"
 
 /* As in trace/sampling/sampler.c and trace/sampling/classes.c. */
-#define WINDOW_TRACED 0.010
-#define WINDOW_GUARD  0.003
-#define WINDOWS_MAX   256
-#define BIRTHS_MAX    16384
-#define SURVIVORS_MAX 2048
+#define WINDOW_TRACED   0.010
+#define WINDOW_GUARD    0.003
+#define WINDOWS_MAX     256
+#define ALLOCATIONS_MAX 16384
+#define SURVIVORS_MAX   2048
 /* Seconds that a look after a window takes, and a census: blocks come and go meanwhile. */
 #define LOOK_TAKES   0.0015
 #define CENSUS_TAKES 0.010
@@ -83,7 +83,7 @@ void simulation_window_open(struct simulation_player *player)
 	player->open = true;
 	player->guard = false;
 	player->opened++;
-	player->birth_count = 0;
+	player->allocation_count = 0;
 	player->points[OPEN] = INFINITY;
 	player->points[GUARD] = now + WINDOW_TRACED - WINDOW_GUARD;
 	/* Allocations are listed until the look is over. */
@@ -108,7 +108,7 @@ void simulation_look(struct simulation_player *player, double now)
 	}
 }
 
-static void reborn_mark(struct simulation_player *player, double start)
+static void replaced_mark(struct simulation_player *player, double start)
 {
 	for (size_t i = 0; i < player->block_count; i++) {
 		struct block *block = &player->blocks[i];
@@ -117,21 +117,21 @@ static void reborn_mark(struct simulation_player *player, double start)
 		    cell_at(player, block->place)->window != player->opened)
 			continue;
 		block->died = (uint64_t)(start * 1e9) + 1;
-		block->reborn = true;
+		block->replaced = true;
 	}
 }
 
 /* Moves a random sample of MOST of COUNT allocations to the front. Returns its size. */
-static size_t births_sample(struct simulation_player *player, size_t count, size_t most)
+static size_t allocations_sample(struct simulation_player *player, size_t count, size_t most)
 {
 	if (count <= most)
 		return count;
 	for (size_t i = 0; i < most; i++) {
 		size_t k = i + (size_t)(simulation_uniform(player) * (double)(count - i));
-		struct birth other = player->births[k];
+		struct allocation other = player->allocations[k];
 
-		player->births[k] = player->births[i];
-		player->births[i] = other;
+		player->allocations[k] = player->allocations[i];
+		player->allocations[i] = other;
 	}
 	return most;
 }
@@ -145,33 +145,33 @@ static void survivors_add(struct simulation_player *player)
 	size_t kept = 0, listed, alive = 0, sampled;
 	double scale = 1;
 
-	for (size_t i = 0; i < player->birth_count; i++) {
-		struct birth birth = player->births[i];
+	for (size_t i = 0; i < player->allocation_count; i++) {
+		struct allocation allocation = player->allocations[i];
 
-		if (birth.tracked && cell_at(player, birth.place)->birth == i)
-			player->births[kept++] = birth;
+		if (allocation.tracked && cell_at(player, allocation.place)->allocation == i)
+			player->allocations[kept++] = allocation;
 	}
-	listed = births_sample(player, kept, BIRTHS_MAX);
+	listed = allocations_sample(player, kept, ALLOCATIONS_MAX);
 	if (listed)
 		scale *= (double)kept / (double)listed;
 	for (size_t i = 0; i < listed; i++)
-		if (cell_at(player, player->births[i].place)->serial)
-			player->births[alive++] = player->births[i];
-	sampled = births_sample(player, alive, SURVIVORS_MAX);
+		if (cell_at(player, player->allocations[i].place)->serial)
+			player->allocations[alive++] = player->allocations[i];
+	sampled = allocations_sample(player, alive, SURVIVORS_MAX);
 	if (sampled)
 		scale *= (double)alive / (double)sampled;
 	support_ok(array_reserve(&player->blocks, &player->block_capacity, player->block_count,
 				 sampled, sizeof(*player->blocks)));
 	for (size_t i = 0; i < sampled; i++) {
-		const struct birth *birth = &player->births[i];
+		const struct allocation *allocation = &player->allocations[i];
 		/* The block is taken for whatever lies there. */
-		const struct cell *cell = cell_at(player, birth->place);
+		const struct cell *cell = cell_at(player, allocation->place);
 
 		player->blocks[player->block_count++] = (struct block){
-			.place = birth->place,
+			.place = allocation->place,
 			.window = (uint32_t)player->window_count,
 			.content = cell->serial,
-			.line = birth->line,
+			.line = allocation->line,
 			.class = class_of(player, cell->line),
 			.blank = player->simulation.lines[cell->line].blank,
 			.died = ESTIMATE_ALIVE,
@@ -218,7 +218,7 @@ void simulation_window_look(struct simulation_player *player)
 	support_ok(array_reserve(&player->scales, &player->scale_capacity, player->window_count, 1,
 				 sizeof(*player->scales)));
 	simulation_look(player, now);
-	reborn_mark(player, close - WINDOW_TRACED);
+	replaced_mark(player, close - WINDOW_TRACED);
 	survivors_add(player);
 	if (player->to < close)
 		player->to = close;
@@ -256,7 +256,7 @@ void simulation_input_fill(struct simulation_player *player, double now)
 			.count = scale,
 			.size = scale * player->simulation.classes[class].size,
 			.died = block->died,
-			.reborn = block->reborn,
+			.replaced = block->replaced,
 		};
 	}
 	player->input = (struct estimate_input){

@@ -178,7 +178,7 @@ static void test_look(void **state)
 	size_t size = 8 << 20;
 	char *block = malloc(size), *pages = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
 						  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct sample *birth, *given, *kept, *covered;
+	struct sample *allocation, *given, *kept, *covered;
 
 	(void)state;
 	assert_true(block && pages != MAP_FAILED);
@@ -191,22 +191,24 @@ static void test_look(void **state)
 	memset(block, 1, size / 2);
 	memset(pages, 1, 1 << 20);
 	self_start();
-	birth = put_at(TMBPF_SAMPLE_LARGE, block, size);
-	birth->resident = 0;
-	assert_int_equal(tracked_chunk(samples.process, birth->address, &birth->chunk_size),
+	allocation = put_at(TMBPF_SAMPLE_LARGE, block, size);
+	allocation->resident = 0;
+	assert_int_equal(tracked_chunk(samples.process, allocation->address,
+				       &allocation->chunk_size),
 			 TRACKED_USED);
 	given = put_at(TMBPF_SAMPLE_FAULT, pages + 5000, 4096);
 	kept = put_at(TMBPF_SAMPLE_FAULT, pages + 9000, 4096);
 	covered = put_at(TMBPF_SAMPLE_FAULT, block + 100, 4096);
 	support_ok(samples_look(&samples));
-	assert_true(sample_alive(birth));
-	assert_true(birth->resident >= size / 2 && birth->resident < size / 2 + (1 << 20));
+	assert_true(sample_alive(allocation));
+	assert_true(allocation->resident >= size / 2 &&
+		    allocation->resident < size / 2 + (1 << 20));
 	assert_true(sample_alive(given) && sample_alive(kept));
 	assert_false(sample_alive(covered));
 	assert_int_equal(madvise(pages + 4096, 4096, MADV_DONTNEED), 0);
 	free(block);
 	support_ok(samples_look(&samples));
-	assert_false(sample_alive(birth));
+	assert_false(sample_alive(allocation));
 	assert_false(sample_alive(given));
 	assert_true(sample_alive(kept));
 	munmap(pages, 1 << 20);

@@ -13,7 +13,7 @@
 /* By address, and in time order at one address. */
 static void test_order(void **state)
 {
-	static const struct tmbpf_allocation births[] = {
+	static const struct tmbpf_allocation allocations[] = {
 		{.address = 0x3000, .stack = 8},
 		{.address = 0x1000, .stack = 9},
 		{.address = 0x3000, .stack = 10},
@@ -23,16 +23,16 @@ static void test_order(void **state)
 	size_t count;
 
 	(void)state;
-	support_ok(window_allocations_order(births, array_size(births), &order, &count));
+	support_ok(window_allocations_order(allocations, array_size(allocations), &order, &count));
 	assert_int_equal(count, 4);
-	assert_ptr_equal(order[0], &births[1]);
-	assert_ptr_equal(order[1], &births[3]);
-	assert_ptr_equal(order[2], &births[0]);
-	assert_ptr_equal(order[3], &births[2]);
-	assert_ptr_equal(window_allocations_find(order, count, 0x2000), &births[3]);
+	assert_ptr_equal(order[0], &allocations[1]);
+	assert_ptr_equal(order[1], &allocations[3]);
+	assert_ptr_equal(order[2], &allocations[0]);
+	assert_ptr_equal(order[3], &allocations[2]);
+	assert_ptr_equal(window_allocations_find(order, count, 0x2000), &allocations[3]);
 	assert_null(window_allocations_find(order, count, 0x2008));
 	assert_int_equal(window_allocations_unique(order, count), 3);
-	assert_ptr_equal(order[2], &births[2]);
+	assert_ptr_equal(order[2], &allocations[2]);
 }
 
 /*
@@ -41,7 +41,7 @@ static void test_order(void **state)
  */
 static void test_incomplete(void **state)
 {
-	struct tmbpf_allocation births[] = {
+	struct tmbpf_allocation allocations[] = {
 		{.address = 0x1000, .size = 16, .stack = 8},
 		{.address = 0x2000, .size = 16, .stack = 9},
 		{.address = 0x3000, .size = 16, .stack = 10},
@@ -50,28 +50,29 @@ static void test_incomplete(void **state)
 	size_t seen_count, count, since_count;
 
 	(void)state;
-	window_allocations_clear(births, array_size(births));
-	for (size_t i = 0; i < array_size(births); i++) {
-		assert_int_equal(births[i].address, 0);
-		assert_int_equal(births[i].stack, 0);
+	window_allocations_clear(allocations, array_size(allocations));
+	for (size_t i = 0; i < array_size(allocations); i++) {
+		assert_int_equal(allocations[i].address, 0);
+		assert_int_equal(allocations[i].stack, 0);
 	}
 	/* The second one's thread is slow, the third one's is not. */
-	births[0] = (struct tmbpf_allocation){.address = 0x5000, .stack = 20};
-	births[1].size = 32;
-	births[2] = (struct tmbpf_allocation){.address = 0x4000, .stack = 22};
-	support_ok(window_allocations_order(births, array_size(births), &seen, &seen_count));
+	allocations[0] = (struct tmbpf_allocation){.address = 0x5000, .stack = 20};
+	allocations[1].size = 32;
+	allocations[2] = (struct tmbpf_allocation){.address = 0x4000, .stack = 22};
+	support_ok(
+		window_allocations_order(allocations, array_size(allocations), &seen, &seen_count));
 	assert_int_equal(seen_count, 2);
-	assert_ptr_equal(seen[0], &births[2]);
-	assert_ptr_equal(seen[1], &births[0]);
+	assert_ptr_equal(seen[0], &allocations[2]);
+	assert_ptr_equal(seen[1], &allocations[0]);
 	assert_null(window_allocations_find(seen, seen_count, 0));
 	/* It is complete only after that, so it came since. */
-	births[1].stack = 21;
-	births[1].address = 0x4000;
-	support_ok(window_allocations_order(births, array_size(births), &order, &count));
+	allocations[1].stack = 21;
+	allocations[1].address = 0x4000;
+	support_ok(window_allocations_order(allocations, array_size(allocations), &order, &count));
 	assert_int_equal(count, 3);
 	support_ok(window_allocations_since(order, count, seen, seen_count, &since, &since_count));
 	assert_int_equal(since_count, 1);
-	assert_ptr_equal(since[0], &births[1]);
+	assert_ptr_equal(since[0], &allocations[1]);
 }
 
 int main(void)

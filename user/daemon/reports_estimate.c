@@ -124,7 +124,7 @@ static void status_samples(struct json *json, const struct sampler_counters *cou
 	json_flag(json, samples, "large_seen", counters->samples.large_open);
 	json_text(json, samples, "malloc_other", counters->malloc_other);
 	json_number(json, samples, "large_hits", counters->samples.large_hits);
-	json_number(json, samples, "births", counters->samples.births);
+	json_number(json, samples, "births", counters->samples.large);
 	json_number(json, samples, "blocks", counters->samples.blocks);
 }
 
@@ -154,7 +154,7 @@ static void status_windows(const struct sampler_counters *counters, struct json 
 
 	json_number(json, json->root, "windows", counters->windows);
 	json_number(json, json->root, "full_windows", counters->full_windows);
-	json_number(json, json->root, "births", counters->births);
+	json_number(json, json->root, "births", counters->allocations);
 	json_number(json, json->root, "tracked", counters->tracked);
 	json_number(json, json->root, "survivors", counters->survivors);
 	json_real(json, json->root, "open_seconds", (double)counters->seconds_open_ns / 1e9);

@@ -73,8 +73,8 @@ struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret);
  * 0 if it has none. Sites to which other modules return are left out. OFFSETS and COOKIES have room
  * for the whole group.
  */
-void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
-			uint64_t *cookies, struct probes *ret);
+void sites_group_allocations(const struct sites *sites, size_t index, uint64_t *offsets,
+			     uint64_t *cookies, struct probes *ret);
 
 /* The same for the raw domain's allocations and their results, of all files. */
 void sites_group_raw(const struct sites *sites, size_t index, uint64_t *offsets, uint64_t *cookies,

@@ -92,7 +92,7 @@ struct error *sites_pages(const struct sites *sites, size_t first, size_t *ret)
 	return NULL;
 }
 
-static bool site_sees_births(const struct tmbpf_site *site)
+static bool site_sees_allocations(const struct tmbpf_site *site)
 {
 	switch (site->action) {
 	case TMBPF_OBJ_FREE:
@@ -129,10 +129,10 @@ static void sites_choose(const struct sites *sites, size_t index,
 	ret->cookies = cookies;
 }
 
-void sites_group_births(const struct sites *sites, size_t index, uint64_t *offsets,
-			uint64_t *cookies, struct probes *ret)
+void sites_group_allocations(const struct sites *sites, size_t index, uint64_t *offsets,
+			     uint64_t *cookies, struct probes *ret)
 {
-	sites_choose(sites, index, site_sees_births, offsets, cookies, ret);
+	sites_choose(sites, index, site_sees_allocations, offsets, cookies, ret);
 	if (index >= sites->own_groups)
 		ret->count = 0;
 }

@@ -111,7 +111,7 @@ static double held_doubt(const struct estimate_work *work, const struct pair *pa
 {
 	const struct estimate_input *input = work->input;
 	const struct estimate_window *last = &input->windows[input->window_count - 1];
-	double held = 0, brief = 0, born = 0, open = 0;
+	double held = 0, brief = 0, allocated = 0, open = 0;
 
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
@@ -119,7 +119,7 @@ static double held_doubt(const struct estimate_work *work, const struct pair *pa
 		double part = estimate_held(work, i);
 
 		held += part;
-		born += estimate_units(work, item);
+		allocated += estimate_units(work, item);
 		if (item->died != ESTIMATE_ALIVE &&
 		    work->lives[i] < (double)(window->to - window->from))
 			brief += part;
@@ -128,7 +128,7 @@ static double held_doubt(const struct estimate_work *work, const struct pair *pa
 		return brief;
 	for (size_t i = 0; i < input->window_count; i++)
 		open += (double)(input->windows[i].end - input->windows[i].start);
-	return hypot(held, born / open * (double)(input->now - last->end));
+	return hypot(held, allocated / open * (double)(input->now - last->end));
 }
 
 /*
@@ -169,7 +169,7 @@ static void pair_add(struct estimate_work *work, const struct pair *pair, struct
 
 	for (size_t i = pair->first; i < pair->first + pair->count; i++) {
 		const struct estimate_item *item = &work->items[i];
-		double part = estimate_born(work, item) * work->chances[i];
+		double part = estimate_allocated(work, item) * work->chances[i];
 		double stays = part * work->stays[i];
 
 		all += part;

@@ -98,7 +98,7 @@ struct estimate_item {
 	uint32_t window, traceback, class;
 	double count, size; /* SIZE: bytes asked for; for a sample, the bytes that it stands for */
 	uint64_t died;      /* when they were first found dead; ESTIMATE_ALIVE: they live */
-	bool reborn; /* a later window saw an allocation at their address, so they were dead */
+	bool replaced; /* a later window saw an allocation at their address, so they were dead */
 };
 
 struct estimate_class {   /* the blocks of one type and size, by the census */

@@ -53,14 +53,14 @@ static double item_exposure(const struct estimate_work *work, const struct estim
 static double replacement_rate(const struct estimate_work *work, const struct estimate_item *items,
 			       size_t count)
 {
-	double exposure = 0, reborn = 0;
+	double exposure = 0, replaced = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		exposure += items[i].count * item_exposure(work, &items[i]);
-		if (items[i].reborn)
-			reborn += items[i].count;
+		if (items[i].replaced)
+			replaced += items[i].count;
 	}
-	return exposure > 0 ? reborn / exposure * work->slowdown : 0;
+	return exposure > 0 ? replaced / exposure * work->slowdown : 0;
 }
 
 /*
@@ -77,7 +77,7 @@ static double survival(const struct estimate_work *work, const struct estimate_i
 		events[i] = (struct event){
 			.age = estimate_age(work, &items[i]),
 			.count = items[i].count,
-			.death = items[i].died != ESTIMATE_ALIVE && !items[i].reborn,
+			.death = items[i].died != ESTIMATE_ALIVE && !items[i].replaced,
 		};
 		at_risk += events[i].count;
 		ret_survival[i] = events[i].age;

@@ -83,7 +83,7 @@ void estimate_classes_sum(struct estimate_work *work)
 		const struct estimate_item *item = &work->items[i];
 		struct estimate_used *used = &work->used[work->used_of[item->class] - 1];
 		struct estimate_cell *cell = &work->cells[work->cell_of[i]];
-		double all = estimate_born(work, item) * work->chances[i];
+		double all = estimate_allocated(work, item) * work->chances[i];
 
 		if (all > 0 && !(cell->all > 0))
 			used->windows++;

@@ -63,8 +63,8 @@ static inline double estimate_units(const struct estimate_work *work,
 }
 
 /* How much of all that was allocated ITEM stands for. */
-static inline double estimate_born(const struct estimate_work *work,
-				   const struct estimate_item *item)
+static inline double estimate_allocated(const struct estimate_work *work,
+					const struct estimate_item *item)
 {
 	return estimate_units(work, item) * estimate_weight(&work->input->windows[item->window]) *
 	       work->slowdown;
@@ -74,7 +74,7 @@ static inline double estimate_born(const struct estimate_work *work,
 static inline double estimate_held(const struct estimate_work *work, size_t i)
 {
 	return work->elapsed > 0
-		       ? estimate_born(work, &work->items[i]) * work->lives[i] / work->elapsed
+		       ? estimate_allocated(work, &work->items[i]) * work->lives[i] / work->elapsed
 		       : 0;
 }
 

@@ -108,8 +108,8 @@ static void window_learn(struct governor *governor, const struct governor_cost *
 	double seconds = cost->seconds > 0 ? cost->seconds : governor->window;
 
 	mean_add(governor, &governor->open, cost->open);
-	mean_add(governor, &governor->fixed, cost->attach + cost->tracer - cost->births);
-	peak_add(governor, &governor->rate, (traps + cost->births) / seconds);
+	mean_add(governor, &governor->fixed, cost->attach + cost->tracer - cost->allocations);
+	peak_add(governor, &governor->rate, (traps + cost->allocations) / seconds);
 	peak_add(governor, &governor->traps, traps / seconds);
 }
 

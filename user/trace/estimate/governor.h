@@ -25,7 +25,7 @@
 
 struct governor_cost { /* seconds, of one window */
 	double traps, programs, attach, tracer;
-	double births;  /* the part of TRACER that grows with the allocations */
+	double allocations; /* the part of TRACER that grows with the allocations */
 	double open;    /* no cost: from the first probe's attaching to the last one's removal */
 	double seconds; /* no cost: how long allocations were listed; 0: as long as was asked for */
 	uint64_t hits;

@@ -25,8 +25,8 @@
 
 /* With fewer tracebacks a sweep is not worth it. */
 #define TRACEBACKS_LEAST 8192
-/* How many allocations of a window are looked for, before that many are looked at. */
-#define BIRTHS_MAX 16384
+/* Allocations of a window whose blocks are looked at, at most. */
+#define ALLOCATIONS_MAX 16384
 /* How many blocks are looked at in one go, and the nanoseconds that all looks may take. */
 #define LOOK_BATCH 512
 #define LOOK_MOST  10000000ull
@@ -185,30 +185,31 @@ int sampler_wait(const struct sampler *sampler, int most)
 }
 
 /* A tracked block is dead if its address was handed out in this window. */
-static void reborn_mark(struct sampler *sampler, const struct tmbpf_allocation **births,
-			size_t count, uint64_t start)
+static void replaced_mark(struct sampler *sampler, const struct tmbpf_allocation **allocations,
+			  size_t count, uint64_t start)
 {
 	for (size_t i = 0; i < sampler->tracked_count; i++) {
 		struct tracked *block = &sampler->tracked[i];
 
 		if (block->died != ESTIMATE_ALIVE ||
-		    !window_allocations_find(births, count, block->address))
+		    !window_allocations_find(allocations, count, block->address))
 			continue;
 		block->died = start + 1;
-		block->reborn = true;
+		block->replaced = true;
 	}
 }
 
 /* Moves a random sample of MOST of COUNT to the front, in no order. Returns its size. */
-static size_t births_sample(struct sampler *sampler, const struct tmbpf_allocation **births,
-			    size_t count, size_t most)
+static size_t allocations_sample(struct sampler *sampler,
+				 const struct tmbpf_allocation **allocations, size_t count,
+				 size_t most)
 {
 	for (size_t i = 0; i < most && i < count; i++) {
 		size_t k = i + (size_t)(random_share(&sampler->random) * (double)(count - i));
-		const struct tmbpf_allocation *other = births[k];
+		const struct tmbpf_allocation *other = allocations[k];
 
-		births[k] = births[i];
-		births[i] = other;
+		allocations[k] = allocations[i];
+		allocations[i] = other;
 	}
 	return count < most ? count : most;
 }
@@ -251,7 +252,7 @@ struct harvest {
 	size_t count;
 	const struct tmbpf_allocation **seen; /* those of them that came before the look */
 	size_t seen_count;
-	size_t born; /* how many came before the window's end; later ones only tell who died */
+	size_t in_window; /* how many came before the window's end; later ones only tell who died */
 	struct tracked *list; /* those of BORN whose address was not handed out again */
 	struct tracked **looked;
 	size_t listed;
@@ -294,10 +295,11 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 				  struct window *window)
 {
 	size_t count, kept = 0;
-	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
+	const struct tmbpf_allocation *allocations =
+		tracer_window_allocations(sampler->tracer, &count);
 	cleanup_free const struct tmbpf_allocation **unique = NULL;
 
-	try(window_allocations_order(births, count, &harvest->seen, &harvest->seen_count));
+	try(window_allocations_order(allocations, count, &harvest->seen, &harvest->seen_count));
 	unique = calloc(harvest->seen_count + 1, sizeof(*unique));
 	if (!unique)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
@@ -308,10 +310,10 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
 	 * page faults tell of its blocks.
 	 */
 	for (size_t i = 0; i < count; i++)
-		if (unique[i] < births + harvest->born &&
+		if (unique[i] < allocations + harvest->in_window &&
 		    !(sampler->malloc->other && unique[i]->kind == TMBPF_ALLOCATION_RAW))
 			unique[kept++] = unique[i];
-	count = births_sample(sampler, unique, kept, BIRTHS_MAX);
+	count = allocations_sample(sampler, unique, kept, ALLOCATIONS_MAX);
 	harvest->list = calloc(count + 1, sizeof(*harvest->list));
 	harvest->looked = calloc(count + 1, sizeof(*harvest->looked));
 	if (!harvest->list || !harvest->looked)
@@ -337,13 +339,14 @@ static struct error *harvest_look(struct sampler *sampler, struct harvest *harve
  */
 static struct error *harvest_end(struct sampler *sampler, struct harvest *harvest)
 {
-	cleanup_free const struct tmbpf_allocation **late =
-		NULL; /* those that came since, by address */
+	/* those that came since, by address */
+	cleanup_free const struct tmbpf_allocation **late = NULL;
 	size_t count;
-	const struct tmbpf_allocation *births = tracer_births(sampler->tracer, &count);
+	const struct tmbpf_allocation *allocations =
+		tracer_window_allocations(sampler->tracer, &count);
 
-	sampler->counters.births += count;
-	try(window_allocations_order(births, count, &harvest->order, &harvest->count));
+	sampler->counters.allocations += count;
+	try(window_allocations_order(allocations, count, &harvest->order, &harvest->count));
 	try(window_allocations_since(harvest->order, harvest->count, harvest->seen,
 				     harvest->seen_count, &late, &count));
 	for (size_t i = 0; i < harvest->listed; i++)
@@ -389,7 +392,7 @@ static struct error *window_run(struct sampler *sampler, struct window *window,
 	tracer_runs(sampler->tracer, &runs, &ns);
 	try(tracer_window_open(sampler->tracer, &window->window.start));
 	window_wait(sampler, sampler->governor.window - guard);
-	tracer_births(sampler->tracer, &harvest->born);
+	tracer_window_allocations(sampler->tracer, &harvest->in_window);
 	middle = clock_now(CLOCK_MONOTONIC);
 	window_wait(sampler, guard);
 	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
@@ -402,7 +405,7 @@ static struct error *window_run(struct sampler *sampler, struct window *window,
 		window->window.end = window->window.start + 1;
 	if (!error)
 		error = harvest_end(sampler, harvest);
-	cost->births = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
+	cost->allocations = clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	tracer_window_close(sampler->tracer);
 	cost->open = clock_since(CLOCK_MONOTONIC, opened);
 	tracer_runs(sampler->tracer, &runs_after, &ns_after);
@@ -427,7 +430,7 @@ static struct error *window_keep(struct sampler *sampler, struct window *window,
 	if (window->window.to < window->window.end)
 		window->window.to = window->window.end;
 	try(sampler_look(sampler));
-	reborn_mark(sampler, harvest->order, harvest->count, window->window.start);
+	replaced_mark(sampler, harvest->order, harvest->count, window->window.start);
 	for (size_t i = 0; i < harvest->listed; i++)
 		alive += harvest->list[i].died == ESTIMATE_ALIVE;
 	most = sampler_survivors_room(sampler, alive);
@@ -461,7 +464,7 @@ static struct error *window_sample(struct sampler *sampler)
 	cost.failed = error != NULL;
 	cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	sampler->drain(sampler->drain_context);
-	cost.births += clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
+	cost.allocations += clock_since(CLOCK_THREAD_CPUTIME_ID, cpu);
 	if (!error)
 		error = window_keep(sampler, &window, &harvest);
 	/* A failure costs time as well. */

@@ -73,7 +73,7 @@ struct error *sampler_visit(struct sampler *sampler, uint32_t traceback,
 struct sampler_counters {
 	uint64_t windows, full_windows; /* those that ended early, as their list was full */
 	/* allocations listed; blocks tracked so far; those that still live */
-	uint64_t births, tracked, survivors;
+	uint64_t allocations, tracked, survivors;
 	uint64_t seconds_open_ns; /* of all windows together */
 	/* of the census: bytes in blocks and outside; the same since the start */
 	double bytes, growth;

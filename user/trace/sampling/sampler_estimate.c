@@ -38,7 +38,7 @@ static struct error *items_fill(struct sampler *sampler, struct estimate_item **
 			.count = scale,
 			.size = (double)block->size * scale,
 			.died = block->died,
-			.reborn = block->reborn,
+			.replaced = block->replaced,
 		};
 		count++;
 	}

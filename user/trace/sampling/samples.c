@@ -159,7 +159,7 @@ struct error *samples_record(struct samples *samples, const struct tmbpf_record 
 							   : TMBPF_SAMPLE_FAULT,
 	};
 	if (added->kind == TMBPF_SAMPLE_LARGE)
-		samples->counters.births++;
+		samples->counters.large++;
 	else
 		samples->counters.faults++;
 	return NULL;

@@ -101,7 +101,7 @@ struct error *samples_estimate(struct samples *samples, const struct native_memo
 			       struct estimate **ret);
 
 struct samples_counters {
-	uint64_t faults, births;         /* samples so far */
+	uint64_t faults, large;          /* samples so far */
 	uint64_t fault_hits, large_hits; /* runs of their programs */
 	uint64_t period;                 /* faults that one sample stands for now */
 	uint64_t unsettled;              /* samples of which nothing could be found out */

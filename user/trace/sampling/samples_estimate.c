@@ -96,15 +96,15 @@ struct error *samples_slice(struct samples *samples, uint64_t now)
 /* False: it is not known where the sample lies. */
 static bool item_fill(const struct sample *sample, bool walked, struct estimate_item *ret)
 {
-	bool birth = sample->kind == TMBPF_SAMPLE_LARGE;
-	uint64_t size = birth && sample_alive(sample) ? sample->resident : sample->size;
+	bool large = sample->kind == TMBPF_SAMPLE_LARGE;
+	uint64_t size = large && sample_alive(sample) ? sample->resident : sample->size;
 
-	if (!birth && walked && sample->place == SAMPLE_UNKNOWN)
+	if (!large && walked && sample->place == SAMPLE_UNKNOWN)
 		return false;
 	*ret = (struct estimate_item){
 		.window = sample->slice,
 		.traceback = sample->traceback,
-		.class = birth || sample->place != SAMPLE_SMALL,
+		.class = large || sample->place != SAMPLE_SMALL,
 		.count = (double)sample->weight,
 		.size = (double)size * (double)sample->weight,
 		.died = sample->died,
@@ -123,10 +123,10 @@ static struct error *counts_set(const struct samples *samples, const uint32_t *g
 	for (size_t i = 0; i < samples->fresh; i++) {
 		const struct sample *sample = &samples->list[i];
 		uint32_t group = groups ? groups[sample->traceback] : sample->traceback;
-		bool birth = sample->kind == TMBPF_SAMPLE_LARGE;
+		bool large = sample->kind == TMBPF_SAMPLE_LARGE;
 
 		if (sample_alive(sample))
-			counts[2 * group + birth] += (double)sample->weight;
+			counts[2 * group + large] += (double)sample->weight;
 	}
 	for (size_t i = 0; i < estimate->count; i++) {
 		struct estimate_row *row = &estimate->rows[i];

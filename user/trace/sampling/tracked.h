@@ -21,7 +21,7 @@ struct tracked {
 	uint32_t window, traceback, class, type;
 	uint32_t block_size;
 	struct fingerprint_words words;
-	bool raw, reborn, constant;
+	bool raw, replaced, constant;
 	bool reused;                    /* from a free list: its object tells its size */
 	struct fingerprint fingerprint; /* if it is not constant */
 };

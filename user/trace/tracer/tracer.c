@@ -116,7 +116,7 @@ static struct error *maps_fill(struct tracer *tracer)
 	try(tracer_table_map(skeleton->maps.stats, &tracer->stats));
 	try(tracer_table_map(skeleton->maps.recycled, &tracer->recycled));
 	try(tracer_table_map(skeleton->maps.chunks, &tracer->chunks));
-	try(tracer_table_map(skeleton->maps.window_allocations, &tracer->births));
+	try(tracer_table_map(skeleton->maps.window_allocations, &tracer->window_allocations));
 	try(sites_store(tracer->sites, 0, bpf_map__fd(skeleton->maps.sites),
 			bpf_map__fd(skeleton->maps.addresses)));
 	return tracer_grow(tracer);
@@ -321,7 +321,7 @@ void tracer_destroy(struct tracer *tracer)
 	sweep_destroy(tracer->sweep);
 	free(tracer->slab_addresses);
 	free(tracer->ended);
-	tracer_table_unmap(&tracer->births);
+	tracer_table_unmap(&tracer->window_allocations);
 	tmbpf_bpf__destroy(tracer->skeleton);
 	sites_destroy(tracer->sites);
 	plan_destroy(tracer->plan);

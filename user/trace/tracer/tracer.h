@@ -79,9 +79,9 @@ struct error *tracer_grow(struct tracer *tracer);
 struct error *tracer_modules(struct tracer *tracer);
 
 /*
- * Whether frees of the object domain are not seen: TMBPF_MODE_LAZY was asked for, and there is a pymalloc
- * whose pools can tell. Then rows and `current` count what was held at the last walk, and what was
- * allocated since and is not known to be dead. There is no peak.
+ * Whether frees of the object domain are not seen: TMBPF_MODE_LAZY was asked for, and there is a
+ * pymalloc whose pools can tell. Then rows and `current` count what was held at the last walk, and
+ * what was allocated since and is not known to be dead. There is no peak.
  */
 bool tracer_is_lazy(const struct tracer *tracer);
 
@@ -172,7 +172,8 @@ void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_
  * The allocations that the last window listed; valid until the next one opens. While probes are on,
  * the last ones may not be complete.
  */
-const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count);
+const struct tmbpf_allocation *tracer_window_allocations(const struct tracer *tracer,
+							 size_t *ret_count);
 
 /*
  * Samples, in sampling mode, are taken all the time while tracer_sampling() is on. They come as

@@ -29,7 +29,7 @@ struct tracer {
 	struct ring_buffer *ring;
 	tracer_handler handle;
 	void *handle_context;
-	struct table stacks, stats, recycled, chunks, births;
+	struct table stacks, stats, recycled, chunks, window_allocations;
 	uint32_t windows; /* how many there were so far */
 	struct tracer_options options;
 	uint64_t initial_slabs;

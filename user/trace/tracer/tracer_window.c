@@ -17,7 +17,7 @@
 #include "trace/tracer/tracer_internal.h"
 
 /* Sites that see allocations: those that no window has seen hit so far, the others, or both. */
-enum births_part { BIRTHS_COLD = 1, BIRTHS_HOT = 2, BIRTHS_ALL = BIRTHS_COLD | BIRTHS_HOT };
+enum sites_part { PART_COLD = 1, PART_HOT = 2, PART_ALL = PART_COLD | PART_HOT };
 
 /* What the programs have noted of each site, to be freed; NULL: nothing is known. */
 static struct tmbpf_site *sites_read(struct tracer *tracer)
@@ -39,13 +39,13 @@ static struct tmbpf_site *sites_read(struct tracer *tracer)
  * Calls ATTACH for PART of the sites that see allocations. They are all of one file, and together:
  * closing a link takes a wait.
  */
-static struct error *window_allocations_each(struct tracer *tracer, enum births_part part,
+static struct error *window_allocations_each(struct tracer *tracer, enum sites_part part,
 					     struct error *(*attach)(struct tracer *tracer,
 								     const struct probes *probes,
 								     void *context),
 					     void *context)
 {
-	cleanup_free struct tmbpf_site *records = part == BIRTHS_ALL ? NULL : sites_read(tracer);
+	cleanup_free struct tmbpf_site *records = part == PART_ALL ? NULL : sites_read(tracer);
 	size_t count = sites_group_count(tracer->sites);
 	uint32_t room = sites_count(tracer->sites);
 	cleanup_free uint64_t *offsets = calloc(room + 1, sizeof(*offsets));
@@ -57,14 +57,15 @@ static struct error *window_allocations_each(struct tracer *tracer, enum births_
 	for (size_t i = 0; i < count; i++) {
 		uint32_t first = all.count;
 
-		sites_group_births(tracer->sites, i, offsets + first, cookies + first, &probes);
+		sites_group_allocations(tracer->sites, i, offsets + first, cookies + first,
+					&probes);
 		if (!probes.count)
 			continue;
 		all.path = probes.path; /* they are all of the interpreter's file */
 		for (uint32_t k = first; k < first + probes.count; k++) {
 			bool hit = records && records[cookies[k]].hit;
 
-			if (!(part & (hit ? BIRTHS_HOT : BIRTHS_COLD)))
+			if (!(part & (hit ? PART_HOT : PART_COLD)))
 				continue;
 			offsets[all.count] = offsets[k];
 			cookies[all.count++] = cookies[k];
@@ -75,8 +76,7 @@ static struct error *window_allocations_each(struct tracer *tracer, enum births_
 	return all.count ? attach(tracer, &all, context) : NULL;
 }
 
-static struct error *births_attach(struct tracer *tracer, const struct probes *probes,
-				   void *context)
+static struct error *part_attach(struct tracer *tracer, const struct probes *probes, void *context)
 {
 	struct probes_link *links =
 		realloc(tracer->links, (tracer->link_count + 1) * sizeof(*links));
@@ -91,8 +91,7 @@ static struct error *births_attach(struct tracer *tracer, const struct probes *p
 	return NULL;
 }
 
-static struct error *births_disturb(struct tracer *tracer, const struct probes *probes,
-				    void *context)
+static struct error *part_disturb(struct tracer *tracer, const struct probes *probes, void *context)
 {
 	return disturbance_measure(bpf_program__fd(tracer->skeleton->progs.probe), probes, context);
 }
@@ -100,17 +99,17 @@ static struct error *births_disturb(struct tracer *tracer, const struct probes *
 struct error *tracer_disturbance(struct tracer *tracer, double *ret)
 {
 	*ret = 0;
-	return window_allocations_each(tracer, BIRTHS_ALL, births_disturb, ret);
+	return window_allocations_each(tracer, PART_ALL, part_disturb, ret);
 }
 
 struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 {
 	__typeof__(tracer->skeleton->bss->state) *state = &tracer->skeleton->bss->state;
 	struct error *error;
-	size_t births;
+	size_t allocations;
 
-	tracer_births(tracer, &births);
-	window_allocations_clear(tracer->births.data, births);
+	tracer_window_allocations(tracer, &allocations);
+	window_allocations_clear(tracer->window_allocations.data, allocations);
 	tracer_hash_clear(bpf_map__fd(tracer->skeleton->maps.codes));
 	memset(tracer->stacks.data, 0, tracer->stacks.size);
 	tracer->skeleton->bss->refill.active = 0;
@@ -124,11 +123,11 @@ struct error *tracer_window_open(struct tracer *tracer, uint64_t *ret_start)
 	 * first.
 	 */
 	if (probes_way() == PROBES_EVENTS) /* an event is defined anew if other sites are wanted */
-		error = window_allocations_each(tracer, BIRTHS_ALL, births_attach, NULL);
+		error = window_allocations_each(tracer, PART_ALL, part_attach, NULL);
 	else
-		error = window_allocations_each(tracer, BIRTHS_COLD, births_attach, NULL);
+		error = window_allocations_each(tracer, PART_COLD, part_attach, NULL);
 	if (!error && probes_way() != PROBES_EVENTS)
-		error = window_allocations_each(tracer, BIRTHS_HOT, births_attach, NULL);
+		error = window_allocations_each(tracer, PART_HOT, part_attach, NULL);
 	if (error) {
 		tracer_window_close(tracer);
 		return error;
@@ -162,14 +161,15 @@ void tracer_window_close(struct tracer *tracer)
 		probes_detach(&tracer->links[--tracer->link_count]);
 }
 
-const struct tmbpf_allocation *tracer_births(const struct tracer *tracer, size_t *ret_count)
+const struct tmbpf_allocation *tracer_window_allocations(const struct tracer *tracer,
+							 size_t *ret_count)
 {
 	uint64_t count = tracer->skeleton->bss->state.window_allocations;
 
 	*ret_count = count < tracer->options.window_allocations
 			     ? count
 			     : tracer->options.window_allocations;
-	return tracer->births.data;
+	return tracer->window_allocations.data;
 }
 
 void tracer_runs(const struct tracer *tracer, uint64_t *ret_runs, uint64_t *ret_ns)

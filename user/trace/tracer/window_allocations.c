@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "tmbpf.h"
 
-static int birth_compare(const void *left, const void *right)
+static int allocation_compare(const void *left, const void *right)
 {
 	const struct tmbpf_allocation *a = *(const struct tmbpf_allocation *const *)left;
 	const struct tmbpf_allocation *b = *(const struct tmbpf_allocation *const *)right;
@@ -20,20 +20,21 @@ static int birth_compare(const void *left, const void *right)
 	return a < b ? -1 : a > b; /* in the order in which they were allocated */
 }
 
-static int birth_find(const void *key, const void *element)
+static int allocation_find(const void *key, const void *element)
 {
 	uint64_t address = *(const uint64_t *)key;
-	const struct tmbpf_allocation *birth = *(const struct tmbpf_allocation *const *)element;
+	const struct tmbpf_allocation *allocation =
+		*(const struct tmbpf_allocation *const *)element;
 
-	return address < birth->address ? -1 : address > birth->address;
+	return address < allocation->address ? -1 : address > allocation->address;
 }
 
-void window_allocations_clear(struct tmbpf_allocation *births, size_t count)
+void window_allocations_clear(struct tmbpf_allocation *allocations, size_t count)
 {
-	memset(births, 0, count * sizeof(*births));
+	memset(allocations, 0, count * sizeof(*allocations));
 }
 
-struct error *window_allocations_order(const struct tmbpf_allocation *births, size_t count,
+struct error *window_allocations_order(const struct tmbpf_allocation *allocations, size_t count,
 				       const struct tmbpf_allocation ***ret, size_t *ret_count)
 {
 	const struct tmbpf_allocation **order = calloc(count + 1, sizeof(*order));
@@ -42,9 +43,9 @@ struct error *window_allocations_order(const struct tmbpf_allocation *births, si
 	if (!order)
 		return error_create_errno(ERROR_FAILED, ENOMEM, "cannot track blocks");
 	for (size_t i = 0; i < count; i++)
-		if (__atomic_load_n(&births[i].address, __ATOMIC_ACQUIRE))
-			order[complete++] = &births[i];
-	qsort(order, complete, sizeof(*order), birth_compare);
+		if (__atomic_load_n(&allocations[i].address, __ATOMIC_ACQUIRE))
+			order[complete++] = &allocations[i];
+	qsort(order, complete, sizeof(*order), allocation_compare);
 	*ret = order;
 	*ret_count = complete;
 	return NULL;
@@ -71,21 +72,22 @@ struct error *window_allocations_since(const struct tmbpf_allocation *const *ord
 	return NULL;
 }
 
-size_t window_allocations_unique(const struct tmbpf_allocation **births, size_t count)
+size_t window_allocations_unique(const struct tmbpf_allocation **allocations, size_t count)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (i + 1 == count || births[i + 1]->address != births[i]->address)
-			births[kept++] = births[i];
+		if (i + 1 == count || allocations[i + 1]->address != allocations[i]->address)
+			allocations[kept++] = allocations[i];
 	return kept;
 }
 
-const struct tmbpf_allocation *window_allocations_find(const struct tmbpf_allocation *const *births,
-						       size_t count, uint64_t address)
+const struct tmbpf_allocation *
+window_allocations_find(const struct tmbpf_allocation *const *allocations, size_t count,
+			uint64_t address)
 {
 	const struct tmbpf_allocation *const *found =
-		bsearch(&address, births, count, sizeof(*births), birth_find);
+		bsearch(&address, allocations, count, sizeof(*allocations), allocation_find);
 
 	return found ? *found : NULL;
 }
