@@ -33,7 +33,8 @@ static struct error *table_refuse(const struct python *python, const struct pyth
 	return error_advise(
 		error_create(
 			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know (malloc at 0x%llx)",
+			"process %d uses an allocator hook that tmbpf does not know "
+			"(malloc at 0x%llx)",
 			python->process->pid, (unsigned long long)table->malloc),
 		"What a hook does to sizes and addresses is not known, so nothing is traced.");
 }

@@ -79,9 +79,9 @@ struct error *tracer_grow(struct tracer *tracer);
 struct error *tracer_modules(struct tracer *tracer);
 
 /*
- * Whether frees of the object domain are not seen: TMBPF_MODE_LAZY was asked for, and there is a pymalloc
- * whose pools can tell. Then rows and `current` count what was held at the last walk, and what was
- * allocated since and is not known to be dead. There is no peak.
+ * Whether frees of the object domain are not seen: TMBPF_MODE_LAZY was asked for, and there is a
+ * pymalloc whose pools can tell. Then rows and `current` count what was held at the last walk, and
+ * what was allocated since and is not known to be dead. There is no peak.
  */
 bool tracer_is_lazy(const struct tracer *tracer);
 
