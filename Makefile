@@ -71,7 +71,8 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all demo check check-all unit bats parity builds vmtest containertest endurance asan bench lint install clean help
+.PHONY: all demo check check-all unit bats parity builds vmtest containertest endurance asan bench \
+	lint install clean help
 .PHONY: unit-programs asan-programs fuzz fuzz-programs generated again
 
 all: $(LIB) $(TMBPF) ## build build/tmbpf (the default)
@@ -82,7 +83,7 @@ demo: ## install what is missing, build, and find a leak in a bundled program (r
 check: ## install what is missing, build, and run the tests in short (root); T=NAME: that test alone
 	$(Q)scripts/check $(TEST)
 
-check-all: ## the same, all tests on all interpreters, in hours; docs/check-all.md has what came of it
+check-all: ## the same, all tests on all interpreters, in hours; see docs/check-all.md
 	$(Q)scripts/check --all $(TEST)
 
 unit: unit-programs ## run the unit tests
@@ -104,7 +105,7 @@ containertest: all ## trace in containers of runc's and podman's, from outside (
 	$(Q)scripts/roots >/dev/null
 	$(Q)tests/containers/run --tmbpf $(TMBPF)
 
-endurance: all ## 50 processes at once, half an hour of processes that come and go, 100 killed tracers (root)
+endurance: all ## 50 processes at once, half an hour that come and go, 100 killed tracers (root)
 	$(Q)tests/endurance/run --long --tmbpf $(TMBPF)
 
 asan: asan-programs ## run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer

@@ -68,7 +68,8 @@ debian_mirror()
 	fi
 	need_command apt-get apt
 	mirror=$(apt-get update --print-uris 2>/dev/null |
-		sed -n "s|^'\(.*\)/dists/$(debian_codename)/\(In\)\{0,1\}Release'.*|\1|p" | head -n 1)
+		sed -n "s|^'\(.*\)/dists/$(debian_codename)/\(In\)\{0,1\}Release'.*|\1|p" |
+		head -n 1)
 	[ -n "$mirror" ] ||
 		die "no Debian archive is configured in apt; name one in TMBPF_MIRROR"
 	echo "$mirror"

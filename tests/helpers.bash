@@ -54,8 +54,8 @@ version_at_least()
 }
 
 # requires WORD...: skips the test where one is not met. A word: root; kernel>=N.M; a command
-# (command:NAME); an interpreter (python:PATH); a module of /usr/bin/python3's (module:django); a root
-# of scripts/roots (root:python3.14); a CPython of scripts/uv-pythons (uv:3.10).
+# (command:NAME); an interpreter (python:PATH); a module of /usr/bin/python3's (module:django); a
+# root of scripts/roots (root:python3.14); a CPython of scripts/uv-pythons (uv:3.10).
 requires()
 {
 	local word
@@ -67,7 +67,8 @@ requires()
 				skip "requires $word, this is $(uname -r)"
 			;;
 		command:*)
-			command -v "${word#*:}" >/dev/null || skip "requires the command ${word#*:}; scripts/deps test installs it"
+			command -v "${word#*:}" >/dev/null || skip \
+				"requires the command ${word#*:}; scripts/deps test installs it"
 			;;
 		module:*)
 			/usr/bin/python3 -c "import ${word#*:}" 2>/dev/null ||
@@ -80,7 +81,8 @@ requires()
 			;;
 		uv:*)
 			[[ -n $(uv_python "${word#*:}") ]] ||
-				skip "requires uv's CPython ${word#*:}; scripts/uv-pythons fetches it"
+				skip \
+				"requires uv's CPython ${word#*:}; scripts/uv-pythons fetches it"
 			;;
 		*)
 			echo "requires: no such requirement: $word" >&2
@@ -195,7 +197,8 @@ fails_with()
 	fi
 }
 
-# mount_small OPTION: a file system of its own at ./small, `size=64k` or `ro`; umount_small in teardown
+# mount_small OPTION: a file system of its own at ./small, `size=64k` or `ro`; umount_small in
+# teardown
 mount_small()
 {
 	mkdir small && mount -t tmpfs -o "$1" tmbpf-test small

@@ -11,7 +11,8 @@ setup()
 	cd "$BATS_TEST_TMPDIR" || return
 	/usr/bin/python3 - <<-'EOF'
 		import tracemalloc
-		traces = [(0, 10, (("app.py", 7), ("main.py", 1)), 2)] * 3 + [(1, 5, (("traces", 9),), 4)]
+		traces = [(0, 10, (("app.py", 7), ("main.py", 1)), 2)] * 3
+		traces += [(1, 5, (("traces", 9),), 4)]
 		tracemalloc.Snapshot(traces, 25).dump("app.dump")
 	EOF
 	tmbpf export app.dump --format pprof -o app.snap
@@ -62,7 +63,8 @@ lines()
 	tmbpf export app.dump --format tracemalloc --python 3.11 -o out2
 	/usr/bin/python3 - <<-'EOF'
 		import tracemalloc
-		was, old, new = (tracemalloc.Snapshot.load(name) for name in ("app.dump", "out", "out2"))
+		names = "app.dump", "out", "out2"
+		was, old, new = (tracemalloc.Snapshot.load(name) for name in names)
 		assert new.traces._traces == was.traces._traces
 		assert old.traces._traces == [trace[:3] for trace in was.traces._traces]
 		assert {old.traceback_limit, new.traceback_limit} == {25}
@@ -81,6 +83,7 @@ lines()
 	[[ $stderr == *"something follows its end"* ]]
 	gzip -k app.dump
 	run --separate-stderr -1 tmbpf stats app.dump.gz
-	[[ $stderr == *"app.dump.gz is not a snapshot or is damaged"*"a gzipped pickle: unpack it"* ]]
+	[[ $stderr == \
+		*"app.dump.gz is not a snapshot or is damaged"*"a gzipped pickle: unpack it"* ]]
 	gunzip <app.dump.gz | lines - | diff <(lines app.dump) -
 }

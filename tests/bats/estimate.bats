@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# The default mode: estimates from sampling windows, within a budget. What they are worth is tests/oracle/estimates'.
+# The default mode: estimates from sampling windows, within a budget. What they are worth is
+# tests/oracle/estimates'.
 
 load ../helpers
 load session
@@ -16,13 +17,16 @@ line_of()
 	run -0 tmbpf start -p "$TARGET_PID"
 	wait_until status_field '.growth[0].grows'
 	tmbpf status -p "$TARGET_PID" --json >status.json
-	jq -e '.mode == "estimate" and .windows >= 3 and .survivors > 0 and .census_growth > 0' status.json
+	jq -e '.mode == "estimate" and .windows >= 3 and .survivors > 0 and
+		.census_growth > 0' status.json
 	# However large the process is: nothing is kept of each block.
 	jq -e '.memory.maps > 0 and .memory.maps < 12000000' status.json
 	# Nobody counted these.
 	jq -e '[.peak, .allocations, .frees, .unknown_frees] | all(. == null)' status.json
-	jq -e '.cost | .budget == 0.02 and .share > 0 and .hits > 0 and .traps > 0 and .programs > 0 and .tracer > 0' status.json
-	jq -e "[.growth[] | select(.grows and .lineno == $(line_of WORKER))] | length == 1 and .[0].size_error > 0" status.json
+	jq -e '.cost | .budget == 0.02 and .share > 0 and .hits > 0 and .traps > 0 and
+		.programs > 0 and .tracer > 0' status.json
+	jq -e "[.growth[] | select(.grows and .lineno == $(line_of WORKER))] | length == 1 and
+		.[0].size_error > 0" status.json
 	run -0 tmbpf status -p "$TARGET_PID"
 	[[ $output == *"budget 2 %"* ]]
 	[[ $output == *" ± "*"growing.py:$(line_of WORKER)"* ]]
@@ -49,7 +53,8 @@ no_session()
 # uprobe_count PID: those of all links that the process PID holds
 uprobe_count()
 {
-	cat /proc/"$1"/fdinfo/* 2>/dev/null | awk '$1 == "uprobe_cnt:" { count += $2 } END { print count + 0 }'
+	cat /proc/"$1"/fdinfo/* 2>/dev/null |
+		awk '$1 == "uprobe_cnt:" { count += $2 } END { print count + 0 }'
 }
 
 # probes_out PID SITES: whether the process PID holds the probes of large blocks at most
@@ -135,7 +140,8 @@ worker_grows()
 	status_field .blocks >/dev/null
 	kill -KILL "$TARGET_PID"
 	wait_until session_ended
-	tmbpf status -p "$TARGET_PID" --json | jq -c "[.state, .blocks, .windows, .survivors, .warning, .census_age]"
+	tmbpf status -p "$TARGET_PID" --json |
+		jq -c "[.state, .blocks, .windows, .survivors, .warning, .census_age]"
 	field_at_least .blocks 100
 	tmbpf snapshot -p "$TARGET_PID" -o last.snap
 	tmbpf stats last.snap --format json | jq -e '.count >= 100'
@@ -144,7 +150,8 @@ worker_grows()
 # run_shows: whether the session that `run` began shows that program.py grows
 run_shows()
 {
-	TARGET_PID=$(tmbpf status --json | jq -e '.[0].pid') && status_field 'any(.growth[]; .grows and .lineno == 4)'
+	TARGET_PID=$(tmbpf status --json | jq -e '.[0].pid') &&
+		status_field 'any(.growth[]; .grows and .lineno == 4)'
 }
 
 @test "run shows the lines that grew" {
@@ -203,7 +210,7 @@ faults_settled()
 	status_field '.samples | .faults_sampled and .faults_period > 31' >/dev/null
 }
 
-@test "page faults of many threads: events are opened anew though there are hardly descriptors for one each" {
+@test "page faults of many threads: events are opened anew with hardly a descriptor for each" {
 	start_target "$TARGETS/threads.py" 200
 	(
 		ulimit -n 300
@@ -235,7 +242,8 @@ seconds_taken()
 	awk -v ticks="$(getconf CLK_TCK)" '{ print ($14 + $15) / ticks }' "/proc/$1/stat"
 }
 
-# cost_holds TRACER COMMAND...: does COMMAND until TRACER has taken enough CPU time to compare; whether that was charged
+# cost_holds TRACER COMMAND...: does COMMAND until TRACER has taken enough CPU time to compare;
+# whether that was charged
 cost_holds()
 {
 	local tracer=$1 charged least most taken i
@@ -282,7 +290,8 @@ census_anew()
 	jq -n -e "$(status_field .census_age) < 0.9" >/dev/null
 }
 
-# census_aged: none is taken within a second of another, and this one lasts longer than that by what it cost
+# census_aged: none is taken within a second of another, and this one lasts longer than that by what
+# it cost
 census_aged()
 {
 	jq -n -e "$(status_field .census_age) >= 1.5" >/dev/null
@@ -323,7 +332,8 @@ census_aged()
 		    i += 1
 		    with socket.socket(socket.AF_UNIX) as s:
 		        s.connect("shop.sock")
-		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n" % (i * 7919 % 1000, i))
+		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\n"
+		                  b"Host: 127.0.0.1\r\n\r\n" % (i * 7919 % 1000, i))
 		        answer = b"".join(iter(lambda: s.recv(65536), b""))
 		        assert b" 200 " in answer
 	CODE
@@ -341,7 +351,8 @@ census_aged()
 	for ((seconds = 7; seconds <= PATIENCE; seconds += 7)); do
 		run -0 tmbpf -p "$worker" -i 7 --count 1
 		line=$(grep -A1 -E '^ *growth +held' <<<"$output" | tail -n 1)
-		[[ $line != *leaky_shop.py:"$looked"* && $line != *leaky_shop.py:"$remembered"* ]] || break
+		[[ $line != *leaky_shop.py:"$looked"* &&
+			$line != *leaky_shop.py:"$remembered"* ]] || break
 	done
 	tmbpf stop -p "$worker"
 	printf '%s\n' "$output"

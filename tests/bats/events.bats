@@ -13,7 +13,8 @@ load session
 setup()
 {
 	requires root command:jq command:bpftool
-	[[ -e /sys/kernel/tracing/uprobe_events ]] || mount -t tracefs tracefs /sys/kernel/tracing ||
+	[[ -e /sys/kernel/tracing/uprobe_events ]] ||
+		mount -t tracefs tracefs /sys/kernel/tracing ||
 		skip "there is no tracefs"
 	export TMBPF_ATTACH=events
 	cd "$BATS_TEST_TMPDIR" || return

@@ -30,7 +30,7 @@ teardown()
 	run -3 tmbpf status -p "$TARGET_PID"
 }
 
-@test "a target that exec()s something else: the session ends with its totals, the program runs on" {
+@test "a target that exec()s something else: the session ends with its totals, it runs on" {
 	# shellcheck disable=SC2016 # for the shell that replaces the target
 	start_target "$TARGETS/replaced.py" sh -c 'echo CHANGED; read line; echo "$line"'
 	tmbpf start -p "$TARGET_PID" --exact
@@ -70,7 +70,8 @@ teardown()
 		start_target "$TARGETS/busy.py"
 		(sleep "$delay" && kill -KILL "$TARGET_PID") 3>&- &
 		killer=$!
-		run --separate-stderr timeout "$PATIENCE" "$TMBPF" start -p "$TARGET_PID" --exact 3>&-
+		run --separate-stderr timeout "$PATIENCE" "$TMBPF" start -p "$TARGET_PID" \
+			--exact 3>&-
 		case $status in
 		0)
 			wait_until session_ended
@@ -108,7 +109,7 @@ teardown()
 	reader=$!
 	wait_until field_at_least .allocations 10000
 	kill -KILL "$tracer"
-	# The links are the probes; the kernel lets go of the programs when nothing runs them any more.
+	# The links are the probes. The kernel lets go of the programs when nothing runs them.
 	grep link objects >links
 	wait_until none_left links
 	wait_until none_left objects
@@ -186,7 +187,8 @@ teardown()
 		# shellcheck disable=SC2086 # a command and its options
 		run -1 --separate-stderr setpriv --reuid=65534 --regid=65534 --clear-groups \
 			"$BATS_TEST_TMPDIR/tmbpf" $command -p "$TARGET_PID" 3>&-
-		[[ $stderr == *root* || $stderr == *CAP_* || $stderr == *rivilege* || $stderr == *ermission* ]]
+		[[ $stderr == *root* || $stderr == *CAP_* || $stderr == *rivilege* ||
+			$stderr == *ermission* ]]
 	done
 	target_alive
 }

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Forges plans that tmbpf keeps: forged_plan.py IMAGE PLAN...
 
-Each site of each PLAN, made for the file IMAGE, that is on a long conditional jump moves by a byte: it says of itself what
-stands there in IMAGE, and the checksum is right. The kernel would put probes there, for what follows is an instruction as
-well; who passes the jump would die of it. Prints how many sites were moved.
+Each site of each PLAN, made for the file IMAGE, that is on a long conditional jump moves by a byte:
+it says of itself what stands there in IMAGE, and the checksum is right. The kernel would put probes
+there, for what follows is an instruction as well; who passes the jump would die of it. Prints how
+many sites were moved.
 """
 import struct
 import sys
 import zlib
 
-# struct header and struct site of user/probe/: magic; the question, at whose end are four sizes; size, checksum; addresses,
-# the audit, how many sites and warnings there are. A site has its offset and address, and at its end its instruction.
+# struct header and struct site of user/probe/: magic; the question, at whose end are four sizes;
+# size, checksum; addresses, the audit, how many sites and warnings there are. A site has its offset
+# and address, and at its end its instruction.
 SIZES, SIZE, AUDIT = 64, 80, 88 + 8 * (8 + 3 + 3)
 SITE = 112
 LENGTH = 92

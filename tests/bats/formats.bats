@@ -18,7 +18,8 @@ setup_file()
 		kept = [[bytearray(100) for i in range(200)] for j in range(3)]
 		tracemalloc.take_snapshot().dump("old.pickle")
 		kept[1] = None
-		code = compile("def g(n):\n return bytearray(n)\n", "a;b\nc \u2028\udcff.py", "exec")
+		code = compile("def g(n):\n return bytearray(n)\n",
+		               "a;b\nc \u2028\udcff.py", "exec")
 		exec(code)
 		kept += [g(5000) for i in range(9)]
 		tracemalloc.take_snapshot().dump("new.pickle")
@@ -53,7 +54,8 @@ agrees()
 		sys.path.insert(0, sys.argv[1])
 		import profile
 		p = profile.Profile()
-		p.sample([("/srv/a.py", 12, "leaf;"), ("/srv/b.py", 3, "Class.<lambda>"), ("/srv/c.py", 1, "")], (1, 17, 1, 17), {})
+		p.sample([("/srv/a.py", 12, "leaf;"), ("/srv/b.py", 3, "Class.<lambda>"),
+		          ("/srv/c.py", 1, "")], (1, 17, 1, 17), {})
 		gzip.open(sys.argv[2], "wb").write(p.encode())
 	CODE
 	run -0 tmbpf export named.snap --format folded
@@ -86,7 +88,8 @@ agrees()
 
 @test "speedscope: its schema accepts it, and it says what tracemalloc does" {
 	requires command:npm
-	schema=$("$TOP/tests/speedscope")/file-format-schema.json || skip "requires the package speedscope of npm"
+	schema=$("$TOP/tests/speedscope")/file-format-schema.json ||
+		skip "requires the package speedscope of npm"
 	agrees speedscope "$FILES/good.snap" "$FILES/good.pickle" "$schema"
 	agrees speedscope "$FILES/new.pickle" "$FILES/new.pickle" "$schema"
 	# An empty one as well.

@@ -29,7 +29,8 @@ def shown(text):
     out = ""
     for c in text:
         code = ord(c)
-        if code < 0x20 or c == ";" or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029) or 0xD800 <= code < 0xE000:
+        if (code < 0x20 or c == ";" or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029) or
+                0xD800 <= code < 0xE000):
             c = "\\x%02x" % code if code < 0x100 else "\\u%04x" % code
         out += c
     return out
@@ -48,7 +49,8 @@ def stacks(snapshot, name):
 def check(what, seen, wanted):
     if seen != wanted:
         both = [key for key in set(seen) | set(wanted) if seen.get(key) != wanted.get(key)]
-        sys.exit("%s: %d differ, such as %r: %r, wanted %r" % (what, len(both), both[0], seen.get(both[0]), wanted.get(both[0])))
+        sys.exit("%s: %d differ, such as %r: %r, wanted %r" %
+                 (what, len(both), both[0], seen.get(both[0]), wanted.get(both[0])))
     print("%s: %d stacks agree" % (what, len(seen)))
 
 
@@ -85,12 +87,15 @@ def speedscope(truth, out, schema):
     with open(out, encoding="utf-8") as f, open(schema, encoding="utf-8") as g:
         data = json.load(f)
         jsonschema.validate(data, json.load(g))
-    frames = [(frame.get("file", "<unknown>"), frame.get("line", 0)) for frame in data["shared"]["frames"]]
-    assert len(set(map(json.dumps, data["shared"]["frames"]))) <= len(frames) and all("name" in f for f in data["shared"]["frames"])
+    frames = [(frame.get("file", "<unknown>"), frame.get("line", 0))
+              for frame in data["shared"]["frames"]]
+    assert len(set(map(json.dumps, data["shared"]["frames"]))) <= len(frames)
+    assert all("name" in f for f in data["shared"]["frames"])
     seen = collections.defaultdict(lambda: [0, 0])
     assert [profile["unit"] for profile in data["profiles"]] == ["bytes", "none"]
     for i, profile in enumerate(data["profiles"]):
-        assert profile["endValue"] == sum(profile["weights"]) and len(profile["weights"]) == len(profile["samples"])
+        assert profile["endValue"] == sum(profile["weights"])
+        assert len(profile["weights"]) == len(profile["samples"])
         for sample, weight in zip(profile["samples"], profile["weights"]):
             seen[tuple(frames[index] for index in sample)][i] += weight
     check("speedscope", dict(seen), dict(stacks(load(truth), strict)))
@@ -104,11 +109,13 @@ def whole(truth, out, schema):
     frames = [(frame["filename"], frame["lineno"]) for frame in data["frames"]]
     seen, wanted = collections.defaultdict(lambda: [0, 0]), collections.defaultdict(lambda: [0, 0])
     for trace in data["traces"]:
-        key = trace["domain"], trace["total_nframe"], tuple(frames[index] for index in trace["traceback"])
+        key = trace["domain"], trace["total_nframe"], tuple(
+            frames[index] for index in trace["traceback"])
         seen[key][0] += trace["size"]
         seen[key][1] += trace["count"]
     for trace in load(truth).traces:
-        frames = tuple((strict(frame.filename), frame.lineno) for frame in reversed(trace.traceback))
+        frames = tuple(
+            (strict(frame.filename), frame.lineno) for frame in reversed(trace.traceback))
         key = trace.domain, trace.traceback.total_nframe, frames
         wanted[key][0] += trace.size
         wanted[key][1] += 1

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Files that somebody made to do harm, and files that got damaged, given to tmbpf; run by Python 3.9 or later.
+"""Files that somebody made to do harm, and files that got damaged, given to tmbpf; run by Python
+3.9 or later.
 
-    hostile.py PART TMBPF FOLDER        PART a function below; FOLDER is empty, and is left with what was made
+    hostile.py PART TMBPF FOLDER        PART a function below; FOLDER is empty, and is left with
+                                        what was made
 
-Each file must be refused: exit status 1, nothing on standard output, one line on standard error that names the file and the
-place in it and one with advice at most, no file written or left over, in little memory and time. Where a damaged file still is a snapshot, Python
-must read the same from it. Prints what was done; exits 1 with the first file that is not refused so.
+Each file must be refused: exit status 1, nothing on standard output, one line on standard error
+that names the file and the place in it and one with advice at most, no file written or left over,
+in little memory and time. Where a damaged file still is a snapshot, Python must read the same from
+it. Prints what was done; exits 1 with the first file that is not refused so.
 """
 import collections
 import gzip
@@ -39,14 +42,16 @@ def limit():
 
 
 def run(*command):
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, preexec_fn=limit)
     # Answers are short; an endless one ends with the time.
     out, err = process.stdout.read(), process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stdout.close()
     process.stderr.close()
-    return Done(process.returncode, out, err.decode("utf-8", "backslashreplace"), usage.ru_maxrss * 1024)
+    return Done(process.returncode, out, err.decode("utf-8", "backslashreplace"),
+                usage.ru_maxrss * 1024)
 
 
 class Trial:
@@ -64,7 +69,8 @@ class Trial:
         return self.path(name)
 
     def write_apart(self, name, make):
-        """What a child has in memory does not count as that of a later one, as this process's would."""
+        """What a child has in memory does not count as that of a later one, as this process's
+        would."""
         child = os.fork()
         if not child:
             try:
@@ -100,21 +106,25 @@ class Trial:
         """By each command; and nothing is written."""
         before = sorted(os.listdir(self.folder))
         out = self.path("written")
-        for command in (["stats", path], ["diff", path, path], ["export", path, "--format", "json", "-o", out]):
+        for command in (["stats", path], ["diff", path, path],
+                        ["export", path, "--format", "json", "-o", out]):
             self.check_refusal(path, run(self.tmbpf, *command), reason, memory)
         if sorted(os.listdir(self.folder)) != before:
-            sys.exit("%s: files were written: %s" % (path, set(os.listdir(self.folder)) ^ set(before)))
+            sys.exit(
+                "%s: files were written: %s" % (path, set(os.listdir(self.folder)) ^ set(before)))
 
     def tell(self):
         if not self.refused:
             sys.exit("nothing was tried")
-        print("%d refused for %d reasons, %d taken, at most %d MiB" % (self.refused, len(self.reasons), self.taken, self.most >> 20))
+        print("%d refused for %d reasons, %d taken, at most %d MiB" %
+              (self.refused, len(self.reasons), self.taken, self.most >> 20))
 
 
 def traces():
     name, other = "/srv/app.py", "/srv/gr\u00f6\u00dfe.py"
     frames = ((name, 300), (other, 7), (name, 70000))
-    return [(0, 100, frames, 3), (0, 100, frames, 3), (7, 5000, ((other, 2),), 9), (0, 3000000000, ((name, 1),), 1)]
+    return [(0, 100, frames, 3), (0, 100, frames, 3), (7, 5000, ((other, 2),), 9),
+            (0, 3000000000, ((name, 1),), 1)]
 
 
 def good_pickle(protocol=pickle.HIGHEST_PROTOCOL):
@@ -144,7 +154,10 @@ def same_as_python(trial, path):
     try:
         expected = Narrow(io.BytesIO(data)).load()
         found = Narrow(io.BytesIO(exported.out)).load()
-        if expected.traces._traces == found.traces._traces and expected.traceback_limit == found.traceback_limit:
+        if (
+            expected.traces._traces == found.traces._traces
+            and expected.traceback_limit == found.traceback_limit
+        ):
             return
         text = "%r, tmbpf has %r" % (expected.traces._traces, found.traces._traces)
     except Exception as error:
@@ -167,10 +180,12 @@ def truncated(trial):
     """At each byte."""
     for data in (good_pickle(4), good_pickle(5)):
         for size in range(len(data)):
-            damage(trial, "cut-%d" % size, data[:size], "is empty" if not size else "at byte [0-9]+" if size > 1 else "")
+            damage(trial, "cut-%d" % size, data[:size],
+                   "is empty" if not size else "at byte [0-9]+" if size > 1 else "")
     data = gzip.compress(good_profile())
     for size in range(len(data)):
-        damage(trial, "cut-%d" % size, data[:size], "is empty" if not size else "truncated" if size > 1 else "")
+        damage(trial, "cut-%d" % size, data[:size],
+               "is empty" if not size else "truncated" if size > 1 else "")
 
 
 def flipped(trial):
@@ -181,7 +196,8 @@ def flipped(trial):
         for bit in chance.sample(range(8), 2):
             damaged = bytearray(data)
             damaged[i] ^= 1 << bit
-            damage(trial, "flip-%d-%d" % (i, bit), bytes(damaged), "at byte [0-9]+|not a snapshot", same_as_python)
+            damage(trial, "flip-%d-%d" % (i, bit), bytes(damaged), "at byte [0-9]+|not a snapshot",
+                   same_as_python)
     data = gzip.compress(good_profile())
     for i in range(len(data)):
         damaged = bytearray(data)
@@ -203,8 +219,9 @@ def spliced(trial):
     starts = [position for _, _, position in pickletools.genops(data)]
     for i in range(600):
         one, other, end = chance.choice(starts), chance.choice(starts), chance.choice(starts)
-        damage(trial, "splice-%d" % i, data[:one] + data[min(other, end):max(other, end)] + data[one:], "at byte [0-9]+|not a snapshot",
-               same_as_python)
+        damage(trial, "splice-%d" % i,
+               data[:one] + data[min(other, end):max(other, end)] + data[one:],
+               "at byte [0-9]+|not a snapshot", same_as_python)
 
 
 def text(word):
@@ -214,7 +231,8 @@ def text(word):
 def traced(body):
     """A Snapshot whose list is BODY."""
     out = b"\x80\x04" + text("tracemalloc") + text("Snapshot") + b"\x93)\x81}(" + text("traces")
-    out += text("tracemalloc") + text("_Traces") + b"\x93)\x81}" + text("_traces") + b"]" + body + b"sb"
+    out += text("tracemalloc") + text("_Traces") + b"\x93)\x81}" + text("_traces")
+    out += b"]" + body + b"sb"
     return out + text("traceback_limit") + b"K\x01ub."
 
 
@@ -227,30 +245,39 @@ def payloads(trial):
     snapshot = text("tracemalloc") + text("Snapshot") + b"\x93"
     good = traced(b"")
     for name, data, at in (
-            ("reduce", head + system + command + b"\x85R.", len(head + text("posix") + text("system"))),
+            ("reduce", head + system + command + b"\x85R.",
+             len(head + text("posix") + text("system"))),
             ("global", head + b"cposix\nsystem\n" + command + b"\x85R.", 2),
             ("inst", head + b"(" + command + b"iposix\nsystem\n.", 3 + len(command)),
-            ("obj", head + b"(" + system + command + b"o.", 3 + len(text("posix") + text("system"))),
-            ("newobj", head + system + command + b"\x85\x81.", len(head + text("posix") + text("system"))),
+            ("obj", head + b"(" + system + command + b"o.",
+             3 + len(text("posix") + text("system"))),
+            ("newobj", head + system + command + b"\x85\x81.",
+             len(head + text("posix") + text("system"))),
             ("reduce-snapshot", head + snapshot + b")R.", len(head + snapshot + b")")),
             ("newobj-ex", head + snapshot + b")}\x92.", len(head + snapshot + b")}")),
             ("build-class", head + snapshot + b"}b.", None),
-            ("getattr", head + text("builtins") + text("getattr") + b"\x93.", len(head + text("builtins") + text("getattr"))),
-            ("dotted", head + text("tracemalloc") + text("os.system") + b"\x93.", len(head + text("tracemalloc") + text("os.system"))),
-            ("dotted-class", head + text("tracemalloc") + text("Snapshot.load") + b"\x93.", len(head + text("tracemalloc") + text("Snapshot.load"))),
-            ("module", head + text("tracemalloc.os") + text("Snapshot") + b"\x93.", len(head + text("tracemalloc.os") + text("Snapshot"))),
+            ("getattr", head + text("builtins") + text("getattr") + b"\x93.",
+             len(head + text("builtins") + text("getattr"))),
+            ("dotted", head + text("tracemalloc") + text("os.system") + b"\x93.",
+             len(head + text("tracemalloc") + text("os.system"))),
+            ("dotted-class", head + text("tracemalloc") + text("Snapshot.load") + b"\x93.",
+             len(head + text("tracemalloc") + text("Snapshot.load"))),
+            ("module", head + text("tracemalloc.os") + text("Snapshot") + b"\x93.",
+             len(head + text("tracemalloc.os") + text("Snapshot"))),
             ("extension", head + b"\x82\x01.", 2),
             ("persistent", head + b"Pname\n.", 2),
             ("buffer", head + b"\x97.", 2),
             ("bytes", head + b"C\x03abc.", 2),
-            ("behind", good[:-1] + system + command + b"\x85R.", len(good) - 1 + len(text("posix") + text("system"))),
+            ("behind", good[:-1] + system + command + b"\x85R.",
+             len(good) - 1 + len(text("posix") + text("system"))),
             ("within", good[:-1] + b"0" + system + command + b"\x85R.", len(good) - 1),
             ("after the end", good + head + system + command + b"\x85R.", len(good) - 1),
             ("protocol 0", b"cposix\nsystem\n(S'touch " + marker.encode() + b"'\ntR.", None),
             ("protocol 2", pickle.dumps(tracemalloc.Snapshot(traces(), 25), 2), None),
             ("protocol 6", b"\x80\x06" + good[2:], 0)):
         path = trial.write(name, data)
-        trial.refuse(path, "at byte %d:" % at if at is not None else "at byte [0-9]+|not a snapshot")
+        trial.refuse(path,
+                     "at byte %d:" % at if at is not None else "at byte [0-9]+|not a snapshot")
         if os.path.exists(marker):
             sys.exit("%s: it was done" % name)
 
@@ -266,7 +293,8 @@ def ten_million_frames():
 
 def ten_million_locations():
     locations = profile.message(1, varint(1) * MANY)
-    return gzip.compress(good_profile() + profile.message(2, locations + profile.message(2, b"\1\1\1\1")), 1)
+    return gzip.compress(
+        good_profile() + profile.message(2, locations + profile.message(2, b"\1\1\1\1")), 1)
 
 
 def claims(trial):
@@ -286,17 +314,22 @@ def claims(trial):
             ("tuples", lambda: b"\x80\x04" + b"(" * 4 + b"K\x01\x85" * MANY, "at byte [0-9]+:"),
             ("frames of a pickle", ten_million_frames, "at byte [0-9]+:"),
             ("frames of a profile", ten_million_locations, ""),
-            ("claimed frames", gzip.compress(good_profile() + varint(2 << 3 | 2) + varint(MANY * 8) + varint(1 << 3 | 2) + varint(MANY * 7)), ""),
-            ("claimed text", gzip.compress(good_profile() + varint(6 << 3 | 2) + varint(2 ** 63)), ""),
+            ("claimed frames",
+             gzip.compress(good_profile() + varint(2 << 3 | 2) + varint(MANY * 8) +
+                           varint(1 << 3 | 2) + varint(MANY * 7)), ""),
+            ("claimed text", gzip.compress(good_profile() + varint(6 << 3 | 2) + varint(2 ** 63)),
+             ""),
             ("endless number", gzip.compress(good_profile() + b"\x08" + b"\xff" * 1000), "")):
-        trial.refuse(trial.write_apart(name, data if callable(data) else lambda data=data: data), reason)
+        trial.refuse(trial.write_apart(name, data if callable(data) else lambda data=data: data),
+                     reason)
         os.unlink(trial.path(name))
 
 
 def packed(head, block, times):
     """One gzip member, made without having all of it."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return b"".join([packer.compress(head)] + [packer.compress(block) for _ in range(times)] + [packer.flush()])
+    return b"".join([packer.compress(head)] + [packer.compress(block) for _ in range(times)] +
+                    [packer.flush()])
 
 
 def strings():
@@ -310,12 +343,16 @@ def samples():
 
 
 def bombs(trial):
-    """Gzip files of 700 MB: of zeros, and of profiles of far too much; of very many members; a pickle of nothing but memos."""
+    """Gzip files of 700 MB: of zeros, and of profiles of far too much; of very many members; a
+    pickle of nothing but memos."""
     for name, make, reason in (
-            ("zeros", lambda: packed(b"", bytes(1000000), 700), "more than|not a snapshot"), ("strings", strings, "more than"),
-            ("samples", samples, "more than"), ("members", lambda: gzip.compress(bytes(1 << 24), 1) * 64, ""),
+            ("zeros", lambda: packed(b"", bytes(1000000), 700), "more than|not a snapshot"),
+            ("strings", strings, "more than"),
+            ("samples", samples, "more than"),
+            ("members", lambda: gzip.compress(bytes(1 << 24), 1) * 64, ""),
             ("empty members", lambda: gzip.compress(b"") * 10 ** 6, ""),
-            ("memos", lambda: b"\x80\x04" + text("a") + b"\x94" * 7 * MANY, "at byte [0-9]+: more than")):
+            ("memos", lambda: b"\x80\x04" + text("a") + b"\x94" * 7 * MANY,
+             "at byte [0-9]+: more than")):
         trial.refuse(trial.write_apart(name, make), reason, RESIDENT)
         os.unlink(trial.path(name))
 

@@ -24,8 +24,10 @@ few_blocks()
 	wait_target dropped
 	wait_until few_blocks 10000
 	tmbpf status -p "$TARGET_PID" --json >status.json
-	jq -e '.mode == "exact, lazy frees" and .peak == null and .unknown_frees == null' status.json
-	jq -e '.blocks < 10000 and .current > 0 and .frees > 0 and .frees < .allocations' status.json
+	jq -e '.mode == "exact, lazy frees" and .peak == null and
+		.unknown_frees == null' status.json
+	jq -e '.blocks < 10000 and .current > 0 and .frees > 0 and
+		.frees < .allocations' status.json
 	jq -e '.walk.age >= 0 and .walk.seconds > 0 and .walk.unstable_pools >= 0' status.json
 	jq -e '.events.obj_free == 0 and .events.obj_malloc > 0' status.json
 	jq -e '([.losses[]] | add // 0) == 0' status.json
@@ -78,7 +80,8 @@ few_blocks()
 	[[ $output == *PYTHONMALLOC* ]]
 	tell_target keep
 	wait_target kept
-	tmbpf status -p "$TARGET_PID" --json | jq -e '.mode == "exact" and .peak >= .current and .blocks >= 10000'
+	tmbpf status -p "$TARGET_PID" --json |
+		jq -e '.mode == "exact" and .peak >= .current and .blocks >= 10000'
 }
 
 # run_walked SINCE: whether the session that `run` began has looked at the pools since then
@@ -121,6 +124,6 @@ run_walked()
 	code_churn_told_apart code_recarve.py "$(in_short 50 200)" --lazy-free
 }
 
-@test "code objects whose memory was something else's meanwhile are told apart, with debug hooks too" {
+@test "code objects in memory that was something else's meanwhile are told apart, with hooks too" {
 	PYTHONMALLOC=debug code_churn_told_apart code_recarve.py "$(in_short 50 100)" --lazy-free
 }

@@ -31,13 +31,15 @@ pythons()
 {
 	local python
 	echo /usr/bin/python3
-	for python in "$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")"/versions/3.*/bin/python3; do
+	local pyenv
+	pyenv=$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")
+	for python in "$pyenv"/versions/3.*/bin/python3; do
 		[[ ! -x $python ]] || echo "$python"
 	done
 }
 
-# round FOLDER INSIDE COMMAND...: traces, exports and loads with the interpreter that COMMAND starts,
-# and to which FOLDER is INSIDE
+# round FOLDER INSIDE COMMAND...: traces, exports and loads with the interpreter that COMMAND
+# starts, and to which FOLDER is INSIDE
 round()
 {
 	local folder=$1 inside=$2
@@ -65,7 +67,8 @@ round()
 		any=1
 		folder=$(mktemp -d "${root%:*}/tmp/offline.XXXXXX")
 		status=0
-		round "$folder" "${folder#"${root%:*}"}" chroot "${root%:*}" "${root##*:}" || status=$?
+		round "$folder" "${folder#"${root%:*}"}" chroot "${root%:*}" "${root##*:}" ||
+			status=$?
 		rm -r "$folder"
 		((status == 0))
 	done < <("$TOP/scripts/roots" --list)
@@ -180,7 +183,8 @@ pty.spawn(sys.argv[1:])'
 	cp "$GOOD" flipped.snap
 	expected=$(tmbpf stats flipped.snap)
 	size=$(stat -c %s "$GOOD")
-	# Of the byte before the check sum gzip uses as many bits as there are, and there are other ways to pack the same.
+	# Of the byte before the check sum gzip uses as many bits as there are, and there are other
+	# ways to pack the same.
 	for at in $(seq 10 $((size / 40)) $((size - 1))) $((size - 9)); do
 		content=$(
 			/usr/bin/python3 - "$GOOD" flipped.snap "$at" <<-'CODE'
@@ -191,7 +195,8 @@ pty.spawn(sys.argv[1:])'
 				data[at] ^= 1 << (7 if at == len(data) - 9 else at % 8)
 				open(flipped, "wb").write(data)
 				try:
-				    print("same" if zlib.decompress(data, 31) == content else "other")
+				    same = zlib.decompress(data, 31) == content
+				    print("same" if same else "other")
 				except zlib.error:
 				    print("other")
 			CODE
@@ -210,7 +215,8 @@ pty.spawn(sys.argv[1:])'
 	# Of the address space that it may have, the limit of 512 MiB is the larger part.
 	# shellcheck disable=SC2016 # for the other shell
 	fails_with 1 "bomb.snap unpacks to more than 512 MiB: refused" \
-		timeout "$PATIENCE" bash -c 'ulimit -v 1600000; exec "$@"' - "$TMBPF" stats bomb.snap
+		timeout "$PATIENCE" bash -c 'ulimit -v 1600000; exec "$@"' - "$TMBPF" \
+			stats bomb.snap
 }
 
 @test "what is no snapshot is refused" {
@@ -221,7 +227,8 @@ pty.spawn(sys.argv[1:])'
 	fails_with 1 "missing.snap: No such file or directory" tmbpf stats missing.snap
 	fails_with 1 "Is a directory" tmbpf stats .
 	fails_with 1 "not gzipped" tmbpf stats /dev/zero
-	fails_with 1 "is empty" tmbpf stats /dev/null || fails_with 1 "truncated" tmbpf stats /dev/null
+	fails_with 1 "is empty" tmbpf stats /dev/null ||
+		fails_with 1 "truncated" tmbpf stats /dev/null
 }
 
 @test "wrong usage ends with 2" {
@@ -271,9 +278,11 @@ pty.spawn(sys.argv[1:])'
 	echo "the old one" >small/out
 	cp small/out before
 	head -c 50k /dev/urandom >small/filler
-	fails_with 1 "No space left on device" tmbpf export "$GOOD" --format tracemalloc -o small/out
+	fails_with 1 "No space left on device" tmbpf export "$GOOD" --format tracemalloc \
+		-o small/out
 	cmp small/out before
-	fails_with 1 "No space left on device" tmbpf export "$GOOD" --format tracemalloc -o small/new
+	fails_with 1 "No space left on device" tmbpf export "$GOOD" --format tracemalloc \
+		-o small/new
 	[[ $(ls -A small) == $'filler\nout' ]]
 	rm small/filler
 	tmbpf export "$GOOD" --format tracemalloc -o small/out

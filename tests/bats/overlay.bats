@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# An interpreter on an overlay mount, whose file is copied up while it runs: then the path, and all that /proc has, lead to
-# another file than the one that is mapped.
+# An interpreter on an overlay mount, whose file is copied up while it runs: then the path, and all
+# that /proc has, lead to another file than the one that is mapped.
 
 load ../helpers
 load session
@@ -12,7 +12,8 @@ setup()
 	cd "$BATS_TEST_TMPDIR" || return
 	mkdir -p lower/bin upper work merged
 	cp "$(readlink -f /usr/bin/python3)" lower/bin/python3
-	mount -t overlay overlay -o "lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work" merged 2>/dev/null ||
+	mount -t overlay overlay -o "lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work" \
+		merged 2>/dev/null ||
 		skip "requires an overlay mount"
 	PYTHON=("$PWD/merged/bin/python3")
 }
@@ -26,8 +27,9 @@ teardown()
 	fi
 }
 
-# growth_covered: whether the heap's growth is what was traced, by a look at the heap that came since
-# the target worked: status uses one again for as long as it cost, and one from before knows no growth
+# growth_covered: whether the heap's growth is what was traced, by a look at the heap that came
+# since the target worked: status uses one again for as long as it cost, and one from before knows
+# no growth
 growth_covered()
 {
 	status_field '(.growth_coverage // 0) >= 0.99 and .warning == null'
@@ -67,7 +69,7 @@ sees_allocations()
 	wait_until field_at_least .cost.hits 1
 }
 
-@test "copied up, and hooks come later: what a confined tracer may not do any more was done before" {
+@test "copied up, and hooks come later: what a confined tracer may not do was done before" {
 	cat >hooked.py <<-'CODE'
 		import sys, tracemalloc
 		kept = []
@@ -90,7 +92,8 @@ sees_allocations()
 	wait_target kept
 	wait_until field_at_least .blocks 20000
 	tmbpf status -p "$TARGET_PID" --json >status.json
-	jq -e '.losses.refused_system_calls == null and .privileges.refused_system_call == null' status.json
+	jq -e '.losses.refused_system_calls == null and
+		.privileges.refused_system_call == null' status.json
 	jq -e '(.warning // "") | test("BPF program") | not' status.json
 }
 
@@ -108,7 +111,8 @@ sees_allocations()
 	start_target "$TARGETS/busy.py"
 	chmod 700 merged/bin/python3
 	# shellcheck disable=SC2016 # for the inner shell
-	run -1 --separate-stderr unshare -m sh -c 'mount -t tmpfs none "$1" && exec "$2" start -p "$3" --exact' \
+	run -1 --separate-stderr unshare -m sh \
+		-c 'mount -t tmpfs none "$1" && exec "$2" start -p "$3" --exact' \
 		sh "$PWD/lower" "$TMBPF" "$TARGET_PID" 3>&-
 	[[ $stderr == *"maps another file than"*"lower folders"* ]]
 	run -3 tmbpf status -p "$TARGET_PID"

@@ -48,7 +48,8 @@ lines()
 {
 	top "$2" "$1" -lines -unit=B |
 		sed -nE 's/ ([/<].+) (\1:[0-9]+)$/ \2/
-			s/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +([^ /<]+ )?([/<].+:[0-9]+)$/\1 \3/p' |
+			s/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +/\1 /
+			s/^([0-9]+) ([^ /<]+ )?([/<].+:[0-9]+)$/\1 \3/p' |
 		grep -v '^0 ' | sort
 }
 
@@ -56,18 +57,21 @@ lines()
 same()
 {
 	local file=$1 index key
-	for index in inuse_space:size inuse_objects:count alloc_space:total_size alloc_objects:total_count; do
+	for index in inuse_space:size inuse_objects:count alloc_space:total_size \
+		alloc_objects:total_count; do
 		key=${index#*:}
 		tmbpf stats "$file" --format json --limit 0 >stats.json
 		wanted=$(jq "[.statistics[].$key] | add" stats.json)
 		run -0 top "${index%:*}" "$file" -unit=B
-		[[ $output =~ Showing\ nodes\ accounting\ for\ ([0-9]+)B?,\ 100%\ of\ ([0-9]+)B?\ total ]]
+		[[ $output =~ \
+			Showing\ nodes\ accounting\ for\ ([0-9]+)B?,\ 100%\ of\ ([0-9]+)B?\ total ]]
 		echo "$index: stats $wanted, pprof ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
 		[[ ${BASH_REMATCH[1]} == "$wanted" && ${BASH_REMATCH[2]} == "$wanted" ]]
 		lines "$file" "${index%:*}" >pprof.lines
 		jq -r ".statistics[] | select(.$key > 0) |
-			\"\\(.$key) \\(.traceback[0] | .filename + \":\" + (.lineno | tostring))\"" stats.json |
-			sort >stats.lines
+			\"\\(.$key) \\(.traceback[0] |
+				.filename + \":\" + (.lineno | tostring))\"" \
+			stats.json | sort >stats.lines
 		diff stats.lines pprof.lines
 		[[ -s stats.lines ]]
 	done
@@ -82,7 +86,8 @@ same()
 		places = [("/srv/%d.py" % (i % 7), i + 1, "C%d.f" % (i // 3)) for i in range(40)]
 		for i in range(300):
 		    size = chance.randrange(1, 10**9)
-		    p.sample(chance.choices(places, k=chance.randrange(1, 9)), (i + 9, size + 5, i + 1, size), {})
+		    p.sample(chance.choices(places, k=chance.randrange(1, 9)),
+		             (i + 9, size + 5, i + 1, size), {})
 		gzip.open(sys.argv[2], "wb").write(p.encode())
 	CODE
 	same named.snap
@@ -96,7 +101,8 @@ same()
 	[[ $output != *"<unknown>"* ]]
 	tmbpf stats dumped.snap --format json --limit 0 -g filename |
 		jq -r '.statistics[] | "\(.size) \(.traceback[0].filename)"' | sort >files
-	sed -nE 's/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +(.*)$/\1 \2/p' <<<"$output" |
+	sed -nE 's/^ *([0-9]+)B? +[0-9.]+% +[0-9.]+% +[0-9]+B? +[0-9.]+% +(.*)$/\1 \2/p' \
+		<<<"$output" |
 		grep -v '^0 ' | sort | diff files -
 }
 

@@ -65,8 +65,10 @@ confined()
 	local effective read_search=2 ptrace=19 nice=23 perfmon=38 bpf=39 restore=40
 	effective=$(capabilities "$1" CapEff)
 	# No more than this; of these all that are needed.
-	((effective & ~(1 << read_search | 1 << ptrace | 1 << nice | 1 << perfmon | 1 << bpf | 1 << restore))) && return 1
-	((effective >> read_search & effective >> ptrace & effective >> perfmon & effective >> bpf & 1)) || return
+	((effective & ~(1 << read_search | 1 << ptrace | 1 << nice | 1 << perfmon | 1 << bpf |
+		1 << restore))) && return 1
+	((effective >> read_search & effective >> ptrace & effective >> perfmon &
+		effective >> bpf & 1)) || return
 	(($(capabilities "$1" CapPrm) == effective && $(capabilities "$1" CapInh) == 0)) || return
 	(($(capabilities "$1" CapAmb) == 0)) || return
 	grep -q '^Seccomp:.*2$' "/proc/$1/status" && grep -q '^NoNewPrivs:.*1$' "/proc/$1/status"
@@ -127,8 +129,10 @@ traces_as_user()
 @test "run leaves its command as it was started, and confines itself" {
 	cat >command.py <<-'CODE'
 		import json, os, sys, time
-		status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().split("\n") if ":\t" in line)
-		json.dump({key: status[key] for key in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")}, open(sys.argv[1], "w"))
+		lines = open("/proc/self/status").read().split("\n")
+		status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+		keys = "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"
+		json.dump({key: status[key] for key in keys}, open(sys.argv[1], "w"))
 		while not os.path.exists("go"):
 		    time.sleep(0.01)
 	CODE
@@ -162,7 +166,8 @@ tracer_confined()
 	# The user's sessions are the user's; root has others.
 	as_user "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
 	run -3 --separate-stderr tmbpf status -p "$TARGET_PID"
-	run -1 setpriv --reuid="$OTHER_ID" --clear-groups --inh-caps=-all env TMBPF_RUN="$FOLDER/home/run" \
+	run -1 setpriv --reuid="$OTHER_ID" --clear-groups --inh-caps=-all env \
+		TMBPF_RUN="$FOLDER/home/run" \
 		"$FOLDER/tmbpf" status -p "$TARGET_PID" 3>&-
 	# Nobody but root looks into the tracer.
 	tracer=$(as_user "$FOLDER/tmbpf" status -p "$TARGET_PID" --json | jq -e .tracer_pid)
@@ -177,13 +182,14 @@ tracer_confined()
 	cp "$FOLDER/home/one.snap" "$FOLDER/secret/one.snap"
 	run -1 --separate-stderr as_user "$FOLDER/tmbpf" stats "$FOLDER/secret/one.snap"
 	[[ $stderr == *"ermission denied"* ]]
-	run -1 --separate-stderr as_user "$FOLDER/tmbpf" snapshot -p "$TARGET_PID" --for 1s --exact \
-		-o "$FOLDER/secret/open/two.snap"
+	run -1 --separate-stderr as_user "$FOLDER/tmbpf" snapshot -p "$TARGET_PID" --for 1s \
+		--exact -o "$FOLDER/secret/open/two.snap"
 	[[ $stderr == *"ermission denied"* && ! -e $FOLDER/secret/open/two.snap ]]
 	run -1 --separate-stderr as_user "$FOLDER/tmbpf" heap -p "$TARGET_PID" --format json \
 		-o "$FOLDER/secret/open/census.json"
 	[[ $stderr == *"ermission denied"* && ! -e $FOLDER/secret/open/census.json ]]
-	as_user "$FOLDER/tmbpf" run --exact -o "$FOLDER/home/run.snap" -- /usr/bin/python3 -c 'print(len([[] for i in range(9)]))'
+	as_user "$FOLDER/tmbpf" run --exact -o "$FOLDER/home/run.snap" -- /usr/bin/python3 \
+		-c 'print(len([[] for i in range(9)]))'
 	[[ -s $FOLDER/home/run.snap ]]
 	target_alive
 }
@@ -197,12 +203,14 @@ held_count()
 	/usr/bin/python3 - "$BATS_TEST_TMPDIR/held.pickle" "$line" <<-'CODE'
 		import os, sys, tracemalloc
 		traces = tracemalloc.Snapshot.load(sys.argv[1]).traces
-		lines = [(os.path.basename(t.traceback[-1].filename), t.traceback[-1].lineno) for t in traces]
+		frames = [trace.traceback[-1] for trace in traces]
+		lines = [(os.path.basename(frame.filename), frame.lineno) for frame in frames]
 		print(lines.count(("busy.py", int(sys.argv[2]))))
 	CODE
 }
 
-# traced_right COMMAND...: COMMAND, tmbpf and who runs it, traces TARGET_PID, and what it sees is what there is; the target goes on
+# traced_right COMMAND...: COMMAND, tmbpf and who runs it, traces TARGET_PID, and what it sees is
+# what there is; the target goes on
 traced_right()
 {
 	"$@" start -p "$TARGET_PID" --exact
@@ -225,7 +233,8 @@ traced_right()
 	TMBPF_CACHE=$FOLDER/kept "$FOLDER/tmbpf" doctor -p "$TARGET_PID" >/dev/null
 	mapfile -t plans < <(find "$FOLDER/kept/plans" -name '*-*')
 	((${#plans[@]} == 1))
-	run -0 /usr/bin/python3 "$TOP/tests/bats/forged_plan.py" "$(readlink "/proc/$TARGET_PID/exe")" "${plans[0]}"
+	run -0 /usr/bin/python3 "$TOP/tests/bats/forged_plan.py" \
+		"$(readlink "/proc/$TARGET_PID/exe")" "${plans[0]}"
 	echo "# $output sites moved" >&3
 	cp -a "$FOLDER/kept" "$FOLDER/home/cache"
 	chown -R "$USER_ID:$USER_ID" "$FOLDER/home/cache"
@@ -234,7 +243,8 @@ traced_right()
 	user_plan=$(cksum <"$FOLDER/home/cache/plans/${plans[0]##*/}")
 	roots_plan=$(cksum <"${plans[0]}")
 	# Without capabilities he traces nobody.
-	run -1 --separate-stderr as_user env TMBPF_CACHE="$FOLDER/home/cache" "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
+	run -1 --separate-stderr as_user env TMBPF_CACHE="$FOLDER/home/cache" "$FOLDER/tmbpf" \
+		start -p "$TARGET_PID" --exact
 	[[ $stderr == *"sudo setcap"* ]]
 	target_alive
 	# With them neither his own plan is used, nor root's where he may not look.
@@ -261,13 +271,15 @@ traced_right()
 		skip "kernel.yama.ptrace_scope allows reading one's own children alone"
 	start_target_of "$USER_ID" busy.py
 	as_user "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
-	as_user "$FOLDER/tmbpf" status -p "$TARGET_PID" --json | jq -e '.losses == {} and .blocks >= 0'
+	as_user "$FOLDER/tmbpf" status -p "$TARGET_PID" --json |
+		jq -e '.losses == {} and .blocks >= 0'
 	as_user "$FOLDER/tmbpf" stop -p "$TARGET_PID"
 	as_user "$FOLDER/tmbpf" start -p "$TARGET_PID"
 	as_user "$FOLDER/tmbpf" stop -p "$TARGET_PID"
 	start_target_of "$OTHER_ID" busy.py
 	run -1 --separate-stderr as_user "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
-	[[ ${stderr_lines[1]} == *"sudo $FOLDER/tmbpf start -p $TARGET_PID --exact"*"$ALL+ep $FOLDER/tmbpf" ]]
+	[[ ${stderr_lines[1]} == \
+		*"sudo $FOLDER/tmbpf start -p $TARGET_PID --exact"*"$ALL+ep $FOLDER/tmbpf" ]]
 	target_alive
 }
 
@@ -277,7 +289,8 @@ traced_right()
 		# shellcheck disable=SC2086 # a command and its options
 		run -1 --separate-stderr as_user "$FOLDER/tmbpf" $command -p "$TARGET_PID"
 		((${#stderr_lines[@]} == 1)) && [[ ! $output ]] || return
-		[[ $stderr == *"sudo $FOLDER/tmbpf ${command:+$command }-p $TARGET_PID; or "*"sudo setcap cap_bpf,cap_perfmon+ep $FOLDER/tmbpf" ]] || return
+		[[ $stderr == *"sudo $FOLDER/tmbpf ${command:+$command }-p $TARGET_PID; or "* &&
+			$stderr == *"sudo setcap cap_bpf,cap_perfmon+ep $FOLDER/tmbpf" ]] || return
 	done
 	run -1 --separate-stderr as_user "$FOLDER/tmbpf" run -- python3 -c 'print("it'\''s")'
 	[[ $stderr == *"sudo $FOLDER/tmbpf run -- python3 -c 'print(\"it'\\''s\")'; or "* ]]
@@ -290,7 +303,8 @@ traced_right()
 	setcap "$ALL+ep" "$FOLDER/tmbpf"
 	start_target "$TARGETS/wait.py"
 	run=$FOLDER/home/run
-	for trap in "mkdir -m 777 $run" "ln -s $FOLDER/targets $run" "install -d -m 700 -o $OTHER_ID $run"; do
+	for trap in "mkdir -m 777 $run" "ln -s $FOLDER/targets $run" \
+		"install -d -m 700 -o $OTHER_ID $run"; do
 		rm -rf "$run"
 		$trap
 		run -1 --separate-stderr as_user "$FOLDER/tmbpf" start -p "$TARGET_PID" --exact
@@ -311,22 +325,23 @@ left_behind()
 	done
 }
 
-# own_killed: nothing that runs FOLDER's program, commands, tracers and guards, is there any more; who was just
-# forking had a child
+# own_killed: nothing that runs FOLDER's program, commands, tracers and guards, is there any more;
+# who was just forking had a child
 own_killed()
 {
 	! pkill -KILL -f "^$FOLDER/tmbpf "
 }
 
-# swept: a command leaves nothing of the killed; they hold their locks until the kernel has let go of their probes
+# swept: a command leaves nothing of the killed; they hold their locks until the kernel has let go
+# of their probes
 swept()
 {
 	tmbpf status >/dev/null 2>&1 || true
 	[[ ! $(left_behind) ]]
 }
 
-# killed_at SECONDS [OPTION...]: starts a session, and kills all of it, tracer and guard, so much later; the next
-# command leaves nothing of them
+# killed_at SECONDS [OPTION...]: starts a session, and kills all of it, tracer and guard, so much
+# later; the next command leaves nothing of them
 killed_at()
 {
 	local seconds=$1
@@ -380,7 +395,8 @@ killed_at()
 		# It reads this system's other units as well, and tells of those too.
 		run ! grep -F "${unit##*/}" <<<"$output"
 	fi
-	capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$unit" | tr '[:upper:]' '[:lower:]' | sed 's/cap_/+/g; s/ /,/g')
+	capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$unit" | tr '[:upper:]' '[:lower:]' |
+		sed 's/cap_/+/g; s/ /,/g')
 	[[ $capabilities == +bpf,* ]]
 	start_target_of "$OTHER_ID" busy.py
 	setpriv --bounding-set="-all,$capabilities" --inh-caps=-all --no-new-privs \

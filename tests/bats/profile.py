@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Snapshots of Python's own tracemalloc as snapshot files, and tmbpf's answers held against Python's.
+"""Snapshots of Python's own tracemalloc as snapshot files, and tmbpf's answers held against
+Python's.
 
     profile.py make OUT.snap TRUTH.pickle             traces a workload, writes both
     profile.py loads TRUTH.pickle EXPORTED.pickle     the two say the same to this Python
     profile.py statistics TRUTH.pickle TMBPF FILE     `TMBPF stats FILE` says what Python says
 
-The encoder is independent of tmbpf's: pprof's profile.proto, written by hand. Runs on 3.6 and later.
+The encoder is independent of tmbpf's: pprof's profile.proto, written by hand. Runs on 3.6 and
+later.
 """
 import ctypes
 import gzip
@@ -209,7 +211,8 @@ def chance_filters(chance, names):
         pattern = chance.choice(names)
         for _ in range(chance.randrange(3)):
             at = chance.randrange(len(pattern) + 1)
-            pattern = pattern[:at] + chance.choice(["*", "?", "[a-m]", "[!a]", "["]) + pattern[at + 1:]
+            other = chance.choice(["*", "?", "[a-m]", "[!a]", "["])
+            pattern = pattern[:at] + other + pattern[at + 1:]
         lineno = chance.choice([None, None, 2, 5])
         inclusive = chance.random() < 0.5
         filters.append(tracemalloc.Filter(inclusive, pattern, lineno, all_frames))

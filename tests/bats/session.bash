@@ -44,7 +44,8 @@ statistic_count()
 		/usr/bin/python3 - "$1.pickle" "$2" <<-'CODE'
 			import os, sys, tracemalloc
 			traces = tracemalloc.Snapshot.load(sys.argv[1]).traces
-			print(sum(os.path.basename(t.traceback[-1].filename) == sys.argv[2] for t in traces))
+			names = [os.path.basename(t.traceback[-1].filename) for t in traces]
+			print(names.count(sys.argv[2]))
 		CODE
 }
 
@@ -99,8 +100,9 @@ no_breakpoints()
 	(($(breakpoints "$1") == 0))
 }
 
-# code_churn_told_apart PROGRAM COUNT [OPTION...]: runs PROGRAM, which makes and drops code objects, traced
-# from its start; each block that it keeps has to have its own traceback, and the tracer must not grow
+# code_churn_told_apart PROGRAM COUNT [OPTION...]: runs PROGRAM, which makes and drops code objects,
+# traced from its start; each block that it keeps has to have its own traceback, and the tracer must
+# not grow
 code_churn_told_apart()
 {
 	local program=$1 count=$2 before expected
@@ -126,9 +128,12 @@ code_churn_told_apart()
 		    if len(frames) > 1 and frames[1].filename.startswith("<churned-"):
 		        found[frames[1].filename, frames[1].lineno] += 1
 		    else:
-		        others[trace.size, tuple((f.filename.rpartition("/")[2], f.lineno) for f in frames)] += 1
-		wrong = [(at, expected.get(at), found.get(at)) for at in set(expected) | set(found) if expected.get(at) != found.get(at)]
-		print(len(expected), "places,", sum(expected.values()), "blocks;", len(wrong), "wrong:", wrong[:5])
+		        places = tuple((f.filename.rpartition("/")[2], f.lineno) for f in frames)
+		        others[trace.size, places] += 1
+		wrong = [(at, expected.get(at), found.get(at)) for at in set(expected) | set(found)
+		         if expected.get(at) != found.get(at)]
+		print(len(expected), "places,", sum(expected.values()), "blocks;",
+		      len(wrong), "wrong:", wrong[:5])
 		print("elsewhere:", others)
 		sys.exit(1 if wrong or not expected else 0)
 	CODE

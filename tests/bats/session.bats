@@ -50,10 +50,13 @@ load session
 	wait_target kept
 	tmbpf status -p "$TARGET_PID" --json >status.json
 	jq -e ".pid == $TARGET_PID and .nframe == 7 and .mode == \"exact\"" status.json
-	jq -e '[.current, .peak, .blocks, .rss, .allocations, .frees, .tracebacks] | all(type == "number" and . > 0)' status.json
+	jq -e '[.current, .peak, .blocks, .rss, .allocations, .frees, .tracebacks] |
+		all(type == "number" and . > 0)' status.json
 	jq -e '.peak >= .current and .allocations >= .blocks' status.json
-	jq -e '.since and (.coverage_basis | type == "string") and (.coverage | type == "number")' status.json
-	jq -e '.growth_coverage >= 0.99 and .growth_coverage <= 1.01 and .growth_census.size >= 65536' status.json
+	jq -e '.since and (.coverage_basis | type == "string") and
+		(.coverage | type == "number")' status.json
+	jq -e '.growth_coverage >= 0.99 and .growth_coverage <= 1.01 and
+		.growth_census.size >= 65536' status.json
 	run -0 tmbpf status -p "$TARGET_PID"
 	[[ $output == *" that the heap grew by since the start (census"* ]]
 	jq -e '(.losses | type == "object") and ([.losses[]] | add // 0) == 0' status.json
@@ -83,7 +86,8 @@ load session
 	# What is freed now was forgotten: it must not be subtracted.
 	tell_target drop
 	wait_target dropped
-	jq -e '.current >= 0 and .blocks >= 0 and .blocks < 100000' <<<"$(tmbpf status -p "$TARGET_PID" --json)"
+	tmbpf status -p "$TARGET_PID" --json |
+		jq -e '.current >= 0 and .blocks >= 0 and .blocks < 100000'
 }
 
 @test "-o -: a snapshot on standard output, which run leaves to its command" {
@@ -124,7 +128,8 @@ load session
 	[[ $output == *'address.py", line 12'* ]]
 	[[ $output == *'address.py", line 16'* ]]
 	# Oldest first, and the source line under each frame, as traceback.format() has it.
-	(( $(grep -n 'line 16' <<<"$output" | cut -d: -f1) < $(grep -n 'line 12' <<<"$output" | cut -d: -f1) ))
+	(( $(grep -n 'line 16' <<<"$output" | cut -d: -f1) <
+		$(grep -n 'line 12' <<<"$output" | cut -d: -f1) ))
 	run -3 --separate-stderr tmbpf where -p "$TARGET_PID" 0x10
 	[[ -n $stderr ]]
 	run -2 tmbpf where -p "$TARGET_PID" nonsense
@@ -155,12 +160,14 @@ load session
 		int execv(const char *path, char *const argv[])
 		{
 			usleep(300000);
-			return ((int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execv"))(path, argv);
+			int (*next)(const char *, char *const[]) = dlsym(RTLD_NEXT, "execv");
+			return next(path, argv);
 		}
 	CODE
 	cc -shared -fPIC -o late.so late.c
 	echo 'import os; os._exit(7)' >program.py
-	LD_PRELOAD=$PWD/late.so run -7 --separate-stderr tmbpf run --exact -- /usr/bin/python3 program.py
+	LD_PRELOAD=$PWD/late.so run -7 --separate-stderr tmbpf run --exact -- /usr/bin/python3 \
+		program.py
 	[[ $stderr == *"at its peak"* ]]
 }
 
@@ -181,7 +188,7 @@ load session
 }
 
 @test "the live view of a command whose interpreter has not begun yet" {
-	# The preloaded library holds the program before its interpreter begins, for a minute at most.
+	# The preloaded library holds the program before its interpreter begins, at most a minute.
 	cat >held.c <<-'CODE'
 		#define _GNU_SOURCE
 		#include <dlfcn.h>
@@ -203,6 +210,7 @@ load session
 	CODE
 	cc -shared -fPIC -o held.so held.c
 	echo 'import os; os._exit(7)' >held.py
+	# shellcheck disable=SC2030 # of this test alone
 	export TMBPF_RUN=$PWD/run
 	LD_PRELOAD=$PWD/held.so "$TMBPF" run -- /usr/bin/python3 held.py >run.out 2>&1 3>&- &
 	command=$!
@@ -219,6 +227,7 @@ load session
 # ask_raw PID LINE...: writes each LINE to the session's socket, and prints what it answers
 ask_raw()
 {
+	# shellcheck disable=SC2031 # each test's own
 	/usr/bin/python3 - "${TMBPF_RUN:-/run/tmbpf}/$1.sock" "${@:2}" <<-'CODE'
 		import socket, sys
 		for line in sys.argv[2:]:
@@ -258,7 +267,8 @@ ask_raw()
 	tmbpf start -p "$second" --exact --nframe 3
 	tell_target keep
 	wait_target kept
-	tmbpf status --json | jq -e "any(.pid == $first and .nframe == 25) and any(.pid == $second and .nframe == 3)"
+	tmbpf status --json | jq -e "any(.pid == $first and .nframe == 25) and
+		any(.pid == $second and .nframe == 3)"
 	tmbpf status | grep "$first"
 	tmbpf status | grep "$second"
 	field_at_least .blocks 10000
@@ -291,7 +301,8 @@ ask_raw()
 		import os, sys
 		os.write(1, b"READY\n")
 		os.read(0, 100)
-		kept = ["x%d" % i for i in range(1000)] + [bytearray(b"y" * i) + b"z" for i in range(400)]
+		kept = (["x%d" % i for i in range(1000)] +
+		        [bytearray(b"y" * i) + b"z" for i in range(400)])
 		os.write(1, b"DONE\n")
 		os.read(0, 100)
 	CODE
@@ -339,7 +350,7 @@ ask_raw()
 	[[ ! -e x.pb.gz ]]
 }
 
-@test "a million code objects made and dropped, in short a tenth: each block by its own traceback, in bounded memory" {
+@test "a million code objects, in short a tenth: each block by its own traceback, memory bounded" {
 	code_churn_told_apart code_churn.py "$(in_short 100000 1000000)"
 }
 
@@ -351,12 +362,14 @@ ask_raw()
 	for given in "--nframe 25" "--overhead 3" --lazy-free "--max-stacks 70"; do
 		# shellcheck disable=SC2086
 		run -2 --separate-stderr tmbpf -p "$TARGET_PID" --count 1 -i 1 $given
-		[[ $stderr == *"is traced already (exact, 1 frame), and ${given%% *} would need another session"* ]]
+		[[ $stderr == *"is traced already (exact, 1 frame), and ${given%% *} "* &&
+			$stderr == *" and ${given%% *} would need another session"* ]]
 		[[ $stderr == *"tmbpf stop -p $TARGET_PID"* ]]
 	done
 	run -2 --separate-stderr tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --max-large 70
 	[[ $stderr == *"and --max-large would need another session"* ]]
-	run -0 tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --nframe 1 --max-stacks 262144 --max-large 1048576
+	run -0 tmbpf -p "$TARGET_PID" --count 1 -i 1 --exact --nframe 1 --max-stacks 262144 \
+		--max-large 1048576
 	[[ $output == *"exact, 1 frame, "* ]]
 	# Without --for no session is begun that options could be about.
 	run -2 --separate-stderr tmbpf snapshot -p "$TARGET_PID" --exact -o one.pb.gz
@@ -386,16 +399,20 @@ ask_raw()
 	for asked in "clear -p $TARGET_PID" "where -p $TARGET_PID 0x1000"; do
 		# shellcheck disable=SC2086
 		run -3 --separate-stderr tmbpf $asked
-		[[ $stderr == *"process $TARGET_PID has ended, and its session with it"*"tmbpf snapshot -p $TARGET_PID"* ]]
+		[[ $stderr == *"process $TARGET_PID has ended, and its session with it"* &&
+			$stderr == *"tmbpf snapshot -p $TARGET_PID"* ]]
 	done
 }
 
 @test "snapshot --for: what cannot be written is refused before anything is traced" {
 	start_target "$TARGETS/busy.py"
-	fails_with 1 "cannot write missing/one.snap" timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --for 600s -o missing/one.snap
-	fails_with 1 "some.txt" timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --follow --for 600s -o some.txt/folder
+	fails_with 1 "cannot write missing/one.snap" timeout "$PATIENCE" "$TMBPF" snapshot \
+		-p "$TARGET_PID" --for 600s -o missing/one.snap
+	fails_with 1 "some.txt" timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" \
+		--follow --for 600s -o some.txt/folder
 	run -3 tmbpf status -p "$TARGET_PID"
-	fails_with 2 'such as 30s, 5m or 1h, not "0s"' tmbpf snapshot -p "$TARGET_PID" --for 0s -o one.snap
+	fails_with 2 'such as 30s, 5m or 1h, not "0s"' tmbpf snapshot -p "$TARGET_PID" --for 0s \
+		-o one.snap
 	fails_with 1 "cannot write missing/one.snap" tmbpf run -o missing/one.snap -- touch ran
 	[[ ! -e ran ]]
 }
@@ -406,7 +423,8 @@ ask_raw()
 		wait_until field_at_least .allocations 1
 		kill -KILL "$TARGET_PID"
 	) 3>&- &
-	run --separate-stderr -0 timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" --exact --for 600s -o one.snap
+	run --separate-stderr -0 timeout "$PATIENCE" "$TMBPF" snapshot -p "$TARGET_PID" \
+		--exact --for 600s -o one.snap
 	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == "process $TARGET_PID ended after "* ]]
 	tmbpf stats one.snap

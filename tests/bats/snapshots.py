@@ -2,12 +2,14 @@
 """Small snapshots of known traces, and what Python's tracemalloc says of them.
 
     snapshots.py dump TRACES FILE [LIMIT]       FILE as Snapshot.dump() writes it
-    snapshots.py python OLD [NEW] EXPRESSION    str() of each Statistic or StatisticDiff that EXPRESSION gives
-    snapshots.py pprof FILE KEY=VALUE... PLACE=SIZE...    FILE as tmbpf writes it, with these comments
+    snapshots.py python OLD [NEW] EXPRESSION    str() of each Statistic or StatisticDiff that
+                                                EXPRESSION gives
+    snapshots.py pprof FILE KEY=VALUE... PLACE=SIZE...    FILE as tmbpf writes it, with these
+                                                          comments
     snapshots.py valid SCHEMA                   standard input is JSON that SCHEMA describes
 
-TRACES is a Python expression: a list of (domain, size, frames), or of frames with the most recent first. EXPRESSION
-knows `old`, `new`, Filter and DomainFilter. Runs on 3.6 and later.
+TRACES is a Python expression: a list of (domain, size, frames), or of frames with the most recent
+first. EXPRESSION knows `old`, `new`, Filter and DomainFilter. Runs on 3.6 and later.
 """
 import gzip
 import json
@@ -22,7 +24,8 @@ import profile
 def dump(traces, file, limit="10"):
     tuples = []
     for domain, size, frames in eval(traces):
-        tuples.append((domain, size, tuple(frames)) + ((len(frames),) if sys.version_info >= (3, 9) else ()))
+        tuples.append((domain, size, tuple(frames)) +
+                      ((len(frames),) if sys.version_info >= (3, 9) else ()))
     tracemalloc.Snapshot(tuples, int(limit)).dump(file)
 
 

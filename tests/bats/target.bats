@@ -43,12 +43,14 @@ found_as_is()
 	IFS= read -r -t "$PATIENCE" -u "$TARGET_OUT" version
 	wait_target READY
 	tmbpf doctor -p "$TARGET_PID" --json >doctor.json || return
-	echo "# ${PYTHON[*]}: $(jq -c '[.python.version, .python.thread_states, .allocators]' doctor.json)"
+	echo "# ${PYTHON[*]}: $(jq -c '[.python.version, .python.thread_states,
+		.allocators]' doctor.json)"
 	[[ $(jq .python.hexversion doctor.json) == "$version" ]]
 	(($(jq .python.thread_states doctor.json) == 4 + ($# > 1)))
 	# Under load one of the threads may be between frames.
 	(($(jq .python.thread_states_with_frames doctor.json) >= 4))
-	[[ $(jq -c .allocators doctor.json) == '{"raw":"malloc","mem":"pymalloc","obj":"pymalloc"}' ]]
+	[[ $(jq -c .allocators doctor.json) == \
+		'{"raw":"malloc","mem":"pymalloc","obj":"pymalloc"}' ]]
 	(($(jq .python.heap.usedpools doctor.json) > 0))
 	(($(jq .python.thread.own_offset doctor.json) != 0))
 	(($(jq .plan.sites doctor.json) > 10))
@@ -119,16 +121,18 @@ signal.pause()'
 @test "allocators by name" {
 	requires python:/usr/bin/python3
 	PYTHONMALLOC=malloc start_target "$TARGETS/wait.py"
-	[[ $(doctor_field '.allocators.raw, .allocators.mem, .allocators.obj' | xargs) == "malloc malloc malloc" ]]
+	[[ $(doctor_field '.allocators | .raw, .mem, .obj' | xargs) == "malloc malloc malloc" ]]
 	stop_targets
 	PYTHONMALLOC=debug start_target "$TARGETS/wait.py"
-	[[ $(doctor_field '.allocators.raw, .allocators.obj' | xargs) == "debug over malloc debug over pymalloc" ]]
+	[[ $(doctor_field '.allocators | .raw, .obj' | xargs) == \
+		"debug over malloc debug over pymalloc" ]]
 	stop_targets
 	PYTHONMALLOC=debug PYTHONTRACEMALLOC=1 start_target "$TARGETS/wait.py"
 	[[ $(doctor_field .allocators.obj) == "tracemalloc over debug over pymalloc" ]]
 }
 
-# not_traceable TEXT: doctor says of the target why start refuses it, and is no success; start does refuse
+# not_traceable TEXT: doctor says of the target why start refuses it, and is no success; start does
+# refuse
 not_traceable()
 {
 	run -1 --separate-stderr tmbpf doctor -p "$TARGET_PID"
@@ -150,11 +154,13 @@ not_traceable()
 	requires root
 	local found=0 python
 	for python in ~/.pyenv/versions/3.*/bin/python3; do
-		[[ -x $python ]] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || continue
+		[[ -x $python ]] || continue
+		"$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || continue
 		PYTHON=("$python")
 		PYTHONMALLOC=mimalloc start_target "$TARGETS/wait.py"
 		not_traceable "allocates its objects by mimalloc"
-		[[ $(doctor_field '.allocators.raw, .allocators.mem, .allocators.obj' | xargs) == "malloc mimalloc mimalloc" ]]
+		[[ $(doctor_field '.allocators | .raw, .mem, .obj' | xargs) == \
+			"malloc mimalloc mimalloc" ]]
 		stop_targets
 		PYTHONMALLOC=mimalloc_debug start_target "$TARGETS/wait.py"
 		not_traceable "allocates its objects by mimalloc"
@@ -249,7 +255,8 @@ not_traceable()
 	start_target "$TARGETS/wait.py"
 	for task in "/proc/$TARGET_PID/task"/*; do
 		task=${task##*/}
-		((task == TARGET_PID)) || refused 1 "$task is a thread of process $TARGET_PID" "$task"
+		((task == TARGET_PID)) ||
+			refused 1 "$task is a thread of process $TARGET_PID" "$task"
 	done
 }
 
@@ -347,7 +354,8 @@ poke()
 	((status == 1))
 	# shellcheck disable=SC2154 # run sets them
 	[[ ${stderr_lines[0]} == *"process $TARGET_PID: cannot "*": Permission denied"* ||
-		${stderr_lines[0]} == *"process $TARGET_PID: cannot "*": Operation not permitted"* ]]
+		${stderr_lines[0]} == \
+			*"process $TARGET_PID: cannot "*": Operation not permitted"* ]]
 	[[ ${stderr_lines[1]} == *"root"* ]]
 	# What cannot be tried is not missing.
 	TMBPF=$folder/tmbpf run --separate-stderr setpriv --reuid=65534 --clear-groups \

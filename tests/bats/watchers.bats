@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Groups where something goes wrong: who watches or starts them is killed, processes end at odd moments, control groups go and come.
+# Groups where something goes wrong: who watches or starts them is killed, processes end at odd
+# moments, control groups go and come.
 
 # shellcheck disable=SC2030,SC2031,SC2154
 
@@ -60,7 +61,9 @@ no_group()
 		import ctypes, os, subprocess, sys, threading
 		def begin():
 		    while os.read(0, 16):
-		        child = subprocess.Popen([sys.executable, "-c", "import time; kept = [b'%d' % i for i in range(1000)]; time.sleep(60)"])
+		        code = ("import time; kept = [b'%d' % i for i in range(1000)];"
+		                " time.sleep(60)")
+		        child = subprocess.Popen([sys.executable, "-c", code])
 		        os.write(1, b"worker %d\n" % child.pid)
 		threading.Thread(target=begin).start()
 		os.write(1, b"READY\n")
@@ -73,7 +76,8 @@ no_group()
 	TARGET_PIDS+=("$WORKER")
 	GROUP=(-p "$TARGET_PID" --follow)
 	run -0 --separate-stderr tmbpf start "${GROUP[@]}" --exact
-	[[ $output == *": 1 process is traced"* && $stderr == *"the first thread of process $TARGET_PID has ended"* ]]
+	[[ $output == *": 1 process is traced"* &&
+		$stderr == *"the first thread of process $TARGET_PID has ended"* ]]
 	# It is looked at every two seconds whether it is still there.
 	sleep 5
 	tell_target
@@ -88,7 +92,8 @@ no_group()
 	for base in /sys/fs/cgroup/unified /sys/fs/cgroup; do
 		[[ -f $base/cgroup.procs && -f $base/cgroup.controllers ]] && break
 	done
-	[[ -f $base/cgroup.controllers ]] || skip "there is no control group of version 2 to make one in"
+	[[ -f $base/cgroup.controllers ]] ||
+		skip "there is no control group of version 2 to make one in"
 	folder=$base/tmbpf-test-$$-anew
 	mkdir "$folder"
 	CGROUPS+=("$folder")
@@ -109,7 +114,8 @@ no_group()
 	# So short that only the kernel can tell of them.
 	tell_target "short 20"
 	wait_target "done"
-	wait_until group_is '([.processes[] | select(.state == "ended")] | length) + .losses.ended_early == 20'
+	wait_until group_is '([.processes[] | select(.state == "ended")] | length) +
+		.losses.ended_early == 20'
 	tmbpf stop "${GROUP[@]}"
 	nothing_left
 	CGROUPS=()
@@ -125,7 +131,8 @@ no_group()
 	watcher=$(group_status | jq .watcher_pid)
 	kill -KILL "$watcher"
 	wait_until tracer_gone "$watcher"
-	group_is '.state == "unwatched" and (.processes | length) == 3 and .counts.traced == 3 and .seconds > 0'
+	group_is '.state == "unwatched" and (.processes | length) == 3 and .counts.traced == 3 and
+		.seconds > 0'
 	run -0 tmbpf status "${GROUP[@]}"
 	[[ ${lines[0]} == *": 3 traced, "* ]]
 	run -0 tmbpf snapshot "${GROUP[@]}" -o all
@@ -136,7 +143,8 @@ no_group()
 @test "a container's watcher that is killed: its sessions are found by the container's name" {
 	local base folder watcher
 	for base in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do
-		[[ -f $base/cgroup.procs && ($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] && break
+		[[ -f $base/cgroup.procs &&
+			($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] && break
 	done
 	folder=$base/tmbpf-test-$$-orphans
 	mkdir "$folder" || skip "there is no control group to make one in"

@@ -14,7 +14,8 @@ def document():
     orders = []
     for i in range(40):
         lines = [
-            {"sku": "sku-%05d" % (i * 7 + k), "quantity": 1 + (i + k) % 5, "price": 2.5 * (k + 1) + i / 8.0}
+            {"sku": "sku-%05d" % (i * 7 + k), "quantity": 1 + (i + k) % 5,
+             "price": 2.5 * (k + 1) + i / 8.0}
             for k in range(3)
         ]
         orders.append({
@@ -77,7 +78,8 @@ class Service:
         for order in orders:
             by_customer.setdefault(order.customer, []).append((order.number, order.total()))
         return json.dumps({
-            name: {"orders": [number for number, _ in found], "sum": "%.2f" % sum([s for _, s in found])}
+            name: {"orders": [number for number, _ in found],
+                   "sum": "%.2f" % sum([s for _, s in found])}
             for name, found in by_customer.items()
         })
 

@@ -51,7 +51,8 @@ def fill(count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=5000000)
     parser.add_argument("--tracemalloc", type=int, default=0, metavar="NFRAME")
     args = parser.parse_args()

@@ -7,9 +7,9 @@ Warms up, starts tracemalloc where it is asked for, prints READY, waits for a li
 iteration for S seconds (3), and prints one line of JSON: iterations, seconds, rate (iterations a
 second, wall clock), and rate_cpu (iterations a second of this process's CPU time). Then it waits
 for another line, so that whoever measures can look at the process before it ends. Without a
-terminal or a pipe on its standard input (end of file) it waits for nothing. With --blocks each line is
-a number of seconds, for which it does the same, until an empty one.
-Runs on every CPython from 3.6 on.
+terminal or a pipe on its standard input (end of file) it waits for nothing. With --blocks each line
+is a number of seconds, for which it does the same, until an empty one. Runs on every CPython from
+3.6 on.
 """
 import argparse
 import gc
@@ -49,7 +49,8 @@ def blocks(iteration, batch):
 
 def main(iteration, batch, doc):
     """ITERATION(N) does its work N times; BATCH is how often between two looks at the clock."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--blocks", action="store_true")
     parser.add_argument("--tracemalloc", type=int, default=0, metavar="NFRAME")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Python's tracemalloc at the work that tests/bench/snapshots gives to tmbpf.
 
-    snapshots_python.py make OLD NEW COUNT         dumps two snapshots of COUNT traces, each with a traceback of its own
-    snapshots_python.py measure OLD NEW PATTERN    does all of it, prints the seconds of each step as JSON
+    snapshots_python.py make OLD NEW COUNT         dumps two snapshots of COUNT traces, each with a
+                                                   traceback of its own
+    snapshots_python.py measure OLD NEW PATTERN    does all of it, prints the seconds of each step
+                                                   as JSON
 """
 import json
 import random
@@ -17,13 +19,16 @@ DEPTHS = range(10, 21)
 
 
 def stack(chance, places):
-    # Python's _get_traces() makes a new tuple for each frame of a traceback, and so dumps each in full.
-    return tuple([(filename, lineno) for filename, lineno in chance.choices(places, k=chance.choice(DEPTHS))])
+    # Python's _get_traces() makes a new tuple for each frame of a traceback, and so dumps each in
+    # full.
+    return tuple([(filename, lineno)
+                  for filename, lineno in chance.choices(places, k=chance.choice(DEPTHS))])
 
 
 def make(old, new, count):
     chance = random.Random(1)
-    places = [("/srv/app/package%d/module%d.py" % (i % 20, i), 7 * j + 1) for i in range(FILES) for j in range(LINES)]
+    places = [("/srv/app/package%d/module%d.py" % (i % 20, i), 7 * j + 1) for i in range(FILES)
+              for j in range(LINES)]
     traces = []
     for _ in range(int(count)):
         frames = stack(chance, places)
@@ -61,7 +66,8 @@ def measure(old, new, pattern):
     for key in ("lineno", "traceback"):
         found["diff_" + key] = len(watch.time("diff_" + key, snapshot.compare_to, older, key))
     two = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": watch.seconds, "clock": watch.clock, "groups": found, "rss": one * 1024, "rss_diff": two * 1024}))
+    print(json.dumps({"seconds": watch.seconds, "clock": watch.clock, "groups": found,
+                      "rss": one * 1024, "rss_diff": two * 1024}))
 
 
 if __name__ == "__main__":

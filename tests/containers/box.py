@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Containers to trace: runc's, each an overlay on the one root that scripts/roots makes; nothing is installed inside.
+"""Containers to trace: runc's, each an overlay on the one root that scripts/roots makes; nothing is
+installed inside.
 
-What is in /srv/app inside is Box.app here. Root inside is user 100000 here, unless the container is told to be root.
+What is in /srv/app inside is Box.app here. Root inside is user 100000 here, unless the container is
+told to be root.
 """
 import ctypes
 import itertools
@@ -13,8 +15,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "oracle"))
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "targets"))
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TESTS, "oracle"))
+sys.path.insert(0, os.path.join(TESTS, "targets"))
 
 import breakpoints
 import harness
@@ -25,21 +28,25 @@ OUTER_ROOT = 100000
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = harness.PATIENCE
 
-# All that a Python calls, and no more, as the profiles of docker and podman do it: what is not named fails. None of the system
-# calls with which the kernel's return probes and optimised probes work is.
+# All that a Python calls, and no more, as the profiles of docker and podman do it: what is not
+# named fails. None of the system calls with which the kernel's return probes and optimised probes
+# work is.
 ALLOWED = """
-    access arch_prctl brk capget capset chdir chmod clock_getres clock_gettime clock_nanosleep clone clone3 close close_range
-    connect dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat faccessat2
-    fchdir fchmod fchmodat fchown fcntl fdatasync flock fork fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid
-    geteuid getgid getpeername getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
-    getsockname getsockopt gettid gettimeofday getuid getxattr ioctl kill lgetxattr link linkat listen lseek lstat madvise
-    membarrier memfd_create mincore mkdir mkdirat mmap mprotect mremap msync munmap nanosleep newfstatat open openat openat2 pause
-    pipe pipe2 poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat readv recvfrom recvmsg
-    rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend
-    rt_sigtimedwait sched_getaffinity sched_getparam sched_getscheduler sched_yield select sendfile sendmsg sendto
-    set_robust_list set_tid_address setgid setgroups setpgid setsid setuid shutdown sigaltstack socket socketpair stat statfs statx
-    symlink symlinkat sysinfo tgkill timerfd_create timerfd_settime umask uname unlink unlinkat utimensat vfork wait4 waitid write
-    writev""".split()
+    access arch_prctl brk capget capset chdir chmod clock_getres clock_gettime clock_nanosleep clone
+    clone3 close close_range connect dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait
+    eventfd2 execve exit exit_group faccessat faccessat2 fchdir fchmod fchmodat fchown fcntl
+    fdatasync flock fork fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid geteuid
+    getgid getpeername getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit
+    getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr ioctl kill lgetxattr
+    link linkat listen lseek lstat madvise membarrier memfd_create mincore mkdir mkdirat mmap
+    mprotect mremap msync munmap nanosleep newfstatat open openat openat2 pause pipe pipe2 poll
+    ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat readv
+    recvfrom recvmsg rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending
+    rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity sched_getparam
+    sched_getscheduler sched_yield select sendfile sendmsg sendto set_robust_list set_tid_address
+    setgid setgroups setpgid setsid setuid shutdown sigaltstack socket socketpair stat statfs statx
+    symlink symlinkat sysinfo tgkill timerfd_create timerfd_settime umask uname unlink unlinkat
+    utimensat vfork wait4 waitid write writev""".split()
 
 
 def reap_orphans():
@@ -50,11 +57,13 @@ def reap_orphans():
 def must(*command):
     # A container keeps what it was given as output: a pipe would keep us waiting.
     with tempfile.TemporaryFile("w+") as said:
-        done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=PATIENCE)
+        done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                              stdout=said, stderr=said, timeout=PATIENCE)
         said.seek(0)
         text = said.read()
     if done.returncode:
-        raise harness.Failed("%s: exit %d: %s" % (" ".join(map(str, command[:3])), done.returncode, text.strip()[-400:]))
+        raise harness.Failed("%s: exit %d: %s" % (" ".join(map(str, command[:3])), done.returncode,
+                                                  text.strip()[-400:]))
     return text
 
 
@@ -80,7 +89,8 @@ def is_gone(pid):
 
 
 class Child:
-    """A process that runc started, and that is ours since: as much of subprocess.Popen as harness.Target needs."""
+    """A process that runc started, and that is ours since: as much of subprocess.Popen as
+    harness.Target needs."""
 
     def __init__(self, pid, stdin, stdout):
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
@@ -112,8 +122,8 @@ class Process(harness.Target):
         inner, stdin = os.pipe()
         stdout, outer = os.pipe()
         try:
-            done = subprocess.run([*command[:2], "--detach", "--pid-file", file, *command[2:]], stdin=inner, stdout=outer,
-                                  stderr=self.errors, timeout=PATIENCE)
+            done = subprocess.run([*command[:2], "--detach", "--pid-file", file, *command[2:]],
+                                  stdin=inner, stdout=outer, stderr=self.errors, timeout=PATIENCE)
         finally:
             os.close(inner)
             os.close(outer)
@@ -121,7 +131,9 @@ class Process(harness.Target):
             os.close(stdin)
             os.close(stdout)
             self.errors.seek(0)
-            raise harness.Failed("runc: exit %d: %s" % (done.returncode, self.errors.read().decode(errors="replace").strip()[-400:]))
+            raise harness.Failed(
+                "runc: exit %d: %s" %
+                (done.returncode, self.errors.read().decode(errors="replace").strip()[-400:]))
         with open(file) as f:
             self.pid = int(f.read())
         self.process = Child(self.pid, os.fdopen(stdin, "wb", 0), os.fdopen(stdout, "rb", 0))
@@ -141,7 +153,8 @@ class Box:
     numbers = itertools.count()
 
     def __init__(self, place, root, python, name="", limit=256 * MIB, as_root=False):
-        """Its memory is limited to LIMIT bytes (None: is not). AS_ROOT: root inside is root, and may write to its root."""
+        """Its memory is limited to LIMIT bytes (None: is not). AS_ROOT: root inside is root, and
+        may write to its root."""
         self.name = name or "tmbpf-test-%d-%d" % (os.getpid(), next(self.numbers))
         self.python, self.limit, self.as_root, self.lower = python, limit, as_root, root
         self.folder = os.path.join(place, self.name)
@@ -153,7 +166,8 @@ class Box:
         os.chmod(self.app, 0o777)
         must("mount", "-t", "overlay", "overlay", "-o", "lowerdir=%s,upperdir=%s,workdir=%s" % (
             root, self.upper, os.path.join(self.folder, "layers")), self.merged)
-        # What one imports and the other does not makes tables of a different size: see harness.Python.
+        # What one imports and the other does not makes tables of a different size: see
+        # harness.Python.
         with open(os.path.join(self.app, "sitecustomize.py"), "w") as f:
             f.write("import json\nimport tracemalloc\n")
 
@@ -162,13 +176,15 @@ class Box:
 
     def remove(self):
         """Of runc's containers. There may be none."""
-        subprocess.run(["runc", "delete", "--force", self.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, timeout=PATIENCE)
+        subprocess.run(["runc", "delete", "--force", self.name], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
 
     def __exit__(self, *_):
         self.remove()
         if os.path.ismount(self.merged):
-            until("no use of %s" % self.merged, lambda: not subprocess.run(["umount", self.merged], stderr=subprocess.DEVNULL).returncode)
+            until("no use of %s" % self.merged,
+                  lambda: not subprocess.run(["umount", self.merged],
+                                             stderr=subprocess.DEVNULL).returncode)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, name):
@@ -186,42 +202,52 @@ class Box:
 
     def env(self, more):
         return ["%s=%s" % pair for pair in {
-            "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": INSIDE, **more}.items()]
 
     def config(self, arguments, env, limit):
         """The container as runc wants to be told of it (opencontainers/runtime-spec, config.md)."""
-        namespaces = ["pid", "mount", "ipc", "uts", "network", "cgroup"] + ([] if self.as_root else ["user"])
+        namespaces = ["pid", "mount", "ipc", "uts", "network", "cgroup"]
+        namespaces += [] if self.as_root else ["user"]
         mapping = [{"containerID": 0, "hostID": OUTER_ROOT, "size": 65536}]
         resources = {"pids": {"limit": 200}}
         if limit:
             resources["memory"] = {"limit": limit, "swap": limit}
         return {
-            "ociVersion": "1.0.2", "hostname": "box", "root": {"path": self.merged, "readonly": not self.as_root},
-            "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "cwd": "/", "noNewPrivileges": True, "capabilities": {},
+            "ociVersion": "1.0.2", "hostname": "box",
+            "root": {"path": self.merged, "readonly": not self.as_root},
+            "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "cwd": "/",
+                        "noNewPrivileges": True, "capabilities": {},
                         "args": arguments, "env": env},
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc"},
-                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
-                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
-                {"destination": INSIDE, "type": "bind", "source": self.app, "options": ["bind", "rw", "nosuid", "nodev"]},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                 "options": ["nosuid", "mode=755", "size=64k"]},
+                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
+                 "options": ["nosuid", "nodev", "mode=1777"]},
+                {"destination": INSIDE, "type": "bind", "source": self.app,
+                 "options": ["bind", "rw", "nosuid", "nodev"]},
             ],
             "linux": {
                 "namespaces": [{"type": each} for each in namespaces],
                 **({} if self.as_root else {"uidMappings": mapping, "gidMappings": mapping}),
                 "cgroupsPath": "/" + self.name, "resources": resources,
                 "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
-                "seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+                "seccomp": {"defaultAction": "SCMP_ACT_ERRNO",
+                            "architectures": ["SCMP_ARCH_X86_64"],
                             "syscalls": [{"names": ALLOWED, "action": "SCMP_ACT_ALLOW"}]},
             },
         }
 
     def start(self, *arguments, limit=-1, **env):
-        """The container, with its Python and ARGUMENTS as its first process. It is one at a time."""
+        """The container, with its Python and ARGUMENTS as its first process. It is one at a
+        time."""
         bundle = os.path.join(self.folder, "bundle")
         self.remove()
         with open(os.path.join(bundle, "config.json"), "w") as f:
-            json.dump(self.config([self.python, *arguments], self.env(env), self.limit if limit == -1 else limit), f)
+            json.dump(self.config([self.python, *arguments], self.env(env),
+                                  self.limit if limit == -1 else limit), f)
         return Process(self, ["runc", "run", "--bundle", bundle, self.name])
 
     def add(self, *arguments, **env):
@@ -239,7 +265,8 @@ class Box:
 
 
 def memory_mount(pid):
-    """Where the hierarchy that has PID's memory is mounted, what of it, PID's group there, and whether it is of version 2."""
+    """Where the hierarchy that has PID's memory is mounted, what of it, PID's group there, and
+    whether it is of version 2."""
     with open("/proc/%s/cgroup" % pid) as f:
         groups = dict(line.rstrip("\n").split(":", 2)[1:] for line in f)
     one = next((path for names, path in groups.items() if "memory" in names.split(",")), None)
@@ -327,7 +354,8 @@ def kernel_objects(pid):
             continue
         for name, _, value in (line.partition(":") for line in text.splitlines()):
             if name in ("link_id", "prog_id"):
-                found.add((BPF_LINK_GET_FD_BY_ID if name == "link_id" else BPF_PROG_GET_FD_BY_ID, int(value)))
+                found.add((BPF_LINK_GET_FD_BY_ID if name == "link_id" else BPF_PROG_GET_FD_BY_ID,
+                           int(value)))
     if not found:
         raise harness.Failed("process %d holds no BPF program" % pid)
     return found
@@ -352,12 +380,14 @@ class Tmbpf(harness.Tmbpf):
         self.env = dict(os.environ, **env)
 
     def run(self, *arguments):
-        return subprocess.run([self.path, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        return subprocess.run([self.path, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True, timeout=PATIENCE, env=self.env)
 
 
 class Place:
-    """What a check needs: where its containers are, and tmbpf with a folder of sockets for it alone."""
+    """What a check needs: where its containers are, and tmbpf with a folder of sockets for it
+    alone."""
 
     def __init__(self, folder, root, python, tmbpf):
         self.folder, self.root, self.python, self.path = folder, root, python, tmbpf

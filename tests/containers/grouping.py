@@ -32,18 +32,24 @@ class Group:
         return json.loads(self.tmbpf.must("status", *self.which, "--json"))
 
     def traced(self):
-        return {process["pid"] for process in self.status()["processes"] if process["state"] == "traced"}
+        return {process["pid"] for process in self.status()["processes"]
+                if process["state"] == "traced"}
 
     def wait(self, *processes):
         wanted = {process.pid for process in processes}
-        box.until("processes %s are traced; the status is %s" % (wanted, self.status()["processes"]), lambda: self.traced() == wanted)
+        box.until(
+            "processes %s are traced; the status is %s" % (wanted, self.status()["processes"]),
+            lambda: self.traced() == wanted)
 
     def snapshots(self, folder):
         """{pid: what the file says of itself}"""
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         self.tmbpf.must("snapshot", *self.which, "-o", folder)
-        return {int(name.partition(".")[0]): json.loads(self.tmbpf.must("export", os.path.join(folder, name), "--format", "json"))["snapshot"]
-                for name in os.listdir(folder)}
+        return {
+            int(name.partition(".")[0]): json.loads(
+                self.tmbpf.must("export", os.path.join(folder, name), "--format",
+                                "json"))["snapshot"] for name in os.listdir(folder)
+        }
 
 
 def begin(inside, start):
@@ -63,7 +69,8 @@ def end(*processes):
 def refused(tmbpf, which, status, word):
     done = tmbpf.run("start", *which, "--exact")
     if done.returncode != status or word not in done.stderr:
-        raise Failed("start %s: exit %d: %s" % (" ".join(which), done.returncode, done.stderr.strip()))
+        raise Failed(
+            "start %s: exit %d: %s" % (" ".join(which), done.returncode, done.stderr.strip()))
 
 
 def whole_group(place, inside, which, stack):
@@ -74,9 +81,12 @@ def whole_group(place, inside, which, stack):
             raise Failed("%s: traced are %s" % (which, group.traced()))
         second = stack.enter_context(begin(inside, inside.add))
         group.wait(first, second)
-        for pid, found in group.snapshots(os.path.join(inside.folder, "snapshots" + which[0])).items():
-            if found["pid"] != pid or found["container"] != inside.name or found["cgroup"] != "/" + inside.name:
-                raise Failed("%s: the snapshot of %d names %s, %s" % (which, pid, found["container"], found["cgroup"]))
+        folder = os.path.join(inside.folder, "snapshots" + which[0])
+        for pid, found in group.snapshots(folder).items():
+            if (found["pid"] != pid or found["container"] != inside.name or
+                    found["cgroup"] != "/" + inside.name):
+                raise Failed("%s: the snapshot of %d names %s, %s" %
+                             (which, pid, found["container"], found["cgroup"]))
         place.tmbpf.must("stop", *which)
     end(second, first)
     box.until("the sockets go", lambda: not place.sockets())
@@ -100,22 +110,27 @@ def group(place):
         if box.code_copies(other.pid):
             raise Failed("there were probes in a container that was not asked for")
         end(first, other)
-    return "by name, by the beginning of an id, by control group and its folder: who was there and who came later"
+    return ("by name, by the beginning of an id, by control group and its folder: who was there "
+            "and who came later")
 
 
 # Debian's podman asks for more of these than a plain root may have.
 LIMITS = ("--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 # What a Python needs of the root.
-PARTS = ("bin", "lib", "lib64", "etc/passwd", "etc/group", "usr/bin/python3.13", "usr/lib/python3.13", "usr/lib64",
-         "usr/lib/x86_64-linux-gnu")
-KEEPING = "import time\nkept = []\nwhile True:\n    kept.append(bytes(1000))\n    time.sleep(0.01)\n"
+PARTS = ("bin", "lib", "lib64", "etc/passwd", "etc/group", "usr/bin/python3.13",
+         "usr/lib/python3.13", "usr/lib64", "usr/lib/x86_64-linux-gnu")
+KEEPING = (
+    "import time\nkept = []\nwhile True:\n    kept.append(bytes(1000))\n    time.sleep(0.01)\n"
+)
 
 
 def told(place, pid, which, wanted):
-    """Of the container that WHICH names the process PID is traced, and its snapshot says what is WANTED."""
+    """Of the container that WHICH names the process PID is traced, and its snapshot says what is
+    WANTED."""
     with Group(place.tmbpf, "--container", which) as group:
         if group.traced() != {pid}:
-            raise Failed("--container %s: traced are %s, its process is %s" % (which, group.traced(), pid))
+            raise Failed(
+                "--container %s: traced are %s, its process is %s" % (which, group.traced(), pid))
         found = group.snapshots(os.path.join(place.run + "-snapshots", which))[pid]
     if {key: found[key] for key in wanted} != wanted:
         raise Failed("the snapshot names %s" % {key: found[key] for key in wanted})
@@ -123,13 +138,16 @@ def told(place, pid, which, wanted):
 
 def image_import(place, runtime, image):
     """PARTS of the root as an image of RUNTIME's, the command of podman or docker."""
-    tar = subprocess.Popen(["tar", "-C", place.root, "-cf", "-", "--exclude=__pycache__", "--exclude=gconv", "--exclude=perl*", *PARTS],
+    tar = subprocess.Popen(["tar", "-C", place.root, "-cf", "-", "--exclude=__pycache__",
+                            "--exclude=gconv", "--exclude=perl*", *PARTS],
                            stdout=subprocess.PIPE)
     with tar.stdout:
-        done = subprocess.run([*runtime, "import", "-", image], stdin=tar.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        done = subprocess.run([*runtime, "import", "-", image], stdin=tar.stdout,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=box.PATIENCE)
     if tar.wait() or done.returncode:
-        raise Failed("import of an image: exit %d: %s" % (done.returncode, done.stdout.strip()[-300:]))
+        raise Failed(
+            "import of an image: exit %d: %s" % (done.returncode, done.stdout.strip()[-300:]))
 
 
 def begin_here(function, *arguments):
@@ -146,18 +164,23 @@ def image_runs(place, *runtime):
     image = "localhost/%s:1" % name
     try:
         begin_here(image_import, place, runtime, image)
-        begin_here(box.must, *runtime, "run", "--detach", "--name", name, *LIMITS, "--memory=256m", image, place.python, "-c", KEEPING)
-        pid, identity = box.must(*runtime, "inspect", "--format", "{{.State.Pid}} {{.Id}}", name).split()
+        begin_here(box.must, *runtime, "run", "--detach", "--name", name, *LIMITS, "--memory=256m",
+                   image, place.python, "-c", KEEPING)
+        pid, identity = box.must(*runtime, "inspect", "--format", "{{.State.Pid}} {{.Id}}",
+                                 name).split()
         for which in (name, identity[:12]):
-            told(place, int(pid), which, {"container": identity, "container_name": name, "image": image})
+            told(place, int(pid), which,
+                 {"container": identity, "container_name": name, "image": image})
     finally:
         for command in (["rm", "--force", name], ["rmi", "--force", image]):
-            subprocess.run([*runtime, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run([*runtime, *command], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return "by its name and by its id; the snapshot has both, and the image %s" % image
 
 
 def podman(place):
-    return image_runs(place, "podman", "--log-level=error", "--runtime=runc", "--cgroup-manager=cgroupfs")
+    return image_runs(place, "podman", "--log-level=error", "--runtime=runc",
+                      "--cgroup-manager=cgroupfs")
 
 
 class Daemon:
@@ -167,7 +190,8 @@ class Daemon:
         self.log, self.command, self.ready = log, command, ready
 
     def serves(self):
-        return not subprocess.run(self.ready, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+        return not subprocess.run(self.ready, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL).returncode
 
     def __enter__(self):
         begin_here(self.begin)
@@ -175,15 +199,18 @@ class Daemon:
 
     def begin(self):
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log)
         try:
-            box.until("the end of the start of %s" % self.command[0], lambda: self.process.poll() is not None or self.serves())
+            box.until("the end of the start of %s" % self.command[0],
+                      lambda: self.process.poll() is not None or self.serves())
         except Failed:
             self.process.kill()
             raise
         if self.process.poll() is not None:
             with open(self.log) as log:
-                raise Failed("%s: exit %d: %s" % (self.command[0], self.process.returncode, log.read().strip()[-400:]))
+                raise Failed("%s: exit %d: %s" %
+                             (self.command[0], self.process.returncode, log.read().strip()[-400:]))
 
     def __exit__(self, *_):
         self.process.terminate()
@@ -215,30 +242,41 @@ def ctr_runs(place, *ctr):
     """The container's id is its name."""
     with place.box() as inside:
         try:
-            begin_here(box.must, *ctr, "run", "--detach", "--rootfs", inside.merged, inside.name, place.python, "-c", KEEPING)
-            tasks = {words[0]: int(words[1]) for words in map(str.split, box.must(*ctr, "task", "ls").splitlines()[1:])}
-            told(place, tasks[inside.name], inside.name, {"container": inside.name, "cgroup": "/tmbpf-test/" + inside.name})
+            begin_here(box.must, *ctr, "run", "--detach", "--rootfs", inside.merged, inside.name,
+                       place.python, "-c", KEEPING)
+            tasks = {
+                words[0]: int(words[1])
+                for words in map(str.split, box.must(*ctr, "task", "ls").splitlines()[1:])
+            }
+            told(place, tasks[inside.name], inside.name,
+                 {"container": inside.name, "cgroup": "/tmbpf-test/" + inside.name})
         finally:
-            for command in (["task", "rm", "--force", inside.name], ["container", "rm", inside.name]):
-                subprocess.run([*ctr, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for command in (["task", "rm", "--force", inside.name],
+                            ["container", "rm", inside.name]):
+                subprocess.run([*ctr, *command], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             # Of its namespace runc leaves the control groups.
-            for folder in glob.glob("/sys/fs/cgroup/*/tmbpf-test") + glob.glob("/sys/fs/cgroup/tmbpf-test"):
+            for folder in (glob.glob("/sys/fs/cgroup/*/tmbpf-test") +
+                           glob.glob("/sys/fs/cgroup/tmbpf-test")):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
     return "ctr's, by its name"
 
 
 def containerd(place):
-    """The containerd that serves here, or one of our own. What it says of its containers is in /run in either case."""
+    """The containerd that serves here, or one of our own. What it says of its containers is in /run
+    in either case."""
     needs("containerd", "ctr")
-    if not subprocess.run(["ctr", "version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+    if not subprocess.run(["ctr", "version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode:
         return ctr_runs(place, "ctr", "--namespace", "tmbpf-test")
     folder = os.path.join(place.folder, "containerd")
     os.mkdir(folder)
     with open(os.path.join(folder, "config.toml"), "w") as f:
         f.write(CONTAINERD.format(folder))
     ctr = ("ctr", "--address", folder + "/socket", "--namespace", "tmbpf-test")
-    with Daemon(folder + "/log", ["containerd", "--config", folder + "/config.toml"], [*ctr, "version"]):
+    with Daemon(folder + "/log", ["containerd", "--config", folder + "/config.toml"],
+                [*ctr, "version"]):
         return ctr_runs(place, *ctr)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Checks on one or two containers, whose processes are traced by their pids. Each is given a box.Place."""
+"""Checks on one or two containers, whose processes are traced by their pids. Each is given a
+box.Place."""
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ import comparison
 import harness
 from harness import Failed
 
-WORKLOADS = ("classes.py", "codes.py", "mixed.py", "threads.py", "closures.py", "growth.py", "recursion.py")
+WORKLOADS = ("classes.py", "codes.py", "mixed.py", "threads.py", "closures.py", "growth.py",
+             "recursion.py")
 MIB = box.MIB
 GROWING = os.path.join(harness.TARGETS, "growing.py")
 
@@ -32,7 +34,8 @@ def assert_probed(process):
 def assert_no_probe(process, when):
     changed = box.code_changed(process.pid)
     if changed:
-        raise Failed("%s %d bytes of the code of process %d are changed" % (when, changed, process.pid))
+        raise Failed(
+            "%s %d bytes of the code of process %d are changed" % (when, changed, process.pid))
 
 
 def parity(place, name):
@@ -69,18 +72,23 @@ LINES = "# 1\n# 2\n# 3\nkept = '%s'\n"
 
 
 def source(place):
-    """Names that lead to files with the same line inside, outside, and to a link from here to there."""
+    """Names that lead to files with the same line inside, outside, and to a link from here to
+    there."""
     names = {"real.py": None, "within.py": box.INSIDE + "/real.py"}
     with place.box() as inside, tempfile.TemporaryDirectory(prefix="tmbpf-outside-") as outside:
         secret = os.path.join(outside, "secret.py")
-        names.update({"out.py": secret, "up.py": "../" * 12 + secret.lstrip("/"), "magic.py": "/proc/1/root" + secret,
+        names.update({"out.py": secret, "up.py": "../" * 12 + secret.lstrip("/"),
+                      "magic.py": "/proc/1/root" + secret,
                       "folder.py": "folder/secret.py", "folder": outside})
         with open(secret, "w") as f:
             f.write(LINES % "OUTSIDE")
         with open(inside.path("real.py"), "w") as f:
             f.write(LINES % "INSIDE")
         with open(inside.path("main.py"), "w") as f:
-            f.write("import os, sys\nsys.stdout.write('READY\\n')\nsys.stdout.flush()\nsys.stdin.readline()\n" + SOURCE)
+            f.write(
+                "import os, sys\nsys.stdout.write('READY\\n')\n"
+                "sys.stdout.flush()\nsys.stdin.readline()\n"
+                + SOURCE)
         for name, leads in names.items():
             if leads:
                 os.symlink(leads, inside.path(name))
@@ -91,21 +99,24 @@ def source(place):
             process.tell()
             process.expect("DONE")
             place.tmbpf.snapshot(process.pid, inside, "seen")
-            texts = [place.tmbpf.must("stats", inside.path("seen.pb.gz"), "--group-by", how, "--limit", 0)
+            texts = [place.tmbpf.must("stats", inside.path("seen.pb.gz"), "--group-by", how,
+                                      "--limit", 0)
                      for how in ("lineno", "traceback")]
             texts.append(place.tmbpf.must("export", inside.path("seen.pb.gz"), "--format", "json"))
             place.tmbpf.stop(process.pid)
             process.tell()
             process.finish()
     for name in names:
-        if inside.inside(name) + ":4" not in texts[0] or '"%s", line 4' % inside.inside(name) not in texts[1]:
+        if (inside.inside(name) + ":4" not in texts[0] or
+                '"%s", line 4' % inside.inside(name) not in texts[1]):
             raise Failed("%s is not told of: %s" % (name, texts[0][:600]))
     if any("OUTSIDE" in text for text in texts):
         raise Failed("a line of a file outside is shown")
     shown = [text.count("kept = 'INSIDE'") for text in texts[:2]]
     if shown != [2, 2] or "exec(compile(" not in texts[1]:
         raise Failed("of two names of a file inside the line is shown %s times" % shown)
-    return "shown through the root: %d names, nothing of the %d that lead out" % (shown[0], len(names) - shown[0])
+    return "shown through the root: %d names, nothing of the %d that lead out" % (
+        shown[0], len(names) - shown[0])
 
 
 def line_of(path, mark):
@@ -120,10 +131,12 @@ def leak_found(tmbpf, pid):
         status = tmbpf.status(pid)
         if status["mode"] != "estimate" or status["state"] != "running":
             raise Failed("mode %s, state %s" % (status["mode"], status["state"]))
-        if any(row["grows"] and row["lineno"] == leaking and row["filename"] == box.INSIDE + "/growing.py" for row in status["growth"]):
+        if any(row["grows"] and row["lineno"] == leaking and
+               row["filename"] == box.INSIDE + "/growing.py" for row in status["growth"]):
             return status
         time.sleep(0.5)
-    raise Failed("the leak was not found in %d s: %d windows, %s" % (harness.PATIENCE, status["windows"], status["growth"][:2]))
+    raise Failed("the leak was not found in %d s: %d windows, %s" %
+                 (harness.PATIENCE, status["windows"], status["growth"][:2]))
 
 
 def default(place):
@@ -138,11 +151,14 @@ def default(place):
             place.tmbpf.stop(process.pid)
             assert_no_losses(status)
             assert_no_probe(process, "after `stop`")
-        named = json.loads(place.tmbpf.must("export", inside.path("seen.pb.gz"), "--format", "json"))["snapshot"]
-        wanted = {"container": inside.name, "container_name": inside.name, "cgroup": "/" + inside.name}
+        named = json.loads(
+            place.tmbpf.must("export", inside.path("seen.pb.gz"), "--format", "json"))["snapshot"]
+        wanted = {"container": inside.name, "container_name": inside.name,
+                  "cgroup": "/" + inside.name}
         if {name: named[name] for name in wanted} != wanted:
             raise Failed("the snapshot names %s" % {name: named[name] for name in wanted})
-    return "growing.py:%d after %.0f s and %d windows" % (line_of(GROWING, "MOST"), took, status["windows"])
+    return "growing.py:%d after %.0f s and %d windows" % (
+        line_of(GROWING, "MOST"), took, status["windows"])
 
 
 def ask(process, command):
@@ -163,9 +179,11 @@ def sees_allocations(tmbpf, process):
     if ask(process, "keep") != "kept":
         raise Failed("the target does not obey")
     status = tmbpf.growth(process.pid)
-    # Where there is a seccomp filter there are no return probes: of what zlib takes some results are not known.
+    # Where there is a seccomp filter there are no return probes: of what zlib takes some results
+    # are not known.
     assert_no_losses(status, "result_unknown")
-    if status["blocks"] < 10000 or not 0.99 <= (status["growth_coverage"] or 0) <= 1.01 or status.get("warning"):
+    coverage = status["growth_coverage"] or 0
+    if status["blocks"] < 10000 or not 0.99 <= coverage <= 1.01 or status.get("warning"):
         raise Failed("%d blocks, coverage %s of the growth, warning %s" % (
             status["blocks"], status["growth_coverage"], status.get("warning")))
     return status
@@ -182,14 +200,16 @@ def watch_code(process, seconds):
 
 
 def layers(place, attach):
-    """The kernel's breakpoints are in copies of pages, so that a page that never was copied never had one."""
+    """The kernel's breakpoints are in copies of pages, so that a page that never was copied never
+    had one."""
     tmbpf = place.tmbpf_with(TMBPF_ATTACH=attach)
     with place.box() as one, place.box() as two:
         busy = [each.put(os.path.join(harness.TARGETS, "busy.py")) for each in (one, two)]
         with one.start(busy[0]) as traced, two.start(busy[1]) as other:
             traced.expect("READY")
             other.expect("READY")
-            inodes = {box.interpreter_inode(each.pid) for each in (traced, other)} | {os.stat(one.lower + place.python).st_ino}
+            inodes = {box.interpreter_inode(each.pid) for each in (traced, other)}
+            inodes.add(os.stat(one.lower + place.python).st_ino)
             if len(inodes) != 1:
                 raise Failed("the containers do not share a file: inodes %s" % inodes)
             before = box.code_copies(other.pid)
@@ -211,8 +231,10 @@ def layers(place, attach):
     if not hits:
         raise Failed("the default mode saw nothing")
     if copies[1] != before or copies[0] <= before:
-        raise Failed("copies of code: %d bytes in the traced one; %d in the other, %d before" % (copies[0], copies[1], before))
-    return "%d breakpoints in one, in %d KiB of copied code; the other: 0 in %d looks, %d KiB copied, %.0f rounds a second" % (
+        raise Failed("copies of code: %d bytes in the traced one; %d in the other, %d before" %
+                     (copies[0], copies[1], before))
+    return ("%d breakpoints in one, in %d KiB of copied code; the other: 0 in %d looks, "
+            "%d KiB copied, %.0f rounds a second") % (
         changed, copies[0] >> 10, looks, copies[1] >> 10, rate)
 
 
@@ -239,7 +261,8 @@ def copied_up(place):
 
 
 def slack():
-    """The kernel charges up to 64 pages ahead for each processor (mm/memcontrol.c, MEMCG_CHARGE_BATCH)."""
+    """The kernel charges up to 64 pages ahead for each processor (mm/memcontrol.c,
+    MEMCG_CHARGE_BATCH)."""
     return (1 + os.cpu_count()) * 64 * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -256,7 +279,9 @@ def tracer_memory(status):
 
 def memory(place):
     """What is charged is the target's growth, and the copies of the pages that have breakpoints."""
-    with place.box() as inside, inside.start(inside.put(os.path.join(harness.TARGETS, "filling.py"))) as process:
+    with place.box() as inside, inside.start(
+        inside.put(os.path.join(harness.TARGETS, "filling.py"))
+    ) as process:
         process.expect("READY")
         process.settle()
         charged = box.Memory(process.pid)
@@ -272,8 +297,10 @@ def memory(place):
         process.tell("end")
         process.finish()
     assert_no_losses(status)
-    detail = "the start added %d KiB of which %d are copies of code; 300,000 objects %d KiB, resident %d; tracer and maps have %d MiB" % (
-        (started - before) >> 10, copies >> 10, (worked - started) >> 10, grown >> 10, tracer_memory(status) >> 20)
+    detail = ("the start added %d KiB of which %d are copies of code; 300,000 objects %d KiB, "
+              "resident %d; tracer and maps have %d MiB") % (
+        (started - before) >> 10, copies >> 10,
+        (worked - started) >> 10, grown >> 10, tracer_memory(status) >> 20)
     if started - before > copies + slack() or worked - started > grown + grown // 64 + slack():
         raise Failed(detail)
     return detail
@@ -294,7 +321,8 @@ def assert_not_killed(process, charged):
 
 def memory_near_limit(place):
     limit = 96 * MIB
-    with place.box(limit=limit) as inside, inside.start(inside.put(os.path.join(harness.TARGETS, "filling.py"))) as process:
+    with place.box(limit=limit) as inside, inside.start(
+            inside.put(os.path.join(harness.TARGETS, "filling.py"))) as process:
         process.expect("READY")
         charged = box.Memory(process.pid)
         left = fill_up(process, charged, limit, 8 * MIB)
@@ -309,24 +337,30 @@ def memory_near_limit(place):
     if status["blocks"] < 20000:
         raise Failed("%d blocks" % status["blocks"])
     assert_no_losses(status)
-    return "%d KiB below its limit of %d MiB: not killed, %d blocks seen; tracer and maps have %d MiB" % (
-        left >> 10, limit >> 20, status["blocks"], tracer_memory(status) >> 20)
+    return (
+        "%d KiB below its limit of %d MiB: not killed, %d blocks seen; tracer and maps have %d MiB"
+        % (left >> 10, limit >> 20, status["blocks"], tracer_memory(status) >> 20)
+    )
 
 
 def memory_no_room(place):
-    """Breakpoints are in copies of pages, which count for the container: where there is no room for them there are none."""
+    """Breakpoints are in copies of pages, which count for the container: where there is no room for
+    them there are none."""
     limit = 96 * MIB
-    with place.box(limit=limit) as inside, inside.start(inside.put(os.path.join(harness.TARGETS, "filling.py"))) as process:
+    with place.box(limit=limit) as inside, inside.start(
+            inside.put(os.path.join(harness.TARGETS, "filling.py"))) as process:
         process.expect("READY")
         charged = box.Memory(process.pid)
         place.tmbpf.must("start", "-p", process.pid, "--overhead", 50)
         box.until("windows", lambda: place.tmbpf.status(process.pid)["windows"] > 1)
         # Windows that are open already have room as long as there is so much.
         fill_up(process, charged, limit, 2 * MIB)
-        box.until("windows that are not opened", lambda: place.tmbpf.status(process.pid)["losses"].get("no_room", 0))
+        box.until("windows that are not opened",
+                  lambda: place.tmbpf.status(process.pid)["losses"].get("no_room", 0))
         left = fill_up(process, charged, limit, MIB // 2)
         lost = place.tmbpf.status(process.pid)["losses"]["no_room"]
-        box.until("more of them", lambda: place.tmbpf.status(process.pid)["losses"]["no_room"] > lost + 1)
+        box.until("more of them",
+                  lambda: place.tmbpf.status(process.pid)["losses"]["no_room"] > lost + 1)
         place.tmbpf.stop(process.pid)
         assert_not_killed(process, charged)
         for mode in ("--exact", "--overhead=50"):
@@ -337,7 +371,10 @@ def memory_no_room(place):
         assert_no_probe(process, "after a refusal")
         process.tell("end")
         process.finish()
-    return "%d KiB below its limit: windows are not opened, `start` is refused, nothing is killed" % (left >> 10)
+    return (
+        "%d KiB below its limit: windows are not opened, `start` is refused, nothing is killed"
+        % (left >> 10)
+    )
 
 
 def tracer_of(tmbpf, pid):
@@ -347,7 +384,8 @@ def tracer_of(tmbpf, pid):
 def killed(place):
     """Of one that is traced by its pid, and of one by its name."""
     took = []
-    for arguments in (lambda process, inside: ("-p", process.pid), lambda process, inside: ("--container", inside.name)):
+    for arguments in (lambda process, inside: ("-p", process.pid),
+                      lambda process, inside: ("--container", inside.name)):
         with place.box() as inside:
             with inside.start(inside.put(os.path.join(harness.TARGETS, "busy.py"))) as process:
                 process.expect("READY")
@@ -371,7 +409,10 @@ def killed(place):
                 raise Failed("the state is %s" % status["state"])
             place.tmbpf.must("stop", *which)
             box.until("the sockets go", lambda: not place.sockets())
-    return "%d links and programs, mount, control groups and sockets were gone after %.1f and %.1f s" % (len(held), *took)
+    return (
+        "%d links and programs, mount, control groups and sockets were gone after %.1f and %.1f s"
+        % (len(held), *took)
+    )
 
 
 def steady(place, inside, lines, end):
@@ -382,7 +423,8 @@ def steady(place, inside, lines, end):
             place.tmbpf.start(process.pid)
         process.tell()
         if end:
-            box.until("its first allocations", lambda: place.tmbpf.status(process.pid)["allocations"] > 10000)
+            box.until("its first allocations",
+                      lambda: place.tmbpf.status(process.pid)["allocations"] > 10000)
             end(process.pid)
             if process.process.poll() is not None:
                 raise Failed("it had ended before its tracer did")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Runs a workload with its own tracemalloc on while tmbpf looks on from outside: one run, two witnesses.
+"""Runs a workload with its own tracemalloc on while tmbpf looks on from outside: one run, two
+witnesses.
 
     both.py WORKLOAD.py OUT.pickle NFRAME [STOP]
 

@@ -57,7 +57,8 @@ def compare(truth, seen, exact):
             agrees = False
         if off > worst:
             worst, worst_at = off, str(place)
-    return {"truth": total(truth), "seen": total(seen), "worst": worst, "worst_at": worst_at}, agrees
+    return {"truth": total(truth), "seen": total(seen), "worst": worst,
+            "worst_at": worst_at}, agrees
 
 
 def main():

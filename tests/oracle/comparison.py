@@ -45,7 +45,8 @@ def memory_noted(python):
 
 
 def snapshot(tmbpf, python, target):
-    """Takes the snapshot; the status at that moment. A thread that was joined may still be ending."""
+    """Takes the snapshot; the status at that moment. A thread that was joined may still be
+    ending."""
     end = time.monotonic() + harness.PATIENCE
     while True:
         before = tmbpf.status(target.pid)

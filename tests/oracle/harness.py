@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""What the drivers of this folder share: interpreters, targets that wait for a word, tmbpf, and the sum at the end."""
+"""What the drivers of this folder share: interpreters, targets that wait for a word, tmbpf, and the
+sum at the end."""
 import argparse
 import concurrent.futures
 import glob
@@ -43,11 +44,15 @@ def interpreters():
     """(root, python) of every interpreter found: this system's, pyenv's, the roots'."""
     found = [("", "/usr/bin/python3")] if os.path.exists("/usr/bin/python3") else []
     try:
-        pyenv = subprocess.run(["pyenv", "root"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True).stdout.strip()
+        pyenv = subprocess.run(["pyenv", "root"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               universal_newlines=True).stdout.strip()
     except OSError:
         pyenv = ""
     if pyenv:
-        found += [("", path) for path in sorted(glob.glob(os.path.join(pyenv, "versions", "3.*", "bin", "python3")))]
+        found += [
+            ("", path)
+            for path in sorted(glob.glob(os.path.join(pyenv, "versions", "3.*", "bin", "python3")))
+        ]
     return found + [split_root(name) for name in roots()]
 
 
@@ -73,8 +78,9 @@ class Python:
         self.env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
         for name in ("PYTHONMALLOC", "PYTHONTRACEMALLOC", "TMPDIR"):
             self.env.pop(name, None)
-        # The truth's run imports these, so the other imports them as well: else the table of interned
-        # strings is fuller in one of them, and grows there before the work and here within it.
+        # The truth's run imports these, so the other imports them as well: else the table of
+        # interned strings is fuller in one of them, and grows there before the work and here within
+        # it.
         with open(self.path("sitecustomize.py"), "w") as f:
             f.write("import json\nimport tracemalloc\n")
         self.env["PYTHONPATH"] = self.inside("")
@@ -102,23 +108,27 @@ class Python:
 
     def version(self):
         """(3, 11), say."""
-        done = subprocess.run(self.command + ["-c", "import sys; print('%d %d' % sys.version_info[:2])"], stdout=subprocess.PIPE,
-                              universal_newlines=True, timeout=PATIENCE)
+        done = subprocess.run(
+            self.command + ["-c", "import sys; print('%d %d' % sys.version_info[:2])"],
+            stdout=subprocess.PIPE, universal_newlines=True, timeout=PATIENCE)
         if done.returncode:
             raise Failed("%s does not run" % self.label)
         return tuple(int(word) for word in done.stdout.split())
 
     def run(self, *arguments, **env):
-        done = subprocess.run(self.command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+        done = subprocess.run(self.command + list(arguments), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True,
                               timeout=PATIENCE, env=dict(self.env, **env))
         if done.returncode not in (0, 1):
-            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, done.stderr.strip()[-300:]))
+            raise Failed("%s ended with %d: %s" %
+                         (" ".join(arguments), done.returncode, done.stderr.strip()[-300:]))
         return done
 
     def must(self, *arguments, **env):
         done = self.run(*arguments, **env)
         if done.returncode:
-            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode, (done.stderr or done.stdout).strip()[-300:]))
+            raise Failed("%s ended with %d: %s" % (" ".join(arguments), done.returncode,
+                                                   (done.stderr or done.stdout).strip()[-300:]))
         return done.stdout
 
 
@@ -152,7 +162,8 @@ class Target:
 
     def __init__(self, python, *arguments, **env):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(python.command + list(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(python.command + list(arguments), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
                                         stderr=self.errors, bufsize=0, env=dict(python.env, **env))
         self.pid = self.process.pid
         self.held = b""
@@ -178,7 +189,9 @@ class Target:
             data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
                 self.errors.seek(0)
-                raise Failed("the target ended with %s: %s" % (self.process.wait(), self.errors.read().decode(errors="replace")[-300:]))
+                raise Failed(
+                    "the target ended with %s: %s" %
+                    (self.process.wait(), self.errors.read().decode(errors="replace")[-300:]))
             self.held += data
         line, _, self.held = self.held.partition(b"\n")
         return line.decode()
@@ -189,7 +202,8 @@ class Target:
             raise Failed("the target said %r, not %s" % (line, word))
 
     def settle(self, call=("0", "0x0")):
-        """Waits until its first thread is in CALL, read() of descriptor 0: what it allocates for that is done."""
+        """Waits until its first thread is in CALL, read() of descriptor 0: what it allocates for
+        that is done."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             with open("/proc/%d/syscall" % self.pid) as f:
@@ -207,7 +221,9 @@ class Target:
         try:
             if self.process.wait(timeout=PATIENCE):
                 self.errors.seek(0)
-                raise Failed("the target ended with %d: %s" % (self.process.returncode, self.errors.read().decode(errors="replace")[-300:]))
+                raise Failed(
+                    "the target ended with %d: %s" %
+                    (self.process.returncode, self.errors.read().decode(errors="replace")[-300:]))
         except subprocess.TimeoutExpired:
             raise Failed("the target does not end")
 
@@ -220,14 +236,16 @@ class Tmbpf:
         self.options = options
 
     def run(self, *arguments):
-        return subprocess.run([self.path] + [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run([self.path] + [str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, universal_newlines=True, timeout=PATIENCE)
 
     def must(self, *arguments):
         done = self.run(*arguments)
         if done.returncode:
-            raise Failed("tmbpf %s: exit %d: %s" % (" ".join(str(a) for a in arguments), done.returncode,
-                                                    (done.stderr or done.stdout).strip()[-300:]))
+            raise Failed(
+                "tmbpf %s: exit %d: %s" % (" ".join(str(a) for a in arguments), done.returncode,
+                                           (done.stderr or done.stdout).strip()[-300:]))
         return done.stdout
 
     def start(self, pid, nframe=25):
@@ -249,7 +267,8 @@ class Tmbpf:
             time.sleep(0.02)
 
     def growth(self, pid):
-        """The same, whose coverage of the heap's growth is not from before it was asked for either."""
+        """The same, whose coverage of the heap's growth is not from before it was asked for
+        either."""
         asked = time.monotonic()
         while True:
             status = self.status(pid)
@@ -257,13 +276,15 @@ class Tmbpf:
             if not census or census["age"] <= time.monotonic() - asked:
                 return status
             if time.monotonic() - asked > PATIENCE:
-                raise Failed("the census of status is %.1f s old for %d s" % (census["age"], PATIENCE))
+                raise Failed(
+                    "the census of status is %.1f s old for %d s" % (census["age"], PATIENCE))
             time.sleep(0.02)
 
     def snapshot(self, pid, python, name):
         """The session's snapshot as a tracemalloc file NAME in PYTHON's folder."""
         self.must("snapshot", "-p", pid, "-o", python.path(name + ".pb.gz"))
-        self.must("export", python.path(name + ".pb.gz"), "--format", "tracemalloc", "-o", python.path(name))
+        self.must("export", python.path(name + ".pb.gz"), "--format", "tracemalloc", "-o",
+                  python.path(name))
 
     def stop(self, pid):
         self.must("stop", "-p", pid)
@@ -271,7 +292,10 @@ class Tmbpf:
 
 def lost(status):
     """What STATUS says was lost of what is live, by cause; nothing where nothing was."""
-    return {cause: count for cause, count in status["losses"].items() if count and cause != "dropped_tracebacks"}
+    return {
+        cause: count for cause, count in status["losses"].items()
+        if count and cause != "dropped_tracebacks"
+    }
 
 
 class Tally:
@@ -287,10 +311,12 @@ class Tally:
             detail = function(*arguments)
             with self.lock:
                 self.passed += 1
-                print("ok   %s: %s (%.1f s)" % (label, detail, time.monotonic() - began), flush=True)
+                print("ok   %s: %s (%.1f s)" % (label, detail, time.monotonic() - began),
+                      flush=True)
         except Skipped as reason:
             self.skip(label, reason)
-        except (Failed, KeyError, TypeError, ValueError, OSError, subprocess.TimeoutExpired) as error:
+        except (Failed, KeyError, TypeError, ValueError, OSError,
+                subprocess.TimeoutExpired) as error:
             text = str(error) if isinstance(error, Failed) else repr(error)
             with self.lock:
                 self.failed += 1
@@ -318,7 +344,8 @@ def arguments(doc, lazy=False, **extra):
     In what is returned `tmbpf` is a Tmbpf, and `chosen` are (root, python) as interpreters() has
     them. With LAZY there is the option --lazy-free, with which its sessions are started.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tmbpf", metavar="PATH", default=os.path.join(TOP, "build", "tmbpf"))
     parser.add_argument("--python", action="append", default=[], metavar="PY")
     parser.add_argument("--root", action="append", default=[], metavar="DIR:PY")
@@ -328,5 +355,6 @@ def arguments(doc, lazy=False, **extra):
         parser.add_argument("--" + name, **settings)
     args = parser.parse_args()
     args.tmbpf = Tmbpf(os.path.abspath(args.tmbpf), *["--lazy-free"] * (lazy and args.lazy_free))
-    args.chosen = [("", python) for python in args.python] + [split_root(name) for name in args.root]
+    args.chosen = [("", python)
+                   for python in args.python] + [split_root(name) for name in args.root]
     return args

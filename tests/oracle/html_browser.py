@@ -15,8 +15,8 @@ import harness
 
 PATIENCE = harness.PATIENCE
 
-# The page waits 120 ms for the reader to pause, then animates for 200 ms: by its own clock, since one
-# that has no processor meanwhile takes longer, and to the frame that is drawn after that.
+# The page waits 120 ms for the reader to pause, then animates for 200 ms: by its own clock, since
+# one that has no processor meanwhile takes longer, and to the frame that is drawn after that.
 SETTLES = """
 const done = arguments[0];
 const frame = window.requestAnimationFrame;
@@ -26,7 +26,8 @@ setTimeout(() => frame(() => frame(() => frame(() => done()))), 350);
 FRAMES = """
 return [...document.querySelectorAll("#flame g.frame")].map((g) => {
 	const rect = g.querySelector("rect"), box = rect.getBoundingClientRect();
-	return { text: g.querySelector("title").textContent.split("\\n")[0], says: g.querySelector("title").textContent,
+	const says = g.querySelector("title").textContent;
+	return { text: says.split("\\n")[0], says: says,
 		fill: rect.getAttribute("fill"), x: box.x, y: box.y, width: box.width };
 });
 """
@@ -45,7 +46,8 @@ class Frame:
         self.x, self.y, self.width = found["x"], found["y"], found["width"]
 
     def colour(self):
-        return tuple(int(part) for part in re.fullmatch(r"rgb\((\d+), ?(\d+), ?(\d+)\)", self.fill).groups())
+        return tuple(
+            int(part) for part in re.fullmatch(r"rgb\((\d+), ?(\d+), ?(\d+)\)", self.fill).groups())
 
 
 class Browser:
@@ -54,7 +56,8 @@ class Browser:
     def __init__(self, chromium, driver):
         options = Options()
         options.binary_location = chromium
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu",
+                         "--disable-dev-shm-usage",
                          "--window-size=1500,1200", "--force-color-profile=srgb"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -68,8 +71,9 @@ class Browser:
 
     def light_or_dark(self, scheme):
         """What the reader's system prefers."""
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
-                                    {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
 
     def open(self, path):
         self.problems()
@@ -115,7 +119,8 @@ class Browser:
         frame = self.frame(text)
         ActionChains(self.driver).move_by_offset(0, 0).perform()
         mouse = ActionChains(self.driver)
-        mouse.w3c_actions.pointer_action.move_to_location(int(frame.x + min(frame.width / 2, 20)), int(frame.y + 8))
+        mouse.w3c_actions.pointer_action.move_to_location(int(frame.x + min(frame.width / 2, 20)),
+                                                          int(frame.y + 8))
         mouse.w3c_actions.pointer_action.click()
         mouse.perform()
         self.settle()

@@ -16,15 +16,17 @@ RENDER = ("/usr/lib/python3/dist-packages/jinja2/runtime.py", 77, "Context.rende
 WARM = ("/srv/app/main.py", 5, "warm_up")
 
 # (frames, the most recent first; size, count)
-OLD = [((LOOKUP, SERVE, MAIN), 400000, 400), ((LOADS, SERVE, MAIN), 300000, 3000), ((RENDER, SERVE, MAIN), 200000, 100),
-       ((WARM, MAIN), 500000, 5)]
-NEW = [((LOOKUP, SERVE, MAIN), 1600000, 1600), ((LOADS, SERVE, MAIN), 150000, 1500), ((RENDER, SERVE, MAIN), 200000, 100),
-       ((STORE, LOOKUP, SERVE, MAIN), 250000, 50)]
+OLD = [((LOOKUP, SERVE, MAIN), 400000, 400), ((LOADS, SERVE, MAIN), 300000, 3000),
+       ((RENDER, SERVE, MAIN), 200000, 100), ((WARM, MAIN), 500000, 5)]
+NEW = [((LOOKUP, SERVE, MAIN), 1600000, 1600), ((LOADS, SERVE, MAIN), 150000, 1500),
+       ((RENDER, SERVE, MAIN), 200000, 100), ((STORE, LOOKUP, SERVE, MAIN), 250000, 50)]
 
 HOSTILE = [
-    "</script><script>window.owned=1</script>", "<img src=x onerror=window.owned=1>", "<!--<script>", "]]>", "javascript:window.owned=1",
-    "\"'><svg onload=window.owned=1>", "\u2028window.owned=1\u2029", "__proto__", "constructor", "${window.owned=1}", "{{7*7}}", "@data@",
-    "&lt;b&gt;", "\udcff\ud800", "\u202egnp.exe", "a\x01\x1b[31m\x7f\r\n\tb", "\U0001f40d" * 40, "(?:", "\\", "x" * 3000,
+    "</script><script>window.owned=1</script>", "<img src=x onerror=window.owned=1>",
+    "<!--<script>", "]]>", "javascript:window.owned=1", "\"'><svg onload=window.owned=1>",
+    "\u2028window.owned=1\u2029", "__proto__", "constructor", "${window.owned=1}", "{{7*7}}",
+    "@data@", "&lt;b&gt;", "\udcff\ud800", "\u202egnp.exe", "a\x01\x1b[31m\x7f\r\n\tb",
+    "\U0001f40d" * 40, "(?:", "\\", "x" * 3000,
 ]
 
 
@@ -48,22 +50,26 @@ def write(path, rows, **info):
 
 def usual(path, rows, **info):
     size = sum(row[1] for row in rows)
-    settings = dict(pid=4711, command_line="python3 /srv/app/main.py --port 8000", host="web-3", container="0123456789abcdef",
-                    python_version="0x030b02f0", mode="exact", traceback_limit=25, current=size, peak=size + 4096, rss=52428800,
+    settings = dict(pid=4711, command_line="python3 /srv/app/main.py --port 8000", host="web-3",
+                    container="0123456789abcdef", python_version="0x030b02f0", mode="exact",
+                    traceback_limit=25, current=size, peak=size + 4096, rss=52428800,
                     coverage=0.9912, coverage_basis="1182 of 1192 refills were announced")
     settings.update(info)
     return write(path, rows, **settings)
 
 
 def hostile(path):
-    rows = [(((name, 7, "f"), ("/srv/app.py", 1, name)), 1000 + i, 1) for i, name in enumerate(HOSTILE)]
-    return write(path, rows, pid=1, command_line="".join(HOSTILE[:3]), host=HOSTILE[1], mode=HOSTILE[0],
-                 python_version="0x030b02f0", loss__x="3 " + HOSTILE[1], coverage=0.5, coverage_basis=HOSTILE[0])
+    rows = [(((name, 7, "f"), ("/srv/app.py", 1, name)), 1000 + i, 1)
+            for i, name in enumerate(HOSTILE)]
+    return write(path, rows, pid=1, command_line="".join(HOSTILE[:3]), host=HOSTILE[1],
+                 mode=HOSTILE[0], python_version="0x030b02f0", loss__x="3 " + HOSTILE[1],
+                 coverage=0.5, coverage_basis=HOSTILE[0])
 
 
 def many(path, count):
     """COUNT stacks that differ in each frame but the first, of sizes that fall."""
-    rows = [([("/m/%d.py" % (i % 977), i, "leaf"), ("/m/caller.py", i, "caller"), MAIN], 1000 + 10 * (count - i), 1)
+    rows = [([("/m/%d.py" % (i % 977), i, "leaf"), ("/m/caller.py", i, "caller"), MAIN],
+             1000 + 10 * (count - i), 1)
             for i in range(count)]
     return write(path, rows), sum(row[1] for row in rows)
 

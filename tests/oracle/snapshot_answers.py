@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""What this Python's tracemalloc says to the cases of snapshot_cases.py: run by the interpreter in question, 3.8 or later.
+"""What this Python's tracemalloc says to the cases of snapshot_cases.py: run by the interpreter in
+question, 3.8 or later.
 
     snapshot_answers.py CASES FOLDER ANSWERS
 
-CASES and ANSWERS are pickles of plain data. Dumps the snapshots of case N as FOLDER/N.0, N.1 and N.2. An answer is None
-where this Python does not take a pattern, {"refused": text} where it raises ValueError, else {"rows": [(frames, size, count,
-...)], "text": str() of each, "growth": of those alone that grew, "totals": [(size, count) of each snapshot]}, frames most recent first.
+CASES and ANSWERS are pickles of plain data. Dumps the snapshots of case N as FOLDER/N.0, N.1 and
+N.2. An answer is None where this Python does not take a pattern, {"refused": text} where it raises
+ValueError, else {"rows": [(frames, size, count, ...)], "text": str() of each, "growth": of those
+alone that grew, "totals": [(size, count) of each snapshot]}, frames most recent first.
 """
 import pickle
 import re
@@ -50,7 +52,8 @@ def text(statistics):
 
 
 def totals(snapshots):
-    return [(sum(trace.size for trace in snapshot.traces), len(snapshot.traces)) for snapshot in snapshots]
+    return [(sum(trace.size for trace in snapshot.traces), len(snapshot.traces))
+            for snapshot in snapshots]
 
 
 def statistics(snapshots, query):
@@ -61,7 +64,8 @@ def statistics(snapshots, query):
 
 def compare_to(snapshots, query):
     found = snapshots[1].compare_to(snapshots[0], query["key"], query["cumulative"])
-    rows = [(frames(each.traceback), each.size, each.count, each.size_diff, each.count_diff) for each in found]
+    rows = [(frames(each.traceback), each.size, each.count, each.size_diff, each.count_diff)
+            for each in found]
     growth = text(each for each in found if each.size_diff > 0)
     return {"rows": rows, "text": text(found), "growth": growth, "totals": totals(snapshots[:2])}
 
@@ -77,7 +81,8 @@ def row(snapshots, query):
         (first_size, first_count), (size, count) = sizes[0], sizes[-1]
         grows = all(one[0] < other[0] for one, other in zip(sizes, sizes[1:]))
         order = grows, abs(size - first_size), size, abs(count - first_count), count, traceback
-        rows.append((order, (frames(traceback), size, count, size - first_size, count - first_count, sizes, grows)))
+        rows.append((order, (frames(traceback), size, count, size - first_size, count - first_count,
+                             sizes, grows)))
     rows.sort(key=lambda each: each[0], reverse=True)
     return {"rows": [each[1] for each in rows], "totals": totals(snapshots)}
 

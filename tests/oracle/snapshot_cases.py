@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Random snapshots and questions about them: plain tuples, lists and dicts, for `snapshots` and snapshot_answers.py.
+"""Random snapshots and questions about them: plain tuples, lists and dicts, for `snapshots` and
+snapshot_answers.py.
 
-A case has three snapshots, oldest first, each a list of (domain, size, frames, total_nframe) with frames
-((filename, lineno), ...), the most recent first; the traceback limit; and queries:
+A case has three snapshots, oldest first, each a list of (domain, size, frames, total_nframe) with
+frames ((filename, lineno), ...), the most recent first; the traceback limit; and queries:
 
-    {"kind": "statistics", "of": 0, "key": "lineno", "cumulative": False, "domain": None, "filters": [...]}
+    {"kind": "statistics", "of": 0, "key": "lineno", "cumulative": False, "domain": None, "filters":
+    [...]}
     {"kind": "compare_to", ...}         of the snapshots 0 and 1
     {"kind": "row", ...}                of all three
     {"kind": "filter_traces", "of": 1, ...}
 
-A filter is ("file", inclusive, pattern, lineno, all_frames, domain) or ("domain", inclusive, domain).
+A filter is ("file", inclusive, pattern, lineno, all_frames, domain) or ("domain", inclusive,
+domain).
 """
 import random
 import re
 
-KEYS = (("lineno", False), ("filename", False), ("traceback", False), ("lineno", True), ("filename", True))
+KEYS = (("lineno", False), ("filename", False), ("traceback", False), ("lineno", True),
+        ("filename", True))
 DOMAINS = (0, 0, 0, 389047, 2 ** 32 - 1)
 LINES = (0, 1, 2, 2, 5, 9, 10, 99, 100, 65535, 2 ** 31, 2 ** 32 - 1)
-SIZES = (0, 1, 16, 16, 16, 64, 512, 1000, 10239, 10240, 102399, 102400, 10 ** 6, 2 ** 31, 2 ** 40 + 1)
+SIZES = (0, 1, 16, 16, 16, 64, 512, 1000, 10239, 10240, 102399, 102400, 10 ** 6, 2 ** 31,
+         2 ** 40 + 1)
 NAMES = (
-    "/srv/app.py", "/srv/app.pyc", "app.py", "app.pyc", "/srv/app.PYC", ".pyc", "a.pyo", "<string>", "<unknown>", "<frozen importlib._bootstrap>",
-    "", " ", "a", "A", "b", "a/b", "a\\b", "/srv/[x].py", "/srv/[!x].py", "/srv/x.py", "/srv/*.py", "/srv/a-z.py", "-", "^", "]", "a]", "&&", "~~||",
-    "/srv/gr\u00f6\u00dfe.py", "/srv/gro\u0308\u00dfe.py", "/srv/\u51fd\u6570.py", "/srv/\U0001f600.py", "\U0010ffff", "\uffff", "\ue000", "\x7f", "\x80",
-    "/srv/\ud800.py", "/srv/\udcff.py", "\udfff", "\ud83d\ude00", "\U0001f600", "/srv/nul\0.py", "\0", "\0\0", "\1", "line\nfeed.py", "tab\t.py",
-    "\x1b[31mred", "\u202eback", "c:1", "c@1", "%s%n", '"quoted"', "'", "/" + "long" * 5000 + ".py", "\u00e9" * 300, "/srv/./app.py", "//srv/app.py",
+    "/srv/app.py", "/srv/app.pyc", "app.py", "app.pyc", "/srv/app.PYC", ".pyc", "a.pyo", "<string>",
+    "<unknown>", "<frozen importlib._bootstrap>", "", " ", "a", "A", "b", "a/b", "a\\b",
+    "/srv/[x].py", "/srv/[!x].py", "/srv/x.py", "/srv/*.py", "/srv/a-z.py", "-", "^", "]", "a]",
+    "&&", "~~||", "/srv/gr\u00f6\u00dfe.py", "/srv/gro\u0308\u00dfe.py", "/srv/\u51fd\u6570.py",
+    "/srv/\U0001f600.py", "\U0010ffff", "\uffff", "\ue000", "\x7f", "\x80", "/srv/\ud800.py",
+    "/srv/\udcff.py", "\udfff", "\ud83d\ude00", "\U0001f600", "/srv/nul\0.py", "\0", "\0\0", "\1",
+    "line\nfeed.py", "tab\t.py", "\x1b[31mred", "\u202eback", "c:1", "c@1", "%s%n", '"quoted"', "'",
+    "/" + "long" * 5000 + ".py", "\u00e9" * 300, "/srv/./app.py", "//srv/app.py",
 )
 
 
 def random_name(chance):
     if chance.random() < 0.8:
         return chance.choice(NAMES)
-    return "".join(chance.choice("ab/.[-!\u00fc\uffff\U00010000\ud800\udc00pyc") for _ in range(chance.randrange(1, 9)))
+    return "".join(chance.choice("ab/.[-!\u00fc\uffff\U00010000\ud800\udc00pyc")
+                   for _ in range(chance.randrange(1, 9)))
 
 
 def random_depth(chance):
@@ -48,7 +57,8 @@ def random_frames(chance, places):
 
 def copied(frames):
     """Equal to FRAMES and another object, so that a pickle has it in full again."""
-    return tuple((filename + "" if not filename else filename[:1] + filename[1:], lineno) for filename, lineno in list(frames))
+    return tuple((filename + "" if not filename else filename[:1] + filename[1:], lineno)
+                 for filename, lineno in list(frames))
 
 
 def random_size(chance):
@@ -75,20 +85,24 @@ def random_snapshot(chance, tracebacks, most):
 
 
 def random_class(chance):
-    items = "".join(chance.choice(("a-m", "m-z", "0-9", "a-a", "z-a", "s", "x", "-", "!", "^", "\\", "[", "&&", "\u00f6", "\U0001f600", "--", "\ud800-\udfff"))
+    items = "".join(chance.choice(("a-m", "m-z", "0-9", "a-a", "z-a", "s", "x", "-", "!", "^", "\\",
+                                   "[", "&&", "\u00f6", "\U0001f600", "--", "\ud800-\udfff"))
                     for _ in range(chance.randrange(1, 4)))
-    return "[" + chance.choice(("", "!", "!", "]", "!]", "^")) + items + chance.choice(("]", "]", "]", ""))
+    return "[" + chance.choice(("", "!", "!", "]", "!]", "^")) + items + chance.choice(
+        ("]", "]", "]", ""))
 
 
 def random_pattern(chance, names):
-    """From a name, so that many match. NUL cannot be given on a command line; what looks like a line or a domain would be one."""
+    """From a name, so that many match. NUL cannot be given on a command line; what looks like a
+    line or a domain would be one."""
     pattern = chance.choice(names)[:200]
     for _ in range(chance.randrange(4)):
         at = chance.randrange(len(pattern) + 1)
         part = chance.choice(("*", "*", "**", "?", "[", random_class(chance), random_class(chance)))
         pattern = pattern[:at] + part + pattern[at + chance.randrange(3):]
     if chance.random() < 0.2:
-        pattern = chance.choice(("*", "*.py", "*.pyc", "/srv/*", "?", "", "*a*", "<*>", "*/*/*.p?[!c]", "***"))
+        pattern = chance.choice(
+            ("*", "*.py", "*.pyc", "/srv/*", "?", "", "*a*", "<*>", "*/*/*.p?[!c]", "***"))
     pattern = pattern.replace("\0", "?")
     # An older Python tries each way to part a name among the stars.
     longest = max(map(len, names))
@@ -108,9 +122,11 @@ def random_filter(chance, names):
 
 
 def random_query(chance, kind, key, cumulative, names):
-    query = {"kind": kind, "of": chance.randrange(2), "key": key, "cumulative": cumulative, "domain": None, "filters": []}
+    query = {"kind": kind, "of": chance.randrange(2), "key": key, "cumulative": cumulative,
+             "domain": None, "filters": []}
     if chance.random() < 0.5:
-        query["filters"] = [random_filter(chance, names) for _ in range(chance.choice((1, 1, 2, 3, 5)))]
+        query["filters"] = [random_filter(chance, names)
+                            for _ in range(chance.choice((1, 1, 2, 3, 5)))]
     if chance.random() < 0.1:
         query["domain"] = chance.choice(DOMAINS)
     return query
@@ -119,7 +135,8 @@ def random_query(chance, kind, key, cumulative, names):
 def random_case(chance, number):
     names = list({random_name(chance) for _ in range(chance.randrange(1, 20))})
     names.sort()
-    places = [(chance.choice(names), chance.choice(LINES)) for _ in range(chance.choice((3, 10, 60)))]
+    places = [(chance.choice(names), chance.choice(LINES))
+              for _ in range(chance.choice((3, 10, 60)))]
     tracebacks = []
     for _ in range(chance.randrange(1, 90)):
         frames = random_frames(chance, places)
@@ -130,11 +147,15 @@ def random_case(chance, number):
         # Empty ones: each alone, and together.
         if number % 16 == i or number % 16 == 3:
             snapshots[i] = []
-    queries = [random_query(chance, kind, key, cumulative, names) for kind in ("statistics", "compare_to") for key, cumulative in KEYS]
+    queries = [
+        random_query(chance, kind, key, cumulative, names) for kind in ("statistics", "compare_to")
+        for key, cumulative in KEYS
+    ]
     queries.append(random_query(chance, "row", *chance.choice(KEYS), names))
     for _ in range(2):
         queries.append(random_query(chance, "filter_traces", "lineno", False, names))
-    return {"number": number, "snapshots": snapshots, "limit": chance.choice((1, 25, 100, 65535)), "queries": queries}
+    return {"number": number, "snapshots": snapshots, "limit": chance.choice((1, 25, 100, 65535)),
+            "queries": queries}
 
 
 def random_cases(seed, count):
@@ -151,7 +172,8 @@ def coverage(cases):
     snapshots = [snapshot for case in cases for snapshot in case["snapshots"][:2]]
     frames = [{frame for trace in snapshot for frame in trace[2]} for snapshot in snapshots]
     names = [{filename for filename, _ in each} for each in frames]
-    places = [[{trace[2][0] for trace in snapshot} for snapshot in case["snapshots"][:2]] for case in cases]
+    places = [[{trace[2][0] for trace in snapshot} for snapshot in case["snapshots"][:2]]
+              for case in cases]
     filters = [each for case in cases for query in case["queries"] for each in query["filters"]]
     patterns = [each[2] for each in filters if each[0] == "file"]
 
@@ -164,7 +186,8 @@ def coverage(cases):
     return {
         "empty": sum(not snapshot for snapshot in snapshots),
         "vanished sites": sum(bool(old - new) for old, new in places),
-        "equal sizes": sum(len(snapshot) > len({trace[1] for trace in snapshot}) for snapshot in snapshots),
+        "equal sizes": sum(len(snapshot) > len({trace[1] for trace in snapshot})
+                           for snapshot in snapshots),
         "several domains": sum(len({trace[0] for trace in snapshot}) > 1 for snapshot in snapshots),
         "one frame": traced(lambda trace: len(trace[2]) == 1),
         "over 90 frames": traced(lambda trace: len(trace[2]) > 90),
@@ -172,7 +195,8 @@ def coverage(cases):
         "frames left off": traced(lambda trace: trace[3] > len(trace[2])),
         "size 0": traced(lambda trace: trace[1] == 0),
         "over 2^53 bytes": traced(lambda trace: trace[1] > 2 ** 53),
-        "BMP": named(lambda name: any("\u0100" <= c <= "\uffff" and not surrogates(c) for c in name)),
+        "BMP": named(lambda name: any("\u0100" <= c <= "\uffff" and not surrogates(c)
+                                      for c in name)),
         "astral": named(lambda name: any(c > "\uffff" for c in name)),
         "lone surrogates": named(surrogates),
         "NUL": named(lambda name: "\0" in name),
@@ -189,5 +213,6 @@ def coverage(cases):
         "all frames": sum(each[0] == "file" and each[4] for each in filters),
         "a filter's domain": sum(each[0] == "file" and each[5] is not None for each in filters),
         "domain filters": sum(each[0] == "domain" for each in filters),
-        "several filters": sum(len(query["filters"]) > 1 for case in cases for query in case["queries"]),
+        "several filters": sum(len(query["filters"]) > 1 for case in cases
+                               for query in case["queries"]),
     }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Asks tmbpf about snapshot files what snapshot_answers.py asks Python, and holds the two answers against each other."""
+"""Asks tmbpf about snapshot files what snapshot_answers.py asks Python, and holds the two answers
+against each other."""
 import json
 import os
 import pickle
@@ -14,7 +15,8 @@ def ask_python(python, cases):
         pickle.dump(cases, file, 4)
     os.mkdir(python.path("dumped"))
     script = python.put(os.path.join(harness.HERE, "snapshot_answers.py"))
-    version = python.must(script, python.inside("cases"), python.inside("dumped"), python.inside("answers"))
+    version = python.must(script, python.inside("cases"), python.inside("dumped"),
+                          python.inside("answers"))
     with open(python.path("answers"), "rb") as file:
         return version.strip(), pickle.load(file)
 
@@ -41,7 +43,8 @@ def filter_option(data):
     if data[0] == "domain":
         return encoded("--%s-domain=%d" % ("include" if data[1] else "exclude", data[2]))
     _, inclusive, pattern, lineno, all_frames, domain = data
-    option = "--%s%s=%s" % ("include" if inclusive else "exclude", "-all-frames" if all_frames else "", pattern)
+    option = "--%s%s=%s" % ("include" if inclusive else "exclude",
+                            "-all-frames" if all_frames else "", pattern)
     option += "" if lineno is None else ":%d" % lineno
     return encoded(option + ("" if domain is None else "@%d" % domain))
 
@@ -59,9 +62,12 @@ def options(query):
 
 def run(*command):
     """Standard output, or Failed. Standard error must be empty."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=harness.PATIENCE)
     if done.returncode or done.stderr:
-        raise harness.Failed("exit %d: %s" % (done.returncode, done.stderr.decode(errors="backslashreplace").strip()[-300:]))
+        raise harness.Failed(
+            "exit %d: %s" %
+            (done.returncode, done.stderr.decode(errors="backslashreplace").strip()[-300:]))
     return done.stdout
 
 
@@ -70,8 +76,10 @@ def same(expected, found, what, by="tmbpf"):
         return
     for i, (one, other) in enumerate(zip(expected, found)):
         if one != other:
-            raise harness.Failed("%s: element %d: Python has %s, %s %s" % (what, i, shown(one), by, shown(other)))
-    raise harness.Failed("%s: Python has %d elements, %s %d" % (what, len(expected), by, len(found)))
+            raise harness.Failed(
+                "%s: element %d: Python has %s, %s %s" % (what, i, shown(one), by, shown(other)))
+    raise harness.Failed(
+        "%s: Python has %d elements, %s %d" % (what, len(expected), by, len(found)))
 
 
 def json_frames(group):
@@ -79,7 +87,8 @@ def json_frames(group):
 
 
 def strict_rows(rows):
-    return [(tuple((strict(filename), lineno) for filename, lineno in row[0]),) + tuple(row[1:]) for row in rows]
+    return [(tuple((strict(filename), lineno) for filename, lineno in row[0]),) + tuple(row[1:])
+            for row in rows]
 
 
 def json_totals(answer):
@@ -119,9 +128,11 @@ def check_groups(tmbpf, query, files, answer):
 
 def check_traces(tmbpf, query, path, answer, version, limit):
     """filter_traces(): the exported file's bytes are returned."""
-    text = run(tmbpf, "export", path, "--format", "tracemalloc", "--python", version, *options(query))
+    text = run(tmbpf, "export", path, "--format", "tracemalloc", "--python", version,
+               *options(query))
     snapshot = pickle.loads(text)
     same(answer["rows"], snapshot.traces._traces, "traces")
     if snapshot.traceback_limit != limit:
-        raise harness.Failed("traceback_limit: Python has %d, tmbpf %d" % (limit, snapshot.traceback_limit))
+        raise harness.Failed(
+            "traceback_limit: Python has %d, tmbpf %d" % (limit, snapshot.traceback_limit))
     return text

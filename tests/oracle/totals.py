@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Looks at tracemalloc files where compare.py does not; run by the interpreter that ran the target.
 
-    totals.py totals TRUTH SEEN WORKLOAD       frames with total_nframe (3.9 and later), group by group
-    totals.py lines TRUTH SEEN WORKLOAD        by line alone, for targets that were started differently
+    totals.py totals TRUTH SEEN WORKLOAD       frames with total_nframe (3.9 and later), group by
+                                               group
+    totals.py lines TRUTH SEEN WORKLOAD        by line alone, for targets that were started
+                                               differently
     totals.py sum TRUTH SEEN WORKLOAD          all lines of the file together, bytes and blocks
-    totals.py functions TRUTH SEEN WORKLOAD FUNC...  by traceback, of those whose newest frame is in one of FUNC: equal
-    totals.py function SEEN NAME FILE FUNC     blocks and bytes whose newest frame is in FUNC of FILE,
-                                               whose base name is NAME
+    totals.py functions TRUTH SEEN WORKLOAD FUNC...  by traceback, of those whose newest frame is in
+    one of FUNC: equal
+    totals.py function SEEN NAME FILE FUNC     blocks and bytes whose newest frame is in FUNC of
+                                               FILE, whose base name is NAME
 
-The first three exit 1 where a group is off by more than SLACK blocks: only for workloads that are EXACT; the fourth by any.
+The first three exit 1 where a group is off by more than SLACK blocks: only for workloads that are
+EXACT; the fourth by any.
 """
 import ast
 import os
@@ -85,7 +89,8 @@ def main():
     if what == "functions":
         ranges = [function_lines(sys.argv[4], function) for function in sys.argv[5:]]
         truth, seen = ({at: value for at, value in groups(path, name, by_traceback).items()
-                        if any(first <= at[0][1] <= last for first, last in ranges)} for path in sys.argv[2:4])
+                        if any(first <= at[0][1] <= last for first, last in ranges)}
+                       for path in sys.argv[2:4])
         compare(truth, seen, 0)
         return
     key = {"totals": with_total, "lines": by_line, "sum": by_file}[what]

@@ -2,8 +2,8 @@
 """A process that runs tests, and what its output says of them."""
 import re
 
-# The formats of outputs: TAP, as bats and cmocka write it; that of tests/oracle/harness.py; and none,
-# of what only makes something.
+# The formats of outputs: TAP, as bats and cmocka write it; that of tests/oracle/harness.py; and
+# none, of what only makes something.
 TAP, TALLY, NO_TESTS = "tap", "tally", "none"
 
 PLAN = re.compile(r"^1\.\.(\d+)")

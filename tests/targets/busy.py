@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A busy program that checks itself: parses, builds, compresses and sums without end, in two threads.
+"""A busy program that checks itself: parses, builds, compresses and sums without end, in two
+threads.
 
     busy.py
 
@@ -34,7 +35,8 @@ class Old:
         self.text = "old-%d" % number
 
 
-DOCUMENT = json.dumps([{"id": i, "name": "name-%d" % i, "tags": ["a%d" % i, "b"], "sum": i / 8.0} for i in range(60)])
+DOCUMENT = json.dumps(
+    [{"id": i, "name": "name-%d" % i, "tags": ["a%d" % i, "b"], "sum": i / 8.0} for i in range(60)])
 
 
 def parse(seed):
@@ -92,7 +94,8 @@ def keep():
 def report(workers, since):
     now = time.perf_counter()
     found = {
-        "rounds": sum(w.rounds for w in workers), "each": [w.rounds for w in workers], "wrong": sum(w.wrong for w in workers), "worst": max(w.worst for w in workers),
+        "rounds": sum(w.rounds for w in workers), "each": [w.rounds for w in workers],
+        "wrong": sum(w.wrong for w in workers), "worst": max(w.worst for w in workers),
         "rate": sum(w.since for w in workers) / (now - since[0]),
     }
     for worker in workers:

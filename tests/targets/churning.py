@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A tree of processes that come and go: by fork, as other programs by exec, and by multiprocessing's spawn.
+"""A tree of processes that come and go: by fork, as other programs by exec, and by
+multiprocessing's spawn.
 
     churning.py RATE ALIVE
 
-Starts RATE processes a second as long as fewer than ALIVE are there, until standard input ends; then it waits for all, and prints how
-many there were of each kind. Each lives between nothing and eight seconds and allocates meanwhile; some end by a signal. What is
-random has a seed.
+Starts RATE processes a second as long as fewer than ALIVE are there, until standard input ends;
+then it waits for all, and prints how many there were of each kind. Each lives between nothing and
+eight seconds and allocates meanwhile; some end by a signal. What is random has a seed.
 """
 import collections
 import os
@@ -15,7 +16,8 @@ import signal
 import sys
 import time
 
-CODE = "import sys, time\nkept = []\nend = time.time() + float(sys.argv[1])\nwhile time.time() < end:\n    kept.append(bytes(1002))\n    time.sleep(0.01)"
+CODE = ("import sys, time\nkept = []\nend = time.time() + float(sys.argv[1])\nwhile time.time() < "
+        "end:\n    kept.append(bytes(1002))\n    time.sleep(0.01)")
 
 
 def grow(seconds):
@@ -37,7 +39,8 @@ def child(kind, seconds):
     elif kind == "python":
         os.execv(sys.executable, [sys.executable, "-c", CODE, "%f" % seconds])
     elif kind == "shell":
-        os.execv("/bin/sh", ["sh", "-c", 'sleep 0.2; exec "$0" -c "$1" "$2"', sys.executable, CODE, "%f" % seconds])
+        shell = 'sleep 0.2; exec "$0" -c "$1" "$2"'
+        os.execv("/bin/sh", ["sh", "-c", shell, sys.executable, CODE, "%f" % seconds])
     elif kind == "other":
         os.execv("/bin/sleep", ["sleep", "%f" % seconds])
     elif kind == "again":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Classes with long names and many attributes, made and dropped without end, by a thread of its own.
+"""Classes with long names and many attributes, made and dropped without end, by a thread of its
+own.
 
     classes_churn.py
 
@@ -19,7 +20,8 @@ def churn():
     held = []
     while True:
         name = "Churned%d" % chance.randrange(10 ** 6)
-        made = type(name * chance.randrange(1, 30), (), {"a%d" % i: i for i in range(chance.randrange(400))})
+        made = type(name * chance.randrange(1, 30), (),
+                    {"a%d" % i: i for i in range(chance.randrange(400))})
         made.__qualname__ = name * chance.randrange(1, 100)
         held.append([made() for _ in range(chance.randrange(1, 40))])
         if len(held) > HELD:

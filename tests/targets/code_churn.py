@@ -45,7 +45,8 @@ def one(number, keep, expected):
     file = "<churned-%d>" % (number // 500 % 37)
     line = 1 + number * 7 % 3001
     template = keeper if keeps else dropper
-    code = template.__code__.replace(co_filename=file, co_firstlineno=line, co_name="f%d" % (number % 1000))
+    code = template.__code__.replace(co_filename=file, co_firstlineno=line,
+                                     co_name="f%d" % (number % 1000))
     function = types.FunctionType(code, {})
     function(adopt if keeps else brush, keep)
     if keeps:

@@ -3,8 +3,9 @@
 
     digests.py LINES
 
-Prints LINES lines, each a digest of all that two threads have made until then; with 0 until standard input ends. Whatever went
-wrong in an allocator or a frame in between, the lines after it would be others than in an undisturbed run.
+Prints LINES lines, each a digest of all that two threads have made until then; with 0 until
+standard input ends. Whatever went wrong in an allocator or a frame in between, the lines after it
+would be others than in an undisturbed run.
 """
 import hashlib
 import json
@@ -45,7 +46,10 @@ def main():
     digests = [hashlib.sha256(), hashlib.sha256()]
     line = 0
     while line < lines or (not lines and not ended.is_set()):
-        threads = [threading.Thread(target=work, args=(i, line * STEPS, digest)) for i, digest in enumerate(digests)]
+        threads = [
+            threading.Thread(target=work, args=(i, line * STEPS, digest))
+            for i, digest in enumerate(digests)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A workload for parity's target.py: blocks of other domains than Python's own, told of to tracemalloc as extensions do.
+"""A workload for parity's target.py: blocks of other domains than Python's own, told of to
+tracemalloc as extensions do.
 
-By ctypes, for every Python; where numpy is there and TMBPF_NUMPY is set, by numpy. Addresses are made up: nobody looks there.
+By ctypes, for every Python; where numpy is there and TMBPF_NUMPY is set, by numpy. Addresses are
+made up: nobody looks there.
 """
 import ctypes
 import os
@@ -14,7 +16,8 @@ SHAPES, FEW, MANY = 389047, 7, 4294967295
 def functions(library):
     """Track and untrack; 3.6 has them under older names."""
     before = "_" if sys.version_info < (3, 7) else ""
-    track, untrack = getattr(library, before + "PyTraceMalloc_Track"), getattr(library, before + "PyTraceMalloc_Untrack")
+    track = getattr(library, before + "PyTraceMalloc_Track")
+    untrack = getattr(library, before + "PyTraceMalloc_Untrack")
     track.argtypes = [ctypes.c_uint, ctypes.c_size_t, ctypes.c_size_t]
     untrack.argtypes = [ctypes.c_uint, ctypes.c_size_t]
     return track, untrack

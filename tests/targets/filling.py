@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Takes memory as it is told. Prints READY, then obeys lines on its standard input, each answered by `done`:
+"""Takes memory as it is told. Prints READY, then obeys lines on its standard input, each answered
+by `done`:
 
     fill BYTES   takes so many, and writes to each page
     keep COUNT   keeps so many objects, in keep()

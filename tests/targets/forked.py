@@ -3,9 +3,10 @@
 
     forked.py GENERATIONS [TRUTH NFRAME]
 
-Says READY and waits for a line, fills, and says `filled`. Then for each generation, a line each: forks, whereupon the child says
-`child PID`; frees half, changes and adds in the child, which says `done`. A last line ends all. With TRUTH tracemalloc is on
-from READY on, and the last child leaves its snapshot there, and its current and peak in TRUTH.memory.
+Says READY and waits for a line, fills, and says `filled`. Then for each generation, a line each:
+forks, whereupon the child says `child PID`; frees half, changes and adds in the child, which says
+`done`. A last line ends all. With TRUTH tracemalloc is on from READY on, and the last child leaves
+its snapshot there, and its current and peak in TRUTH.memory.
 """
 import gc
 import json
@@ -71,9 +72,11 @@ def descend(generation, last):
 
 def main():
     truth = sys.argv[2:]
-    # Before that collection: int() leaves one on 3.15's free list, which tracemalloc would not know when it comes back.
+    # Before that collection: int() leaves one on 3.15's free list, which tracemalloc would not know
+    # when it comes back.
     nframe = int(truth[1]) if truth else 1
-    gc.collect()  # what waits on free lists is from before tracing, and would not be the same in both runs
+    # What waits on free lists is from before tracing, and would not be the same in both runs.
+    gc.collect()
     say("READY")
     wait()
     if truth:

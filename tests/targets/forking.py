@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Forks a child for each line that it reads, and says its pid. Children do nothing, and end with their parent."""
+"""Forks a child for each line that it reads, and says its pid. Children do nothing, and end with
+their parent."""
 import os
 import sys
 import time

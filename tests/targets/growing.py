@@ -3,18 +3,21 @@
 
     growing.py SCENARIO [SECONDS]
 
-shares    two lines leak instances of one class, 80 : 20, and a third makes ten times as many that go
+shares    two lines leak instances of one class, 80 : 20; a third makes ten times as many that go
 slow      100 KB/s stay of 100 MB/s (as fast as it gets, where that is slower)
 cache     a cache fills, is cleared, and fills again
-brief     a line leaks instances of a class of which another one holds the last fifty: their places become those of the leak
+brief     a line leaks instances of a class of which another one holds the last fifty: their places
+          become those of the leak
 thread    a worker thread leaks
 large     a list of bytearrays of 256 KiB grows
 huge      a bytearray of 8 MiB stays every 2 s, among others of 8 MiB that go
-native    a library takes 2 MB/s by malloc that stay, and smaller pieces that go: nothing of it is Python's
+native    a library takes 2 MB/s by malloc that stay, and smaller pieces that go: nothing of it is
+          Python's
 zlib      compressors are kept, about 260 KB each
 steady    a queue of constant length: nothing grows
 
-Prints READY and runs for SECONDS (60). On SIGUSR1, and at the end, it says what it holds, on one line: PLACE BLOCKS ...
+Prints READY and runs for SECONDS (60). On SIGUSR1, and at the end, it says on one line what it
+holds: PLACE BLOCKS ...
 """
 import collections
 import signal
@@ -146,5 +149,6 @@ def steady(seconds):
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, tell)
     print("READY", flush=True)
-    globals()[{"zlib": "zlib_"}.get(sys.argv[1], sys.argv[1])](float(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    scenario = globals()[{"zlib": "zlib_"}.get(sys.argv[1], sys.argv[1])]
+    scenario(float(sys.argv[2]) if len(sys.argv) > 2 else 60)
     tell()

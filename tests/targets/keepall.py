@@ -4,7 +4,8 @@
 Prints READY, waits for a line, allocates, prints DONE, waits for a line, prints the growth of the
 count as one number. Between the two counts nothing older is freed, no garbage is collected, and
 nothing asks PyMem_RawMalloc itself (which the count leaves out): so the growth is the number of
-blocks that were allocated since, and are live. It counts just before it waits, after it has said so:
+blocks that were allocated since, and are live. It counts just before it waits, after it has said
+so:
 what a free list keeps, or gives up, of a call between the two would be counted on one side only
 (3.14's write gives up one block, in one of eight runs). So who asks for it waits until it waits.
 """

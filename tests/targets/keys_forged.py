@@ -19,14 +19,16 @@ NENTRIES = 24 if NEW else 32
 ENTRIES = [(NENTRIES, 64, count) for count in (2 ** 62, 2 ** 64 - 1, 2 ** 32, 65536, 64)]
 if NEW:
     # dk_log2_size, dk_log2_index_bytes, dk_kind
-    SIZES = [(8, 8, 255), (8, 8, 40), (9, 8, 25), (9, 8, 30), (9, 8, 63), (9, 8, 64), (10, 8, 3), (10, 8, 255)]
+    SIZES = [(8, 8, 255), (8, 8, 40), (9, 8, 25), (9, 8, 30), (9, 8, 63), (9, 8, 64), (10, 8, 3),
+             (10, 8, 255)]
 else:
     # dk_size
     SIZES = [(8, 64, size) for size in (0, 7, 2 ** 24, 2 ** 62, 2 ** 64 - 8)]
 
 
 def forge(address, *changes):
-    keys = ctypes.c_uint64.from_address(ctypes.c_uint64.from_address(address + TP_DICT).value + MA_KEYS).value
+    keys = ctypes.c_uint64.from_address(
+        ctypes.c_uint64.from_address(address + TP_DICT).value + MA_KEYS).value
     for offset, bits, value in changes:
         {8: ctypes.c_uint8, 64: ctypes.c_uint64}[bits].from_address(keys + offset).value = value
 

@@ -3,10 +3,10 @@
 
     kinds.py [interpreters]
 
-With "interpreters" three more hold lists before it begins, each with a heap and a lock of its own (Python 3.12).
-Prints READY, waits for a line, makes the objects, and prints a line of JSON: "made", how many of
-each type there are more; "classes", how many instances of each class of its own the collector
-knows; "blocks", sys.getallocatedblocks() as it is while it waits to be ended.
+With "interpreters" three more hold lists before it begins, each with a heap and a lock of its own
+(Python 3.12). Prints READY, waits for a line, makes the objects, and prints a line of JSON: "made",
+how many of each type there are more; "classes", how many instances of each class of its own the
+collector knows; "blocks", sys.getallocatedblocks() as it is while it waits to be ended.
 """
 import gc
 import json
@@ -80,7 +80,8 @@ def count():
 
 
 def forget_names():
-    """The cache of attributes owns their names: some have no other owner, and go when a type's address lets another in."""
+    """The cache of attributes owns their names: some have no other owner, and go when a type's
+    address lets another in."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sys._clear_type_cache()

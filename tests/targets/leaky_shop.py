@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A shop on Django whose views remember too much: each request leaves a few KiB behind.
 
-WSGI: `leaky_shop:application`. /article/N shows an article; what was looked at is kept for every visitor,
-and there is no end of visitors. Run by itself it asks for pages as fast as RATE a second says (100):
+WSGI: `leaky_shop:application`. /article/N shows an article. What was looked at is kept for every
+visitor, and there is no end of visitors. Run by itself it asks for RATE pages a second (100):
 
     leaky_shop.py [SECONDS [RATE]]
 
@@ -20,27 +20,27 @@ from django.template import engines
 from django.urls import path
 
 settings.configure(
-    SECRET_KEY="known to all",
-    ALLOWED_HOSTS=["127.0.0.1", "testserver"],
+    SECRET_KEY="known to all", ALLOWED_HOSTS=["127.0.0.1", "testserver"],
     ROOT_URLCONF=__name__,
     USE_TZ=False,
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.security.SecurityMiddleware"],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware",
+                "django.middleware.security.SecurityMiddleware"],
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
 )
 django.setup()
-
 PAGE = engines["django"].from_string(
-    "<h1>{{ name|title }}</h1>{% for each in seen %}<p class=\"{% cycle 'odd' 'even' %}\">{{ each.name }}: {{ each.price|floatformat:2 }}</p>{% endfor %}")
+    "<h1>{{ name|title }}</h1>{% for each in seen %}<p class=\"{% cycle 'odd' 'even' %}\">"
+    "{{ each.name }}: no. {{ each.id|floatformat }}</p>{% endfor %}")
 visitors = {}
 
 
-def look_up(number):
-    return {"number": number, "name": "article %d" % number, "price": number * 1.1, "tags": ["tag %d" % i for i in range(number % 20)]}  # LOOKED
+def look_up(n):
+    return dict(id=n, name="article %d" % n, tags=["tag %d" % i for i in range(n % 20)])  # LOOKED
 
 
 def remember(visitor, article):
     history = visitors.setdefault(visitor, [])
-    history.append(dict(article, at=time.time(), page="/article/%d" % article["number"]))  # REMEMBERED
+    history.append(dict(article, at=time.time(), page="/article/%d" % article["id"]))  # REMEMBERED
     return history
 
 
@@ -64,7 +64,8 @@ def main():
     while time.monotonic() < begin + seconds:
         if asked < (time.monotonic() - begin) * rate:
             asked += 1
-            answer = handler.get_response(factory.get("/article/%d" % random.randrange(1000), {"visitor": "visitor %d" % asked}))
+            answer = handler.get_response(factory.get("/article/%d" % random.randrange(1000),
+                                                      {"visitor": "visitor %d" % asked}))
             assert answer.status_code == 200
         else:
             time.sleep(0.002)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Blocks of malloc's in the main thread and in others, a part of them freed; says PID FORDBLKS UORDBLKS HBLKHD, its own
-mallinfo2(), and waits for a line.
+"""Blocks of malloc's in the main thread and in others, a part of them freed; says PID FORDBLKS
+UORDBLKS HBLKHD, its own mallinfo2(), and waits for a line.
 
     mallinfo.py [THREADS [SEED]]
 """
@@ -12,8 +12,10 @@ import threading
 
 
 class Mallinfo(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in
-                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+    _fields_ = [
+        (name, ctypes.c_size_t) for name in
+        "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    ]
 
 
 def work(keep, seed):

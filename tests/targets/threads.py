@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A program of which KEPT threads wait and others come and go all the time; these touch memory anew.
+"""A program of which KEPT threads wait and others come and go all the time; these touch memory
+anew.
 
     threads.py KEPT
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""malloc's heap grows by blocks that it holds for a moment, and gives all of them back to the kernel at once, without end.
+"""malloc's heap grows by blocks that it holds for a moment, and gives all of them back to the
+kernel at once, without end.
 
     trimming.py COUNT
 
-COUNT blocks of 600 bytes. A thread that never calls malloc waits beside: who looks for the threads' caches has to look at all chunks.
-Prints READY when it has 1000 objects of a class Known and has grown and shrunk once; then it goes on until it is killed.
+COUNT blocks of 600 bytes. A thread that never calls malloc waits beside: who looks for the threads'
+caches has to look at all chunks. Prints READY when it has 1000 objects of a class Known and has
+grown and shrunk once; then it goes on until it is killed.
 """
 import ctypes
 import os

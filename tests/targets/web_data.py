@@ -28,7 +28,8 @@ def users():
     from django.contrib.auth.models import User
 
     call_command("migrate", verbosity=0)
-    User.objects.bulk_create(User(username="user %d" % i, email="user%d@example.org" % i) for i in range(USERS))
+    User.objects.bulk_create(
+        User(username="user %d" % i, email="user%d@example.org" % i) for i in range(USERS))
     return list(User.objects.all())
 
 
@@ -44,7 +45,8 @@ def frame():
 def table():
     connection = sqlite3.connect(":memory:")
     connection.execute("create table lines (number integer primary key, text text)")
-    connection.executemany("insert into lines values (?, ?)", ((i, "line %d" % i) for i in range(100000)))
+    connection.executemany("insert into lines values (?, ?)",
+                           ((i, "line %d" % i) for i in range(100000)))
     connection.commit()
     return connection
 

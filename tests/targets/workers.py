@@ -3,11 +3,13 @@
 
     workers.py [COUNT]
 
-Starts COUNT (2) workers, prints `worker PID` for each, then READY. A worker keeps a block of 1000 bytes a hundred times a
-second; the first one, `leaky`, in leak(), the others in work(), where they keep the last ten. Told
+Starts COUNT (2) workers, prints `worker PID` for each, then READY. A worker keeps a block of 1000
+bytes a hundred times a second; the first one, `leaky`, in leak(), the others in work(), where they
+keep the last ten. Told
 
     fork       starts another worker: `worker PID`
-    kill       ends the first worker with SIGKILL and starts another in its place, as leaky: `worker PID`
+    kill       ends the first worker with SIGKILL and starts another in its place, as leaky:
+               `worker PID`
     short N    forks N children, one after another, that end at once: `done`
     shell      starts a shell that becomes a Python by exec, a while later: `worker PID`
     hold N     keeps N blocks itself, in hold(): `done`
@@ -88,7 +90,8 @@ def main():
                 os.waitpid(fork(int), 0)
             say("done")
         elif word == "shell":
-            code = "import os, time\nkept = []\nwhile os.getppid() == %d:\n    kept.append(bytes(1002))\n    time.sleep(0.01)" % SERVER
+            code = ("import os, time\nkept = []\nwhile os.getppid() == %d:\n"
+                    "    kept.append(bytes(1002))\n    time.sleep(0.01)" % SERVER)
             shell = 'sleep 0.3; exec "$0" -c "$1"'
             workers.append(fork(os.execv, "/bin/sh", ["sh", "-c", shell, sys.executable, code]))
             say("worker", workers[-1])

@@ -4,17 +4,18 @@
     checks.py NAME...    these checks
     checks.py --names    prints the names of all
 
-Prints a line for each check: `check NAME ok|FAIL DETAIL`. Nothing depends on how fast the machine is.
+Prints a line for each check: `check NAME ok|FAIL DETAIL`. Nothing depends on how fast the machine
+is.
 
 doctor    the features that it finds are those that kernels of this version have
 attach    --exact starts, and there are probes in the target's code
 exact     its snapshot has what tracemalloc has, traceback by traceback, with four threads
-detach    after `stop` the target's code is as in its file and the kernel holds nothing of ours, and the
-          target works on
+detach    after `stop` the target's code is as in its file and the kernel holds nothing of ours, and
+          the target works on
 follow    a child by fork and one that becomes another Python by exec are traced, each to its line
 default   the default mode names the line that leaks, and leaves nothing behind
-kill      the tracer is killed (-9) while the target works: its output is what it would have been, and nothing is
-          left behind
+kill      the tracer is killed (-9) while the target works: its output is what it would have been,
+          and nothing is left behind
 """
 import ctypes
 import json
@@ -48,8 +49,8 @@ class Target:
     """A program that says words on its output and waits for lines on its input."""
 
     def __init__(self, *arguments):
-        self.process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        bufsize=0, env=ENV)
+        self.process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, bufsize=0, env=ENV)
         self.pid = self.process.pid
         self.held = b""
 
@@ -82,8 +83,8 @@ class Target:
 
 
 def tmbpf(*arguments):
-    done = subprocess.run([TMBPF, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=PATIENCE, env=ENV)
+    done = subprocess.run([TMBPF, *map(str, arguments)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=ENV)
     if done.returncode:
         raise Failed("tmbpf %s: %s" % (arguments[0], " ".join(done.stderr.split())[-600:]))
     return done.stdout
@@ -146,7 +147,8 @@ def ids(command):
 
 def kernel_holds():
     with open(EVENTS) as events:
-        return {"programs": ids(BPF_PROG_GET_NEXT_ID), "links": ids(BPF_LINK_GET_NEXT_ID), "events": set(events)}
+        return {"programs": ids(BPF_PROG_GET_NEXT_ID), "links": ids(BPF_LINK_GET_NEXT_ID),
+                "events": set(events)}
 
 
 def assert_nothing_left(pid, before):
@@ -159,7 +161,8 @@ def assert_nothing_left(pid, before):
         if not left and not changed:
             return
         if time.monotonic() > end:
-            raise Failed("left behind: %s, %d bytes of code changed" % (left or "nothing in the kernel", changed))
+            raise Failed("left behind: %s, %d bytes of code changed" %
+                         (left or "nothing in the kernel", changed))
         time.sleep(0.1)
 
 
@@ -172,7 +175,8 @@ def groups(path):
     """{traceback: (blocks, bytes)} of what work.py itself allocated, but for what it waits in."""
     found, waits = {}, line_of(WORK, "WAITS")
     for trace in tracemalloc.Snapshot.load(path).traces:
-        frames = tuple((os.path.basename(frame.filename), frame.lineno) for frame in trace.traceback)
+        frames = tuple(
+            (os.path.basename(frame.filename), frame.lineno) for frame in trace.traceback)
         if frames[-1][0] == "work.py" and frames[-1][1] != waits:
             count, size = found.get(frames, (0, 0))
             found[frames] = (count + 1, size + trace.size)
@@ -181,7 +185,8 @@ def groups(path):
 
 def compare(truth, seen):
     wanted, found = groups(truth), groups(seen)
-    wrong = [(at[-1], wanted.get(at), found.get(at)) for at in set(wanted) | set(found) if wanted.get(at) != found.get(at)]
+    wrong = [(at[-1], wanted.get(at), found.get(at)) for at in set(wanted) | set(found)
+             if wanted.get(at) != found.get(at)]
     if wrong or not wanted:
         raise Failed("%d of %d tracebacks differ: %s" % (len(wrong), len(wanted), wrong[:3]))
     return "%d tracebacks, %d blocks" % (len(wanted), sum(count for count, _ in wanted.values()))
@@ -217,7 +222,8 @@ class Exact:
         tmbpf("snapshot", "-p", self.target.pid, "-o", "/tmp/seen.pb.gz")
         assert_no_losses(status(self.target.pid))
         tmbpf("export", "/tmp/seen.pb.gz", "--format", "tracemalloc", "-o", "/tmp/seen")
-        subprocess.run([sys.executable, WORK, "truth", "/tmp/truth", str(NFRAME)], check=True, timeout=PATIENCE, env=ENV)
+        subprocess.run([sys.executable, WORK, "truth", "/tmp/truth", str(NFRAME)], check=True,
+                       timeout=PATIENCE, env=ENV)
         return compare("/tmp/truth", "/tmp/seen")
 
     def detach(self):
@@ -250,7 +256,8 @@ def member(pid, child, least):
 def rows_of(path):
     """{(file, line): blocks} of a snapshot."""
     rows = json.loads(tmbpf("stats", path, "--format", "json", "--limit", 0))["statistics"]
-    return {(os.path.basename(row["traceback"][0]["filename"]), row["traceback"][0]["lineno"]): row["count"] for row in rows}
+    return {(os.path.basename(row["traceback"][0]["filename"]),
+             row["traceback"][0]["lineno"]): row["count"] for row in rows}
 
 
 def worker(target, how):
@@ -271,7 +278,8 @@ def follow():
             member(target.pid, forked, 5000)
             member(target.pid, executed, 50000)
             tmbpf("snapshot", "-p", target.pid, "--follow", "-o", "/tmp/all")
-            counts = (rows_of("/tmp/all/%d.pb.gz" % forked).get(("workers.py", line_of(WORKERS, "KEEPS")), 0),
+            counts = (rows_of("/tmp/all/%d.pb.gz" % forked).get(
+                ("workers.py", line_of(WORKERS, "KEEPS")), 0),
                       rows_of("/tmp/all/%d.pb.gz" % executed).get(("<string>", 4), 0))
             if not 5 <= counts[0] <= 11 or counts[1] < 20:
                 raise Failed("%d and %d blocks" % counts)
@@ -299,17 +307,21 @@ def leak_found(pid):
                 assert_no_losses(found)
                 return "%d blocks there after %d windows" % (row["count"], found["windows"])
         time.sleep(2)
-    raise Failed("the leak was not found in %d s: %d windows of %.1f ms, every %.1f s, %d births; what grows: %s; cost: %s" % (
-        PATIENCE, found["windows"], 1e3 * found["cost"]["window"], found["cost"]["interval"], found["births"],
-        ["%s:%d %.0f+-%.0f in %d" % (row["function"], row["lineno"], row["size"], row["size_error"], row["windows"]) for row in found["growth"][:5]],
-        found["cost"]))
+    rows = ["%s:%d %.0f+-%.0f in %d" %
+            (row["function"], row["lineno"], row["size"], row["size_error"], row["windows"])
+            for row in found["growth"][:5]]
+    raise Failed("the leak was not found in %d s: %d windows of %.1f ms, every %.1f s, %d births; "
+                 "what grows: %s; cost: %s" %
+                 (PATIENCE, found["windows"], 1e3 * found["cost"]["window"],
+                  found["cost"]["interval"], found["births"], rows, found["cost"]))
 
 
 def default():
     before = kernel_holds()
     with Target(GROWING, "shares", "3600") as target:
         target.expect("READY")
-        # Probes and windows cost so much more under emulation that there is room for few in the usual 2 %.
+        # Probes and windows cost so much more under emulation that there is room for few in the
+        # usual 2 %.
         tmbpf("start", "-p", target.pid, "--overhead", 50)
         detail = leak_found(target.pid)
         tmbpf("stop", "-p", target.pid)
@@ -346,7 +358,9 @@ def run(name, check):
     try:
         word, detail = "ok", check()
     except (Failed, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
-        word, detail = "FAIL", "%s: %s" % (type(error).__name__, error) if not isinstance(error, Failed) else str(error)
+        word, detail = "FAIL", str(error)
+        if not isinstance(error, Failed):
+            detail = "%s: %s" % (type(error).__name__, error)
     print("check %s %s %s (%.0f s)" % (name, word, detail, time.monotonic() - began), flush=True)
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""The targets of checks.py: a short piece of work whose blocks tracemalloc counts, and one whose output is known.
+"""The targets of checks.py: a short piece of work whose blocks tracemalloc counts, and one whose
+output is known.
 
     work.py truth OUT NFRAME    does the work under tracemalloc, and dumps its snapshot to OUT
-    work.py traced              READY, a line, the work, DONE, a line, the work once more, AGAIN, a line
+    work.py traced              READY, a line, the work, DONE, a line, the work once more, AGAIN, a
+                                line
     work.py sums ROUNDS         READY, a line, a sum of ROUNDS rounds' results, a line
 
 The work is called from the same line in all of them, so that tracebacks compare frame for frame.
@@ -34,7 +36,8 @@ def deeper(into, count, depth):
 def build():
     kept = [bytes(700 + number) for number in range(200)]
     kept.append({"key %d" % number: [number + 1000] * 3 for number in range(500)})
-    kept.append(json.loads(json.dumps([{"a": str(number), "b": number / 7.0} for number in range(200)])))
+    kept.append(
+        json.loads(json.dumps([{"a": str(number), "b": number / 7.0} for number in range(200)])))
     grown = bytearray()
     for number in range(300):
         grown += b"%d " % number
@@ -46,7 +49,9 @@ def build():
 
 def work():
     boxes = [[] for _ in range(3)]
-    threads = [threading.Thread(target=deeper, args=(box, 1500, 2 + i)) for i, box in enumerate(boxes)]
+    threads = [
+        threading.Thread(target=deeper, args=(box, 1500, 2 + i)) for i, box in enumerate(boxes)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

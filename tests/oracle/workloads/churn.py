@@ -22,7 +22,8 @@ Made%d().method(keep)
 
 
 def class_round(i, keep):
-    exec(compile(SOURCE % (i % 10, i % 10), "<class-%d>" % (i % 5), "exec"), {"Kept": Kept, "keep": keep})
+    exec(compile(SOURCE % (i % 10, i % 10), "<class-%d>" % (i % 5), "exec"),
+         {"Kept": Kept, "keep": keep})
 
 
 def adopt(keep):
@@ -31,13 +32,14 @@ def adopt(keep):
 
 def eval_round(i, keep):
     """The code allocates through a function of this file: the dropped frame is the caller's."""
-    eval(compile("\n" * (i % 30) + "(lambda adopt, keep: adopt(keep))(adopt, keep)", "made-\xe9-%d" % (i % 9), "eval"),
-         {"adopt": adopt, "keep": keep})
+    eval(compile("\n" * (i % 30) + "(lambda adopt, keep: adopt(keep))(adopt, keep)",
+                 "made-\xe9-%d" % (i % 9), "eval"), {"adopt": adopt, "keep": keep})
 
 
 def nested_round(i, keep):
     space = {}
-    exec(compile("def outer():\n%s def inner(adopt, keep):\n  adopt(keep)\n return inner\n" % ("\n" * (i % 20)), "<nested>", "exec"), space)
+    exec(compile("def outer():\n%s def inner(adopt, keep):\n  adopt(keep)\n return inner\n" %
+                 ("\n" * (i % 20)), "<nested>", "exec"), space)
     space["outer"]()(adopt, keep)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Closures and their cells, bound methods, partials, classes made in functions, default arguments."""
+"""Closures and their cells, bound methods, partials, classes made in functions, default
+arguments."""
 import functools
 
 

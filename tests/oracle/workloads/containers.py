@@ -84,4 +84,5 @@ def setup():
 
 
 def work(state):
-    return [records(4000), deques(300), ordered(3000), grouped(4000), sets(400), weak(2000), iterators(500), attributes(2000)]
+    return [records(4000), deques(300), ordered(3000), grouped(4000), sets(400), weak(2000),
+            iterators(500), attributes(2000)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Realloc in every direction: over the 512 bytes where pymalloc ends, over the size where malloc maps, and back; calloc too.
+"""Realloc in every direction: over the 512 bytes where pymalloc ends, over the size where malloc
+maps, and back; calloc too.
 
 Kept in flat lists: a list of its own for each result could come from a free list.
 """
@@ -7,7 +8,8 @@ import array
 import ctypes
 import io
 
-LADDER = [1, 16, 100, 400, 496, 505, 512, 513, 520, 1000, 4096, 40000, 131000, 140000, 300000, 1000000]
+LADDER = [1, 16, 100, 400, 496, 505, 512, 513, 520, 1000, 4096, 40000, 131000, 140000, 300000,
+          1000000]
 
 
 def climb(n):
@@ -104,10 +106,12 @@ def big(n):
 
 
 def setup():
-    climb(17), descend(13), lists(5), arrays(5), zeroed(5), concatenated(5), streams(3), views(3), big(4)
+    climb(17), descend(13), lists(5), arrays(5), zeroed(5)
+    concatenated(5), streams(3), views(3), big(4)
 
 
 def work(state):
-    kept = [climb(160), descend(120), lists(1500), arrays(800), zeroed(1500), concatenated(1200), streams(300), views(2000), big(30)]
+    kept = [climb(160), descend(120), lists(1500), arrays(800), zeroed(1500), concatenated(1200),
+            streams(300), views(2000), big(30)]
     climb(40), descend(20), big(5)
     return kept

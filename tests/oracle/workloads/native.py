@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""C extension modules that allocate: through all three domains, from objects that are kept and from calls that return.
+"""C extension modules that allocate: through all three domains, from objects that are kept and from
+calls that return.
 
 They are called straight from this file, so that its lines own what they allocate. Results are kept
 in flat lists: pickle and others leave tuples in the free list, from where a pair would be taken.
@@ -22,7 +23,8 @@ try:
 except ImportError:
     bz2 = lzma = None
 
-TEXT = json.dumps([{"name": "row-%d" % i, "value": "v%d" % (i * 37), "tags": ["t%d" % i, "u%d" % i]} for i in range(200)])
+TEXT = json.dumps([{"name": "row-%d" % i, "value": "v%d" % (i * 37), "tags": ["t%d" % i, "u%d" % i]}
+                   for i in range(200)])
 WORDS = " ".join("word%d=%d;" % (i, i * i) for i in range(1000))
 PATTERN = re.compile(r"(\w+)=(\d+);")
 SCAN = json.JSONDecoder().scan_once
@@ -115,8 +117,10 @@ def setup():
     if sqlite3:
         connection = sqlite3.connect(":memory:")
         connection.execute("create table t (id integer, name text, value text)")
-        connection.executemany("insert into t values (?, ?, ?)", [(i, "name-%d" % i, "v" * (i % 50 + 1)) for i in range(3000)])
-    parse(1), matches(1), compressors(1), decompressors(1), archives(1), decimals(2), rows(connection, 10)
+        connection.executemany("insert into t values (?, ?, ?)",
+                               [(i, "name-%d" % i, "v" * (i % 50 + 1)) for i in range(3000)])
+    parse(1), matches(1), compressors(1), decompressors(1), archives(1), decimals(2)
+    rows(connection, 10)
     pickled(10), hashes(2), streams(1)
     return connection
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Threads that allocate raw memory at once, most of it where the GIL is released, beside object allocations."""
+"""Threads that allocate raw memory at once, most of it where the GIL is released, beside object
+allocations."""
 import threading
 import zlib
 
@@ -54,7 +55,8 @@ def run(jobs):
 def setup():
     box = [None] * 20000
     box.clear()
-    run([(inflaters, (box, 2)), (deflaters, (box, 2)), (locks, (box, 2)), (items, (box, 2)), (temporary, (1,))])
+    run([(inflaters, (box, 2)), (deflaters, (box, 2)), (locks, (box, 2)), (items, (box, 2)),
+         (temporary, (1,))])
 
 
 def work(state):

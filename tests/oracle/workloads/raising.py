@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Exceptions with their tracebacks and frames kept, chained, from generators, swallowed and retried.
+"""Exceptions with their tracebacks and frames kept, chained, from generators, swallowed and
+retried.
 
 The wrapping ones have no arguments: their tuple would come from the free list of the wrapped ones'.
 Nor is a number kept: from 3.14 on they have a free list.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Recursion 300 deep, past any usual number of frames: kept at the bottom, at each level and on the way back."""
+"""Recursion 300 deep, past any usual number of frames: kept at the bottom, at each level and on the
+way back."""
 EXACT = True
 
 

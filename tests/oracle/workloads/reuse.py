@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Blocks freed and taken again: the address is the same, the line another; cycles; every order of freeing."""
+"""Blocks freed and taken again: the address is the same, the line another; cycles; every order of
+freeing."""
 import random
 
 EXACT = True

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Code that allocates in two other interpreters of the process, beside the main one.
 
-Before 3.12 tracemalloc asks for the thread's first thread state, the main interpreter's, so that its
-tracebacks end where the main interpreter called the other; tmbpf's go on into the other one. So
+Before 3.12 tracemalloc asks for the thread's first thread state, the main interpreter's, so that
+its tracebacks end where the main interpreter called the other; tmbpf's go on into the other one. So
 there, and where the module is left out, the same code runs in the main interpreter, unless
 TMBPF_SUBINTERPRETERS=always is set, for a comparison of sums (tests/oracle/modes).
 """

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Strings of every kind, and code whose file and function names are of every kind, lone surrogates included."""
+"""Strings of every kind, and code whose file and function names are of every kind, lone surrogates
+included."""
 import types
 
 EXACT = True
-NAMES = ["plain", "latin-\xe9\xff", "greek-\u03b1\u03b2", "\u4e2d\u6587", "math-\U0001d400", "\udc80\udcff-undecodable", "\ud800-lone",
-         "mixed-\xe9\u03b1\U0001f40d", "new\nline", "quote\"back\\slash", "<angle>", "x" * 300, "\u4e2d" * 200]
+NAMES = ["plain", "latin-\xe9\xff", "greek-\u03b1\u03b2", "\u4e2d\u6587", "math-\U0001d400",
+         "\udc80\udcff-undecodable", "\ud800-lone",
+         "mixed-\xe9\u03b1\U0001f40d", "new\nline", "quote\"back\\slash", "<angle>", "x" * 300,
+         "\u4e2d" * 200]
 
 
 class Item:
@@ -17,12 +20,14 @@ def make(keep, n):
 
 
 def renamed(code, filename, name):
-    """The same code object under another file name and function name; compile() refuses some of these."""
+    """The same code object under another file name and function name; compile() refuses some of
+    these."""
     if hasattr(code, "replace"):
         return code.replace(co_filename=filename, co_name=name)
     return types.CodeType(
-        code.co_argcount, code.co_kwonlyargcount, code.co_nlocals, code.co_stacksize, code.co_flags, code.co_code, code.co_consts,
-        code.co_names, code.co_varnames, filename, name, code.co_firstlineno, code.co_lnotab, code.co_freevars, code.co_cellvars)
+        code.co_argcount, code.co_kwonlyargcount, code.co_nlocals, code.co_stacksize, code.co_flags,
+        code.co_code, code.co_consts, code.co_names, code.co_varnames, filename, name,
+        code.co_firstlineno, code.co_lnotab, code.co_freevars, code.co_cellvars)
 
 
 def template(make, keep, n):
@@ -33,7 +38,8 @@ def template(make, keep, n):
 
 
 def functions():
-    return [types.FunctionType(renamed(template.__code__, "dir/" + name + ".py", name), {}) for name in NAMES]
+    return [types.FunctionType(renamed(template.__code__, "dir/" + name + ".py", name), {})
+            for name in NAMES]
 
 
 def strings(n):

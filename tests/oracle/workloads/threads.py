@@ -31,7 +31,9 @@ def setup():
 
 def work(state):
     boxes = [[] for _ in range(4)]
-    threads = [threading.Thread(target=deeper, args=(box, 10000, 2 + i)) for i, box in enumerate(boxes)]
+    threads = [
+        threading.Thread(target=deeper, args=(box, 10000, 2 + i)) for i, box in enumerate(boxes)
+    ]
     for t in threads:
         t.start()
     for t in threads:
