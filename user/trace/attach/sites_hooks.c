@@ -31,11 +31,10 @@ static struct error *table_refuse(const struct python *python, const struct pyth
 				     python->process->pid),
 			"Start it without PYTHONMALLOC=mimalloc: pymalloc and malloc are traced.");
 	return error_advise(
-		error_create(
-			ERROR_FAILED,
-			"process %d uses an allocator hook that tmbpf does not know "
-			"(malloc at 0x%llx)",
-			python->process->pid, (unsigned long long)table->malloc),
+		error_create(ERROR_FAILED,
+			     "process %d uses an allocator hook that tmbpf does not know "
+			     "(malloc at 0x%llx)",
+			     python->process->pid, (unsigned long long)table->malloc),
 		"What a hook does to sizes and addresses is not known, so nothing is traced.");
 }
 
