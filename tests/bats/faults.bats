@@ -30,7 +30,7 @@ teardown()
 	run -3 tmbpf status -p "$TARGET_PID"
 }
 
-@test "a target that exec()s something else: the session ends with its totals, it runs on" {
+@test "a target that exec()s something else: the session ends with its totals, the target runs on" {
 	# shellcheck disable=SC2016 # for the shell that replaces the target
 	start_target "$TARGETS/replaced.py" sh -c 'echo CHANGED; read line; echo "$line"'
 	tmbpf start -p "$TARGET_PID" --exact

@@ -18,7 +18,8 @@ load groups
 	process_is "${WORKERS[0]}" ".state == \"traced\" and .parent == $TARGET_PID"
 	tell_target fork
 	read_pid
-	wait_until process_is "$WORKER" ".state == \"traced\" and .session.group == \"follow-$TARGET_PID\" and .session.parent == $TARGET_PID"
+	wait_until process_is "$WORKER" ".state == \"traced\" and
+		.session.group == \"follow-$TARGET_PID\" and .session.parent == $TARGET_PID"
 	wait_until process_is "${WORKERS[0]}" '.session.current > 50000'
 	run -0 tmbpf status "${GROUP[@]}"
 	[[ $output == *": 4 traced, 0 ended, 0 no CPython, 0 failed"* ]]
@@ -53,14 +54,16 @@ load groups
 	done
 	wait_until process_is "$WORKER" '.state == "traced" and .session.current > 5000'
 	for i in "${killed[@]}"; do
-		wait_until process_is "$i" '.state == "ended" and .session.state == "exited" and .session.current > 5000'
+		wait_until process_is "$i" '.state == "ended" and .session.state == "exited" and
+			.session.current > 5000'
 	done
 	group_is '(.losses | length) == 0 and .counts.sessions == 6'
 	# The snapshots of those that have ended are there as well.
 	run -0 tmbpf snapshot "${GROUP[@]}" -o all
 	[[ -s all/$WORKER.pb.gz && -s all/${killed[0]}.pb.gz && -s all/${WORKERS[1]}.pb.gz ]]
 	(($(find all -name '*.pb.gz' | wc -l) == 6)) || return
-	tmbpf stats all/*.pb.gz --format json --limit 1 | jq -e '.statistics[0].traceback[0].function == "leak" and .statistics[0].count > 20'
+	tmbpf stats all/*.pb.gz --format json --limit 1 |
+		jq -e '.statistics[0].traceback[0].function == "leak" and .statistics[0].count > 20'
 	run -0 tmbpf diff --by-process "all/$WORKER.pb.gz" "all/${WORKERS[1]}.pb.gz"
 	[[ $output == *"pid $WORKER "*"pid ${WORKERS[1]} "* ]]
 	[[ $output == *"most in"*"pid $WORKER "*"leak"* ]]
@@ -83,7 +86,8 @@ load groups
 	run -0 tmbpf stats all/*.pb.gz
 	[[ $output == "4 snapshots together: pid "* ]]
 	tmbpf diff --by-process all/*.pb.gz --format json |
-		jq -e '.by_process and (.differences[0].size_diff > 0) and ([.differences[].grows] | any | not)'
+		jq -e '.by_process and (.differences[0].size_diff > 0) and
+			([.differences[].grows] | any | not)'
 	run -2 tmbpf diff --by-process --growth all/*.pb.gz
 }
 
@@ -93,10 +97,12 @@ load groups
 	tmbpf start "${GROUP[@]}" --exact
 	tell_target shell
 	read_pid
-	wait_until process_is "$WORKER" '.state == "traced" and .programs == 2 and .session.current > 5000'
+	wait_until process_is "$WORKER" '.state == "traced" and .programs == 2 and
+		.session.current > 5000'
 	tmbpf status "${GROUP[@]}" --json >status.json
 	# The sleep of the shell was looked at, and left alone.
-	jq -e '[.processes[] | select(.command_line | startswith("sleep"))] | all(.state == "other" or .state == "new")' status.json
+	jq -e '[.processes[] | select(.command_line | startswith("sleep"))] |
+		all(.state == "other" or .state == "new")' status.json
 	jq -e '.losses.failed == null' status.json
 }
 
@@ -107,7 +113,8 @@ load groups
 	tell_target "short 20"
 	wait_target "done"
 	# Each was either traced until its end or is told of as missed.
-	wait_until group_is '([.processes[] | select(.state == "ended")] | length) + .losses.ended_early == 20'
+	wait_until group_is '([.processes[] | select(.state == "ended")] | length) +
+		.losses.ended_early == 20'
 	run -0 tmbpf status "${GROUP[@]}"
 	[[ $output == *"CPythons that ended before they could be traced"* ]]
 }
@@ -163,25 +170,30 @@ worker_keeps()
 	tell_target "hold 20000"
 	wait_target "done"
 	tmbpf start "${GROUP[@]}" --exact
-	process_is "$TARGET_PID" '.session | (.before.count > 1000) and .before.inherited == false and .inherited == null'
+	process_is "$TARGET_PID" '.session | (.before.count > 1000) and
+		.before.inherited == false and .inherited == null'
 	tell_target inherit
 	read_pid
 	wait_until process_is "$WORKER" '.state == "traced"'
 	process_is "$WORKER" ".session.before | .count > 1000 and .inherited"
-	# It keeps ten thousand of its parent's blocks, which are from before tracing: they are no growth of its own.
+	# It keeps ten thousand of its parent's blocks, which are from before tracing: they are no
+	# growth of its own.
 	process_is "$WORKER" '.session.blocks < 10000'
 	# These its parent takes while it is traced, and the child keeps half of all.
 	tell_target "hold 20000"
 	wait_target "done"
 	tell_target inherit
 	read_pid
-	wait_until process_is "$WORKER" ".state == \"traced\" and .session.inherited.parent == $TARGET_PID"
+	wait_until process_is "$WORKER" ".state == \"traced\" and
+		.session.inherited.parent == $TARGET_PID"
 	# It freed its half at once: before or after its probes were on.
 	wait_until process_is "$WORKER" '.session.blocks < 11000'
-	process_is "$WORKER" '.session.blocks >= 10000 and .session.inherited.unread.count == 0 and (.session.losses | length) == 0'
+	process_is "$WORKER" '.session.blocks >= 10000 and .session.inherited.unread.count == 0 and
+		(.session.losses | length) == 0'
 	tmbpf snapshot -p "$WORKER" -o child.pb.gz
 	held=$(tmbpf stats child.pb.gz --format json --include '*/workers.py' --limit 1)
-	jq -e '.statistics[0] | .count == 10000 and (.traceback[0].function | test("^hold"))' <<<"$held"
+	jq -e '.statistics[0] | .count == 10000 and
+		(.traceback[0].function | test("^hold"))' <<<"$held"
 	run -0 tmbpf status -p "$WORKER"
 	[[ $output == *"inherited "*" from process $TARGET_PID by fork"* ]]
 	tmbpf clear -p "$WORKER"
@@ -239,7 +251,8 @@ worker_keeps()
 	run -0 tmbpf "${GROUP[@]}" --count 1 -i 1
 	run -0 tmbpf "${GROUP[@]}" --count 1 -i 1 --exact
 	run -2 --separate-stderr tmbpf "${GROUP[@]}" --count 1 -i 1 --overhead 3
-	[[ $stderr == *"is traced already (exact, 25 frames), and --overhead would need another session"* ]]
+	[[ $stderr == *"is traced already (exact, 25 frames), and --overhead "* &&
+		$stderr == *" and --overhead would need another session"* ]]
 	[[ $stderr == *"\`tmbpf stop -p $TARGET_PID --follow\`"* ]]
 	process_is "${WORKERS[0]}" '.state == "traced"'
 }
@@ -248,7 +261,8 @@ worker_keeps()
 	start_workers 2
 	GROUP=(-p "$TARGET_PID" --follow)
 	run -0 tmbpf snapshot "${GROUP[@]}" --for 3s -o some
-	[[ -s some/${WORKERS[0]}.pb.gz && -s some/${WORKERS[1]}.pb.gz && -s some/$TARGET_PID.pb.gz ]]
+	[[ -s some/${WORKERS[0]}.pb.gz && -s some/${WORKERS[1]}.pb.gz &&
+		-s some/$TARGET_PID.pb.gz ]]
 	nothing_left
 	tmbpf stats some/*.pb.gz --format json | jq -e '.snapshot.mode == "estimate"'
 	run -2 tmbpf snapshot "${GROUP[@]}" -o -
@@ -258,7 +272,8 @@ worker_keeps()
 	local base folder
 	# pids alone is a hierarchy of version 1 here and there.
 	for base in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do
-		[[ -f $base/cgroup.procs && ($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] || continue
+		[[ -f $base/cgroup.procs &&
+			($base != /sys/fs/cgroup || -f $base/cgroup.controllers) ]] || continue
 		folder=$base/tmbpf-test-$$-${base##*/}
 		mkdir "$folder"
 		CGROUPS+=("$folder")
@@ -294,8 +309,8 @@ worker_keeps()
 	CGROUPS=()
 }
 
-# shop_make: the shop, in ./shop; the second of its workers leaks, and says who it is in `leaking`. The master waits
-# for `go` before it does anything.
+# shop_make: the shop, in ./shop; the second of its workers leaks, and says who it is in `leaking`.
+# The master waits for `go` before it does anything.
 shop_make()
 {
 	mkdir shop
@@ -324,11 +339,12 @@ shop_make()
 	cat >ask.py <<-'CODE'
 		import socket
 		leaked, i = 0, 0
-		# Who answers is the kernel's choice: until the one that leaks has answered fifty times.
+		# The kernel chooses who answers: until the one that leaks has answered fifty times.
 		while leaked < 50 and i < 20000:
 		    with socket.socket(socket.AF_UNIX) as s:
 		        s.connect("shop.sock")
-		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n" % (i, i))
+		        s.sendall(b"GET /article/%d?visitor=%d HTTP/1.0\r\n"
+		                  b"Host: 127.0.0.1\r\n\r\n" % (i, i))
 		        answer = b""
 		        for data in iter(lambda: s.recv(65536), b""):
 		            answer += data
@@ -342,7 +358,8 @@ shop_make()
 shop_open()
 {
 	local PYTHON=(/usr/bin/python3 /usr/bin/gunicorn)
-	start_quiet_target --config conf.py --workers 4 --timeout 0 --bind unix:shop.sock "$@" shop:application
+	start_quiet_target --config conf.py --workers 4 --timeout 0 --bind unix:shop.sock "$@" \
+		shop:application
 }
 
 # shop_visit: what is done once first; then the leak
@@ -353,20 +370,24 @@ shop_visit()
 	/usr/bin/python3 ask.py
 }
 
-# shop_leak_named PID: among its workers' snapshots in ./all, PID is the one that leaks, and by which line
+# shop_leak_named PID: among its workers' snapshots in ./all, PID is the one that leaks, and by
+# which line
 shop_leak_named()
 {
 	run -0 tmbpf diff --by-process all/*.pb.gz --include '*/leaky_shop.py' --limit 1
 	[[ $output == *"pid $1 "*"leaky_shop.py:"* ]]
 	tmbpf diff --by-process all/*.pb.gz --include '*/leaky_shop.py' --format json |
-		jq -e --argjson pid "$1" '([.snapshots[].pid] | index($pid)) as $i | .differences[0].values | .[$i].size == ([.[].size] | max) and .[$i].size > 20000'
+		jq -e --argjson pid "$1" '([.snapshots[].pid] | index($pid)) as $i |
+			.differences[0].values | .[$i].size == ([.[].size] | max) and .[$i].size > 20000'
 }
 
-# tracers_note FILE: adds what the tracers of the group hold in the kernel now to FILE, and their pids to FILE.pids
+# tracers_note FILE: adds what the tracers of the group hold in the kernel now to FILE, and their
+# pids to FILE.pids
 tracers_note()
 {
 	local tracer
-	for tracer in $(group_status | jq '.watcher_pid, (.processes[] | select(.state == "traced") | .session.tracer_pid)'); do
+	for tracer in $(group_status | jq '.watcher_pid,
+		(.processes[] | select(.state == "traced") | .session.tracer_pid)'); do
 		bpf_objects "$tracer" >>"$1"
 		echo "$tracer" >>"$1.pids"
 	done
@@ -386,7 +407,7 @@ tracers_left_nothing()
 	wait_until none_left "$1"
 }
 
-@test "gunicorn with four workers: the one that leaks is named, and the line; killed ones are replaced, and leave nothing" {
+@test "gunicorn with four workers: who leaks is named, and the line; killed ones leave nothing" {
 	requires command:gunicorn module:django command:bpftool
 	local leaking worker i
 	shop_make
@@ -407,7 +428,8 @@ tracers_left_nothing()
 		kill -KILL "$worker"
 		wait_until process_is "$worker" '.state == "ended" and .session.state == "exited"'
 		wait_until group_is ".counts.traced == 5 and .counts.sessions == $i"
-		worker=$(group_status | jq '[.processes[] | select(.state == "traced") | .pid] | max')
+		worker=$(group_status |
+			jq '[.processes[] | select(.state == "traced") | .pid] | max')
 	done
 	# No session was lost: those of the workers that were killed can still be asked for.
 	group_is '(.losses | length) == 0'
@@ -426,7 +448,7 @@ tracers_left_nothing()
 	done
 }
 
-@test "--cgroup: gunicorn's workers inherit what its master preloaded, by line, and the one that leaks is named" {
+@test "--cgroup: gunicorn's workers inherit what its master preloaded; the one that leaks is named" {
 	requires command:gunicorn module:django
 	local base folder worker
 	for base in /sys/fs/cgroup/unified /sys/fs/cgroup; do
@@ -446,10 +468,12 @@ tracers_left_nothing()
 	wait_until test -S shop.sock
 	wait_until group_is '.counts.traced == 5'
 	worker=$(<leaking)
-	process_is "$worker" ".session.inherited | .parent == $TARGET_PID and .count > 10000 and .changed.count < .count / 10"
+	process_is "$worker" ".session.inherited | .parent == $TARGET_PID and .count > 10000 and
+		.changed.count < .count / 10"
 	tmbpf snapshot -p "$worker" -o worker.pb.gz
 	tmbpf stats worker.pb.gz --group-by traceback --format json --limit 0 >worker.json
-	jq -e '[.statistics[] | select(any(.traceback[]; .filename | endswith("/leaky_shop.py"))) | .size] | add > 100000' worker.json
+	jq -e '[.statistics[] | select(any(.traceback[]; .filename | endswith("/leaky_shop.py"))) |
+		.size] | add > 100000' worker.json
 	shop_visit
 	tmbpf snapshot "${GROUP[@]}" -o all
 	shop_leak_named "$worker"

@@ -59,7 +59,8 @@ def one_unit_test(program, test, jobs):
 
 
 def one_bats_test(file, test, short):
-    return parts.bats_job(file, short, "--filter", "^%s$" % re.sub(r"([][\\.^$*+?(){}|])", r"\\\1", test))
+    name = re.sub(r"([][\\.^$*+?(){}|])", r"\\\1", test)
+    return parts.bats_job(file, short, "--filter", "^%s$" % name)
 
 
 def with_what_is_before(chosen):
