@@ -378,7 +378,8 @@ shop_leak_named()
 	[[ $output == *"pid $1 "*"leaky_shop.py:"* ]]
 	tmbpf diff --by-process all/*.pb.gz --include '*/leaky_shop.py' --format json |
 		jq -e --argjson pid "$1" '([.snapshots[].pid] | index($pid)) as $i |
-			.differences[0].values | .[$i].size == ([.[].size] | max) and .[$i].size > 20000'
+			.differences[0].values |
+			.[$i].size == ([.[].size] | max) and .[$i].size > 20000'
 }
 
 # tracers_note FILE: adds what the tracers of the group hold in the kernel now to FILE, and their
@@ -448,7 +449,7 @@ tracers_left_nothing()
 	done
 }
 
-@test "--cgroup: gunicorn's workers inherit what its master preloaded; the one that leaks is named" {
+@test "--cgroup: gunicorn's workers inherit what its master preloaded; who leaks is named" {
 	requires command:gunicorn module:django
 	local base folder worker
 	for base in /sys/fs/cgroup/unified /sys/fs/cgroup; do
