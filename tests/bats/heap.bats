@@ -147,6 +147,22 @@ made()
 	[[ $output == *"pymalloc: not used"* ]]
 }
 
+@test "heap: another allocator's bins in the interpreter's data are not taken for pymalloc's" {
+	requires uv:3.14
+	PYTHON=("$(uv_python 3.14)")
+	# Its libffi, whose bins look like usedpools once they are there, is linked in.
+	start_target -c "
+import ctypes
+class Held: pass
+held = [Held() for _ in range(1000)]
+print('READY', flush=True)
+input()"
+	run -0 tmbpf heap -p "$TARGET_PID" --json
+	jq -e '.heaps == 1 and any(.items[]; .type == "__main__.Held" and .count == 1000)' <<<"$output"
+	run -0 tmbpf start -p "$TARGET_PID"
+	run -0 tmbpf stop -p "$TARGET_PID"
+}
+
 @test "heap: a process that changes all the time is counted, and what could not be is told" {
 	start_target "$TARGETS/busy.py"
 	for _ in {1..20}; do

@@ -193,6 +193,26 @@ static void test_heap_none(void **state)
 	assert_int_equal(world.python.heap.usedpools, 0);
 }
 
+/* Another allocator's empty bins, before and behind pymalloc's array: that is the one with pools. */
+static void test_heap_lookalikes(void **state)
+{
+	cleanup(world_deinit) struct world world;
+	struct image_segment segment;
+
+	(void)state;
+	world_init(&world, 0x030b02f0);
+	data_put(&world, &segment);
+	pools_put(&world, DATA + 0x1000, 32, 0, 16, 16384);
+	pools_put(&world, DATA + 0x3000, 32, 5, 16, 16384);
+	pools_put(&world, DATA + 0x5000, 32, 0, 16, 16384);
+	support_ok(python_heap_find(&world.python));
+	assert_int_equal(world.python.heap.usedpools, DATA + 0x3000);
+	/* Two with pools: neither. */
+	pools_put(&world, DATA + 0x7000, 32, 3, 16, 16384);
+	support_ok(python_heap_find(&world.python));
+	assert_int_equal(world.python.heap.usedpools, 0);
+}
+
 static void test_heap_state(void **state)
 {
 	cleanup(world_deinit) struct world world;
@@ -301,10 +321,15 @@ static void test_allocators(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_states),         cmocka_unit_test(test_states_hostile),
-		cmocka_unit_test(test_frames_hostile), cmocka_unit_test(test_natives),
-		cmocka_unit_test(test_heap),           cmocka_unit_test(test_heap_none),
-		cmocka_unit_test(test_heap_state),     cmocka_unit_test(test_heap_sizes),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_states_hostile),
+		cmocka_unit_test(test_frames_hostile),
+		cmocka_unit_test(test_natives),
+		cmocka_unit_test(test_heap),
+		cmocka_unit_test(test_heap_none),
+		cmocka_unit_test(test_heap_lookalikes),
+		cmocka_unit_test(test_heap_state),
+		cmocka_unit_test(test_heap_sizes),
 		cmocka_unit_test(test_allocators),
 	};
 

@@ -248,6 +248,7 @@ static struct error *json_report(const struct printing *printing, FILE *file)
 static struct error *find(const struct heap_referrers *asked, struct printing *printing)
 {
 	const char *type = asked->of;
+	struct error *error;
 	uint64_t address = 0;
 
 	if (!strncmp(asked->of, "0x", 2) || !strncmp(asked->of, "0X", 2)) {
@@ -260,8 +261,12 @@ static struct error *find(const struct heap_referrers *asked, struct printing *p
 	heap_unread_look(printing->python, &printing->unread);
 	/* Without objects nothing is found, which would say that there is nothing. */
 	try(heap_unread_error(asked->pid, printing->unread.objects));
-	try(python_referrers_create(printing->python, type, address, (unsigned int)asked->levels,
-				    &printing->found));
+	error = python_referrers_create(printing->python, type, address,
+					(unsigned int)asked->levels, &printing->found);
+	if (error && error_kind(error) == ERROR_NOTHING && printing->unread.unknown[0])
+		error = error_advise(error, "What comes from %s is perhaps not counted.",
+				     printing->unread.unknown);
+	try(error);
 	return process_check(printing->process);
 }
 

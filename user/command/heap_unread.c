@@ -9,6 +9,9 @@
 #include "probe/domains.h"
 #include "python/python.h"
 
+/* What objects are said to come from where the interpreter's own state is not found. */
+#define PYMALLOC_LOST "a pymalloc whose state was not found"
+
 static void name_add(char *list, size_t size, const char *before, const char *name)
 {
 	size_t length = strlen(list);
@@ -50,11 +53,15 @@ void heap_unread_look(const struct python *python, struct heap_unread *ret)
 			 python_allocator_name(PYTHON_ALLOCATOR_MIMALLOC));
 		break;
 	}
-	if (allocators[DOMAIN_OBJ].kind == PYTHON_ALLOCATOR_MIMALLOC)
+	if (allocators[DOMAIN_OBJ].kind == PYTHON_ALLOCATOR_PYMALLOC && !python->heap.usedpools) {
+		name_add(unread.names, sizeof(unread.names), "", PYMALLOC_LOST);
+		snprintf(unread.objects, sizeof(unread.objects), "%s", PYMALLOC_LOST);
+	} else if (allocators[DOMAIN_OBJ].kind == PYTHON_ALLOCATOR_MIMALLOC) {
 		snprintf(unread.objects, sizeof(unread.objects), "%s",
 			 python_allocator_name(PYTHON_ALLOCATOR_MIMALLOC));
-	else if (allocators[DOMAIN_OBJ].kind == PYTHON_ALLOCATOR_MALLOC && other->other)
+	} else if (allocators[DOMAIN_OBJ].kind == PYTHON_ALLOCATOR_MALLOC && other->other) {
 		snprintf(unread.objects, sizeof(unread.objects), "%s", other->name);
+	}
 	*ret = unread;
 }
 
@@ -68,6 +75,8 @@ struct error *heap_unread_error(pid_t pid, const char *objects)
 			     "process %d allocates its objects by %s, whose heap tmbpf does not "
 			     "read: none of them is counted or found",
 			     (int)pid, objects);
+	if (!strcmp(objects, PYMALLOC_LOST))
+		return error_advise(error, "`tmbpf doctor -p %d` says what was found.", (int)pid);
 	return error_advise(error, "With pymalloc, as where neither PYTHONMALLOC nor LD_PRELOAD "
 				   "ask for another allocator, they are.");
 }

@@ -121,11 +121,31 @@ static bool candidate_good(const struct candidate *candidate)
 	return candidate->valid * 4 >= candidate->pools * 3;
 }
 
-struct search {
-	struct memory *memory;
+/* Arrays of one kind: the last one that was found, and how many there are. */
+struct arrays {
 	struct candidate found;
 	unsigned count;
 };
+
+/*
+ * An array without a pool says nothing: the bins of another allocator in the same data look alike
+ * (libffi's, where it is linked in). So those with pools count first.
+ */
+struct search {
+	struct memory *memory;
+	struct arrays with_pools, empty;
+};
+
+static void array_found(struct search *search, const struct candidate *candidate)
+{
+	struct arrays *arrays = candidate->valid ? &search->with_pools : &search->empty;
+
+	/* Chunks overlap: what lies there is seen twice. */
+	if (arrays->count && arrays->found.address == candidate->address)
+		return;
+	arrays->found = *candidate;
+	arrays->count++;
+}
 
 /* A run of COUNT words that fit, at ADDRESS: the array begins somewhere in it. */
 static void run_examine(struct search *search, uint64_t address, const uint64_t *words,
@@ -145,8 +165,7 @@ static void run_examine(struct search *search, uint64_t address, const uint64_t 
 		candidate_weigh(search->memory, words + start, &candidate);
 		if (!candidate_good(&candidate))
 			continue;
-		search->found = candidate;
-		search->count++;
+		array_found(search, &candidate);
 		return;
 	}
 }
@@ -178,14 +197,9 @@ static struct error *segment_search(struct search *search, uint64_t start, uint6
 		return error_create_errno(ERROR_FAILED, ENOMEM, "the search for pymalloc");
 	for (at = 0; at + 2 * 8 * CLASSES <= size; at += CHUNK - RUN_MAX * 8) {
 		uint64_t length = size - at < CHUNK ? size - at : CHUNK;
-		unsigned before = search->count;
-		uint64_t last = search->found.address;
 
 		try(memory_read(search->memory, start + at, words, length));
 		chunk_search(search, start + at, words, length / 8);
-		/* The overlap was searched twice. */
-		if (search->count == before + 1 && before && search->found.address == last)
-			search->count = before;
 	}
 	return NULL;
 }
@@ -203,10 +217,14 @@ bool python_segment_words(const struct python *python, const struct image_segmen
 	return true;
 }
 
-/* The one array in the interpreter's data; RET is left with address 0 if there is none or two. */
+/*
+ * The one array in the interpreter's data that has pools, or the one array at all. RET is left with
+ * address 0 if there is none, or if it cannot be told which one it is.
+ */
 static struct error *usedpools_find(const struct python *python, struct candidate *ret)
 {
 	struct search search = {.memory = &python->process->memory};
+	const struct arrays *arrays;
 	size_t i;
 
 	for (i = 0; i < python->image->segment_count; i++) {
@@ -215,7 +233,8 @@ static struct error *usedpools_find(const struct python *python, struct candidat
 		if (python_segment_words(python, &python->image->segments[i], &start, &size))
 			try(segment_search(&search, start, size));
 	}
-	*ret = search.count == 1 ? search.found : (struct candidate){0};
+	arrays = search.with_pools.count ? &search.with_pools : &search.empty;
+	*ret = arrays->count == 1 ? arrays->found : (struct candidate){0};
 	return NULL;
 }
 

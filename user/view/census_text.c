@@ -118,7 +118,7 @@ struct error *census_print_head(const struct census *census, const struct census
 	print_time(info->time_nanos, file);
 	fputc('\n', file);
 	if (info->heaps == 0)
-		fprintf(file, "pymalloc: not used\n");
+		fprintf(file, "pymalloc: %s\n", *info->objects_unread ? "not read" : "not used");
 	else
 		fprintf(file, "pymalloc: %" PRIu64 " arena%s", info->arenas,
 			info->arenas == 1 ? "" : "s");
