@@ -158,7 +158,8 @@ held = [Held() for _ in range(1000)]
 print('READY', flush=True)
 input()"
 	run -0 tmbpf heap -p "$TARGET_PID" --json
-	jq -e '.heaps == 1 and any(.items[]; .type == "__main__.Held" and .count == 1000)' <<<"$output"
+	jq -e '.heaps == 1 and
+		any(.items[]; .type == "__main__.Held" and .count == 1000)' <<<"$output"
 	run -0 tmbpf start -p "$TARGET_PID"
 	run -0 tmbpf stop -p "$TARGET_PID"
 }

@@ -36,6 +36,15 @@ static struct error *changing_read(struct memory *memory, uint64_t address, void
 	return change.read(memory, address, ret, size);
 }
 
+/* Counts the bytes that are read. */
+static uint64_t bytes_read;
+
+static struct error *counting_read(struct memory *memory, uint64_t address, void *ret, size_t size)
+{
+	bytes_read += size;
+	return change.read(memory, address, ret, size);
+}
+
 /* The memory that begins at START ends SIZE bytes from there. */
 static void mapping_resize(struct made *made, uint64_t start, uint64_t size)
 {
@@ -405,6 +414,39 @@ static void test_buffer(void **state)
 	memory_fake_deinit(&made.fake);
 }
 
+/*
+ * Chunks that break off again and again: 17 sound ones of 32 bytes, then one that says it were
+ * mapped. However often that is so, the memory is read a few times, and the rest is unknown.
+ */
+static void test_broken_again(void **state)
+{
+	static const uint64_t size = 8 << 20;
+	struct made made;
+	struct seen *seen = calloc(1, sizeof(*seen));
+	struct glibc *glibc;
+
+	(void)state;
+	assert_non_null(seen);
+	made_init_sized(&made, 0x70, size);
+	for (uint64_t p = HEAP; p + 18 * 32 + 64 < HEAP + size; p += 18 * 32)
+		for (uint64_t i = 0; i < 18; i++)
+			made_put(&made, p + 32 * i + 8,
+				 32 | GLIBC_PREV_INUSE | (i == 17 ? GLIBC_IS_MMAPPED : 0));
+	made_put(&made, STATE + made.bins - 16, HEAP + size - 32);
+	change.read = made.fake.process.memory.read;
+	made.fake.process.memory.read = counting_read;
+	bytes_read = 0;
+	glibc = made_walk_begin(&made, NULL, 0);
+	support_ok(glibc_init(glibc, &made.fake.process.memory, -1));
+	support_ok(glibc_each(glibc, made_see, seen));
+	assert_true(bytes_read < 64 * size);
+	assert_true(glibc_totals(glibc)->unknown > size / 2);
+	assert_int_equal(made_bytes(glibc_totals(glibc)), size);
+	made_walk_end(glibc);
+	memory_fake_deinit(&made.fake);
+	free(seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_ends),         cmocka_unit_test(test_size_wraps),
 		cmocka_unit_test(test_top_lies),     cmocka_unit_test(test_sums_lie),
 		cmocka_unit_test(test_grows),        cmocka_unit_test(test_buffer),
+		cmocka_unit_test(test_broken_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

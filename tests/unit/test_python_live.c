@@ -193,7 +193,7 @@ static void test_heap_none(void **state)
 	assert_int_equal(world.python.heap.usedpools, 0);
 }
 
-/* Another allocator's empty bins, before and behind pymalloc's array: that is the one with pools. */
+/* Empty bins of another allocator, before and behind pymalloc's array, which has pools. */
 static void test_heap_lookalikes(void **state)
 {
 	cleanup(world_deinit) struct world world;

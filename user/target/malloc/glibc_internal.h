@@ -186,10 +186,13 @@ enum glibc_end {
 struct glibc_walk {
 	struct glibc *glibc;
 	struct glibc_area *area;
-	uint64_t first;    /* chunk of the area */
-	uint64_t at;       /* the next chunk */
-	uint64_t limit;    /* no chunk from here on is asked for */
-	uint64_t asked;    /* AT when it was asked last whether the walk goes on */
+	uint64_t first; /* chunk of the area */
+	uint64_t at;    /* the next chunk */
+	uint64_t limit; /* no chunk from here on is asked for */
+	uint64_t asked; /* AT when it was asked last whether the walk goes on */
+	/* Buffers that were loaded, and how many may be, by the area's size. */
+	uint64_t loads, loads_most;
+	uint64_t given_up; /* bytes that were left when the walk did not get on */
 	uint64_t top;      /* of the arena */
 	size_t found;      /* in glibc->found */
 	uint64_t top_size; /* at GLIBC_END_TOP */
@@ -198,7 +201,8 @@ void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_
 		     uint64_t at);
 /*
  * Whether there is more to walk: here alone a walk's place is held against the area's end as it is
- * now and against its limit. A walk that has not moved since this was asked last is over, too.
+ * now and against its limit. A walk that has not moved since this was asked last is over, too, and
+ * so is one that has read several times as much as the area has: what is left of it is unknown.
  */
 bool glibc_walk_goes_on(struct glibc_walk *walk);
 /* The chunks from AT on that the buffer holds. */

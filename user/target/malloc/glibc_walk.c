@@ -16,6 +16,12 @@
 #define FENCE        0x10ULL      /* size of what closes an area; 0 behind it */
 #define RESYNC_LEAST 16           /* chunks that follow one another are no accident */
 #define EARLY        (2ULL << 20) /* bytes of an area where threads' caches mostly are */
+/*
+ * How often an area's memory may be read, and so many buffers more. Heaps that change are read a
+ * little more than once; one where chunks break off again and again is made so.
+ */
+#define LOADS_TIMES 4
+#define LOADS_MORE  64
 
 static void top_read(struct glibc_walk *walk)
 {
@@ -29,6 +35,7 @@ void glibc_walk_init(struct glibc_walk *walk, struct glibc *glibc, struct glibc_
 		     uint64_t at)
 {
 	*walk = (struct glibc_walk){.glibc = glibc, .area = area, .at = at, .limit = UINT64_MAX};
+	walk->loads_most = LOADS_MORE + LOADS_TIMES * (glibc_area_left(area, at) / GLIBC_BUFFER);
 	top_read(walk);
 }
 
@@ -40,10 +47,9 @@ bool glibc_walk_goes_on(struct glibc_walk *walk)
 	walk->asked = walk->at;
 	if (!left || walk->at >= walk->limit)
 		return false;
-	if (!moved) {
-		walk->glibc->totals.broken++;
-		walk->glibc->totals.unknown += left;
-	}
+	moved &= walk->loads < walk->loads_most;
+	if (!moved)
+		walk->given_up = left;
 	return moved;
 }
 
@@ -55,6 +61,7 @@ static uint64_t passed_since(const struct glibc_walk *walk, uint64_t from)
 
 static void buffer_load(struct glibc_walk *walk)
 {
+	walk->loads++;
 	glibc_buffer_load(&walk->glibc->buffer, walk->at & ~(GLIBC_PAGE - 1),
 			  glibc_align(walk->area->end, GLIBC_PAGE));
 }
@@ -336,6 +343,8 @@ static struct error *area_walk(struct glibc *glibc, struct glibc_area *area)
 			break;
 		}
 	}
+	glibc->totals.broken += walk.given_up > 0;
+	glibc->totals.unknown += walk.given_up;
 	return NULL;
 }
 
