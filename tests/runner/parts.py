@@ -57,6 +57,10 @@ def workloads(*names):
     return [word for name in names for word in ("--workload", name)]
 
 
+def part_runner(scope):
+    return [Job("runner", "runner", [path("tests/runner/check")], load=0.3)]
+
+
 def unit_programs():
     return sorted(os.path.basename(name)[:-2] for name in glob.glob(path("tests/unit/test_*.c")))
 
@@ -202,6 +206,7 @@ def part_builds(scope):
 # What each is, in the order in which they are told of. Those of NAMED run only where they are
 # named; those of WHOLE, which take long to make, only there and where all is run.
 PARTS = {
+    "runner": (part_runner, "what runs the tests"),
     "unit": (part_unit, "the programs of tests/unit"),
     "asan": (part_asan, "the same with AddressSanitizer and UndefinedBehaviorSanitizer"),
     "bats": (part_bats, "the commands: the files of tests/bats"),

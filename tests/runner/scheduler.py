@@ -13,27 +13,32 @@ ROOM = 0.5
 PATIENCE = 10  # how long those that are ended may take to, in seconds
 
 
-def children():
-    """{pid: [pids of its children]} of all processes."""
-    found = {}
+def processes():
+    """[(pid, its parent, its session)] of all."""
+    found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/stat" % name) as f:
-                parent = int(f.read().rpartition(")")[2].split()[1])
+                fields = f.read().rpartition(")")[2].split()
         except OSError:
             continue
-        found.setdefault(parent, []).append(int(name))
+        found.append((int(name), int(fields[1]), int(fields[3])))
     return found
 
 
 def descendants(pids):
     """PIDS, and all that they started and that still has them as ancestors."""
-    known, found, left = children(), [], list(pids)
+    known, found, left = processes(), [], list(pids)
     while left:
         pid = left.pop()
         found.append(pid)
-        left += known.get(pid, [])
+        left += [child for child, parent, _ in known if parent == pid]
     return found
+
+
+def left_of(pid):
+    """Who still is of the session that the process PID began: what its tests did not end."""
+    return [each for each, _, session in processes() if session == pid]
 
 
 def send(pids, number):
@@ -99,6 +104,7 @@ class Scheduler:
             time.sleep(0.05)
             for each in [each for each in self.running if each.process.poll() is not None]:
                 self.running.remove(each)
+                send(left_of(each.process.pid), signal.SIGKILL)
                 self.report(each.job, each.said(), each.result())
             if time.monotonic() > self.deadline:
                 self.give_up()
