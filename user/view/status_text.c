@@ -285,7 +285,7 @@ static bool inherited_print(struct json_object *status, FILE *out)
 /* What is held and was there before; it has no traceback. */
 static void before_print(struct json_object *status, FILE *out)
 {
-	bool heir = inherited_print(status, out);
+	bool known = inherited_print(status, out);
 	struct json_object *before = json_get_object(status, "before");
 	char size[TEXT_NUMBER_MAX];
 
@@ -295,11 +295,11 @@ static void before_print(struct json_object *status, FILE *out)
 		"before    %s in %" PRIu64
 		" %sblocks of up to 512 bytes were there at the start, or the last clear",
 		text_size(json_get_number(before, "size"), size), json_get_number(before, "count"),
-		heir ? "more " : "");
+		known ? "more " : "");
 	if (json_get_flag(before, "inherited"))
 		fprintf(out, ": %s process %" PRIu64 "%s, and not in these totals",
-			heir ? "from before that of" : "inherited from",
-			json_get_number(status, "parent"), heir ? "" : " by fork");
+			known ? "from before that of" : "inherited from",
+			json_get_number(status, "parent"), known ? "" : " by fork");
 	fputc('\n', out);
 }
 
